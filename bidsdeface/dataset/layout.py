@@ -1,0 +1,65 @@
+"""Where the results of a scan go in the derivative dataset. Names only, no files."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from bidsdeface.dataset.scan import Scan, join_name
+
+# What a derivative ``defacemask`` may keep of its scan's name (BIDS 1.11, anat_defacemask), in the
+# order of BIDS. An echo, inversion, part or flip-angle set therefore shares one mask.
+_BEFORE_MOD = ("sub", "ses", "task", "acq", "ce", "rec", "run")
+_AFTER_MOD = ("chunk",)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files that one scan leaves, relative to the root of the derivative dataset."""
+
+    image: PurePosixPath
+    image_sidecar: PurePosixPath
+    mask: PurePosixPath
+    mask_sidecar: PurePosixPath
+
+
+def outputs_of(scan: Scan) -> Outputs:
+    """Name the defaced image, its face mask and their sidecars.
+
+    Parameters
+    ----------
+    scan : Scan
+        The raw scan.
+
+    Returns
+    -------
+    Outputs
+        Images are always ``.nii.gz``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> scan = Scan(Path("sub-01_echo-2_T1w.nii"), (("sub", "01"), ("echo", "2")), "T1w", ".nii")
+    >>> str(outputs_of(scan).image)
+    'sub-01/anat/sub-01_echo-2_desc-defaced_T1w.nii.gz'
+    >>> str(outputs_of(scan).mask)
+    'sub-01/anat/sub-01_mod-T1w_desc-face_defacemask.nii.gz'
+    """
+    labels = dict(scan.entities)
+    image = join_name((*scan.entities, ("desc", "defaced")), scan.suffix)
+    mask_entities = (
+        *((key, labels[key]) for key in _BEFORE_MOD if key in labels),
+        ("mod", scan.suffix),
+        *((key, labels[key]) for key in _AFTER_MOD if key in labels),
+        ("desc", "face"),
+    )
+    mask = join_name(mask_entities, "defacemask")
+    return Outputs(
+        image=scan.folder / f"{image}.nii.gz",
+        image_sidecar=scan.folder / f"{image}.json",
+        mask=scan.folder / f"{mask}.nii.gz",
+        mask_sidecar=scan.folder / f"{mask}.json",
+    )
+
+
+def figures_folder(subject: str) -> PurePosixPath:
+    """Folder of a participant's figures."""
+    return PurePosixPath(f"sub-{subject}", "figures")

@@ -1,0 +1,156 @@
+"""Put finished files into the output dataset: all of a result or nothing of it.
+
+Files are written in a private folder inside the output folder, moved into place with one rename
+each, the sidecar last: where the sidecar is, all that belongs to it is. A killed run leaves its
+private folder behind; the next run knows by its lock that nobody owns it, and removes it.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
+from types import TracebackType
+
+from bidsdeface.dataset.layout import Outputs
+from bidsdeface.errors import BidsdefaceError
+
+_PREFIX = ".bidsdeface-"
+_LOCK = "lock"
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+class Staging:
+    """A private folder in the output dataset, for files that are not finished.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the output dataset; must exist.
+
+    Attributes
+    ----------
+    folder : Path
+        Where to write, while the context lasts. On the same file system as the final place.
+
+    Raises
+    ------
+    BidsdefaceError
+        On entering, and from within the context where storage is full or read-only.
+    """
+
+    folder: Path
+
+    def __init__(self, output_dir: Path) -> None:
+        self._output_dir = output_dir
+
+    def __enter__(self) -> "Staging":
+        with _storage_errors(self._output_dir):
+            _sweep(self._output_dir)
+            self.folder, self._lock = _claim(self._output_dir)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+        if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
+            raise _storage_error(self._output_dir, error) from error
+
+    def publish(self, files: Mapping[PurePath, Path]) -> None:
+        """Move finished files into place, in the order given.
+
+        Parameters
+        ----------
+        files : mapping of PurePath to Path
+            Final path, relative to the output dataset, to the staged file. The last one vouches
+            for all the others: its older version goes first, and it comes last.
+
+        Raises
+        ------
+        BidsdefaceError
+            If a file cannot be written or moved.
+        """
+        for staged in files.values():
+            with _storage_errors(staged):
+                _flush_to_disk(staged)
+        *others, last = files
+        if others:
+            with _storage_errors(self._output_dir / last):
+                (self._output_dir / last).unlink(missing_ok=True)
+        for final, staged in files.items():
+            with _storage_errors(self._output_dir / final):
+                (self._output_dir / final).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staged, self._output_dir / final)
+
+
+def withdraw(output_dir: Path, outputs: Outputs) -> None:
+    """Remove an older result of a scan, the image's sidecar first.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the output dataset.
+    outputs : Outputs
+        The files of the scan; those that do not exist are passed over.
+
+    Raises
+    ------
+    BidsdefaceError
+        If a file exists and cannot be removed.
+    """
+    for name in (outputs.image_sidecar, outputs.image, outputs.mask_sidecar, outputs.mask):
+        with _storage_errors(output_dir / name):
+            (output_dir / name).unlink(missing_ok=True)
+
+
+def _claim(output_dir: Path) -> tuple[Path, int]:
+    """Make a private folder (mode 0700) and hold its lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=output_dir))
+        with suppress(FileNotFoundError):  # another run's sweep may take the folder at this moment
+            lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            with suppress(OSError):  # no locks on this file system: then nobody sweeps either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock).st_nlink:
+                return folder, lock
+            os.close(lock)
+
+
+def _sweep(output_dir: Path) -> None:
+    """Remove the folders of killed runs: those whose lock nobody holds."""
+    for folder in output_dir.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # gone meanwhile, another user's, or no locks on this file system
+            lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _storage_error(path, error) from error
+
+
+def _storage_error(path: Path, error: OSError) -> BidsdefaceError:
+    return BidsdefaceError(
+        f"{path}: cannot be written ({error.strerror}); free some space, change the permissions "
+        "or choose another OUTPUT_DIR"
+    )

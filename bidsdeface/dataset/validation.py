@@ -1,0 +1,114 @@
+"""Run the BIDS validator on the participants that were asked for, and on no others."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bidsdeface.errors import BidsdefaceError
+
+_EXECUTABLE = "bids-validator-deno"
+_EXIT_VALID, _EXIT_INVALID = 0, 16
+_SHOWN_AT_MOST = 5
+_WAY_OUT = "correct the dataset, or go on at your own risk with --skip-bids-validation"
+
+# Files that are empty, broken or not fetched are reported one by one where they are needed, so
+# that they do not keep the others from being defaced.
+_LEFT_TO_THE_READER = ("EMPTY_FILE", "NIFTI_HEADER_UNREADABLE", "SYMLINK_BROKEN")
+
+
+def check_valid(bids_dir: Path, participants: Sequence[str] = ()) -> None:
+    """Refuse a dataset with validation errors.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of the dataset.
+    participants : sequence of str, optional
+        Labels without ``sub-``; all where empty.
+
+    Raises
+    ------
+    BidsdefaceError
+        Names the first problems and the way out.
+    """
+    problems = find_problems(bids_dir, participants)
+    if problems:
+        shown = "; ".join(problems[:_SHOWN_AT_MOST])
+        more = len(problems) - _SHOWN_AT_MOST
+        raise BidsdefaceError(
+            f"{bids_dir}: not valid BIDS: {shown}{f'; and {more} more' if more > 0 else ''}; "
+            f"{_WAY_OUT}"
+        )
+
+
+def find_problems(bids_dir: Path, participants: Sequence[str] = ()) -> list[str]:
+    """List the validator's errors, one line each.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of the dataset.
+    participants : sequence of str, optional
+        Labels without ``sub-``; all where empty.
+
+    Returns
+    -------
+    list of str
+        Empty for a valid dataset.
+
+    Raises
+    ------
+    BidsdefaceError
+        If the validator is missing or breaks down.
+    """
+    with tempfile.TemporaryDirectory(prefix="bidsdeface-") as folder:
+        selection = Path(folder, "dataset")
+        _link_selection(bids_dir.resolve(), participants, selection)
+        config = Path(folder, "config.json")
+        config.write_text(json.dumps({"ignore": [{"code": one} for one in _LEFT_TO_THE_READER]}))
+        report = _run_validator(selection, config)
+    return sorted(_as_line(issue) for issue in report["issues"]["issues"])
+
+
+def _link_selection(bids_dir: Path, participants: Sequence[str], selection: Path) -> None:
+    """Mirror root files, selected participants and what their events point to, by links."""
+    selection.mkdir()
+    folders = {"stimuli", *(f"sub-{label}" for label in participants)}
+    for entry in bids_dir.iterdir():
+        is_selected = entry.name in folders or (not participants and entry.name.startswith("sub-"))
+        if is_selected or not entry.is_dir():
+            (selection / entry.name).symlink_to(entry)
+
+
+def _run_validator(dataset: Path, config: Path) -> dict[str, Any]:
+    command = [_find_executable(), "--format", "json", "--ignoreWarnings", "--config", str(config)]
+    result = subprocess.run([*command, str(dataset)], capture_output=True, text=True, check=False)
+    if result.returncode not in (_EXIT_VALID, _EXIT_INVALID):
+        said = result.stderr.strip().splitlines() or ["nothing said"]
+        raise BidsdefaceError(
+            f"{_EXECUTABLE}: broke down with exit code {result.returncode} ({said[-1]}); "
+            "repair the installation, or use --skip-bids-validation"
+        )
+    return json.loads(result.stdout)
+
+
+def _find_executable() -> str:
+    beside_python = os.path.dirname(sys.executable)
+    found = shutil.which(_EXECUTABLE, path=beside_python) or shutil.which(_EXECUTABLE)
+    if found is None:
+        raise BidsdefaceError(
+            f"{_EXECUTABLE}: not found beside {sys.executable} or on PATH; "
+            f"pip install {_EXECUTABLE}, or use --skip-bids-validation"
+        )
+    return found
+
+
+def _as_line(issue: Mapping[str, Any]) -> str:
+    parts = (issue.get("code"), issue.get("subCode"), issue.get("location"))
+    return " ".join(str(part) for part in parts if part)

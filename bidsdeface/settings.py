@@ -1,0 +1,140 @@
+"""What the user asked for, as one frozen object, and the check of it against the file system."""
+
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bidsdeface.cpus import available_cpus
+from bidsdeface.errors import UsageError
+
+REGIONS = (("face",), ("face", "ears"))
+DEFAULT_TEMPLATE = "WholeHead"
+DEFAULT_GUARD_MM = 4.0
+MAX_GUARD_MM = 20.0  # a guard that thick reaches the skin of the forehead: nothing is left to hide
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a run needs to know.
+
+    Attributes
+    ----------
+    bids_dir, output_dir : Path
+        The dataset to read and the folder to write the derivative dataset to.
+    level : str
+        ``"participant"`` or ``"group"``.
+    participants, sessions : tuple of str
+        Labels without ``sub-`` or ``ses-``; empty for all.
+    filters : mapping of str to mapping
+        The BIDS filter file: lower-case suffix to pybids query.
+    template : str
+        Name of a template, or path of one.
+    guard_mm : float
+        Margin around the brain that is never touched, in mm.
+    regions : tuple of str
+        One of `REGIONS`.
+    mask : Path, optional
+        A face mask made by hand, used instead of the template's.
+    n_procs, omp_nthreads : int
+        Heads worked on at once, and threads for each.
+    validate : bool
+        Whether the selected participants go through the BIDS validator first.
+    work_dir : Path, optional
+        Where private state is kept; None for a temporary folder.
+    dry_run : bool
+        Print the plan and stop.
+    force : bool
+        Redo what an earlier run has finished.
+    stop_on_first_crash : bool
+        Stop at the first head that fails.
+    verbosity : int
+        -1 warnings only, 0 normal, 1 debug.
+    """
+
+    bids_dir: Path
+    output_dir: Path
+    level: str
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    template: str = DEFAULT_TEMPLATE
+    guard_mm: float = DEFAULT_GUARD_MM
+    regions: tuple[str, ...] = REGIONS[0]
+    mask: Path | None = None
+    n_procs: int = 1
+    omp_nthreads: int = 1
+    validate: bool = True
+    work_dir: Path | None = None
+    dry_run: bool = False
+    force: bool = False
+    stop_on_first_crash: bool = False
+    verbosity: int = 0
+
+
+def default_n_procs(omp_nthreads: int) -> int:
+    """Count the heads that fit on the available processors, each with its threads."""
+    return max(1, available_cpus() // omp_nthreads)
+
+
+def check_settings(settings: Settings) -> None:
+    """Check once that the request fits the file system, and create the output folder.
+
+    Raises
+    ------
+    UsageError
+        With the file, the cause and the way out.
+    """
+    _check_input(settings.bids_dir)
+    _check_apart(settings.output_dir, "OUTPUT_DIR", settings.bids_dir, "BIDS_DIR")
+    _check_apart(settings.bids_dir, "BIDS_DIR", settings.output_dir, "OUTPUT_DIR")
+    if settings.work_dir is not None:
+        _check_apart(settings.work_dir, "--work-dir", settings.bids_dir, "BIDS_DIR")
+        _check_apart(settings.work_dir, "--work-dir", settings.output_dir, "OUTPUT_DIR")
+    if not (math.isfinite(settings.guard_mm) and 0 <= settings.guard_mm <= MAX_GUARD_MM):
+        raise UsageError(
+            f"--guard-mm {settings.guard_mm:g}: not a margin around the brain; "
+            f"give 0 to {MAX_GUARD_MM:g} mm (default {DEFAULT_GUARD_MM:g})"
+        )
+    if settings.mask is not None and not os.path.isfile(settings.mask):
+        raise UsageError(f"{settings.mask}: no such file; give --mask an existing NIfTI image")
+    if not settings.dry_run:
+        _check_writable(settings.output_dir)
+
+
+def _check_input(bids_dir: Path) -> None:
+    if not os.path.isdir(bids_dir):  # unlike Path.is_dir, False and no error where entry is denied
+        raise UsageError(
+            f"{bids_dir}: no such folder, or none you may read; "
+            "give BIDS_DIR the root folder of a BIDS dataset"
+        )
+    if not os.path.isfile(bids_dir / "dataset_description.json"):
+        raise UsageError(
+            f"{bids_dir / 'dataset_description.json'}: no such file, so this is not the root of a "
+            "BIDS dataset; give BIDS_DIR the folder that holds it, or write one with at least "
+            '{"Name": "…", "BIDSVersion": "1.10.0"}'
+        )
+
+
+def _check_apart(inner: Path, inner_name: str, outer: Path, outer_name: str) -> None:
+    """Refuse `inner` when it is `outer` or lies inside it."""
+    if inner.resolve().is_relative_to(outer.resolve()):
+        raise UsageError(
+            f"{inner}: {inner_name} lies inside {outer_name} ({outer}), and the two must not mix; "
+            "choose a folder elsewhere"
+        )
+
+
+def _check_writable(output_dir: Path) -> None:
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output_dir):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{output_dir}: cannot be written ({error.strerror}); "
+            "choose an OUTPUT_DIR you may write to, or change its permissions"
+        ) from error
