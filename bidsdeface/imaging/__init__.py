@@ -1,0 +1,1 @@
+"""Images as arrays and affines: reading and writing, registration, the face mask, the methods."""

@@ -1,0 +1,174 @@
+"""Lossless NIfTI: stored values and header come out exactly as they went in.
+
+Nothing here converts, rescales or reorients; that is what makes "bit-identical outside the mask" true.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsdeface.errors import ImageError
+
+# Text that scanners and converters fill with times, names and comments (FIELD.md: dcm2niix writes the
+# acquisition time into descrip); no reader needs it.
+FREE_TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
+GZIP_LEVEL = 2  # of isal's 0 to 3
+NIFTI2_HEADER_SIZE = 540
+
+
+@dataclass(frozen=True)
+class Image:
+    """A NIfTI image as it is stored.
+
+    Attributes
+    ----------
+    header : nibabel.Nifti1Header or nibabel.Nifti2Header
+        As read, including ``scl_slope`` and ``scl_inter``.
+    affine : numpy.ndarray, shape (4, 4)
+        Voxel indices to world coordinates, RAS+ mm (sform, else qform).
+    stored : numpy.ndarray
+        The values on disk, in their own type and byte order, unscaled; not writable.
+    """
+
+    header: nib.Nifti1Header
+    affine: NDArray[np.float64]
+    stored: NDArray
+
+    def scaled(self, values: NDArray) -> NDArray[np.float32]:
+        """Return stored values as the numbers they stand for, float32."""
+        slope, inter = (float(self.header[key]) for key in ("scl_slope", "scl_inter"))
+        values = np.abs(values) if np.iscomplexobj(values) else values
+        values = np.asarray(values, dtype=np.float32)
+        if not np.isfinite(slope) or slope == 0 or (slope, inter) == (1.0, 0.0):
+            return values
+        return values * np.float32(slope) + np.float32(inter if np.isfinite(inter) else 0.0)
+
+
+def read_image(path: Path) -> Image:
+    """Read a NIfTI-1 or NIfTI-2 file, compressed or not.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``.nii`` or ``.nii.gz``; links are followed.
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, is not a single-file NIfTI, is cut short, holds colours instead of
+        intensities, or says nothing usable about its place in space.
+    """
+    content = _read_bytes(path)
+    header = _parse_header(content, path)
+    dtype, shape = header.get_data_dtype(), header.get_data_shape()
+    if dtype.fields is not None or dtype.kind not in "iufc":
+        raise ImageError(f"{path}: holds colours (RGB), not intensities; leave it out or convert it")
+    if len(shape) < 3 or min(shape) < 1 or min(shape[:3]) < 2:
+        raise ImageError(f"{path}: is not a 3D image (shape {shape}); leave it out with a filter file")
+    offset, count = int(header.get_data_offset()), int(np.prod(shape))
+    if len(content) < offset + count * dtype.itemsize:
+        raise ImageError(
+            f"{path}: is cut short, {len(content)} of {offset + count * dtype.itemsize} bytes; fetch or convert it again"
+        )
+    affine = header.get_best_affine()
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        raise ImageError(f"{path}: its header gives no usable orientation (affine {affine.tolist()}); convert it again")
+    stored = np.frombuffer(content, dtype, count, offset).reshape(shape, order="F")
+    return Image(header, affine, stored)
+
+
+def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
+    """Return a copy of the header with its free text empty and no extensions."""
+    clean = header.copy()
+    for field in FREE_TEXT_FIELDS:
+        clean[field] = b""
+    clean.extensions.clear()
+    clean["vox_offset"] = clean.single_vox_offset
+    return clean
+
+
+def write_image(path: Path, header: nib.Nifti1Header, stored: NDArray, threads: int = 1) -> None:
+    """Write stored values under a header, as ``.nii.gz`` with no name, comment or time inside.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to write; replaced if it is there.
+    header : nibabel.Nifti1Header
+        From `clean_header`; written as it is.
+    stored : numpy.ndarray
+        In the header's type, byte order and shape.
+    threads : int
+        For compression; the bytes do not depend on it.
+    """
+    from isal import igzip_threaded
+
+    if stored.dtype != header.get_data_dtype() or stored.shape != header.get_data_shape():
+        raise ValueError(f"{stored.dtype} {stored.shape} does not fit the header")
+    voxels = stored if stored.flags.f_contiguous else np.asfortranarray(stored)
+    start = header.binaryblock.ljust(int(header["vox_offset"]), b"\0")
+    with igzip_threaded.open(path, "wb", compresslevel=GZIP_LEVEL, threads=max(threads, 1)) as stream:
+        stream.write(start)
+        stream.write(memoryview(voxels.T).cast("B"))
+
+
+def canonical(stored: NDArray, affine: NDArray) -> tuple[NDArray, NDArray[np.float64]]:
+    """Return a view with its axes nearest to R, A, S, and its affine: all 48 orientations look the same.
+
+    Parameters
+    ----------
+    stored : numpy.ndarray, shape (X, Y, Z, ...)
+    affine : numpy.ndarray, shape (4, 4)
+
+    Returns
+    -------
+    view : numpy.ndarray
+        Shares memory with `stored`.
+    affine : numpy.ndarray, shape (4, 4)
+    """
+    orientation = nib.io_orientation(affine)
+    view = nib.apply_orientation(stored, orientation)
+    return view, affine @ nib.orientations.inv_ornt_aff(orientation, stored.shape[:3])
+
+
+def _read_bytes(path: Path) -> bytes:
+    from isal import igzip, isal_zlib
+
+    try:
+        packed = path.read_bytes()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise ImageError(f"{path}: its content is not here; run: datalad get {path}") from None
+        raise ImageError(f"{path}: is not there") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if not packed:
+        raise ImageError(f"{path}: is empty (0 bytes); fetch or convert it again")
+    if not packed.startswith(b"\x1f\x8b"):
+        return packed
+    try:
+        return igzip.decompress(packed)
+    except (EOFError, OSError, isal_zlib.error) as error:
+        raise ImageError(f"{path}: its gzip stream is damaged or cut short ({error}); fetch it again") from error
+
+
+def _parse_header(content: bytes, path: Path) -> nib.Nifti1Header:
+    size = {int.from_bytes(content[:4], order) for order in ("little", "big")}
+    header_class = nib.Nifti2Header if NIFTI2_HEADER_SIZE in size else nib.Nifti1Header
+    try:
+        header = header_class.from_fileobj(io.BytesIO(content))
+    except Exception as error:
+        raise ImageError(f"{path}: is not a NIfTI file ({error}); convert it again") from error
+    if not header["magic"].item().startswith((b"n+1", b"n+2")):
+        raise ImageError(f"{path}: keeps its voxels in another file; convert it to a single .nii.gz")
+    return header

@@ -1,0 +1,52 @@
+"""What takes the place of the face."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsdeface.imaging.image import Image
+
+EDGE_SHARE = 0.05  # of the darkest voxels: air, in any head scan
+
+
+def background(image: Image) -> NDArray:
+    """Return the stored value that means "nothing here" in this image: a scalar of its own type.
+
+    It is the value that stands for 0 where the image holds nothing below 0, and else the median of the
+    darkest 5 % of the finite voxels: CT has air at -1000 HU, standardised images have it below 0.
+    """
+    stored = image.stored
+    scaled = image.scaled(stored.ravel(order="K")[::7])
+    scaled = scaled[np.isfinite(scaled)]
+    if scaled.size and scaled.min() < 0 and not np.iscomplexobj(stored):
+        dark = np.sort(scaled)[: max(int(EDGE_SHARE * scaled.size), 1)]
+        level = float(dark[len(dark) // 2])
+    else:
+        level = 0.0
+    slope, inter = (float(image.header[key]) for key in ("scl_slope", "scl_inter"))
+    if np.isfinite(slope) and slope != 0:
+        level = (level - (inter if np.isfinite(inter) else 0.0)) / slope
+    if stored.dtype.kind in "iu":
+        limits = np.iinfo(stored.dtype)
+        level = int(np.clip(np.round(level), limits.min, limits.max))
+    return np.array(level).astype(stored.dtype)
+
+
+def remove(image: Image, mask: NDArray[np.bool_]) -> NDArray:
+    """Return the stored values with the background value inside the mask.
+
+    Parameters
+    ----------
+    image : Image
+        Stored values of shape (X, Y, Z) or (X, Y, Z, ...): every volume is treated.
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+
+    Returns
+    -------
+    numpy.ndarray
+        A new array, the same outside the mask bit for bit.
+    """
+    defaced = image.stored.copy(order="K")
+    defaced[mask] = background(image)
+    return defaced

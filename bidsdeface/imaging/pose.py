@@ -1,0 +1,147 @@
+"""Where the head is and which way it faces: an exhaustive search, with no start to depend on.
+
+Each of a set of rotations of the template is laid over the scan in every position at once, by masked
+normalised cross-correlation in Fourier space (Padfield, IEEE TIP 2012). Intensities are saturated to
+"air" and "tissue", which every contrast shares.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+from scipy.spatial.transform import Rotation
+
+from bidsdeface.imaging.volume import Volume, interpolate, tissue_threshold, world_aligned
+
+SPACING_MM = 12.0
+FINE_SPACING_MM = 6.0
+KERNEL_MM = 230.0  # a head from crown to chin
+ROTATION_STEP_DEG = 24.0
+ROTATION_LIMIT_DEG = 50.0
+MIN_OVERLAP = 0.45  # of the template's head inside the field of view
+AIR_MARGIN_MM = 24.0  # how much of the air around the template's head takes part
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A rough placement of the template on a scan.
+
+    Attributes
+    ----------
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to template world, rigid, both RAS+ mm.
+    rotation : scipy.spatial.transform.Rotation
+        Of the scan's axes.
+    correlation : float
+    """
+
+    to_template: NDArray[np.float64]
+    rotation: Rotation
+    correlation: float
+
+
+@dataclass(frozen=True)
+class PoseTemplate:
+    """What the search needs of a template: saturated tissue, and how much each voxel counts."""
+
+    tissue: Volume
+    weight: Volume
+    centre: NDArray[np.float64]
+
+
+def find_poses(scan: Volume, template: PoseTemplate, count: int, apart_deg: float = 15.0) -> list[Pose]:
+    """Return the most likely placements of the template on a scan, best first.
+
+    Parameters
+    ----------
+    scan : Volume
+        From `reduce_image`.
+    template : PoseTemplate
+    count : int
+        How many at most.
+    apart_deg : float
+        By how much any two differ in rotation.
+
+    Returns
+    -------
+    list of Pose
+        Empty if no placement has enough of the template's head in the field of view.
+    """
+    coarse = _halved(saturated(world_aligned(scan, FINE_SPACING_MM)))
+    poses = _correlate(coarse, template, _rotation_ball())
+    best = max(poses, key=lambda pose: pose.correlation)
+    step = np.radians(ROTATION_STEP_DEG / 2)
+    around = [Rotation.from_rotvec(turn) for turn in itertools.product((-step, 0.0, step), repeat=3)]
+    poses += _correlate(coarse, template, [turn * best.rotation for turn in around if turn.magnitude() > 0])
+    chosen: list[Pose] = []
+    for pose in sorted(poses, key=lambda pose: -pose.correlation):
+        apart = [np.degrees((pose.rotation * other.rotation.inv()).magnitude()) for other in chosen]
+        if pose.correlation > 0 and len(chosen) < count and min(apart, default=np.inf) > apart_deg:
+            chosen.append(pose)
+    return chosen
+
+
+def saturated(volume: Volume) -> Volume:
+    """Return a volume with air near 0 and any tissue near 1."""
+    full = 1.2 * tissue_threshold(volume)
+    return Volume(np.clip(volume.data / full, 0, 1).astype(np.float32), volume.affine, volume.seen)
+
+
+def _rotation_ball() -> list[Rotation]:
+    reach = np.floor(ROTATION_LIMIT_DEG / ROTATION_STEP_DEG)
+    steps = ROTATION_STEP_DEG * np.arange(-reach, reach + 1)
+    turns = [np.array(turn) for turn in itertools.product(steps, repeat=3)]
+    return [Rotation.from_rotvec(t, degrees=True) for t in turns if np.linalg.norm(t) <= ROTATION_LIMIT_DEG]
+
+
+def _halved(volume: Volume) -> Volume:
+    def halve(data: NDArray) -> NDArray:
+        even = np.pad(data, [(0, n % 2) for n in data.shape], mode="edge")
+        x, y, z = (n // 2 for n in even.shape)
+        return even.reshape(x, 2, y, 2, z, 2).mean(axis=(1, 3, 5))
+
+    to_half = np.diag([2.0, 2.0, 2.0, 1.0])
+    to_half[:3, 3] = 0.5
+    return Volume(halve(volume.data), volume.affine @ to_half, halve(volume.seen))
+
+
+def _correlate(scan: Volume, template: PoseTemplate, rotations: list[Rotation]) -> list[Pose]:
+    """Return the best position of the template for each rotation."""
+    size = int(np.ceil(KERNEL_MM / SPACING_MM)) | 1
+    offsets = (np.arange(size) - size // 2) * SPACING_MM
+    lattice = np.stack(np.meshgrid(offsets, offsets, offsets, indexing="ij"), -1)
+    shape = tuple(fft.next_fast_len(n + size, real=True) for n in scan.data.shape)
+    seen = fft.rfftn(scan.seen, shape)
+    first = fft.rfftn(scan.data * scan.seen, shape)
+    second = fft.rfftn(scan.data**2 * scan.seen, shape)
+    poses = []
+    for rotation in rotations:
+        points = rotation.apply(lattice.reshape(-1, 3)).reshape(lattice.shape) + template.centre
+        value = interpolate(template.tissue.data, template.tissue.affine, points, 0.0)
+        weight = interpolate(template.weight.data, template.weight.affine, points, 0.0)
+        kernel, kernel1, kernel2 = (
+            np.conj(fft.rfftn(k.astype(np.float32), shape)) for k in (weight, value * weight, value**2 * weight)
+        )
+        product = [
+            fft.irfftn(a * b, shape)
+            for a, b in ((seen, kernel), (first, kernel1), (first, kernel), (second, kernel), (seen, kernel1), (seen, kernel2))
+        ]
+        overlap = np.maximum(product[0], 1.0)
+        cross = product[1] - product[2] * product[4] / overlap
+        scan_power = np.maximum(product[3] - product[2] ** 2 / overlap, 1e-3)
+        template_power = np.maximum(product[5] - product[4] ** 2 / overlap, 1e-3)
+        correlation = np.where(
+            product[0] > MIN_OVERLAP * weight.sum(), cross / np.sqrt(scan_power * template_power), -1.0
+        )
+        peak = np.unravel_index(correlation.argmax(), shape)
+        shift = np.array([p if p < n else p - s for p, n, s in zip(peak, scan.data.shape, shape, strict=True)])
+        centre = scan.affine[:3, 3] + (shift + size // 2) * SPACING_MM
+        to_template = np.eye(4)
+        to_template[:3, :3] = rotation.as_matrix()
+        to_template[:3, 3] = template.centre - rotation.apply(centre)
+        poses.append(Pose(to_template, rotation, float(correlation[peak])))
+    return poses

@@ -1,0 +1,266 @@
+"""How scan space and template space fit together.
+
+A whole head is found by exhaustive search (`pose`), placed by an affine fit over brain, skull and scalp
+but not the face (`affine`), and only the brain is then warped (ANTs SyN), because only the brain guard
+needs it. Two placements from different starts are always made: where they disagree, something is wrong.
+ITK's world is LPS; everything else here is RAS+ mm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsdeface.errors import RegistrationError
+from bidsdeface.imaging.affine import Points, fit_affine
+from bidsdeface.imaging.pose import PoseTemplate, find_poses
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+
+SPACING_MM = 4.0
+# From coarse to fine: smoothing of the scan in mm, and degrees of freedom.
+STAGES = ((6.0, 7), (3.0, 12), (1.5, 12))
+STARTS = 2
+MORE_STARTS = 6
+AGREEMENT_MM = 5.0  # starts that end closer than this are one answer
+SYN_ITERATIONS = "30x10x0"
+SYN_MARGIN_MM = 12.0  # around the brain
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What registration looks at in a template: points for each of `STAGES`, and the volume for SyN.
+
+    Attributes
+    ----------
+    stages : tuple of Points
+        In brain, skull and scalp; none in the face.
+    volume : Volume
+    probes : numpy.ndarray, shape (N, 3)
+        Places on the head (template world, mm) at which two placements are compared.
+    """
+
+    stages: tuple[Points, ...]
+    volume: Volume
+    probes: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An affine placement of a template on a scan, and how well it is supported.
+
+    Attributes
+    ----------
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to template world, RAS+ mm.
+    similarity : float
+        Correlation ratio, 0 to 1.
+    disagreement_mm : float
+        The largest distance, over the head, between this and the nearest placement from another start.
+    """
+
+    to_template: NDArray[np.float64]
+    similarity: float
+    disagreement_mm: float
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The way from a scan to the template.
+
+    Attributes
+    ----------
+    placement : Placement
+        Of the template on the reference scan.
+    warp_mm : numpy.ndarray, shape (X, Y, Z, 3)
+        What to add to reference world coordinates before the affine, where the brain is concerned.
+    warp_affine : numpy.ndarray, shape (4, 4)
+        Of the warp's grid.
+    to_reference : numpy.ndarray, shape (4, 4)
+        Scan world to reference world, rigid; the identity for the reference itself.
+    """
+
+    placement: Placement
+    warp_mm: NDArray[np.float32]
+    warp_affine: NDArray[np.float64]
+    to_reference: NDArray[np.float64]
+
+    @property
+    def to_template(self) -> NDArray[np.float64]:
+        """Scan world to template world, affine, RAS+ mm, shape (4, 4)."""
+        return self.placement.to_template @ self.to_reference
+
+    def warped_to_template(self, points: NDArray) -> NDArray:
+        """Return template world coordinates of scan world points, shape (..., 3), with the warp."""
+        points = apply_affine(self.to_reference, points)
+        shift = [interpolate(self.warp_mm[..., k], self.warp_affine, points, 0.0) for k in range(3)]
+        return apply_affine(self.placement.to_template, points + np.stack(shift, axis=-1))
+
+
+def place(scan: Volume, pose_template: PoseTemplate, landscape: Landscape, link: NDArray | None = None) -> Placement:
+    """Place a template on a scan, from several starts.
+
+    Parameters
+    ----------
+    scan : Volume
+        From `reduce_image`.
+    pose_template : PoseTemplate
+        Of the template that is robust to start from (WholeHead).
+    landscape : Landscape
+        Of the template to place.
+    link : numpy.ndarray, shape (4, 4), optional
+        From the world of `pose_template` to that of `landscape`; the identity if left out.
+
+    Returns
+    -------
+    Placement
+        The best of all starts.
+
+    Raises
+    ------
+    RegistrationError
+        No start puts the template's head inside the field of view.
+    """
+    poses = find_poses(scan, pose_template, MORE_STARTS)
+    link = np.eye(4) if link is None else link
+    coarse = world_aligned(scan, SPACING_MM)
+    levels = [smoothed(coarse, sigma) for sigma, _ in STAGES]
+    ends: list[tuple[NDArray, float]] = []
+    for pose in poses:
+        from_template = np.linalg.inv(link @ pose.to_template)
+        for level, points, (_, freedom) in zip(levels, landscape.stages, STAGES, strict=True):
+            from_template, similarity = fit_affine(level, points, from_template, freedom)
+        ends.append((from_template, similarity))
+        best = _best(ends, landscape.probes)
+        if len(ends) >= STARTS and best.disagreement_mm <= AGREEMENT_MM:
+            break
+    if not ends or best.similarity < 0:
+        raise RegistrationError("no head found in the field of view; if there is one, give its mask with --mask")
+    return best
+
+
+def place_rigidly(scan: Volume, reference: Volume, to_reference: NDArray, region: NDArray) -> Placement:
+    """Place a reference scan on another scan of the same head.
+
+    Parameters
+    ----------
+    scan, reference : Volume
+        From `reduce_image`.
+    to_reference : numpy.ndarray, shape (4, 4)
+        One start: scan world to reference world. The other is the identity, as both were taken in one session.
+    region : numpy.ndarray, shape (N, 3)
+        Points on the head in reference world, mm, at which to compare the scans.
+
+    Returns
+    -------
+    Placement
+        Its ``to_template`` leads to the reference.
+    """
+    coarse, fixed = world_aligned(scan, SPACING_MM), world_aligned(reference, SPACING_MM)
+    ends = []
+    for start in (np.eye(4), to_reference):
+        end, similarity = _nearest_rotation(np.linalg.inv(start)), -1.0
+        for sigma, _ in STAGES:
+            value = interpolate(smoothed(fixed, sigma).data, fixed.affine, region)
+            known = np.isfinite(value)
+            end, similarity = fit_affine(smoothed(coarse, sigma), Points(region[known], value[known]), end, 6)
+        ends.append((end, similarity))
+    return _best(ends, region[:: max(len(region) // 50, 1)])
+
+
+def warp_brain(scan: Volume, placement: Placement, landscape: Landscape, brain_mm: Volume, work_dir: Path) -> Registration:
+    """Refine a placement inside and around the brain, by ANTs SyN at 4 mm.
+
+    Parameters
+    ----------
+    scan : Volume
+        From `reduce_image`.
+    placement : Placement
+    landscape : Landscape
+    brain_mm : Volume
+        Signed distance to the template's brain, negative inside.
+    work_dir : pathlib.Path
+        Private; what ANTs writes there is removed again.
+
+    Raises
+    ------
+    RegistrationError
+        The brain lies outside the field of view, or ANTs failed.
+    """
+    coarse = world_aligned(scan, SPACING_MM)
+    lattice = _lattice(coarse.data.shape, coarse.affine)
+    distance = interpolate(brain_mm.data, brain_mm.affine, apply_affine(placement.to_template, lattice), np.inf)
+    region = (distance < SYN_MARGIN_MM) & (coarse.seen > 0)
+    if region.sum() < 1000:
+        raise RegistrationError("the brain lies outside the field of view; give the scan's mask with --mask")
+    box = tuple(slice(max(i.min() - 3, 0), i.max() + 4) for i in np.nonzero(region))
+    corner = np.eye(4)
+    corner[:3, 3] = [s.start for s in box]
+    fixed = Volume(np.sqrt(coarse.data[box]), coarse.affine @ corner, region[box].astype(np.float32))
+    warp = _syn(fixed, landscape.volume, placement.to_template, work_dir)
+    return Registration(placement, warp, fixed.affine, np.eye(4))
+
+
+def through(reference: Registration, to_reference: NDArray) -> Registration:
+    """Return a scan's registration by way of its head's reference."""
+    return replace(reference, to_reference=to_reference)
+
+
+def _best(ends: list[tuple[NDArray, float]], probes: NDArray) -> Placement:
+    order = sorted(range(len(ends)), key=lambda k: -ends[k][1])
+    best, similarity = ends[order[0]]
+    here = apply_affine(best, probes)
+    others = [np.linalg.norm(apply_affine(ends[k][0], probes) - here, axis=1).max() for k in order[1:]]
+    return Placement(np.linalg.inv(best), similarity, float(min(others, default=np.inf)))
+
+
+def _nearest_rotation(affine: NDArray) -> NDArray:
+    """Return the rigid transform nearest to an affine one."""
+    u, _, v = np.linalg.svd(affine[:3, :3])
+    rigid = affine.copy()
+    rigid[:3, :3] = u @ v
+    return rigid
+
+
+def _lattice(shape: tuple[int, ...], affine: NDArray) -> NDArray:
+    return apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
+
+
+def _syn(fixed: Volume, moving: Volume, to_template: NDArray, work_dir: Path) -> NDArray[np.float32]:
+    """Return the displacement, RAS mm, on the fixed grid, shape (X, Y, Z, 3)."""
+    import ants
+    from ants.internal import get_pointer_string
+    import nibabel as nib
+
+    prefix = work_dir / "syn_"
+    images = [_to_ants(fixed.data, fixed.affine), _to_ants(moving.data, moving.affine), _to_ants(fixed.seen, fixed.affine)]
+    scan, template, region = (get_pointer_string(image) for image in images)
+    start = f"{prefix}start.mat"
+    matrix = LPS @ to_template @ LPS
+    affine = ants.create_ants_transform(transform_type="AffineTransform", matrix=matrix[:3, :3], translation=matrix[:3, 3])
+    ants.write_transform(affine, start)
+    arguments = ["--dimensionality", "3", "--float", "1", "--random-seed", "1", "--collapse-output-transforms", "1"]
+    arguments += ["--initial-moving-transform", start, "--transform", "SyN[0.2,3,0]"]
+    arguments += ["--metric", f"MI[{scan},{template},1,32]", "--convergence", f"[{SYN_ITERATIONS},1e-6,5]"]
+    arguments += ["--shrink-factors", "3x2x1", "--smoothing-sigmas", "2x1x0", "--masks", f"[{region},NA]"]
+    try:
+        ants.registration(fixed=[*arguments, "--output", str(prefix)], moving=None)
+        warp = nib.load(f"{prefix}1Warp.nii.gz").get_fdata(dtype=np.float32)
+    except (RuntimeError, OSError) as error:
+        raise RegistrationError(f"ANTs could not warp the brain ({error}); give the scan's mask with --mask") from error
+    finally:
+        for leftover in work_dir.glob("syn_*"):
+            leftover.unlink()
+    return warp[:, :, :, 0, :] * np.array([-1, -1, 1], np.float32)
+
+
+def _to_ants(data: NDArray, affine: NDArray):  # noqa: ANN202 - ants is imported late
+    import ants
+
+    lps = LPS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    direction = lps[:3, :3] / spacing
+    return ants.from_numpy(np.ascontiguousarray(data, np.float32), tuple(lps[:3, 3]), tuple(spacing), direction)

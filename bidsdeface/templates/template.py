@@ -1,0 +1,130 @@
+"""One template, ready for use: masks as signed distances, points and volumes for registration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsdeface.errors import TemplateError
+from bidsdeface.imaging.affine import Points
+from bidsdeface.imaging.pose import AIR_MARGIN_MM, PoseTemplate, saturated
+from bidsdeface.imaging.registration import SPACING_MM, STAGES, Landscape
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+
+# Template points: how far around the brain (mm), and their spacing (mm), for each stage of registration.
+REACH_MM = (20.0, 20.0, 16.0)
+POINT_SPACING_MM = (10.0, 8.0, 6.0)
+FACE_CLEARANCE_MM = 8.0  # no point nearer to the face: smoothing would let it look in
+MASK_SMOOTHING_MM = 2.0
+BRAIN_IN_FACE_LIMIT = 0.01
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template of the head.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line.
+    head : Volume
+        Intensities from 0 to 1.
+    brain_mm : Volume
+        Signed distance to the brain, negative inside, in mm.
+    regions_mm : dict of str to Volume
+        The same of what can be defaced: ``face``, and ``ears`` if the template has them.
+    landscape : Landscape
+        What registration looks at.
+    """
+
+    name: str
+    head: Volume
+    brain_mm: Volume
+    regions_mm: dict[str, Volume]
+    landscape: Landscape
+
+
+def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, NDArray]) -> Template:
+    """Make a template of a head and its masks, after checking that they can be what they say.
+
+    Parameters
+    ----------
+    name : str
+    head : Volume
+        Intensities from 0 to 1.
+    brain : numpy.ndarray, shape of `head`, bool
+    regions : dict of str to numpy.ndarray
+        Masks, bool, on the same grid; ``face`` must be there.
+
+    Raises
+    ------
+    TemplateError
+        Brain and face overlap, or the face is not in front of and below the brain: the masks' polarity is
+        nowhere documented, so it is checked.
+    """
+    face = regions["face"]
+    overlap = (brain & face).sum() / max(brain.sum(), 1)
+    if not brain.any() or not face.any() or overlap > BRAIN_IN_FACE_LIMIT:
+        raise TemplateError(f"template {name}: {overlap:.0%} of its brain lies in its face mask; is one of them inverted?")
+    tissue = head.data > 0.1
+    brain_centre, face_centre = (_centre(mask & tissue, head.affine) for mask in (brain, face))
+    if not (face_centre[1] > brain_centre[1] + 20 and face_centre[2] < brain_centre[2] - 10):
+        raise TemplateError(f"template {name}: its face mask is not in front of and below its brain; is it one of the face?")
+    brain_mm = signed_distance(brain, head.affine)
+    regions_mm = {key: signed_distance(mask, head.affine) for key, mask in regions.items()}
+    return Template(name, head, brain_mm, regions_mm, _landscape(head, brain_mm, regions_mm["face"]))
+
+
+def pose_template(template: Template) -> PoseTemplate:
+    """Return what the search for the head's pose needs of a template."""
+    tissue = saturated(world_aligned(template.head, 6.0))
+    around = ndimage.distance_transform_edt(tissue.data < 0.5) * 6.0 <= AIR_MARGIN_MM
+    weight = Volume((around & (tissue.seen > 0)).astype(np.float32), tissue.affine, tissue.seen)
+    brain = template.brain_mm
+    centre = _centre(brain.data < 0, brain.affine)
+    return PoseTemplate(tissue, weight, centre - [0.0, 0.0, 20.0])
+
+
+def signed_distance(mask: NDArray, affine: NDArray) -> Volume:
+    """Return the distance in mm to a mask's surface, negative inside, without the voxels' stairs.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+    affine : numpy.ndarray, shape (4, 4)
+        With axes along those of the world.
+    """
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    outside = ndimage.distance_transform_edt(~mask, spacing)
+    inside = ndimage.distance_transform_edt(mask, spacing)
+    # Either transform measures to the centre of the first voxel beyond, half a voxel past the surface.
+    distance = np.where(mask, spacing.mean() / 2 - inside, outside - spacing.mean() / 2).astype(np.float32)
+    smooth = ndimage.gaussian_filter(distance, MASK_SMOOTHING_MM / spacing, mode="nearest")
+    return Volume(smooth, affine, np.ones_like(smooth))
+
+
+def _centre(mask: NDArray, affine: NDArray) -> NDArray[np.float64]:
+    return apply_affine(affine, np.argwhere(mask).mean(axis=0))
+
+
+def _landscape(head: Volume, brain_mm: Volume, face_mm: Volume) -> Landscape:
+    coarse = world_aligned(head, SPACING_MM)
+    finest = STAGES[-1][0]
+    stages = []
+    for (sigma, _), reach, spacing in zip(STAGES, REACH_MM, POINT_SPACING_MM, strict=True):
+        low, high = head.affine[:3, 3], apply_affine(head.affine, np.array(head.data.shape) - 1.0)
+        axes = [np.arange(np.ceil(a / spacing) * spacing, b, spacing) for a, b in zip(low, high, strict=True)]
+        where = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+        near = interpolate(brain_mm.data, brain_mm.affine, where) < reach
+        clear = interpolate(face_mm.data, face_mm.affine, where) > FACE_CLEARANCE_MM
+        seen = interpolate(head.seen, head.affine, where, 0.0) > 0.98
+        where = where[near & clear & seen]
+        # The average head is blurred already: no more at the finest stage, the rest at the coarser ones.
+        level = smoothed(coarse, sigma) if sigma > finest else coarse
+        value = interpolate(level.data, level.affine, where)
+        stages.append(Points(where[np.isfinite(value)], value[np.isfinite(value)]))
+    volume = Volume(np.sqrt(coarse.data), coarse.affine, coarse.seen)
+    return Landscape(tuple(stages), volume, stages[0].where[::40])
