@@ -9,10 +9,12 @@ ENV PYTHONNOUSERSITE=1 \
 
 # The dependencies first: they change less often than the program.
 COPY constraints.txt pyproject.toml version README.md LICENSE /src/
-RUN mkdir -p /src/bidsdeface /opt/templateflow \
-    && touch /src/bidsdeface/__init__.py \
+RUN mkdir /src/bidsdeface && touch /src/bidsdeface/__init__.py \
     && pip install --no-cache-dir -c /src/constraints.txt /src \
     && pip uninstall --yes bidsdeface
+
+# The first import of templateflow fills TEMPLATEFLOW_HOME, which is read-only when the app runs.
+RUN python -c "import templateflow"
 
 COPY bidsdeface /src/bidsdeface
 RUN pip install --no-cache-dir --no-deps /src && rm -r /src

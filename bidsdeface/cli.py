@@ -25,15 +25,17 @@ from bidsdeface.settings import (
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 
+USAGE = "bidsdeface BIDS_DIR OUTPUT_DIR {participant,group} [options]"
+
 DESCRIPTION = """\
-Deface the MRI scans of a BIDS dataset. The input is only read; OUTPUT_DIR becomes a BIDS
-derivative dataset with the defaced images, their face masks and a record of what was done.
-A scan that cannot be verified is not written."""
+Deface the MRI scans of a BIDS dataset. The input is only read; OUTPUT_DIR becomes
+a BIDS derivative dataset with the defaced images, their face masks and a record of
+what was done. A scan that cannot be verified is not written."""
 
 EPILOG = """\
 example:
-  bidsdeface /data/ds000001 /data/ds000001-defaced participant --participant-label 01 02
-  bidsdeface /data/ds000001 /data/ds000001-defaced group
+  bidsdeface /data/ds01 /data/ds01-defaced participant --participant-label 01 02
+  bidsdeface /data/ds01 /data/ds01-defaced group
 
 exit codes: 0 every scan done, 1 some scan failed, 2 wrong usage.
 Long options may also be spelled with underscores (--participant_label)."""
@@ -115,6 +117,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bidsdeface",
+        usage=USAGE,
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -175,9 +178,10 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--regions",
+        metavar="REGIONS",
         choices=[",".join(regions) for regions in REGIONS],
         default=",".join(REGIONS[0]),
-        help="what to remove (default: %(default)s)",
+        help="what to remove: face, or face,ears (default: %(default)s)",
     )
     group.add_argument(
         "--guard-mm",

@@ -1,0 +1,165 @@
+"""The command line: what it accepts, what it says, and with which code it ends."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bidsdeface import cli
+from bidsdeface.errors import BidsdefaceError
+from tests.conftest import make_dataset
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run main on a small dataset with the levels replaced; return (exit code, settings)."""
+    bids_dir = make_dataset(tmp_path)
+
+    def run_main(*options, level="participant", result=0):
+        seen = []
+
+        def fake_run(settings):
+            seen.append(settings)
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        monkeypatch.setattr(cli, "_run", fake_run)
+        code = cli.main([str(bids_dir), str(tmp_path / "out"), level, *options])
+        return code, seen[0] if seen else None
+
+    yield run_main
+    logging.getLogger("bidsdeface").handlers.clear()
+
+
+def test_defaults_are_those_the_help_names(run):
+    code, settings = run()
+    assert code == 0
+    assert (settings.template, settings.guard_mm, settings.regions) == ("WholeHead", 4.0, ("face",))
+    assert settings.validate and not settings.force and not settings.dry_run
+    assert settings.participants == settings.sessions == ()
+    assert settings.n_procs >= 1 and settings.omp_nthreads == 1
+
+
+@pytest.mark.parametrize("option", ["--participant-label", "--participant_label"])
+def test_labels_come_with_or_without_prefix_and_in_both_spellings(run, option):
+    _, settings = run(option, "sub-01", "02", "--session_label", "ses-a", "b")
+    assert settings.participants == ("01", "02")
+    assert settings.sessions == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--skip-bids-validation", "--skip_bids_validation", "--skip_bids_validator"],
+)
+def test_validation_is_skipped_in_every_spelling(run, option):
+    assert not run(option)[1].validate
+
+
+def test_underscores_in_a_value_stay(run, tmp_path):
+    assert run(f"--work_dir={tmp_path}/a_b")[1].work_dir.name == "a_b"
+
+
+def test_regions_can_include_the_ears(run):
+    assert run("--regions", "face,ears")[1].regions == ("face", "ears")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--no-such-option"],
+        ["--n-procs", "0"],
+        ["--omp-nthreads", "-1"],
+        ["--guard-mm", "thick"],
+        ["--regions", "brain"],
+        ["--part", "01"],
+        ["-v", "-q"],
+    ],
+)
+def test_wrong_options_end_with_2(run, options):
+    with pytest.raises(SystemExit) as ended:
+        run(*options)
+    assert ended.value.code == 2
+
+
+def test_a_request_that_does_not_fit_the_files_ends_with_2_and_one_line(run, capsys):
+    code, settings = run("--guard-mm", "nan")
+    assert (code, settings) == (2, None)
+    message = capsys.readouterr().err
+    assert message.startswith("bidsdeface: error: --guard-mm nan: ") and message.count("\n") == 1
+
+
+def test_an_error_for_the_person_ends_with_1_and_one_line(run, capsys):
+    code, _ = run(result=BidsdefaceError("a.nii: broken; mend it"))
+    assert code == 1
+    assert capsys.readouterr().err == "bidsdeface: error: a.nii: broken; mend it\n"
+
+
+def test_the_exit_code_of_the_level_is_handed_on(run):
+    assert run(result=1)[0] == 1
+
+
+def test_an_interrupt_ends_with_130_and_one_line(run, capsys):
+    assert run(result=KeyboardInterrupt())[0] == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_log_lines_carry_level_and_message(run, capsys):
+    run("-q")
+    logging.getLogger("bidsdeface.dataset").info("not shown")
+    logging.getLogger("bidsdeface.dataset").warning("shown")
+    assert capsys.readouterr().err == "WARNING shown\n"
+
+
+def test_sigterm_unwinds_the_stack_and_ends_with_143(tmp_path):
+    script = (
+        "import sys, time; from bidsdeface import cli\n"
+        "def work(settings):\n"
+        "    try:\n"
+        "        print('ready', flush=True); time.sleep(30)\n"
+        "    finally:\n"
+        "        print('cleaned up', flush=True)\n"
+        "cli._run = work\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    arguments = [str(make_dataset(tmp_path)), str(tmp_path / "out"), "participant"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.kill(process.pid, signal.SIGTERM)
+    rest, _ = process.communicate(timeout=20)
+    assert (rest, process.returncode) == ("cleaned up\n", 143)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_load_nothing_heavy(option):
+    script = (
+        "import sys; from bidsdeface import cli\n"
+        "try: cli.main([sys.argv[1]])\n"
+        "finally: print(*sys.modules, file=sys.stderr)\n"
+    )
+    start = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, "-c", script, option], capture_output=True, text=True, check=True
+    )
+    assert time.perf_counter() - start < 2  # half a second on a quiet machine
+    assert not {"numpy", "nibabel", "bids", "ants", "scipy"} & set(result.stderr.split())
+
+
+def test_help_names_every_group_and_an_example(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "which scans:",
+        "how to deface:",
+        "how to run:",
+        "example:",
+        "in mm (default: 4)",
+    ):
+        assert words in text

@@ -1,0 +1,68 @@
+"""Names of outputs."""
+
+import re
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.scan import Scan
+
+# Entities of raw anatomical images, in the order of BIDS.
+ENTITIES = (
+    *("ses", "task", "acq", "ce", "rec", "dir", "run"),
+    *("echo", "flip", "inv", "mt", "part", "chunk"),
+)
+DEFACEMASK = ("sub", "ses", "task", "acq", "ce", "rec", "run", "mod", "chunk", "desc")
+labels = st.text("abcXYZ0123456789", min_size=1, max_size=6)
+
+
+@st.composite
+def scans(draw):
+    chosen = draw(st.sets(st.sampled_from(ENTITIES)))
+    names = ["sub", *(name for name in ENTITIES if name in chosen)]
+    entities = tuple((name, draw(labels)) for name in names)
+    suffix = draw(st.sampled_from(["T1w", "T2w", "FLAIR", "MP2RAGE"]))
+    return Scan(Path("x.nii"), entities, suffix, draw(st.sampled_from([".nii", ".nii.gz"])))
+
+
+def scan(name):
+    stem, _, extension = name.partition(".")
+    *pairs, suffix = stem.split("_")
+    return Scan(Path(name), tuple(tuple(p.split("-")) for p in pairs), suffix, f".{extension}")
+
+
+def test_names_are_those_of_the_design():
+    outputs = outputs_of(scan("sub-01_ses-a_acq-x_run-2_T1w.nii"))
+    folder = "sub-01/ses-a/anat/"
+    assert str(outputs.image) == folder + "sub-01_ses-a_acq-x_run-2_desc-defaced_T1w.nii.gz"
+    assert str(outputs.image_sidecar) == folder + "sub-01_ses-a_acq-x_run-2_desc-defaced_T1w.json"
+    mask = folder + "sub-01_ses-a_acq-x_run-2_mod-T1w_desc-face_defacemask"
+    assert (str(outputs.mask), str(outputs.mask_sidecar)) == (f"{mask}.nii.gz", f"{mask}.json")
+
+
+def test_an_echo_set_shares_one_mask():
+    one, two = (outputs_of(scan(f"sub-01_echo-{echo}_part-mag_MEGRE.nii.gz")) for echo in (1, 2))
+    assert one.mask == two.mask and one.image != two.image
+
+
+@given(scans())
+def test_the_image_keeps_its_whole_name(scan):
+    name = outputs_of(scan).image.name
+    assert name.replace("_desc-defaced", "") == f"{scan.stem}.nii.gz"
+
+
+@given(scans())
+def test_the_mask_has_only_entities_that_a_defacemask_may_have_in_their_order(scan):
+    stem = outputs_of(scan).mask.name.removesuffix("_defacemask.nii.gz")
+    keys = [pair.partition("-")[0] for pair in stem.split("_")]
+    assert [key for key in DEFACEMASK if key in keys] == keys
+
+
+@given(scans())
+def test_all_outputs_lie_in_the_folder_of_the_scan_and_differ(scan):
+    outputs = list(vars(outputs_of(scan)).values())
+    assert len(set(outputs)) == 4
+    assert {output.parent for output in outputs} == {scan.folder}
+    assert re.fullmatch(r"sub-\w+(/ses-\w+)?/anat", str(scan.folder))

@@ -1,0 +1,120 @@
+"""The check of a request against the file system."""
+
+import math
+import os
+from dataclasses import replace
+
+import pytest
+
+from bidsdeface.cpus import available_cpus
+from bidsdeface.errors import UsageError
+from bidsdeface.settings import Settings, check_settings, default_n_procs
+from tests.conftest import make_dataset
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(
+        bids_dir=make_dataset(tmp_path), output_dir=tmp_path / "out", level="participant"
+    )
+
+
+def refusal(settings):
+    with pytest.raises(UsageError) as refused:
+        check_settings(settings)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_good_request_passes_and_creates_the_output_folder(settings):
+    check_settings(settings)
+    assert list(settings.output_dir.iterdir()) == []
+
+
+def test_a_dry_run_creates_nothing(settings):
+    check_settings(replace(settings, dry_run=True))
+    assert not settings.output_dir.exists()
+
+
+def test_a_missing_dataset_is_refused(settings, tmp_path):
+    assert "no such folder" in refusal(replace(settings, bids_dir=tmp_path / "none"))
+
+
+def test_a_file_in_the_place_of_the_dataset_is_refused(settings):
+    assert "no such folder" in refusal(replace(settings, bids_dir=settings.bids_dir / "README"))
+
+
+def test_a_folder_without_description_is_refused(settings):
+    message = refusal(replace(settings, bids_dir=settings.bids_dir / "sub-01"))
+    assert "dataset_description.json: no such file" in message
+
+
+@pytest.mark.parametrize("inside", [".", "derivatives/bidsdeface", "x/../sub-01"])
+def test_output_inside_input_is_refused(settings, inside):
+    message = refusal(replace(settings, output_dir=settings.bids_dir / inside))
+    assert "OUTPUT_DIR lies inside BIDS_DIR" in message
+    assert not (settings.bids_dir / "derivatives").exists()
+
+
+def test_output_inside_input_is_seen_through_a_link(settings, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(settings.bids_dir)
+    assert "lies inside" in refusal(replace(settings, output_dir=link / "out"))
+
+
+def test_input_inside_output_is_refused(settings, tmp_path):
+    assert "BIDS_DIR lies inside" in refusal(replace(settings, output_dir=tmp_path))
+
+
+@pytest.mark.parametrize("place", ["bids/work", "out/work", "out"])
+def test_a_work_dir_inside_either_dataset_is_refused(settings, tmp_path, place):
+    assert "--work-dir lies inside" in refusal(replace(settings, work_dir=tmp_path / place))
+
+
+@pytest.mark.parametrize("guard_mm", [-0.1, 20.1, math.nan, math.inf])
+def test_an_impossible_guard_is_refused(settings, guard_mm):
+    assert "--guard-mm" in refusal(replace(settings, guard_mm=guard_mm))
+
+
+def test_a_missing_mask_is_refused(settings, tmp_path):
+    assert "--mask" in refusal(replace(settings, mask=tmp_path / "mask.nii.gz"))
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused(settings):
+    in_a_file = settings.bids_dir.parent / "file"
+    in_a_file.touch()
+    assert "cannot be written" in refusal(replace(settings, output_dir=in_a_file / "out"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_folder_without_permission_is_refused(settings):
+    settings.output_dir.mkdir(mode=0o500)
+    assert "cannot be written" in refusal(settings)
+
+
+def test_slurm_limits_the_processors(tmp_path):
+    assert available_cpus({"SLURM_CPUS_PER_TASK": "1"}, tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu.max": "nonsense"}, None),
+    ],
+)
+def test_a_container_limits_the_processors(tmp_path, files, expected):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    affinity = len(os.sched_getaffinity(0))
+    assert available_cpus({}, tmp_path) == (affinity if expected is None else expected)
+
+
+def test_there_is_always_one_process():
+    assert default_n_procs(omp_nthreads=10_000) == 1

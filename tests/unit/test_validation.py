@@ -1,0 +1,92 @@
+"""The BIDS validator, on the selected participants only."""
+
+import os
+import sys
+
+import pytest
+
+from bidsdeface.dataset.validation import check_valid, find_problems
+from bidsdeface.errors import BidsdefaceError
+from tests.conftest import make_dataset
+
+SCANS = [f"sub-{n}/anat/sub-{n}_T1w.nii.gz" for n in ("01", "02", "03")]
+
+
+@pytest.fixture
+def bids_dir(tmp_path):
+    return make_dataset(tmp_path, SCANS)
+
+
+def test_a_valid_dataset_has_no_problems(bids_dir):
+    assert find_problems(bids_dir) == []
+
+
+def test_only_the_selected_participants_are_looked_at(bids_dir):
+    (bids_dir / "sub-02/anat/sub-02_nonsense.nii.gz").touch()
+    assert find_problems(bids_dir, ["01", "03"]) == []
+    (problem,) = find_problems(bids_dir, ["02"])
+    assert problem == "NOT_INCLUDED /sub-02/anat/sub-02_nonsense.nii.gz"
+
+
+def test_what_is_outside_of_raw_data_is_not_looked_at(bids_dir):
+    for folder in ("derivatives/x", "sourcedata", ".git", "unknown"):
+        (bids_dir / folder).mkdir(parents=True)
+        (bids_dir / folder / "sub-01_nonsense.nii.gz").touch()
+    assert find_problems(bids_dir) == []
+
+
+def test_the_datasets_own_bidsignore_is_honoured(bids_dir):
+    (bids_dir / "sub-02/anat/sub-02_nonsense.nii.gz").touch()
+    (bids_dir / ".bidsignore").write_text("**/*_nonsense*\n")
+    assert find_problems(bids_dir) == []
+
+
+def test_stimuli_that_events_name_are_found(bids_dir):
+    (bids_dir / "stimuli").mkdir()
+    (bids_dir / "stimuli/a.png").write_bytes(b"x")
+    (bids_dir / "sub-01/beh").mkdir()
+    (bids_dir / "sub-01/beh/sub-01_task-x_events.tsv").write_text(
+        "onset\tduration\tstim_file\n0\t1\ta.png\n"
+    )
+    assert find_problems(bids_dir, ["01"]) == []
+
+
+def test_files_that_cannot_be_read_are_left_to_their_reader(bids_dir):
+    empty, broken, unfetched = (bids_dir / scan for scan in SCANS)
+    empty.write_bytes(b"")
+    broken.write_bytes(broken.read_bytes()[:100])
+    unfetched.unlink()
+    unfetched.symlink_to("../../.git/annex/objects/aa/bb/MD5E-s9--0.nii.gz/MD5E-s9--0.nii.gz")
+    assert find_problems(bids_dir) == []
+
+
+def test_an_invalid_dataset_is_refused_with_the_first_problems_in_one_line(bids_dir):
+    for number in range(7):
+        (bids_dir / f"sub-01/anat/sub-01_nonsense{number}.nii.gz").touch()
+    with pytest.raises(BidsdefaceError) as refused:
+        check_valid(bids_dir)
+    message = str(refused.value)
+    assert message.count("NOT_INCLUDED") == 5 and "and 2 more" in message
+    assert "--skip-bids-validation" in message and "\n" not in message
+
+
+def test_the_input_is_not_touched(bids_dir):
+    before = {path: path.stat().st_mtime_ns for path in bids_dir.rglob("*")}
+    find_problems(bids_dir, ["01"])
+    assert before == {path: path.stat().st_mtime_ns for path in bids_dir.rglob("*")}
+
+
+def test_a_missing_validator_is_one_clear_line(bids_dir, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BidsdefaceError, match="not found beside .*--skip-bids-validation"):
+        find_problems(bids_dir)
+
+
+def test_a_validator_that_breaks_down_is_one_clear_line(bids_dir, monkeypatch, tmp_path):
+    validator = tmp_path / "bids-validator-deno"
+    validator.write_text("#!/bin/sh\necho 'line one\nno memory left' >&2\nexit 1\n")
+    validator.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "python"))
+    with pytest.raises(BidsdefaceError, match="exit code 1 .no memory left"):
+        find_problems(bids_dir)
