@@ -225,9 +225,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         help="print every scan, its reference and its outputs, and write nothing",
     )
     group.add_argument("--force", action="store_true", help="redo scans that are already done")
-    group.add_argument(
-        "--stop-on-first-crash", action="store_true", help="stop when the first head fails"
-    )
+    group.add_argument("--stop-on-first-crash", action="store_true", help="stop when the first head fails")
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument(
         "-v",

@@ -73,9 +73,7 @@ def canvas_affine() -> np.ndarray:
 
 def canvas_world() -> np.ndarray:
     """World coordinates of every canvas voxel, shape (3, *CANVAS_SHAPE)."""
-    axes = [
-        o + SPACING_MM * np.arange(n) for o, n in zip(CANVAS_ORIGIN_MM, CANVAS_SHAPE, strict=True)
-    ]
+    axes = [o + SPACING_MM * np.arange(n) for o, n in zip(CANVAS_ORIGIN_MM, CANVAS_SHAPE, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"))
 
 
@@ -129,7 +127,7 @@ def brain_mask(head: np.ndarray) -> np.ndarray:
         source, target = Path(folder, "head.nii.gz"), Path(folder, "brain.nii.gz")
         nib.save(nib.Nifti1Image(head[:, :, low:].astype(np.float32), affine), source)
         run_bet([str(source)], None, [str(target)], None, threshold=0.5, n_dilate=0, no_gpu=True)
-        found = np.asanyarray(nib.load(target).dataobj) > 0
+        found = np.asanyarray(nib.Nifti1Image.from_filename(target).dataobj) > 0
     brain = np.zeros(head.shape, np.float32)
     brain[:, :, low:] = found
     return ndimage.gaussian_filter((brain + brain[::-1]) / 2, 1.0) > 0.5
@@ -142,9 +140,7 @@ def face_mask() -> np.ndarray:
     _, y, z = canvas_world()[:, 0]
     inside = Outline(FACE_OUTLINE_YZ_MM).contains_points(np.stack([y.ravel(), z.ravel()], -1))
     region = inside.reshape(y.shape).astype(np.float32)
-    smooth = (
-        ndimage.gaussian_filter(region, OUTLINE_SMOOTHING_MM / SPACING_MM, mode="nearest") > 0.5
-    )
+    smooth = ndimage.gaussian_filter(region, OUTLINE_SMOOTHING_MM / SPACING_MM, mode="nearest") > 0.5
     return np.broadcast_to(smooth, CANVAS_SHAPE)
 
 

@@ -35,9 +35,7 @@ _UNDISCLOSED_LINK = "urn:bids:raw"
 _DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
 
 
-def write_dataset_files(
-    output_dir: Path, bids_dir: Path, environ: Mapping[str, str] = os.environ
-) -> None:
+def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, str] = os.environ) -> None:
     """Write ``dataset_description.json``, ``descriptions.tsv`` and ``.bidsignore``.
 
     Files that are already as they should be are left alone.

@@ -13,12 +13,16 @@ _AFTER_MOD = ("chunk",)
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files that one scan leaves, relative to the root of the derivative dataset."""
+    """Files that one scan leaves, relative to the root of the derivative dataset.
+
+    In the order in which they are published: the image's sidecar vouches for all the others.
+    """
 
     image: PurePosixPath
-    image_sidecar: PurePosixPath
     mask: PurePosixPath
     mask_sidecar: PurePosixPath
+    figure: PurePosixPath
+    image_sidecar: PurePosixPath
 
 
 def outputs_of(scan: Scan) -> Outputs:
@@ -54,12 +58,8 @@ def outputs_of(scan: Scan) -> Outputs:
     mask = join_name(mask_entities, "defacemask")
     return Outputs(
         image=scan.folder / f"{image}.nii.gz",
-        image_sidecar=scan.folder / f"{image}.json",
         mask=scan.folder / f"{mask}.nii.gz",
         mask_sidecar=scan.folder / f"{mask}.json",
+        figure=PurePosixPath(f"sub-{scan.subject}", "figures", f"{image}.png"),
+        image_sidecar=scan.folder / f"{image}.json",
     )
-
-
-def figures_folder(subject: str) -> PurePosixPath:
-    """Folder of a participant's figures."""
-    return PurePosixPath(f"sub-{subject}", "figures")

@@ -49,7 +49,7 @@ class Staging:
 
     def __enter__(self) -> "Staging":
         with _storage_errors(self._output_dir):
-            _sweep(self._output_dir)
+            sweep(self._output_dir)
             self.folder, self._lock = _claim(self._output_dir)
         return self
 
@@ -106,7 +106,7 @@ def withdraw(output_dir: Path, outputs: Outputs) -> None:
     BidsdefaceError
         If a file exists and cannot be removed.
     """
-    for name in (outputs.image_sidecar, outputs.image, outputs.mask_sidecar, outputs.mask):
+    for name in reversed(vars(outputs).values()):
         with _storage_errors(output_dir / name):
             (output_dir / name).unlink(missing_ok=True)
 
@@ -124,8 +124,8 @@ def _claim(output_dir: Path) -> tuple[Path, int]:
             os.close(lock)
 
 
-def _sweep(output_dir: Path) -> None:
-    """Remove the folders of killed runs: those whose lock nobody holds."""
+def sweep(output_dir: Path) -> None:
+    """Remove the private folders of killed runs: those whose lock nobody holds."""
     for folder in output_dir.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # gone meanwhile, another user's, or no locks on this file system
             lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)

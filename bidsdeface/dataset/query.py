@@ -99,9 +99,7 @@ def natural_key(text: str) -> list[tuple[int, str]]:
     >>> sorted(["sub-10", "sub-2", "sub-a"], key=natural_key)
     ['sub-2', 'sub-10', 'sub-a']
     """
-    return [
-        (int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text) if part
-    ]
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text) if part]
 
 
 def _labels(bids_dir: Path, pattern: str) -> list[str]:
@@ -216,8 +214,7 @@ def _gather(scans: Iterable[Scan]) -> tuple[Head, ...]:
     for scan in scans:
         by_head[scan.subject, scan.session].append(scan)
     heads = [
-        Head(subject, session, tuple(same), _reference(same))
-        for (subject, session), same in by_head.items()
+        Head(subject, session, tuple(same), _reference(same)) for (subject, session), same in by_head.items()
     ]
     return tuple(sorted(heads, key=lambda head: natural_key(head.name)))
 

@@ -5,7 +5,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bidsdeface.dataset.layout import Outputs
+from bidsdeface import __version__
+from bidsdeface.dataset.layout import Outputs, outputs_of
+from bidsdeface.dataset.scan import Head
+from bidsdeface.settings import Settings
+
+METHOD = "remove"
+
+
+def promise(settings: Settings) -> dict[str, Any]:
+    """Return what the ``Bidsdeface`` object of every result of these settings says."""
+    return {
+        "Version": __version__,
+        "Template": settings.template,
+        "Method": METHOD,
+        "Regions": list(settings.regions),
+        "GuardMM": settings.guard_mm,
+        "MaskSource": "by hand" if settings.mask else "template",
+    }
+
+
+def finished_scans(head: Head, settings: Settings) -> set[str]:
+    """Return the stems of a head's scans that need not be done again."""
+    if settings.force:
+        return set()
+    wanted = promise(settings)
+    return {scan.stem for scan in head.scans if is_complete(settings.output_dir, outputs_of(scan), wanted)}
 
 
 def is_complete(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any]) -> bool:

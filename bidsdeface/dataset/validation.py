@@ -42,8 +42,7 @@ def check_valid(bids_dir: Path, participants: Sequence[str] = ()) -> None:
         shown = "; ".join(problems[:_SHOWN_AT_MOST])
         more = len(problems) - _SHOWN_AT_MOST
         raise BidsdefaceError(
-            f"{bids_dir}: not valid BIDS: {shown}{f'; and {more} more' if more > 0 else ''}; "
-            f"{_WAY_OUT}"
+            f"{bids_dir}: not valid BIDS: {shown}{f'; and {more} more' if more > 0 else ''}; {_WAY_OUT}"
         )
 
 

@@ -73,7 +73,9 @@ def fit_affine(scan: Volume, points: Points, from_template: NDArray, freedom: in
         if ratio < 0:
             break
         voxels = fit.voxels[:, fit.seen]
-        slope = np.stack([ndimage.map_coordinates(g, voxels, order=1, prefilter=False) for g in gradients], -1)
+        slope = np.stack(
+            [ndimage.map_coordinates(g, voxels, order=1, prefilter=False) for g in gradients], -1
+        )
         jacobian = _jacobian(slope @ to_world @ from_template[:3, :3], lever[fit.seen], freedom)
         deviation = fit.scan[fit.seen] - fit.scan[fit.seen].mean()
         # d(SSR / SST): without the second term the points would flee to where the scan is flat.
@@ -146,7 +148,9 @@ def _change(step: NDArray, centre: NDArray, freedom: int) -> tuple[NDArray, floa
         angle = np.linalg.norm(step[3:6]) / LEVER_MM
         cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
         # Rodrigues: a true rotation, so that "rigid" stays rigid however many steps are taken.
-        linear = np.eye(3) + np.sinc(angle / np.pi) * cross + np.sinc(angle / 2 / np.pi) ** 2 / 2 * cross @ cross
+        linear = (
+            np.eye(3) + np.sinc(angle / np.pi) * cross + np.sinc(angle / 2 / np.pi) ** 2 / 2 * cross @ cross
+        )
         if freedom == 7:
             linear = linear * np.exp(step[6] / LEVER_MM)
     change = np.eye(4)

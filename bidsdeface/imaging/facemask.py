@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,25 @@ LATTICE_MM = 4.0
 SLAB_VOXELS = 4_000_000
 
 
+@dataclass(frozen=True)
+class FaceMask:
+    """Where a scan is defaced.
+
+    Attributes
+    ----------
+    mask : numpy.ndarray, bool
+        In the scan's own grid, Fortran order, as NIfTI stores it.
+    brain_distance_mm : float
+        From the mask to the nearest brain; never below the guard.
+    guard_depth_mm : float
+        How deep the brain guard reaches into the face region; face deeper than that is all hidden.
+    """
+
+    mask: NDArray[np.bool_]
+    brain_distance_mm: float
+    guard_depth_mm: float
+
+
 def face_mask(
     shape: tuple[int, int, int],
     affine: NDArray,
@@ -21,12 +41,12 @@ def face_mask(
     regions_mm: tuple[Volume, ...],
     brain_mm: Volume,
     guard_mm: float,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return where to deface, and the brain guard, in a scan's own grid.
+) -> FaceMask:
+    """Return where to deface a scan.
 
     The regions are carried by the affine alone: it knows nothing of the face, so neither does the mask.
-    The brain guard is carried by the warp. Both are signed distances, which are smooth: they are
-    computed on a coarse lattice and interpolated.
+    The brain guard is carried by the warp, and wins over the face. Both are signed distances, which are
+    smooth: they are computed on a coarse lattice and interpolated.
 
     Parameters
     ----------
@@ -43,23 +63,24 @@ def face_mask(
 
     Returns
     -------
-    mask, guard : numpy.ndarray, shape `shape`, bool
-        In Fortran order, as NIfTI stores it. They do not overlap.
+    FaceMask
     """
     step = np.maximum(np.round(LATTICE_MM / np.linalg.norm(affine[:3, :3], axis=0)), 1).astype(int)
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
     to_face = registration.to_template
     straight = apply_affine(to_face, points)
-    # A length in the template is 1/scale of that length in the scan.
-    scale = np.abs(np.linalg.det(to_face[:3, :3])) ** (-1 / 3)
-    face = np.min([_distance(region, straight) for region in regions_mm], axis=0) * scale
-    brain = _distance(brain_mm, registration.warped_to_template(points)) * scale - guard_mm
-    mask, guard = np.empty(shape, bool, order="F"), np.empty(shape, bool, order="F")
-    for planes, (face_slab, brain_slab) in _upsampled((face, brain), step, shape):
-        guard[:, :, planes] = brain_slab <= 0
-        mask[:, :, planes] = (face_slab < 0) & (brain_slab > 0)
-    return mask, guard
+    scan_mm = np.abs(np.linalg.det(to_face[:3, :3])) ** (-1 / 3)  # in the scan, for 1 mm in the template
+    face = np.min([_distance(region, straight) for region in regions_mm], axis=0) * scan_mm
+    brain = _distance(brain_mm, registration.warped_to_template(points)) * scan_mm
+    mask = np.empty(shape, bool, order="F")
+    nearest = np.inf
+    for planes, face_slab, brain_slab in _upsampled(face, brain, step, shape):
+        hidden = (face_slab < 0) & (brain_slab > guard_mm)
+        nearest = min(nearest, brain_slab.min(where=hidden, initial=np.inf))
+        mask[:, :, planes] = hidden
+    depth = -face.min(where=brain <= guard_mm, initial=0.0)
+    return FaceMask(mask, float(nearest), float(depth))
 
 
 def _distance(region: Volume, points: NDArray) -> NDArray[np.float32]:
@@ -70,19 +91,18 @@ def _distance(region: Volume, points: NDArray) -> NDArray[np.float32]:
 
 
 def _upsampled(
-    fields: tuple[NDArray, ...], step: NDArray, shape: tuple[int, int, int]
-) -> Iterator[tuple[slice, list[NDArray]]]:
-    """Yield slabs of planes and the fields in them, from every `step`-th voxel to every voxel, linear."""
+    face: NDArray, brain: NDArray, step: NDArray, shape: tuple[int, int, int]
+) -> Iterator[tuple[slice, NDArray, NDArray]]:
+    """Yield both fields in slabs of planes, from every `step`-th voxel to every voxel, linear."""
     thickness = max(SLAB_VOXELS // (shape[0] * shape[1]), 1)
     for start in range(0, shape[2], thickness):
-        planes = np.arange(start, min(start + thickness, shape[2]))
-        yield (
-            slice(start, start + len(planes)),
-            [
-                _linear(_linear(_linear(field, planes, step[2], 2), np.arange(shape[1]), step[1], 1), np.arange(shape[0]), step[0], 0)
-                for field in fields
-            ],
-        )
+        planes = range(start, min(start + thickness, shape[2]))
+        slabs = []
+        for field in (face, brain):
+            for axis, at in ((2, planes), (1, range(shape[1])), (0, range(shape[0]))):
+                field = _linear(field, np.array(at), step[axis], axis)
+            slabs.append(field)
+        yield slice(planes.start, planes.stop), slabs[0], slabs[1]
 
 
 def _linear(field: NDArray, at: NDArray, step: int, axis: int) -> NDArray[np.float32]:

@@ -78,11 +78,14 @@ def read_image(path: Path) -> Image:
     offset, count = int(header.get_data_offset()), int(np.prod(shape))
     if len(content) < offset + count * dtype.itemsize:
         raise ImageError(
-            f"{path}: is cut short, {len(content)} of {offset + count * dtype.itemsize} bytes; fetch or convert it again"
+            f"{path}: is cut short, {len(content)} of {offset + count * dtype.itemsize} bytes; "
+            "fetch or convert it again"
         )
     affine = header.get_best_affine()
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise ImageError(f"{path}: its header gives no usable orientation (affine {affine.tolist()}); convert it again")
+        raise ImageError(
+            f"{path}: its header gives no usable orientation (affine {affine.tolist()}); convert it again"
+        )
     stored = np.frombuffer(content, dtype, count, offset).reshape(shape, order="F")
     return Image(header, affine, stored)
 
@@ -95,6 +98,17 @@ def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     clean.extensions.clear()
     clean["vox_offset"] = clean.single_vox_offset
     return clean
+
+
+def mask_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
+    """Return the header of a mask (uint8, one volume) on the grid of an image."""
+    mask = clean_header(header)
+    mask.set_data_shape(header.get_data_shape()[:3])
+    mask.set_data_dtype(np.uint8)
+    mask["scl_slope"], mask["scl_inter"] = 1, 0
+    for field in ("cal_min", "cal_max", "intent_code", "slice_code", "slice_start", "slice_end"):
+        mask[field] = 0
+    return mask
 
 
 def write_image(path: Path, header: nib.Nifti1Header, stored: NDArray, threads: int = 1) -> None:
@@ -158,8 +172,10 @@ def _read_bytes(path: Path) -> bytes:
         return packed
     try:
         return igzip.decompress(packed)
-    except (EOFError, OSError, isal_zlib.error) as error:
-        raise ImageError(f"{path}: its gzip stream is damaged or cut short ({error}); fetch it again") from error
+    except (EOFError, OSError, isal_zlib.IsalError) as error:  # type: ignore[misc]
+        raise ImageError(
+            f"{path}: its gzip stream is damaged or cut short ({error}); fetch it again"
+        ) from error
 
 
 def _parse_header(content: bytes, path: Path) -> nib.Nifti1Header:

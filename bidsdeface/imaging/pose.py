@@ -124,21 +124,33 @@ def _correlate(scan: Volume, template: PoseTemplate, rotations: list[Rotation]) 
         value = interpolate(template.tissue.data, template.tissue.affine, points, 0.0)
         weight = interpolate(template.weight.data, template.weight.affine, points, 0.0)
         kernel, kernel1, kernel2 = (
-            np.conj(fft.rfftn(k.astype(np.float32), shape)) for k in (weight, value * weight, value**2 * weight)
+            np.conj(fft.rfftn(k.astype(np.float32), shape))
+            for k in (weight, value * weight, value**2 * weight)
         )
         product = [
             fft.irfftn(a * b, shape)
-            for a, b in ((seen, kernel), (first, kernel1), (first, kernel), (second, kernel), (seen, kernel1), (seen, kernel2))
+            for a, b in (
+                (seen, kernel),
+                (first, kernel1),
+                (first, kernel),
+                (second, kernel),
+                (seen, kernel1),
+                (seen, kernel2),
+            )
         ]
         overlap = np.maximum(product[0], 1.0)
         cross = product[1] - product[2] * product[4] / overlap
         scan_power = np.maximum(product[3] - product[2] ** 2 / overlap, 1e-3)
         template_power = np.maximum(product[5] - product[4] ** 2 / overlap, 1e-3)
         correlation = np.where(
-            product[0] > MIN_OVERLAP * weight.sum(), cross / np.sqrt(scan_power * template_power), -1.0
+            product[0] > MIN_OVERLAP * weight.sum(),
+            cross / np.sqrt(scan_power * template_power),
+            -1.0,
         )
         peak = np.unravel_index(correlation.argmax(), shape)
-        shift = np.array([p if p < n else p - s for p, n, s in zip(peak, scan.data.shape, shape, strict=True)])
+        shift = np.array(
+            [p if p < n else p - s for p, n, s in zip(peak, scan.data.shape, shape, strict=True)]
+        )
         centre = scan.affine[:3, 3] + (shift + size // 2) * SPACING_MM
         to_template = np.eye(4)
         to_template[:3, :3] = rotation.as_matrix()

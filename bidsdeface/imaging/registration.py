@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from bidsdeface.errors import RegistrationError
 from bidsdeface.imaging.affine import Points, fit_affine
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+
+if TYPE_CHECKING:
+    from ants import ANTsImage
 
 SPACING_MM = 4.0
 # From coarse to fine: smoothing of the scan in mm, and degrees of freedom.
@@ -100,7 +104,9 @@ class Registration:
         return apply_affine(self.placement.to_template, points + np.stack(shift, axis=-1))
 
 
-def place(scan: Volume, pose_template: PoseTemplate, landscape: Landscape, link: NDArray | None = None) -> Placement:
+def place(
+    scan: Volume, pose_template: PoseTemplate, landscape: Landscape, link: NDArray | None = None
+) -> Placement:
     """Place a template on a scan, from several starts.
 
     Parameters
@@ -138,7 +144,9 @@ def place(scan: Volume, pose_template: PoseTemplate, landscape: Landscape, link:
         if len(ends) >= STARTS and best.disagreement_mm <= AGREEMENT_MM:
             break
     if not ends or best.similarity < 0:
-        raise RegistrationError("no head found in the field of view; if there is one, give its mask with --mask")
+        raise RegistrationError(
+            "no head found in the field of view; if there is one, give its mask with --mask"
+        )
     return best
 
 
@@ -171,7 +179,9 @@ def place_rigidly(scan: Volume, reference: Volume, to_reference: NDArray, region
     return _best(ends, region[:: max(len(region) // 50, 1)])
 
 
-def warp_brain(scan: Volume, placement: Placement, landscape: Landscape, brain_mm: Volume, work_dir: Path) -> Registration:
+def warp_brain(
+    scan: Volume, placement: Placement, landscape: Landscape, brain_mm: Volume, work_dir: Path
+) -> Registration:
     """Refine a placement inside and around the brain, by ANTs SyN at 4 mm.
 
     Parameters
@@ -192,7 +202,9 @@ def warp_brain(scan: Volume, placement: Placement, landscape: Landscape, brain_m
     """
     coarse = world_aligned(scan, SPACING_MM)
     lattice = _lattice(coarse.data.shape, coarse.affine)
-    distance = interpolate(brain_mm.data, brain_mm.affine, apply_affine(placement.to_template, lattice), np.inf)
+    distance = interpolate(
+        brain_mm.data, brain_mm.affine, apply_affine(placement.to_template, lattice), np.inf
+    )
     region = (distance < SYN_MARGIN_MM) & (coarse.seen > 0)
     if region.sum() < 1000:
         raise RegistrationError("the brain lies outside the field of view; give the scan's mask with --mask")
@@ -204,9 +216,19 @@ def warp_brain(scan: Volume, placement: Placement, landscape: Landscape, brain_m
     return Registration(placement, warp, fixed.affine, np.eye(4))
 
 
-def through(reference: Registration, to_reference: NDArray) -> Registration:
-    """Return a scan's registration by way of its head's reference."""
-    return replace(reference, to_reference=to_reference)
+def through(reference: Registration, rigid: Placement) -> Registration:
+    """Return a scan's registration by way of its head's reference.
+
+    Parameters
+    ----------
+    reference : Registration
+    rigid : Placement
+        Of the reference on the scan, from `place_rigidly`.
+    """
+    placement = replace(
+        reference.placement, similarity=rigid.similarity, disagreement_mm=rigid.disagreement_mm
+    )
+    return replace(reference, placement=placement, to_reference=rigid.to_template)
 
 
 def _best(ends: list[tuple[NDArray, float]], probes: NDArray) -> Placement:
@@ -232,35 +254,66 @@ def _lattice(shape: tuple[int, ...], affine: NDArray) -> NDArray:
 def _syn(fixed: Volume, moving: Volume, to_template: NDArray, work_dir: Path) -> NDArray[np.float32]:
     """Return the displacement, RAS mm, on the fixed grid, shape (X, Y, Z, 3)."""
     import ants
-    from ants.internal import get_pointer_string
     import nibabel as nib
+    from ants.internal import get_pointer_string
 
     prefix = work_dir / "syn_"
-    images = [_to_ants(fixed.data, fixed.affine), _to_ants(moving.data, moving.affine), _to_ants(fixed.seen, fixed.affine)]
+    images = [
+        _to_ants(fixed.data, fixed.affine),
+        _to_ants(moving.data, moving.affine),
+        _to_ants(fixed.seen, fixed.affine),
+    ]
     scan, template, region = (get_pointer_string(image) for image in images)
     start = f"{prefix}start.mat"
     matrix = LPS @ to_template @ LPS
-    affine = ants.create_ants_transform(transform_type="AffineTransform", matrix=matrix[:3, :3], translation=matrix[:3, 3])
+    affine = ants.create_ants_transform(
+        transform_type="AffineTransform", matrix=matrix[:3, :3], translation=matrix[:3, 3]
+    )
     ants.write_transform(affine, start)
-    arguments = ["--dimensionality", "3", "--float", "1", "--random-seed", "1", "--collapse-output-transforms", "1"]
+    arguments = [
+        "--dimensionality",
+        "3",
+        "--float",
+        "1",
+        "--random-seed",
+        "1",
+        "--collapse-output-transforms",
+        "1",
+    ]
     arguments += ["--initial-moving-transform", start, "--transform", "SyN[0.2,3,0]"]
-    arguments += ["--metric", f"MI[{scan},{template},1,32]", "--convergence", f"[{SYN_ITERATIONS},1e-6,5]"]
-    arguments += ["--shrink-factors", "3x2x1", "--smoothing-sigmas", "2x1x0", "--masks", f"[{region},NA]"]
+    arguments += [
+        "--metric",
+        f"MI[{scan},{template},1,32]",
+        "--convergence",
+        f"[{SYN_ITERATIONS},1e-6,5]",
+    ]
+    arguments += [
+        "--shrink-factors",
+        "3x2x1",
+        "--smoothing-sigmas",
+        "2x1x0",
+        "--masks",
+        f"[{region},NA]",
+    ]
     try:
         ants.registration(fixed=[*arguments, "--output", str(prefix)], moving=None)
-        warp = nib.load(f"{prefix}1Warp.nii.gz").get_fdata(dtype=np.float32)
+        warp = nib.Nifti1Image.from_filename(f"{prefix}1Warp.nii.gz").get_fdata(dtype=np.float32)
     except (RuntimeError, OSError) as error:
-        raise RegistrationError(f"ANTs could not warp the brain ({error}); give the scan's mask with --mask") from error
+        raise RegistrationError(
+            f"ANTs could not warp the brain ({error}); give the scan's mask with --mask"
+        ) from error
     finally:
         for leftover in work_dir.glob("syn_*"):
             leftover.unlink()
     return warp[:, :, :, 0, :] * np.array([-1, -1, 1], np.float32)
 
 
-def _to_ants(data: NDArray, affine: NDArray):  # noqa: ANN202 - ants is imported late
+def _to_ants(data: NDArray, affine: NDArray) -> ANTsImage:
     import ants
 
     lps = LPS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     direction = lps[:3, :3] / spacing
-    return ants.from_numpy(np.ascontiguousarray(data, np.float32), tuple(lps[:3, 3]), tuple(spacing), direction)
+    return ants.from_numpy(
+        np.ascontiguousarray(data, np.float32), tuple(lps[:3, 3]), tuple(spacing), direction
+    )

@@ -93,9 +93,7 @@ def keep_physics(metadata: Mapping[str, Any]) -> dict[str, Any]:
     >>> keep_physics({"EchoTime": 0.003, "InstitutionName": "H", "FlipAngle": "Doe^Jane"})
     {'EchoTime': 0.003}
     """
-    return {
-        name: value for name, value in metadata.items() if name in _CHECKS and _CHECKS[name](value)
-    }
+    return {name: value for name, value in metadata.items() if name in _CHECKS and _CHECKS[name](value)}
 
 
 def _is_number(value: Any) -> bool:

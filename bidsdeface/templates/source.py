@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,34 +27,42 @@ EXTEND_FRONT_MM = 80.0
 EXTEND_BELOW_MM = 140.0
 
 
-def load_template(name: str) -> Template:
+def load_template(name: str, regions: Sequence[str]) -> Template:
     """Return a template by name, from the package or from TemplateFlow.
 
     Parameters
     ----------
     name : str
         ``WholeHead``, or a TemplateFlow template with a face mask, such as ``MNI152NLin2009cAsym``.
+    regions : sequence of str
+        What is to be defaced: ``face``, ``ears``.
 
     Raises
     ------
     TemplateError
         The template, or its T1w, face or brain mask, cannot be had; or its masks are not what they say.
     """
-    return whole_head() if name == WHOLE_HEAD else _from_templateflow(name)
+    if name == WHOLE_HEAD:
+        return whole_head(regions)
+    if tuple(regions) != ("face",):
+        raise TemplateError(
+            f"template {name}: has a mask of the face only; for ears use --template {WHOLE_HEAD}"
+        )
+    return _from_templateflow(name)
 
 
-def whole_head() -> Template:
+def whole_head(regions: Sequence[str] = ("face",)) -> Template:
     """Return the embedded template: a whole-head average with neck and chin."""
     client = _client(EMBEDDED_ROOT, autoupdate=False)
     path = partial(_file, client, WHOLE_HEAD, resolution="02")
     t1w, affine = _read(path(suffix="T1w"))
-    brain, face, ears = (_read(path(desc=desc, suffix="mask"))[0] > 0 for desc in ("brain", "face", "ears"))
+    masks = {desc: _read(path(desc=desc, suffix="mask"))[0] > 0 for desc in ("brain", *regions)}
     # The canvas is larger than the average's own field of view, which ends at the neck.
     planes = np.flatnonzero(t1w.any(axis=(0, 1)))
     seen = np.zeros(t1w.shape, np.float32)
     seen[:, :, planes[0] + 1 :] = 1
     head = Volume((t1w / t1w.max()).astype(np.float32), affine, seen)
-    return make_template(WHOLE_HEAD, head, brain, {"face": face, "ears": ears})
+    return make_template(WHOLE_HEAD, head, masks.pop("brain"), masks)
 
 
 def _from_templateflow(name: str) -> Template:
@@ -63,8 +72,14 @@ def _from_templateflow(name: str) -> Template:
     t1w, affine = _read(path(desc=None, suffix="T1w"))
     brain, brain_affine = _read(path(desc="brain", suffix="mask", label=None))
     face, face_affine = _read(path(desc="face", suffix="mask", label=None))
-    if not (t1w.shape == brain.shape == face.shape and np.allclose(affine, brain_affine) and np.allclose(affine, face_affine)):
-        raise TemplateError(f"template {name}: its T1w, brain and face mask do not share a grid; choose another template")
+    if not (
+        t1w.shape == brain.shape == face.shape
+        and np.allclose(affine, brain_affine)
+        and np.allclose(affine, face_affine)
+    ):
+        raise TemplateError(
+            f"template {name}: its T1w, brain and face mask do not share a grid; choose another template"
+        )
     bright = np.percentile(t1w[t1w > 0], 99.5)
     head = np.clip(t1w / bright, 0, 1).astype(np.float32)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -90,7 +105,9 @@ def _client(root: Path | None, autoupdate: bool | None = None) -> TemplateFlowCl
 
         return TemplateFlowClient(root=root, **({} if autoupdate is None else {"autoupdate": autoupdate}))
     except OSError as error:
-        raise TemplateError(f"TemplateFlow's folder cannot be used ({error}); set TEMPLATEFLOW_HOME to one that can") from error
+        raise TemplateError(
+            f"TemplateFlow's folder cannot be used ({error}); set TEMPLATEFLOW_HOME to one that can"
+        ) from error
     finally:
         for key, value in before.items():
             os.environ.pop(key, None)
@@ -105,7 +122,9 @@ def _resolution(client: TemplateFlowClient, name: str) -> str:
     if not labels:
         known = bool(client.ls(name))
         cause = "has no face mask in TemplateFlow" if known else "is not in TemplateFlow"
-        raise TemplateError(f"template {name}: {cause} (looked in {client.cache.config.root}); {_ways_out(name)}")
+        raise TemplateError(
+            f"template {name}: {cause} (looked in {client.cache.config.root}); {_ways_out(name)}"
+        )
     return max(labels)
 
 
@@ -114,7 +133,9 @@ def _file(client: TemplateFlowClient, name: str, **query: object) -> Path:
     try:
         found = client.get(name, extension=".nii.gz", **query)
     except Exception as error:  # the client raises whatever its transport raises
-        raise TemplateError(f"template {name}: {wanted} cannot be fetched ({error}); {_ways_out(name)}") from error
+        raise TemplateError(
+            f"template {name}: {wanted} cannot be fetched ({error}); {_ways_out(name)}"
+        ) from error
     if not isinstance(found, Path):
         raise TemplateError(f"template {name}: {len(found)} files for {wanted}, not one; {_ways_out(name)}")
     return found

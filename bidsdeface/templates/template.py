@@ -68,11 +68,15 @@ def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, ND
     face = regions["face"]
     overlap = (brain & face).sum() / max(brain.sum(), 1)
     if not brain.any() or not face.any() or overlap > BRAIN_IN_FACE_LIMIT:
-        raise TemplateError(f"template {name}: {overlap:.0%} of its brain lies in its face mask; is one of them inverted?")
+        raise TemplateError(
+            f"template {name}: {overlap:.0%} of its brain lies in its face mask; is one of them inverted?"
+        )
     tissue = head.data > 0.1
     brain_centre, face_centre = (_centre(mask & tissue, head.affine) for mask in (brain, face))
     if not (face_centre[1] > brain_centre[1] + 20 and face_centre[2] < brain_centre[2] - 10):
-        raise TemplateError(f"template {name}: its face mask is not in front of and below its brain; is it one of the face?")
+        raise TemplateError(
+            f"template {name}: its face mask is not in front of and below its brain; is it one of the face?"
+        )
     brain_mm = signed_distance(brain, head.affine)
     regions_mm = {key: signed_distance(mask, head.affine) for key, mask in regions.items()}
     return Template(name, head, brain_mm, regions_mm, _landscape(head, brain_mm, regions_mm["face"]))

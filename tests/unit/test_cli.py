@@ -127,9 +127,7 @@ def test_sigterm_unwinds_the_stack_and_ends_with_143(tmp_path):
         "sys.exit(cli.main(sys.argv[1:]))\n"
     )
     arguments = [str(make_dataset(tmp_path)), str(tmp_path / "out"), "participant"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     os.kill(process.pid, signal.SIGTERM)
     rest, _ = process.communicate(timeout=20)

@@ -22,9 +22,7 @@ def written(tmp_path, environ=None, **description):
     return json.loads((output_dir / "dataset_description.json").read_text())
 
 
-@pytest.mark.parametrize(
-    "doi", ["10.18112/ds1.v1", "doi:10.18112/ds1.v1", "https://doi.org/10.18112/ds1.v1"]
-)
+@pytest.mark.parametrize("doi", ["10.18112/ds1.v1", "doi:10.18112/ds1.v1", "https://doi.org/10.18112/ds1.v1"])
 def test_a_source_with_doi_is_linked_by_it(tmp_path, doi):
     description = written(tmp_path, DatasetDOI=doi)
     assert description["DatasetLinks"] == {"raw": "doi:10.18112/ds1.v1"}

@@ -15,9 +15,7 @@ from bidsdeface.dataset.publish import Staging, withdraw
 from bidsdeface.dataset.resume import is_complete
 from bidsdeface.errors import BidsdefaceError
 
-OUTPUTS = Outputs(
-    *map(PurePosixPath, ("anat/i.nii.gz", "anat/i.json", "anat/m.nii.gz", "anat/m.json"))
-)
+OUTPUTS = Outputs(*map(PurePosixPath, ("anat/i.nii.gz", "anat/i.json", "anat/m.nii.gz", "anat/m.json")))
 ORDER = (OUTPUTS.mask, OUTPUTS.mask_sidecar, OUTPUTS.image, OUTPUTS.image_sidecar)
 
 

@@ -14,9 +14,7 @@ from tests.conftest import make_dataset
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(
-        bids_dir=make_dataset(tmp_path), output_dir=tmp_path / "out", level="participant"
-    )
+    return Settings(bids_dir=make_dataset(tmp_path), output_dir=tmp_path / "out", level="participant")
 
 
 def refusal(settings):

@@ -45,9 +45,7 @@ def test_stimuli_that_events_name_are_found(bids_dir):
     (bids_dir / "stimuli").mkdir()
     (bids_dir / "stimuli/a.png").write_bytes(b"x")
     (bids_dir / "sub-01/beh").mkdir()
-    (bids_dir / "sub-01/beh/sub-01_task-x_events.tsv").write_text(
-        "onset\tduration\tstim_file\n0\t1\ta.png\n"
-    )
+    (bids_dir / "sub-01/beh/sub-01_task-x_events.tsv").write_text("onset\tduration\tstim_file\n0\t1\ta.png\n")
     assert find_problems(bids_dir, ["01"]) == []
 
 

@@ -1,0 +1,281 @@
+"""Deface the scans of one head: read, register, mask, deface, verify, publish.
+
+This is the whole way of the data for one head; each step is a call into the room that knows how.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.metadata import read_metadata
+from bidsdeface.dataset.publish import Staging, withdraw
+from bidsdeface.dataset.resume import finished_scans, promise
+from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
+from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError, TemplateError
+from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.image import Image, clean_header, mask_header, read_image, write_image
+from bidsdeface.imaging.methods import background, remove
+from bidsdeface.imaging.pose import PoseTemplate
+from bidsdeface.imaging.registration import (
+    Placement,
+    Registration,
+    place,
+    place_rigidly,
+    through,
+    warp_brain,
+)
+from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
+from bidsdeface.outcome import FAILED, KEPT, PASSED, Outcome
+from bidsdeface.quality.measures import PlacementMeasures, measure_placement
+from bidsdeface.quality.readback import check_written
+from bidsdeface.quality.verdict import mask_faults, placement_faults
+from bidsdeface.report.figure import draw_defaced
+from bidsdeface.settings import Settings
+from bidsdeface.templates.source import load_template, whole_head
+from bidsdeface.templates.template import Template, pose_template
+
+LOGGER = logging.getLogger(__name__)
+HEAD_CENTRE_MM = np.array([0.0, 15.0, -25.0])  # in the template; eyes and brain show in slices through it
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a process needs for any head, made once.
+
+    Attributes
+    ----------
+    settings : Settings
+    template : Template
+        The one whose masks are used.
+    start : Template
+        The one that heads are found with: WholeHead.
+    pose : PoseTemplate
+        Of `start`.
+    link : numpy.ndarray, shape (4, 4)
+        World of `start` to world of `template`.
+    work_dir : pathlib.Path
+        Private.
+    """
+
+    settings: Settings
+    template: Template
+    start: Template
+    pose: PoseTemplate
+    link: np.ndarray
+    work_dir: Path
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A scan that has found its place."""
+
+    stem: str
+    volume: Volume
+    registration: Registration
+    measures: PlacementMeasures
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A scan's mask and where it comes from.
+
+    Attributes
+    ----------
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+    measures : dict of str to float
+    reference : str or None
+        Stem of the scan that was registered to the template; None if a person drew the mask.
+    centre : numpy.ndarray, shape (3,)
+        Through which the picture's slices go, world, mm.
+    """
+
+    mask: np.ndarray
+    measures: dict[str, float]
+    reference: str | None
+    centre: np.ndarray
+
+
+def prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcome]]:
+    """Load the template once, and return the function that defaces a head.
+
+    Raises
+    ------
+    TemplateError
+        The template is missing, or not what it says it is.
+    """
+    start = whole_head(settings.regions)
+    pose = pose_template(start)
+    template = start
+    link: np.ndarray = np.eye(4)
+    if settings.template != start.name:
+        template = load_template(settings.template, settings.regions)
+        placement = place(template.head, pose, start.landscape)
+        measures = measure_placement(
+            template.head, placement, placement.to_template, pose, start.regions_mm["face"]
+        )
+        if faults := placement_faults(measures):
+            raise TemplateError(f"template {settings.template}: {'; '.join(faults)}; choose another template")
+        link = np.linalg.inv(placement.to_template)
+    tools = Tools(settings, template, start, pose, link, work_dir)
+    return lambda head: deface_head(head, tools)
+
+
+def deface_head(head: Head, tools: Tools) -> list[Outcome]:
+    """Deface the scans of a head that an earlier run has not finished.
+
+    A scan that fails is withdrawn, and costs no other scan. The reference goes first; if it fails, the
+    next scan takes its place.
+
+    Returns
+    -------
+    list of Outcome
+        One for each scan.
+    """
+    settings = tools.settings
+    kept = finished_scans(head, settings)
+    outcomes = []
+    reference: Registered | None = None
+    for scan in sorted(head.scans, key=lambda scan: scan != head.reference):
+        outcome = Outcome(scan.stem, KEPT)
+        if scan.stem not in kept or scan == head.reference:
+            try:
+                image = read_image(scan.path)
+                if settings.mask:
+                    outcome = _publish(scan, image, _by_hand(image, settings.mask), tools)
+                else:
+                    registered = _register(scan, image, reference, tools)
+                    reference = reference or registered
+                    if scan.stem not in kept:
+                        outcome = _publish(
+                            scan, image, _by_template(image, registered, reference, tools), tools
+                        )
+            except Exception as error:  # whatever one scan does, the others go on
+                withdraw(settings.output_dir, outputs_of(scan))
+                outcome = Outcome(scan.stem, FAILED, (_reason(scan, error),))
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _register(scan: Scan, image: Image, reference: Registered | None, tools: Tools) -> Registered:
+    """Find a scan's place: through the head's reference where that can be trusted, else by itself.
+
+    Raises
+    ------
+    RegistrationError
+        With all that speaks against the placement.
+    """
+    volume, template = reduce_image(image, str(scan.path)), tools.template
+    placement = place(volume, tools.pose, template.landscape, tools.link)
+    if reference is not None:
+        to_template = reference.registration.to_template
+        on_head = apply_affine(np.linalg.inv(to_template), template.landscape.stages[1].where)
+        start = np.linalg.inv(to_template) @ placement.to_template
+        rigid = place_rigidly(volume, reference.volume, start, on_head)
+        registration = through(reference.registration, rigid)
+        measures = _measure(volume, registration.placement, registration.to_template, tools)
+        if not placement_faults(measures):
+            return Registered(scan.stem, volume, registration, measures)
+        LOGGER.info("%s: does not fit %s; registered by itself", scan.stem, reference.stem)
+    measures = _measure(volume, placement, placement.to_template, tools)
+    if faults := placement_faults(measures):
+        raise RegistrationError("; ".join(faults))
+    registration = warp_brain(volume, placement, template.landscape, template.brain_mm, tools.work_dir)
+    return Registered(scan.stem, volume, registration, measures)
+
+
+def _measure(
+    volume: Volume, placement: Placement, to_template: np.ndarray, tools: Tools
+) -> PlacementMeasures:
+    to_start = np.linalg.inv(tools.link) @ to_template
+    return measure_placement(volume, placement, to_start, tools.pose, tools.start.regions_mm["face"])
+
+
+def _by_template(image: Image, registered: Registered, reference: Registered, tools: Tools) -> Masked:
+    template, settings = tools.template, tools.settings
+    face = face_mask(
+        image.stored.shape[:3],
+        image.affine,
+        registered.registration,
+        tuple(template.regions_mm[name] for name in settings.regions),
+        template.brain_mm,
+        settings.guard_mm,
+    )
+    if faults := mask_faults(face):
+        raise RegistrationError("; ".join(faults))
+    measures = {
+        **asdict(registered.measures),
+        "brain_distance_mm": face.brain_distance_mm,
+        "guard_depth_mm": face.guard_depth_mm,
+    }
+    head_centre = apply_affine(np.linalg.inv(registered.registration.to_template), HEAD_CENTRE_MM)
+    return Masked(face.mask, measures, reference.stem, head_centre)
+
+
+def _by_hand(image: Image, path: Path) -> Masked:
+    """Return a mask that a person drew on this very scan.
+
+    Raises
+    ------
+    ImageError
+        It is on another grid, or empty.
+    """
+    drawn = read_image(path)
+    if drawn.stored.shape != image.stored.shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
+        raise ImageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
+    mask = np.asfortranarray(drawn.stored != 0)
+    if not mask.any():
+        raise ImageError(f"{path}: marks no voxel; draw the face with values other than 0")
+    return Masked(mask, {}, None, apply_affine(image.affine, (np.array(mask.shape) - 1) / 2))
+
+
+def _publish(scan: Scan, image: Image, masked: Masked, tools: Tools) -> Outcome:
+    """Deface a scan, check the written files, and publish them.
+
+    Raises
+    ------
+    BidsdefaceError
+        Something speaks against the result; nothing was published.
+    """
+    settings, outputs = tools.settings, outputs_of(scan)
+    voxel_ml = float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
+    measures = {**masked.measures, "mask_ml": float(masked.mask.sum()) * voxel_ml}
+    provenance = {
+        **promise(settings),
+        "Reference": masked.reference,
+        "Verdict": PASSED,
+        "Measures": {_camel(name): round(value, 4) for name, value in measures.items()},
+    }
+    metadata = read_metadata(settings.bids_dir, scan)
+    defaced = replace(image, header=clean_header(image.header), stored=remove(image, masked.mask))
+    with Staging(settings.output_dir) as staging:
+        files = {name: staging.folder / name.name for name in vars(outputs).values()}
+        write_image(files[outputs.image], defaced.header, defaced.stored, settings.omp_nthreads)
+        written = read_image(files[outputs.image])
+        check_written(image, written, masked.mask, background(image))
+        write_image(files[outputs.mask], mask_header(image.header), masked.mask.view(np.uint8))
+        files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(provenance, scan.uri)))
+        draw_defaced(files[outputs.figure], written, masked.centre)
+        files[outputs.image_sidecar].write_text(to_json(image_sidecar(metadata, provenance, scan.uri)))
+        staging.publish(files)
+    return Outcome(scan.stem, PASSED)
+
+
+def _camel(name: str) -> str:
+    """Return a measure's name as BIDS spells them: brain_distance_mm is BrainDistanceMM."""
+    words = name.split("_")
+    return "".join(w.upper() if w in ("mm", "ml") else w.title() for w in words).replace("ML", "mL")
+
+
+def _reason(scan: Scan, error: Exception) -> str:
+    if isinstance(error, BidsdefaceError):
+        place = "" if str(error).startswith(str(scan.path)) else f"{scan.path}: "
+        return f"{place}{error}"
+    LOGGER.debug("%s: unexpected error", scan.stem, exc_info=error)
+    return f"{scan.path}: {type(error).__name__}: {error}; please report this, with the log of a run with -v"

@@ -1,0 +1,149 @@
+"""The participant level: plan the heads, deface them in processes, say what became of each scan."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from bidsdeface.dataset.description import write_dataset_files
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.publish import sweep, withdraw
+from bidsdeface.dataset.query import find_heads
+from bidsdeface.dataset.resume import finished_scans
+from bidsdeface.dataset.scan import Head
+from bidsdeface.dataset.validation import check_valid
+from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.outcome import FAILED, KEPT, Outcome
+from bidsdeface.settings import Settings
+from bidsdeface.workers import Died, run_in_workers
+
+LOGGER = logging.getLogger("bidsdeface")
+EXIT_FAILED = 1
+
+
+def run_participant_level(settings: Settings) -> int:
+    """Deface the scans that were asked for.
+
+    Returns
+    -------
+    int
+        0 if every scan passed, now or in an earlier run; else 1.
+
+    Raises
+    ------
+    BidsdefaceError
+        Nothing can be done at all; the message says why.
+    """
+    plan = find_heads(settings.bids_dir, settings.participants, settings.sessions, settings.filters)
+    for problem in plan.problems:
+        LOGGER.error("FAILED %s", problem)
+    _check_mask_request(settings, plan.heads)
+    if settings.dry_run:
+        _print_plan(plan.heads)
+        return EXIT_FAILED if plan.problems else 0
+    if settings.validate:
+        check_valid(settings.bids_dir, sorted({head.subject for head in plan.heads}))
+    write_dataset_files(settings.output_dir, settings.bids_dir)
+    finished = [head for head in plan.heads if len(finished_scans(head, settings)) == len(head.scans)]
+    outcomes = [Outcome(scan.stem, KEPT) for head in finished for scan in head.scans]
+    outcomes += _deface(settings, [head for head in plan.heads if head not in finished])
+    _log_summary(outcomes)
+    failed = plan.problems or any(outcome.verdict == FAILED for outcome in outcomes)
+    return EXIT_FAILED if failed else 0
+
+
+def _check_mask_request(settings: Settings, heads: Sequence[Head]) -> None:
+    scans = [scan.stem for head in heads for scan in head.scans]
+    if settings.mask and len(scans) > 1:
+        raise UsageError(
+            f"{settings.mask}: --mask is for one scan, and this request has {len(scans)}; narrow it with "
+            "--participant-label, --session-label or --bids-filter-file"
+        )
+
+
+def _print_plan(heads: Sequence[Head]) -> None:
+    for head in heads:
+        print(f"{head.name}, reference {head.reference.stem}")
+        for scan in head.scans:
+            outputs = outputs_of(scan)
+            print(f"  {scan.path}\n    -> {outputs.image}\n    -> {outputs.mask}")
+
+
+def _deface(settings: Settings, heads: Sequence[Head]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    scans = sum(len(head.scans) for head in heads)
+    hidden = settings.verbosity < 0 or not sys.stderr.isatty()
+    try:
+        with (
+            _private_folder(settings.work_dir) as work_dir,
+            tqdm(total=scans, unit="scan", disable=hidden) as bar,
+            logging_redirect_tqdm([LOGGER]),
+        ):
+            for head, result in run_in_workers(_prepare, (settings, work_dir), heads, settings.n_procs):
+                done = result if isinstance(result, list) else _all_failed(settings, head, result)
+                for outcome in done:
+                    _log_outcome(outcome, len(outcomes) + 1, scans)
+                    outcomes.append(outcome)
+                    bar.update()
+                if settings.stop_on_first_crash and any(outcome.verdict == FAILED for outcome in done):
+                    LOGGER.error(
+                        "stopped at the first failure, as asked; %d scans were not tried",
+                        scans - len(outcomes),
+                    )
+                    break
+    finally:
+        sweep(settings.output_dir)
+    return outcomes
+
+
+def _prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcome]]:
+    from bidsdeface.deface import prepare  # heavy: for the workers alone
+
+    return prepare(settings, work_dir)
+
+
+def _all_failed(settings: Settings, head: Head, result: Exception | Died) -> list[Outcome]:
+    """Give up a head whose process died or could not begin, and withdraw what it may have left."""
+    if isinstance(result, BidsdefaceError):
+        raise result  # the template is missing, or storage is gone: the same for every head
+    reason = result.reason if isinstance(result, Died) else f"{type(result).__name__}: {result}"
+    for scan in head.scans:
+        withdraw(settings.output_dir, outputs_of(scan))
+    return [Outcome(scan.stem, FAILED, (f"{scan.path}: {reason}",)) for scan in head.scans]
+
+
+@contextmanager
+def _private_folder(work_dir: Path | None) -> Iterator[Path]:
+    """Give a folder that only this user can enter, gone at the end."""
+    if work_dir is not None:
+        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = os.umask(0o077)
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="bidsdeface-", dir=work_dir)
+    finally:
+        os.umask(before)
+    with folder as path:
+        yield Path(path)
+
+
+def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
+    if outcome.verdict == FAILED:
+        LOGGER.error("FAILED [%d/%d] %s", number, total, "; ".join(outcome.reasons))
+    elif outcome.verdict == KEPT:
+        LOGGER.info("[%d/%d] %s: kept, done by an earlier run", number, total, outcome.scan)
+    else:
+        LOGGER.info("[%d/%d] %s: %s", number, total, outcome.scan, outcome.verdict)
+
+
+def _log_summary(outcomes: Sequence[Outcome]) -> None:
+    verdicts = [outcome.verdict for outcome in outcomes]
+    parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
+    LOGGER.info("%d scans: %s", len(outcomes), ", ".join(parts))

@@ -1,0 +1,1 @@
+"""What was measured of a result, and whether that is good enough to publish it."""

@@ -1,0 +1,47 @@
+"""Proof from the written file itself: read it back and compare it with the original, bit by bit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsdeface.errors import ImageError
+from bidsdeface.imaging.image import Image, clean_header
+
+
+def check_written(original: Image, written: Image, mask: NDArray[np.bool_], fill: NDArray) -> None:
+    """Check that a written image is the original with a fill value inside a mask, and nothing else.
+
+    Parameters
+    ----------
+    original, written : Image
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+    fill : numpy.ndarray, shape ()
+        In the images' type.
+
+    Raises
+    ------
+    ImageError
+        The header, a value outside or a value inside the mask is not as it should be.
+    """
+    if written.header.binaryblock != clean_header(original.header).binaryblock:
+        raise ImageError("its header did not come back as it was written; is the disk sound?")
+    outside = ~mask.T  # transposed, it broadcasts over further volumes
+    kept = original.stored.T
+    if not _same_bits(kept, written.stored.T, outside):
+        raise ImageError("voxels outside the mask changed; is the disk sound?")
+    if not _same_bits(np.broadcast_to(fill, kept.shape), written.stored.T, mask.T):
+        raise ImageError("voxels inside the mask were not replaced; is the disk sound?")
+
+
+def _same_bits(first: NDArray, second: NDArray, where: NDArray[np.bool_]) -> bool:
+    """Tell whether two arrays are the same, bit by bit, where asked: NaN is NaN, and -0 is not 0."""
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    # Plane by plane: the comparison needs no second copy of a large image.
+    for index in np.ndindex(first.shape[:-2]):
+        plane = where[index[-1]]
+        one, other = (np.ascontiguousarray(array[index])[plane] for array in (first, second))
+        if one.tobytes() != other.tobytes():
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""Pictures and pages about results; none ever shows an original."""

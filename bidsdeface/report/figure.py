@@ -1,0 +1,91 @@
+"""A picture of a defaced scan: three slices, and the head's surface from the front and the side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsdeface.imaging.image import Image, canonical
+from bidsdeface.imaging.pose import saturated
+from bidsdeface.imaging.volume import (
+    Volume,
+    apply_affine,
+    reduce_image,
+    smoothed,
+    world_aligned,
+)
+
+PANEL_MM = 260.0
+PANEL_PIXELS = 320
+SURFACE_MM = 2.0
+SKIN_MM = 1.5  # smoothing of the surface
+LIGHT = np.array([-0.35, 0.45, 0.82])  # from the upper left, towards the viewer
+
+
+def draw_defaced(path: Path, image: Image, centre: NDArray) -> None:
+    """Write a picture of a defaced scan as PNG.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    image : Image
+        The defaced image.
+    centre : numpy.ndarray, shape (3,)
+        World coordinates (RAS+ mm) through which the slices go.
+    """
+    from PIL import Image as Picture
+
+    view, affine = canonical(image.stored, image.affine)
+    view = view.reshape(*view.shape[:3], -1)[..., 0]
+    slices = [_slice(image, view, affine, centre, axis) for axis in range(3)]
+    volume = world_aligned(reduce_image(image, "the defaced image"), SURFACE_MM)
+    surface = smoothed(saturated(volume), SKIN_MM)
+    views = [_surface(surface, centre, axis) for axis in (1, 0)]
+    Picture.fromarray(np.concatenate([*slices, *views], axis=1)).save(path, optimize=True)
+
+
+def _plane(centre: NDArray, axis: int) -> NDArray:
+    """Return world points of a square panel across an axis, shape (rows, columns, 3)."""
+    steps = (np.arange(PANEL_PIXELS) + 0.5) / PANEL_PIXELS * PANEL_MM - PANEL_MM / 2
+    across, up = [a for a in range(3) if a != axis]
+    points = np.broadcast_to(centre, (PANEL_PIXELS, PANEL_PIXELS, 3)).copy()
+    points[..., across] += steps[None, :]
+    points[..., up] -= steps[:, None]
+    return points
+
+
+def _slice(image: Image, view: NDArray, affine: NDArray, centre: NDArray, axis: int) -> NDArray[np.uint8]:
+    # Only the voxels around the plane are converted: the image may be large.
+    points = _plane(centre, axis)
+    voxels = apply_affine(np.linalg.inv(affine), points)
+    low = np.clip(np.floor(voxels.min(axis=(0, 1))).astype(int), 0, np.array(view.shape) - 1)
+    high = np.clip(np.ceil(voxels.max(axis=(0, 1))).astype(int) + 1, low + 1, view.shape)
+    part = np.nan_to_num(image.scaled(view[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]))
+    values = ndimage.map_coordinates(
+        part, np.moveaxis(voxels - low, -1, 0), order=1, mode="constant", cval=part.min()
+    )
+    dark, bright = np.percentile(values, [1, 99.5])
+    return np.uint8(255 * np.clip((values - dark) / max(bright - dark, 1e-6), 0, 1))
+
+
+def _surface(surface: Volume, centre: NDArray, axis: int) -> NDArray[np.uint8]:
+    """Return the head as seen from the front (axis 1) or from its right (axis 0), in grey."""
+    columns = np.moveaxis(surface.data, axis, 0)[::-1]  # the viewer is where the axis points to
+    hit = columns > 0.5
+    first = hit.argmax(axis=0)[None]
+    here = np.take_along_axis(columns, first, 0)
+    before = np.take_along_axis(columns, np.maximum(first - 1, 0), 0)
+    depth = SURFACE_MM * (first - (here - 0.5) / np.maximum(here - before, 1e-3))[0]
+    depth = np.where(hit.any(axis=0), depth, columns.shape[0] * SURFACE_MM)
+    slope = np.gradient(ndimage.gaussian_filter(depth, 0.7), SURFACE_MM)
+    normal = np.stack([slope[0], slope[1], np.ones_like(depth)], -1)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    brightness = 0.25 + 0.75 * np.clip(normal @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
+    brightness = np.where(hit.any(axis=0), brightness, 0.0)
+    rows, up = [a for a in range(3) if a != axis]
+    points = _plane(centre, axis)
+    grid = [(points[..., a] - surface.affine[a, 3]) / SURFACE_MM for a in (rows, up)]
+    return np.uint8(255 * ndimage.map_coordinates(brightness, grid, order=1, mode="constant"))

@@ -1,0 +1,148 @@
+"""Run a function over items in processes of their own, and outlive any of them.
+
+A worker that is killed, by the kernel for memory or by hand, costs its own item and no other: that is
+why this is not ``concurrent.futures``, whose pool breaks as a whole. Results do not depend on how many
+workers there are: numeric libraries get one thread in each.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+ONE_THREAD = (
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+LOGGER = logging.getLogger("bidsdeface")
+
+
+@dataclass(frozen=True)
+class Died:
+    """What is left of an item whose worker ended before it was done: the reason, in words."""
+
+    reason: str
+
+
+class _PipeHandler(logging.Handler):
+    """Send log lines to the parent process, which alone writes to the terminal."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._pipe.send(("log", (record.levelno, record.getMessage())))
+
+
+def run_in_workers(
+    prepare: Callable[..., Callable[[Any], Any]],
+    arguments: tuple,
+    items: Sequence[Any],
+    n_procs: int,
+) -> Iterator[tuple[Any, Any]]:
+    """Yield each item with its result, as they get done.
+
+    Parameters
+    ----------
+    prepare : callable
+        Called once in each worker with `arguments`; returns the function to call on items. It must be
+        importable by name.
+    arguments : tuple
+    items : sequence
+    n_procs : int
+        How many workers at most.
+
+    Yields
+    ------
+    item, result
+        The function's result; the exception if it or `prepare` raised; `Died` if the worker ended.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = list(reversed(items))
+    busy: dict[Connection, tuple[Any, Any]] = {}
+
+    def start() -> None:
+        pipe, far_end = context.Pipe()
+        process = context.Process(target=_work, args=(far_end, prepare, arguments, LOGGER.level), daemon=True)
+        process.start()
+        far_end.close()
+        hand_over(pipe, process)
+
+    def hand_over(pipe: Connection, process: Any) -> None:
+        if waiting:
+            item = waiting.pop()
+            busy[pipe] = (process, item)
+            with suppress(OSError):  # it died meanwhile: the pipe says so below
+                pipe.send(item)
+        else:
+            pipe.close()
+            process.join()
+
+    try:
+        for _ in range(min(n_procs, len(items))):
+            start()
+        while busy:
+            for pipe in wait(list(busy)):
+                assert isinstance(pipe, Connection)
+                process, item = busy[pipe]
+                try:
+                    kind, content = pipe.recv()
+                except (EOFError, OSError):
+                    del busy[pipe]
+                    process.join()
+                    yield item, Died(_cause_of_death(process.exitcode))
+                    if waiting:
+                        start()
+                    continue
+                if kind == "log":
+                    LOGGER.log(*content)
+                    continue
+                del busy[pipe]
+                yield item, content
+                hand_over(pipe, process)
+    finally:
+        for process, _ in busy.values():
+            process.terminate()
+        for process, _ in busy.values():
+            process.join()
+
+
+def _work(
+    pipe: Connection, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple, level: int
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    LOGGER.handlers = [_PipeHandler(pipe)]
+    LOGGER.setLevel(level)
+    LOGGER.propagate = False
+    function: Callable[[Any], Any] | None = None
+    while True:
+        try:
+            item = pipe.recv()
+        except EOFError:
+            return
+        try:
+            function = function or prepare(*arguments)
+            result = function(item)
+        except Exception as error:
+            LOGGER.debug("a worker raised", exc_info=True)
+            result = error
+        pipe.send(("result", result))
+
+
+def _cause_of_death(exitcode: int | None) -> str:
+    if exitcode == -signal.SIGKILL:
+        return "its process was killed, most likely for memory; give the job more memory or lower --n-procs"
+    if exitcode is not None and exitcode < 0:
+        return f"its process was ended by {signal.Signals(-exitcode).name}; run the same command again"
+    return f"its process ended by itself (exit code {exitcode}); run the same command again with -v"
