@@ -40,6 +40,7 @@ def test_names_are_those_of_the_design():
     assert str(outputs.image_sidecar) == folder + "sub-01_ses-a_acq-x_run-2_desc-defaced_T1w.json"
     mask = folder + "sub-01_ses-a_acq-x_run-2_mod-T1w_desc-face_defacemask"
     assert (str(outputs.mask), str(outputs.mask_sidecar)) == (f"{mask}.nii.gz", f"{mask}.json")
+    assert str(outputs.figure) == "sub-01/figures/sub-01_ses-a_acq-x_run-2_desc-defaced_T1w.png"
 
 
 def test_an_echo_set_shares_one_mask():
@@ -61,8 +62,9 @@ def test_the_mask_has_only_entities_that_a_defacemask_may_have_in_their_order(sc
 
 
 @given(scans())
-def test_all_outputs_lie_in_the_folder_of_the_scan_and_differ(scan):
-    outputs = list(vars(outputs_of(scan)).values())
-    assert len(set(outputs)) == 4
-    assert {output.parent for output in outputs} == {scan.folder}
+def test_outputs_differ_and_lie_beside_the_scan_but_for_the_figure(scan):
+    outputs = vars(outputs_of(scan))
+    assert len(set(outputs.values())) == len(outputs) == 5
+    assert str(outputs.pop("figure").parent) == f"sub-{scan.subject}/figures"
+    assert {output.parent for output in outputs.values()} == {scan.folder}
     assert re.fullmatch(r"sub-\w+(/ses-\w+)?/anat", str(scan.folder))

@@ -15,13 +15,19 @@ from bidsdeface.dataset.publish import Staging, withdraw
 from bidsdeface.dataset.resume import is_complete
 from bidsdeface.errors import BidsdefaceError
 
-OUTPUTS = Outputs(*map(PurePosixPath, ("anat/i.nii.gz", "anat/i.json", "anat/m.nii.gz", "anat/m.json")))
-ORDER = (OUTPUTS.mask, OUTPUTS.mask_sidecar, OUTPUTS.image, OUTPUTS.image_sidecar)
+OUTPUTS = Outputs(
+    image=PurePosixPath("anat/i.nii.gz"),
+    mask=PurePosixPath("anat/m.nii.gz"),
+    mask_sidecar=PurePosixPath("anat/m.json"),
+    figure=PurePosixPath("figures/i.png"),
+    image_sidecar=PurePosixPath("anat/i.json"),
+)
+FILES = tuple(vars(OUTPUTS).values())
 
 
 def stage_and_publish(output_dir, provenance=None):
     with Staging(output_dir) as staging:
-        staged = {name: staging.folder / name.name for name in ORDER}
+        staged = {name: staging.folder / name.name for name in FILES}
         for path in staged.values():
             path.write_text(json.dumps({"Bidsdeface": provenance or {}}))
         staging.publish(staged)
@@ -33,8 +39,8 @@ def names(folder):
 
 def test_published_files_are_in_place_and_the_private_folder_is_gone(tmp_path):
     stage_and_publish(tmp_path)
-    assert names(tmp_path) == ["anat/i.json", "anat/i.nii.gz", "anat/m.json", "anat/m.nii.gz"]
-    assert [path.name for path in tmp_path.iterdir()] == ["anat"]
+    assert names(tmp_path) == sorted(map(str, FILES))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["anat", "figures"]
 
 
 def test_published_files_have_ordinary_permissions(tmp_path):
@@ -45,7 +51,19 @@ def test_published_files_have_ordinary_permissions(tmp_path):
         stage_and_publish(tmp_path)
     finally:
         os.umask(before)
-    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ORDER} == {0o644}
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in FILES} == {0o644}
+
+
+def test_the_sidecar_that_vouches_for_all_files_comes_last_and_is_withdrawn_first(tmp_path, monkeypatch):
+    assert FILES[-1] == OUTPUTS.image_sidecar
+    moved, removed = [], []
+    replace, unlink = os.replace, Path.unlink
+    monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(Path(b)), replace(a, b)))
+    stage_and_publish(tmp_path)
+    monkeypatch.setattr(Path, "unlink", lambda path, **k: (removed.append(path), unlink(path, **k)))
+    withdraw(tmp_path, OUTPUTS)
+    assert [path.relative_to(tmp_path) for path in moved] == [Path(name) for name in FILES]
+    assert [path.relative_to(tmp_path) for path in removed] == [Path(name) for name in reversed(FILES)]
 
 
 def test_an_error_leaves_nothing(tmp_path):
@@ -58,7 +76,7 @@ def test_an_error_leaves_nothing(tmp_path):
 def test_a_result_that_is_replaced_only_in_part_has_no_sidecar(tmp_path):
     stage_and_publish(tmp_path)
     with pytest.raises(BidsdefaceError), Staging(tmp_path) as staging:
-        staged = {name: staging.folder / name.name for name in ORDER}
+        staged = {name: staging.folder / name.name for name in FILES}
         for path in staged.values():
             path.touch()
         (tmp_path / OUTPUTS.image).unlink()
