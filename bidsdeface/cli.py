@@ -174,7 +174,7 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
         "--template",
         metavar="NAME",
         default=DEFAULT_TEMPLATE,
-        help="TemplateFlow name, folder or file of the template (default: %(default)s, built in)",
+        help="TemplateFlow template that has a face mask (default: %(default)s, built in)",
     )
     group.add_argument(
         "--regions",
@@ -217,7 +217,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--work-dir",
         metavar="DIR",
         type=Path,
-        help="keep private intermediate files here (default: a temporary folder, gone at the end)",
+        help="where private intermediate files go while it runs (default: a temporary folder)",
     )
     group.add_argument(
         "--dry-run",

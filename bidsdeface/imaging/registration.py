@@ -158,7 +158,8 @@ def place_rigidly(scan: Volume, reference: Volume, to_reference: NDArray, region
     scan, reference : Volume
         From `reduce_image`.
     to_reference : numpy.ndarray, shape (4, 4)
-        One start: scan world to reference world. The other is the identity, as both were taken in one session.
+        One start: scan world to reference world. The other is the identity, as both were taken in
+        one session.
     region : numpy.ndarray, shape (N, 3)
         Points on the head in reference world, mm, at which to compare the scans.
 

@@ -80,7 +80,7 @@ def reduce_image(image: Image, name: str) -> Volume:
         view = view.reshape(*view.shape[:3], -1).mean(axis=-1)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     factors = np.clip(np.round(BLOCK_MM / spacing).astype(int), 1, view.shape)
-    blocks = image.scaled(_block_mean(view, factors))
+    blocks = image.scaled(block_mean(view, factors))
     finite = np.isfinite(blocks)
     if not finite.any():
         raise ImageError(f"{name}: has no finite voxel (NaN everywhere); convert it again")
@@ -88,9 +88,7 @@ def reduce_image(image: Image, name: str) -> Volume:
     if not bright > dark:
         raise ImageError(f"{name}: has the same value everywhere; convert it again")
     data = np.clip((np.where(finite, blocks, dark) - dark) / (bright - dark), 0, 1).astype(np.float32)
-    to_blocks = np.diag([*factors, 1.0])
-    to_blocks[:3, 3] = (factors - 1) / 2
-    return Volume(data, affine @ to_blocks, np.ones_like(data))
+    return Volume(data, affine @ block_grid(factors), np.ones_like(data))
 
 
 def world_aligned(volume: Volume, spacing_mm: float) -> Volume:
@@ -134,7 +132,15 @@ def tissue_threshold(volume: Volume) -> float:
     return float(centres[np.nanargmax(between)] ** 2)
 
 
-def _block_mean(data: NDArray, factors: NDArray) -> NDArray:
+def block_grid(factors: NDArray) -> NDArray[np.float64]:
+    """Return the way from indices of blocks to indices of voxels, shape (4, 4)."""
+    grid = np.diag([*factors, 1.0])
+    grid[:3, 3] = (np.asarray(factors) - 1) / 2
+    return grid
+
+
+def block_mean(data: NDArray, factors: NDArray) -> NDArray:
+    """Return the means of blocks of `factors` voxels; what does not fill a block is left out."""
     for axis, factor in enumerate(factors):
         if factor > 1:
             whole = data.shape[axis] // factor * factor

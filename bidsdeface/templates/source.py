@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bidsdeface.errors import TemplateError
 from bidsdeface.imaging.image import canonical, read_image
-from bidsdeface.imaging.volume import Volume
+from bidsdeface.imaging.volume import BLOCK_MM, BRIGHT_PERCENTILE, Volume, block_grid, block_mean
 from bidsdeface.templates.template import Template, make_template
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def _from_templateflow(name: str) -> Template:
     client = _client(Path(os.environ["TEMPLATEFLOW_HOME"]) if os.environ.get("TEMPLATEFLOW_HOME") else None)
     resolution = _resolution(client, name)
     path = partial(_file, client, name, resolution=resolution)
-    t1w, affine = _read(path(desc=None, suffix="T1w"))
-    brain, brain_affine = _read(path(desc="brain", suffix="mask", label=None))
-    face, face_affine = _read(path(desc="face", suffix="mask", label=None))
+    t1w, affine = _read_coarse(path(desc=None, suffix="T1w"))
+    brain, brain_affine = _read_coarse(path(desc="brain", suffix="mask", label=None))
+    face, face_affine = _read_coarse(path(desc="face", suffix="mask", label=None))
     if not (
         t1w.shape == brain.shape == face.shape
         and np.allclose(affine, brain_affine)
@@ -80,7 +80,7 @@ def _from_templateflow(name: str) -> Template:
         raise TemplateError(
             f"template {name}: its T1w, brain and face mask do not share a grid; choose another template"
         )
-    bright = np.percentile(t1w[t1w > 0], 99.5)
+    bright = np.percentile(t1w[t1w > 0], BRIGHT_PERCENTILE)
     head = np.clip(t1w / bright, 0, 1).astype(np.float32)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     front, below = int(EXTEND_FRONT_MM / spacing[1]), int(EXTEND_BELOW_MM / spacing[2])
@@ -91,7 +91,9 @@ def _from_templateflow(name: str) -> Template:
     # Some templates end in empty planes below the head: nothing was seen there.
     seen[:, :, : below + int(np.flatnonzero(head.any(axis=(0, 1)))[0])] = 0
     volume = Volume(np.pad(head, pad), extended, seen)
-    return make_template(name, volume, np.pad(brain > 0, pad), {"face": np.pad(face > 0, pad, mode="edge")})
+    return make_template(
+        name, volume, np.pad(brain > 0.5, pad), {"face": np.pad(face > 0.5, pad, mode="edge")}
+    )
 
 
 def _client(root: Path | None, autoupdate: bool | None = None) -> TemplateFlowClient:
@@ -116,9 +118,10 @@ def _client(root: Path | None, autoupdate: bool | None = None) -> TemplateFlowCl
 
 
 def _resolution(client: TemplateFlowClient, name: str) -> str:
-    """Return the label of the coarsest resolution that has a face mask: nothing here needs a finer one."""
+    """Return the label of a resolution with a face mask: one that is here, and of those the coarsest."""
     found = client.ls(name, desc="face", suffix="mask", extension=".nii.gz")
-    labels = [match[1] for path in found if (match := re.search(r"_res-(\w+?)_", Path(path).name))]
+    here = [path for path in found if path.is_file() and path.stat().st_size]
+    labels = [match[1] for path in here or found if (match := re.search(r"_res-(\w+?)_", path.name))]
     if not labels:
         known = bool(client.ls(name))
         cause = "has no face mask in TemplateFlow" if known else "is not in TemplateFlow"
@@ -144,6 +147,14 @@ def _file(client: TemplateFlowClient, name: str, **query: object) -> Path:
 def _read(path: Path) -> tuple[NDArray, NDArray]:
     image = read_image(path)
     return canonical(image.stored, image.affine)
+
+
+def _read_coarse(path: Path) -> tuple[NDArray, NDArray]:
+    """Return a file's voxels and affine, averaged over blocks of about 2 mm."""
+    voxels, affine = _read(path)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    factors = np.maximum(np.round(BLOCK_MM / spacing).astype(int), 1)
+    return block_mean(voxels, factors), affine @ block_grid(factors)
 
 
 def _ways_out(name: str) -> str:

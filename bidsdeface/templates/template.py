@@ -19,6 +19,7 @@ REACH_MM = (20.0, 20.0, 16.0)
 POINT_SPACING_MM = (10.0, 8.0, 6.0)
 FACE_CLEARANCE_MM = 8.0  # no point nearer to the face: smoothing would let it look in
 MASK_SMOOTHING_MM = 2.0
+FAR_MM = 40.0
 BRAIN_IN_FACE_LIMIT = 0.01
 
 
@@ -95,6 +96,8 @@ def pose_template(template: Template) -> PoseTemplate:
 def signed_distance(mask: NDArray, affine: NDArray) -> Volume:
     """Return the distance in mm to a mask's surface, negative inside, without the voxels' stairs.
 
+    The result covers the mask and `FAR_MM` around it: farther away is far enough.
+
     Parameters
     ----------
     mask : numpy.ndarray, shape (X, Y, Z), bool
@@ -102,6 +105,14 @@ def signed_distance(mask: NDArray, affine: NDArray) -> Volume:
         With axes along those of the world.
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    margin = np.ceil(FAR_MM / spacing).astype(int)
+    box = tuple(
+        slice(max(int(i.min()) - m, 0), int(i.max()) + m + 1)
+        for i, m in zip(np.nonzero(mask), margin, strict=True)
+    )
+    corner = np.eye(4)
+    corner[:3, 3] = [s.start for s in box]
+    mask, affine = mask[box], affine @ corner
     outside = ndimage.distance_transform_edt(~mask, spacing)
     inside = ndimage.distance_transform_edt(mask, spacing)
     # Either transform measures to the centre of the first voxel beyond, half a voxel past the surface.
