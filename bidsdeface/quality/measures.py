@@ -64,7 +64,7 @@ def measure_placement(
     expected = template.tissue.data[tuple(voxels.T)]
     here = apply_affine(np.linalg.inv(to_template), points)
     found = interpolate(tissue.data, tissue.affine, here)
-    judged = interpolate(face_mm.data, face_mm.affine, points, 0.0) > FACE_CLEARANCE_MM
+    judged = interpolate(face_mm.data, face_mm.affine, points, np.inf) > FACE_CLEARANCE_MM
     judged &= np.isfinite(found) & (interpolate(tissue.seen, tissue.affine, here, 0.0) > 0.98)
     varied = judged.sum() > 2 and found[judged].std() > 0 and expected[judged].std() > 0
     correlation = np.corrcoef(found[judged], expected[judged])[0, 1] if varied else 0.0

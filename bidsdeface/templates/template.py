@@ -133,8 +133,8 @@ def _landscape(head: Volume, brain_mm: Volume, face_mm: Volume) -> Landscape:
         low, high = head.affine[:3, 3], apply_affine(head.affine, np.array(head.data.shape) - 1.0)
         axes = [np.arange(np.ceil(a / spacing) * spacing, b, spacing) for a, b in zip(low, high, strict=True)]
         where = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-        near = interpolate(brain_mm.data, brain_mm.affine, where) < reach
-        clear = interpolate(face_mm.data, face_mm.affine, where) > FACE_CLEARANCE_MM
+        near = interpolate(brain_mm.data, brain_mm.affine, where, np.inf) < reach
+        clear = interpolate(face_mm.data, face_mm.affine, where, np.inf) > FACE_CLEARANCE_MM
         seen = interpolate(head.seen, head.affine, where, 0.0) > 0.98
         where = where[near & clear & seen]
         # The average head is blurred already: no more at the finest stage, the rest at the coarser ones.
