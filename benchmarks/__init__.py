@@ -1,0 +1,1 @@
+"""Time, memory and brain: bidsdeface measured beside other programs. No part of the package."""
