@@ -173,12 +173,14 @@ def _register(scan: Scan, image: Image, reference: Registered | None, tools: Too
     """
     volume, template = reduce_image(image, str(scan.path)), tools.template
     placement = place(volume, tools.pose, template.landscape, tools.link)
+    LOGGER.debug("%s: %s placed, similarity %.2f", scan.stem, template.name, placement.similarity)
     if reference is not None:
         to_template = reference.registration.to_template
         on_head = apply_affine(np.linalg.inv(to_template), template.landscape.stages[1].where)
         start = np.linalg.inv(to_template) @ placement.to_template
         rigid = place_rigidly(volume, reference.volume, start, on_head)
         registration = through(reference.registration, rigid)
+        LOGGER.debug("%s: placed on %s, similarity %.2f", scan.stem, reference.stem, rigid.similarity)
         measures = _measure(volume, registration.placement, registration.to_template, tools)
         if not placement_faults(measures):
             return Registered(scan.stem, volume, registration, measures)
@@ -187,6 +189,7 @@ def _register(scan: Scan, image: Image, reference: Registered | None, tools: Too
     if faults := placement_faults(measures):
         raise RegistrationError("; ".join(faults))
     registration = warp_brain(volume, placement, template.landscape, template.brain_mm, tools.work_dir)
+    LOGGER.debug("%s: brain warped, by %.1f mm at most", scan.stem, np.abs(registration.warp_mm).max())
     return Registered(scan.stem, volume, registration, measures)
 
 
@@ -259,12 +262,13 @@ def _publish(scan: Scan, image: Image, masked: Masked, tools: Tools) -> Outcome:
         write_image(files[outputs.image], defaced.header, defaced.stored, settings.omp_nthreads)
         written = read_image(files[outputs.image])
         check_written(image, written, masked.mask, background(image))
+        LOGGER.debug("%s: defaced, written, read back and compared", scan.stem)
         write_image(files[outputs.mask], mask_header(image.header), masked.mask.view(np.uint8))
         files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(provenance, scan.uri)))
         draw_defaced(files[outputs.figure], written, masked.centre)
         files[outputs.image_sidecar].write_text(to_json(image_sidecar(metadata, provenance, scan.uri)))
         staging.publish(files)
-    return Outcome(scan.stem, PASSED)
+    return Outcome(scan.stem, PASSED, measures=provenance["Measures"])
 
 
 def _camel(name: str) -> str:

@@ -23,7 +23,7 @@ from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.outcome import FAILED, KEPT, Outcome
 from bidsdeface.settings import Settings
-from bidsdeface.workers import Died, run_in_workers
+from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
 EXIT_FAILED = 1
@@ -110,14 +110,13 @@ def _prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcom
     return prepare(settings, work_dir)
 
 
-def _all_failed(settings: Settings, head: Head, result: Exception | Died) -> list[Outcome]:
-    """Give up a head whose process died or could not begin, and withdraw what it may have left."""
+def _all_failed(settings: Settings, head: Head, result: BidsdefaceError | Lost) -> list[Outcome]:
+    """Give up a head that was lost, and withdraw its older results."""
     if isinstance(result, BidsdefaceError):
         raise result  # the template is missing, or storage is gone: the same for every head
-    reason = result.reason if isinstance(result, Died) else f"{type(result).__name__}: {result}"
     for scan in head.scans:
         withdraw(settings.output_dir, outputs_of(scan))
-    return [Outcome(scan.stem, FAILED, (f"{scan.path}: {reason}",)) for scan in head.scans]
+    return [Outcome(scan.stem, FAILED, (f"{scan.path}: {result.reason}",)) for scan in head.scans]
 
 
 @contextmanager
@@ -140,7 +139,8 @@ def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
     elif outcome.verdict == KEPT:
         LOGGER.info("[%d/%d] %s: kept, done by an earlier run", number, total, outcome.scan)
     else:
-        LOGGER.info("[%d/%d] %s: %s", number, total, outcome.scan, outcome.verdict)
+        seen = ", ".join(f"{name} {value:g}" for name, value in outcome.measures.items())
+        LOGGER.info("[%d/%d] %s: %s (%s)", number, total, outcome.scan, outcome.verdict, seen)
 
 
 def _log_summary(outcomes: Sequence[Outcome]) -> None:

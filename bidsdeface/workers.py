@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from bidsdeface.errors import BidsdefaceError
+
 ONE_THREAD = (
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
     "OMP_NUM_THREADS",
@@ -27,8 +29,8 @@ LOGGER = logging.getLogger("bidsdeface")
 
 
 @dataclass(frozen=True)
-class Died:
-    """What is left of an item whose worker ended before it was done: the reason, in words."""
+class Lost:
+    """What comes back for an item without a result: the reason, in words."""
 
     reason: str
 
@@ -41,7 +43,7 @@ class _PipeHandler(logging.Handler):
         self._pipe = pipe
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._pipe.send(("log", (record.levelno, record.getMessage())))
+        self._pipe.send(("log", (record.levelno, self.format(record))))
 
 
 def run_in_workers(
@@ -65,7 +67,7 @@ def run_in_workers(
     Yields
     ------
     item, result
-        The function's result; the exception if it or `prepare` raised; `Died` if the worker ended.
+        The function's result; the `BidsdefaceError` if it or `prepare` raised one; else `Lost`.
     """
     context = multiprocessing.get_context("spawn")
     waiting = list(reversed(items))
@@ -100,7 +102,7 @@ def run_in_workers(
                 except (EOFError, OSError):
                     del busy[pipe]
                     process.join()
-                    yield item, Died(_cause_of_death(process.exitcode))
+                    yield item, Lost(_cause_of_death(process.exitcode))
                     if waiting:
                         start()
                     continue
@@ -108,8 +110,8 @@ def run_in_workers(
                     LOGGER.log(*content)
                     continue
                 del busy[pipe]
-                yield item, content
                 hand_over(pipe, process)
+                yield item, content
     finally:
         for process, _ in busy.values():
             process.terminate()
@@ -134,9 +136,13 @@ def _work(
         try:
             function = function or prepare(*arguments)
             result = function(item)
-        except Exception as error:
-            LOGGER.debug("a worker raised", exc_info=True)
+        except BidsdefaceError as error:
             result = error
+        except Exception as error:
+            LOGGER.debug("unexpected error", exc_info=True)
+            result = Lost(
+                f"{type(error).__name__}: {error}; please report this, with the log of a run with -v"
+            )
         pipe.send(("result", result))
 
 

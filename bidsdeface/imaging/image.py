@@ -93,7 +93,7 @@ def read_image(path: Path) -> Image:
 def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     """Return a copy of the header with its free text empty and no extensions."""
     clean = header.copy()
-    for field in FREE_TEXT_FIELDS:
+    for field in set(FREE_TEXT_FIELDS).intersection(clean):  # NIfTI-2 has no db_name
         clean[field] = b""
     clean.extensions.clear()
     clean["vox_offset"] = clean.single_vox_offset
