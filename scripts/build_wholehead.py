@@ -44,9 +44,9 @@ MIDPLANE_OFFSET_MM = -5.3138
 # behind lips and chin; the ends lie far outside the canvas.
 FACE_OUTLINE_YZ_MM = (
     (400.0, 30.0),
-    (112.0, 6.0),
-    (97.0, 1.0),
-    (91.0, -8.0),
+    (112.0, 10.0),
+    (97.0, 4.0),
+    (91.0, -6.0),
     (86.0, -17.0),
     (72.0, -24.0),
     (60.0, -32.0),
@@ -184,8 +184,8 @@ def main() -> None:
         "Name": "Whole-head T1w average with neck and chin, and face, ears and brain masks",
         "RRID": "",
         "ReferencesAndLinks": [
-            "https://pypi.org/project/pydeface/2.1.0/",
-            "https://pypi.org/project/deepbet/1.0.2/",
+            "https://github.com/poldracklab/pydeface",
+            "https://github.com/wwu-mmll/deepbet",
         ],
         "TemplateFlowVersion": "1.0.0",
         "res": {

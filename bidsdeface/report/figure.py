@@ -44,7 +44,7 @@ def draw_defaced(path: Path, image: Image, centre: NDArray) -> None:
     volume = world_aligned(reduce_image(image, "the defaced image"), SURFACE_MM)
     surface = smoothed(saturated(volume), SKIN_MM)
     views = [_surface(surface, centre, axis) for axis in (1, 0)]
-    Picture.fromarray(np.concatenate([*slices, *views], axis=1)).save(path, optimize=True)
+    Picture.fromarray(np.concatenate([*slices, *views], axis=1)).save(path)
 
 
 def _plane(centre: NDArray, axis: int) -> NDArray:

@@ -105,7 +105,9 @@ def _client(root: Path | None, autoupdate: bool | None = None) -> TemplateFlowCl
     try:
         from templateflow.client import TemplateFlowClient
 
-        return TemplateFlowClient(root=root, **({} if autoupdate is None else {"autoupdate": autoupdate}))
+        client = TemplateFlowClient(root=root, **({} if autoupdate is None else {"autoupdate": autoupdate}))
+        client.cache.ensure()
+        return client
     except OSError as error:
         raise TemplateError(
             f"TemplateFlow's folder cannot be used ({error}); set TEMPLATEFLOW_HOME to one that can"
