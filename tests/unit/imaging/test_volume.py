@@ -1,0 +1,127 @@
+"""Coarse copies: honest means, and nothing from beyond the field of view."""
+
+import itertools
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidsdeface.imaging.volume import (
+    Volume,
+    apply_affine,
+    interpolate,
+    reduce_image,
+    smoothed,
+    tissue_threshold,
+    world_aligned,
+)
+from tests.conftest import as_image, fake_head
+
+ALL_ORIENTATIONS = [
+    np.array([*zip(axes, flips, strict=True)])
+    for axes in itertools.permutations(range(3))
+    for flips in itertools.product((1, -1), repeat=3)
+]
+
+
+def noise(shape, dtype=np.int16, seed=0):
+    return np.random.default_rng(seed).integers(0, 1000, shape).astype(dtype)
+
+
+def test_there_are_48_orientations():
+    assert len({orientation.tobytes() for orientation in ALL_ORIENTATIONS}) == 48
+
+
+def test_blocks_are_the_means_of_their_voxels_and_lie_at_their_centres():
+    values = noise((12, 10, 9))
+    affine = np.diag([1.0, 0.5, 2.0, 1.0])  # blocks of 2, 4 and 1 voxels
+    affine[:3, 3] = [-5, 7, 11]
+    volume = reduce_image(as_image(values, affine), "x")
+    means = values[:, :8].reshape(6, 2, 2, 4, 9, 1).mean(axis=(1, 3, 5))
+    dark, bright = np.percentile(means, [1, 99.5])
+    assert np.allclose(volume.data, np.clip((means - dark) / (bright - dark), 0, 1), atol=1e-5)
+    assert np.allclose(volume.affine[:3, 3], apply_affine(affine, np.array([0.5, 1.5, 0])))
+    assert np.allclose(np.diag(volume.affine), [2, 2, 2, 1])
+
+
+@pytest.mark.parametrize("dtype", ["i1", ">i2", "<u2", ">i4", "i8", "u8", "f4", ">f8", "c8"])
+def test_means_do_not_depend_on_how_values_are_stored(dtype):
+    values = noise((8, 8, 8)) % 100
+    expected = reduce_image(as_image(values), "x").data
+    assert np.allclose(reduce_image(as_image(values.astype(dtype)), "x").data, expected, atol=1e-5)
+
+
+def test_scaling_of_the_header_is_honoured_before_anything_is_compared():
+    values = noise((8, 8, 8))
+    upside_down = reduce_image(as_image(values, slope=-2, inter=100), "x").data
+    direct = reduce_image(as_image((values * -2 + 100).astype(np.float32)), "x").data
+    assert np.allclose(upside_down, direct, atol=1e-5)
+
+
+def test_all_48_orientations_give_the_same_volume():
+    head = nib.Nifti1Image(noise((13, 10, 9)), fake_head((13, 10, 9), (1.0, 0.7, 2.5)).affine)
+    expected = reduce_image(as_image(np.asanyarray(head.dataobj), head.affine), "x")
+    for orientation in ALL_ORIENTATIONS:
+        turned = head.as_reoriented(orientation)
+        volume = reduce_image(as_image(np.asanyarray(turned.dataobj), turned.affine), "x")
+        assert np.array_equal(volume.data, expected.data)
+        assert np.allclose(volume.affine, expected.affine)
+
+
+def test_further_volumes_are_averaged():
+    values = noise((8, 8, 8, 3))
+    one = reduce_image(as_image(values.mean(axis=-1).astype(np.float32)), "x")
+    assert np.allclose(reduce_image(as_image(values), "x").data, one.data, atol=1e-5)
+
+
+def test_holes_of_nan_are_dark_and_do_not_spread():
+    values = noise((16, 16, 16)).astype(np.float32)
+    values[:4] = np.nan
+    volume = reduce_image(as_image(values), "x")
+    assert np.isfinite(volume.data).all() and not volume.data[:2].any()
+    assert volume.data[2:].mean() > 0.3
+
+
+def test_what_lies_beyond_the_field_of_view_is_marked_and_never_mixed_in():
+    turn = nib.eulerangles.euler2mat(0.5, 0.3, 0.2)
+    full = np.full((30, 30, 30), 0.7, np.float32)
+    oblique = Volume(full, nib.affines.from_matvec(2 * turn, [10, 0, -5]), np.ones_like(full))
+    coarse = world_aligned(oblique, 4.0)
+    seen = coarse.seen > 0
+    assert 0.2 < seen.mean() < 0.8  # corners of the world's box are not in the image
+    assert np.allclose(coarse.data[~seen], 0)
+    inside = smoothed(coarse, 6.0).data[seen]
+    assert np.ptp(coarse.data[seen]) < 0.01 and np.ptp(inside) < 0.01
+    assert np.isclose(inside.mean(), 0.7, atol=0.01)
+
+
+def test_a_coarser_grid_lies_where_the_finer_one_does():
+    head = fake_head((40, 50, 45), (2.0, 2.0, 2.0))
+    turn = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.4, -0.2, 0.1), [30, -20, 60])
+    affine = turn @ head.affine
+    volume = reduce_image(as_image(np.asanyarray(head.dataobj), affine), "x")
+    coarse = world_aligned(volume, 4.0)
+    assert np.allclose(coarse.affine[:3, :3], 4 * np.eye(3))
+    bright = np.argwhere(coarse.data > 0.5)
+    centre = apply_affine(coarse.affine, bright.mean(axis=0))
+    assert np.linalg.norm(centre - turn[:3, 3]) < 0.5
+    voxels = (np.asanyarray(head.dataobj) > 500).sum() * 8
+    assert np.isclose(len(bright) * 64, voxels, rtol=0.05)
+
+
+def test_interpolation_is_linear_in_world_coordinates_and_says_what_is_outside():
+    grid = np.add.outer(np.add.outer(np.arange(5.0), 10 * np.arange(6.0)), 100 * np.arange(7.0))
+    affine = nib.affines.from_matvec(np.diag([-2, 3, 1]), [5, 6, 7])
+    inside = apply_affine(affine, np.array([[1.5, 2.25, 3.75], [0, 0, 0]]))
+    assert np.allclose(interpolate(grid, affine, inside), [1.5 + 22.5 + 375, 0])
+    outside = apply_affine(affine, np.array([[-1.0, 0, 0]]))
+    assert np.isnan(interpolate(grid, affine, outside)).all()
+    assert interpolate(grid, affine, outside, -3.0) == [-3]
+
+
+def test_air_and_tissue_are_parted_between_them():
+    rng = np.random.default_rng(1)
+    values = np.abs(rng.normal(0.03, 0.02, (20, 20, 20))).astype(np.float32)
+    values[5:15, 5:15, 5:15] = rng.normal(0.6, 0.1, (10, 10, 10))
+    threshold = tissue_threshold(Volume(values, np.eye(4), np.ones_like(values)))
+    assert 0.08 < threshold < 0.4

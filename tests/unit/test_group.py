@@ -1,0 +1,116 @@
+"""The group table says what the sidecars say, and no more."""
+
+import csv
+import json
+import logging
+
+import pytest
+
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.group import COLUMNS, run_group_level
+from bidsdeface.settings import Settings
+
+RECORD = {
+    "Version": "0.1.0",
+    "Template": "WholeHead",
+    "Method": "remove",
+    "Regions": ["face", "ears"],
+    "GuardMM": 4.0,
+    "MaskSource": "template",
+    "Reference": "sub-1_T1w",
+    "Verdict": "passed",
+    "Measures": {"Similarity": 0.8, "Scale": 0.95, "BrainDistanceMM": 4.01, "MaskmL": 812.5, "NewInIt": 1},
+}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(bids_dir=tmp_path / "bids", output_dir=tmp_path, level="group")
+
+
+def put(root, scan, record):
+    path = root / f"{scan}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"EchoTime": 0.003, "Bidsdeface": record}))
+
+
+def table(root):
+    with (root / "quality.tsv").open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def test_one_row_for_each_published_scan_in_natural_order(settings, tmp_path):
+    for folder in ("sub-10/anat/sub-10", "sub-2/ses-a/anat/sub-2_ses-a", "sub-1/anat/sub-1"):
+        put(tmp_path, f"{folder}_desc-defaced_T1w", RECORD)
+        put(tmp_path, f"{folder}_mod-T1w_desc-face_defacemask", RECORD)  # no scan
+    assert run_group_level(settings) == 0
+    assert [row["scan"] for row in table(tmp_path)] == [
+        "sub-1/anat/sub-1_desc-defaced_T1w.nii.gz",
+        "sub-2/ses-a/anat/sub-2_ses-a_desc-defaced_T1w.nii.gz",
+        "sub-10/anat/sub-10_desc-defaced_T1w.nii.gz",
+    ]
+
+
+def test_a_row_holds_the_measures_and_n_a_where_there_is_none(settings, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    run_group_level(settings)
+    (row,) = table(tmp_path)
+    assert row["Regions"] == "face,ears" and row["Verdict"] == "passed"
+    assert (row["Similarity"], row["BrainDistanceMM"], row["MaskmL"]) == ("0.8", "4.01", "812.5")
+    assert row["StartDisagreementMM"] == row["GuardDepthMM"] == "n/a"
+    assert list(row) == list(COLUMNS)
+
+
+def test_a_mask_by_hand_has_no_measures_and_no_reference(settings, tmp_path):
+    by_hand = {**RECORD, "MaskSource": "by hand", "Reference": None, "Measures": {"MaskmL": 700.0}}
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", by_hand)
+    run_group_level(settings)
+    (row,) = table(tmp_path)
+    assert (row["MaskSource"], row["Reference"], row["Similarity"]) == ("by hand", "n/a", "n/a")
+
+
+def test_every_column_is_described(settings, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    run_group_level(settings)
+    described = json.loads((tmp_path / "quality.json").read_text())
+    assert list(described) == list(COLUMNS)
+    assert all(column["Description"] for column in described.values())
+
+
+def test_the_table_follows_what_is_published_now(settings, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    put(tmp_path, "sub-2/anat/sub-2_desc-defaced_T1w", RECORD)
+    run_group_level(settings)
+    (tmp_path / "sub-1/anat/sub-1_desc-defaced_T1w.json").unlink()
+    run_group_level(settings)
+    assert [row["scan"] for row in table(tmp_path)] == ["sub-2/anat/sub-2_desc-defaced_T1w.nii.gz"]
+
+
+def test_nothing_but_the_table_is_written(settings, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    run_group_level(settings)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["quality.json", "quality.tsv", "sub-1"]
+
+
+def test_no_published_scan_is_one_clear_line(settings, tmp_path):
+    with pytest.raises(BidsdefaceError, match="no defaced scan here; run the participant level first"):
+        run_group_level(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"Bidsdeface": {}}', '{"Bidsdeface": 3}', "{", "[]"])
+def test_a_sidecar_of_somebody_else_is_named(settings, tmp_path, text):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    path = tmp_path / "sub-1/anat/sub-1_desc-defaced_T2w.json"
+    path.write_text(text)
+    with pytest.raises(BidsdefaceError, match="is not a sidecar of this program") as error:
+        run_group_level(settings)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    assert not (tmp_path / "quality.tsv").exists()
+
+
+def test_the_log_says_how_many_and_where(settings, tmp_path, caplog):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    with caplog.at_level(logging.INFO, "bidsdeface"):
+        run_group_level(settings)
+    assert f"1 scans in {tmp_path / 'quality.tsv'}" in caplog.text

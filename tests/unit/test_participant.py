@@ -1,0 +1,195 @@
+"""The participant level without its engine: plans, requests, exit codes, and what becomes of failures."""
+
+import json
+import logging
+
+import pytest
+
+from bidsdeface import cli, participant
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.query import find_heads
+from bidsdeface.dataset.resume import promise
+from bidsdeface.errors import TemplateError
+from bidsdeface.outcome import FAILED, PASSED, Outcome
+from bidsdeface.settings import Settings
+from bidsdeface.workers import Lost
+from tests.conftest import make_dataset
+
+SCANS = (
+    "sub-01/anat/sub-01_T1w.nii.gz",
+    "sub-01/anat/sub-01_T2w.nii.gz",
+    "sub-02/anat/sub-02_T1w.nii.gz",
+)
+
+
+@pytest.fixture
+def bids_dir(tmp_path):
+    yield make_dataset(tmp_path, SCANS)
+    logging.getLogger("bidsdeface").handlers.clear()
+
+
+@pytest.fixture
+def output_dir(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def run(bids_dir, output_dir, monkeypatch, capsys):
+    """Run the command line with the engine replaced; return exit code, standard error, heads worked on."""
+
+    def run_participant(*options, result=None):
+        worked_on = []
+
+        def deface(prepare, arguments, heads, n_procs):
+            for head in heads:
+                worked_on.append(head.name)
+                yield head, result(head) if result else [Outcome(scan.stem, PASSED) for scan in head.scans]
+
+        monkeypatch.setattr(participant, "run_in_workers", deface)
+        arguments = [str(bids_dir), str(output_dir), "participant", "--skip-bids-validation", *options]
+        return cli.main(arguments), capsys.readouterr().err, worked_on
+
+    return run_participant
+
+
+def publish(bids_dir, output_dir, **options):
+    """Write what a finished run of every scan leaves, as far as a next run looks at it."""
+    settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
+    for head in find_heads(bids_dir).heads:
+        for scan in head.scans:
+            for name in vars(outputs_of(scan)).values():
+                (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
+                (output_dir / name).write_text(json.dumps({"Bidsdeface": promise(settings)}))
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(run, bids_dir, output_dir, capsys, monkeypatch):
+    before = files(bids_dir.parent)
+    monkeypatch.setattr(participant, "_deface", None)
+    assert cli.main([str(bids_dir), str(output_dir), "participant", "--dry-run"]) == 0
+    plan = capsys.readouterr().out
+    assert "sub-01, reference sub-01_T1w" in plan and "sub-02, reference sub-02_T1w" in plan
+    for scan in SCANS:
+        assert str(bids_dir / scan) in plan
+    assert "-> sub-01/anat/sub-01_desc-defaced_T2w.nii.gz" in plan
+    assert "-> sub-01/anat/sub-01_mod-T2w_desc-face_defacemask.nii.gz" in plan
+    assert files(bids_dir.parent) == before and not output_dir.exists()
+
+
+def test_a_dry_run_ends_with_1_where_a_participant_has_no_scan(bids_dir, output_dir, capsys):
+    (bids_dir / "sub-03/func").mkdir(parents=True)
+    assert cli.main([str(bids_dir), str(output_dir), "participant", "--dry-run"]) == 1
+    assert "sub-03: no anatomical scan" in capsys.readouterr().err
+
+
+def test_a_mask_for_several_scans_is_a_usage_error_and_nothing_is_done(run, tmp_path, output_dir):
+    mask = tmp_path / "mask.nii.gz"
+    mask.touch()
+    code, said, worked_on = run("--mask", str(mask))
+    assert code == 2 and worked_on == []
+    assert f"{mask}: --mask is for one scan, and this request has 3" in said
+    assert "--participant-label" in said and said.count("\n") == 1
+    assert files(output_dir) == []
+
+
+def test_a_mask_for_one_scan_is_taken(run, tmp_path):
+    mask = tmp_path / "mask.nii.gz"
+    mask.touch()
+    assert run("--mask", str(mask), "--participant-label", "02")[0] == 0
+
+
+def test_all_passed_ends_with_0_and_a_summary(run, output_dir):
+    code, said, worked_on = run()
+    assert code == 0 and worked_on == ["sub-01", "sub-02"]
+    assert said.splitlines()[-1] == "INFO 3 scans: 3 passed"
+    assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
+
+
+def test_one_failure_ends_with_1_and_the_others_go_on(run):
+    def result(head):
+        bad = head.name == "sub-01"
+        return [Outcome(s.stem, FAILED if bad else PASSED, ("x.nii: broken; mend it",)) for s in head.scans]
+
+    code, said, worked_on = run(result=result)
+    assert code == 1 and worked_on == ["sub-01", "sub-02"]
+    assert said.count("ERROR FAILED") == 2 and "x.nii: broken; mend it" in said
+    assert said.splitlines()[-1] == "INFO 3 scans: 2 failed, 1 passed"
+
+
+def test_a_participant_without_scans_ends_with_1_and_the_others_go_on(run, bids_dir):
+    (bids_dir / "sub-03/func").mkdir(parents=True)
+    code, said, worked_on = run()
+    assert code == 1 and worked_on == ["sub-01", "sub-02"]
+    assert "ERROR FAILED sub-03: no anatomical scan" in said
+
+
+def test_stop_on_first_crash_leaves_the_rest_and_says_how_many(run):
+    def result(head):
+        return [Outcome(scan.stem, FAILED, ("broken",)) for scan in head.scans]
+
+    code, said, worked_on = run("--stop-on-first-crash", result=result)
+    assert code == 1 and worked_on == ["sub-01"]
+    assert "stopped at the first failure, as asked; 1 scans were not tried" in said
+
+
+def test_finished_scans_are_kept_without_starting_the_engine(run, bids_dir, output_dir):
+    publish(bids_dir, output_dir)
+    code, said, worked_on = run()
+    assert code == 0 and worked_on == []
+    assert said.splitlines()[-1] == "INFO 3 scans: 3 kept"
+
+
+@pytest.mark.parametrize("option", [["--force"], ["--guard-mm", "5"], ["--regions", "face,ears"]])
+def test_finished_scans_are_redone_by_force_or_other_settings(run, bids_dir, output_dir, option):
+    publish(bids_dir, output_dir)
+    assert run(*option)[2] == ["sub-01", "sub-02"]
+
+
+def test_a_head_with_one_unfinished_scan_is_taken_up_again(run, bids_dir, output_dir):
+    publish(bids_dir, output_dir)
+    (output_dir / "sub-01/figures/sub-01_desc-defaced_T2w.png").unlink()
+    assert run()[2] == ["sub-01"]
+
+
+def test_a_lost_head_fails_with_its_files_named_and_is_withdrawn(run, bids_dir, output_dir):
+    publish(bids_dir, output_dir)
+    code, said, _ = run("--force", result=lambda head: Lost("its process was killed"))
+    assert code == 1
+    for scan in SCANS:
+        assert f"{bids_dir / scan}: its process was killed" in said
+    assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
+
+
+def test_a_missing_template_is_told_once_and_nothing_else_is_tried(run, bids_dir, output_dir):
+    publish(bids_dir, output_dir)
+    before = len(files(output_dir))
+    code, said, worked_on = run(
+        "--force", result=lambda head: TemplateError("template x: not there; fetch it")
+    )
+    assert code == 1 and worked_on == ["sub-01"]
+    assert said == "bidsdeface: error: template x: not there; fetch it\n"
+    assert len(files(output_dir)) == before + 3  # older results stay
+
+
+def test_the_private_folder_is_private_and_gone_at_the_end(run, tmp_path):
+    seen = []
+
+    def result(head):
+        seen.extend((tmp_path / "work").iterdir())
+        return [Outcome(scan.stem, PASSED) for scan in head.scans]
+
+    run("-w", str(tmp_path / "work"), result=result)
+    assert seen and seen[0].name.startswith("bidsdeface-")
+    assert (tmp_path / "work").stat().st_mode & 0o777 == 0o700
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_an_invalid_dataset_is_refused_before_any_work(run, bids_dir, output_dir, capsys):
+    (bids_dir / "sub-01/anat/sub-01_nonsense.nii.gz").touch()
+    assert cli.main([str(bids_dir), str(output_dir), "participant"]) == 1
+    said = capsys.readouterr().err
+    assert "not valid BIDS: NOT_INCLUDED" in said and "--skip-bids-validation" in said
+    assert files(output_dir) == []
