@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bidsdeface.imaging.registration import Registration
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
+from bidsdeface.imaging.volume import Volume, apply_affine
 
 LATTICE_MM = 4.0
 SLAB_VOXELS = 4_000_000
@@ -70,7 +71,9 @@ def face_mask(
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
     to_face = registration.to_template
     straight = apply_affine(to_face, points)
-    scan_mm = np.abs(np.linalg.det(to_face[:3, :3])) ** (-1 / 3)  # in the scan, for 1 mm in the template
+    scan_mm = float(
+        np.abs(np.linalg.det(to_face[:3, :3])) ** (-1 / 3)
+    )  # in the scan, for 1 mm in the template
     face = np.min([_distance(region, straight) for region in regions_mm], axis=0) * scan_mm
     brain = _distance(brain_mm, registration.warped_to_template(points)) * scan_mm
     mask = np.empty(shape, bool, order="F")
@@ -85,9 +88,8 @@ def face_mask(
 
 def _distance(region: Volume, points: NDArray) -> NDArray[np.float32]:
     """Return a signed distance at template points; past the grid's edge that of the nearest edge."""
-    low = region.affine[:3, 3]
-    high = apply_affine(region.affine, np.array(region.data.shape) - 1.0)
-    return interpolate(region.data, region.affine, np.clip(points, low, high)).astype(np.float32)
+    voxels = np.moveaxis(apply_affine(np.linalg.inv(region.affine), points), -1, 0)
+    return ndimage.map_coordinates(region.data, voxels, order=1, mode="nearest", prefilter=False)
 
 
 def _upsampled(
