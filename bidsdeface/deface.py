@@ -26,6 +26,7 @@ from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import (
     Placement,
     Registration,
+    disagreement_mm,
     place,
     place_rigidly,
     through,
@@ -74,9 +75,18 @@ class Tools:
 
 @dataclass(frozen=True)
 class Registered:
-    """A scan that has found its place."""
+    """A scan that has found its place.
 
-    stem: str
+    Attributes
+    ----------
+    reference : str
+        Stem of the scan that was registered to the template: this one, or its head's reference.
+    volume : Volume
+    registration : Registration
+    measures : PlacementMeasures
+    """
+
+    reference: str
     volume: Volume
     registration: Registration
     measures: PlacementMeasures
@@ -153,9 +163,7 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
                     registered = _register(scan, image, reference, tools)
                     reference = reference or registered
                     if scan.stem not in kept:
-                        outcome = _publish(
-                            scan, image, _by_template(image, registered, reference, tools), tools
-                        )
+                        outcome = _publish(scan, image, _by_template(image, registered, tools), tools)
             except Exception as error:  # whatever one scan does, the others go on
                 withdraw(settings.output_dir, outputs_of(scan))
                 outcome = Outcome(scan.stem, FAILED, (_reason(scan, error),))
@@ -179,12 +187,18 @@ def _register(scan: Scan, image: Image, reference: Registered | None, tools: Too
         on_head = apply_affine(np.linalg.inv(to_template), template.landscape.stages[1].where)
         start = np.linalg.inv(to_template) @ placement.to_template
         rigid = place_rigidly(volume, reference.volume, start, on_head)
+        apart = disagreement_mm(
+            np.linalg.inv(placement.to_template),
+            np.linalg.inv(to_template @ rigid.to_template),
+            template.landscape.probes,
+        )
+        rigid = replace(rigid, disagreement_mm=max(rigid.disagreement_mm, apart))
         registration = through(reference.registration, rigid)
-        LOGGER.debug("%s: placed on %s, similarity %.2f", scan.stem, reference.stem, rigid.similarity)
+        LOGGER.debug("%s: placed on %s, similarity %.2f", scan.stem, reference.reference, rigid.similarity)
         measures = _measure(volume, registration.placement, registration.to_template, tools)
         if not placement_faults(measures):
-            return Registered(scan.stem, volume, registration, measures)
-        LOGGER.info("%s: does not fit %s; registered by itself", scan.stem, reference.stem)
+            return Registered(reference.reference, volume, registration, measures)
+        LOGGER.info("%s: does not fit %s; registered by itself", scan.stem, reference.reference)
     measures = _measure(volume, placement, placement.to_template, tools)
     if faults := placement_faults(measures):
         raise RegistrationError("; ".join(faults))
@@ -200,7 +214,7 @@ def _measure(
     return measure_placement(volume, placement, to_start, tools.pose, tools.start.regions_mm["face"])
 
 
-def _by_template(image: Image, registered: Registered, reference: Registered, tools: Tools) -> Masked:
+def _by_template(image: Image, registered: Registered, tools: Tools) -> Masked:
     template, settings = tools.template, tools.settings
     face = face_mask(
         image.stored.shape[:3],
@@ -218,7 +232,7 @@ def _by_template(image: Image, registered: Registered, reference: Registered, to
         "guard_depth_mm": face.guard_depth_mm,
     }
     head_centre = apply_affine(np.linalg.inv(registered.registration.to_template), HEAD_CENTRE_MM)
-    return Masked(face.mask, measures, reference.stem, head_centre)
+    return Masked(face.mask, measures, registered.reference, head_centre)
 
 
 def _by_hand(image: Image, path: Path) -> Masked:

@@ -232,12 +232,24 @@ def through(reference: Registration, rigid: Placement) -> Registration:
     return replace(reference, placement=placement, to_reference=rigid.to_template)
 
 
+def disagreement_mm(first: NDArray, second: NDArray, probes: NDArray) -> float:
+    """Return how far apart two placements lie at most.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray, shape (4, 4)
+        Template world to scan world, RAS+ mm.
+    probes : numpy.ndarray, shape (N, 3)
+        Places in template world, mm.
+    """
+    return float(np.linalg.norm(apply_affine(first, probes) - apply_affine(second, probes), axis=1).max())
+
+
 def _best(ends: list[tuple[NDArray, float]], probes: NDArray) -> Placement:
     order = sorted(range(len(ends)), key=lambda k: -ends[k][1])
     best, similarity = ends[order[0]]
-    here = apply_affine(best, probes)
-    others = [np.linalg.norm(apply_affine(ends[k][0], probes) - here, axis=1).max() for k in order[1:]]
-    return Placement(np.linalg.inv(best), similarity, float(min(others, default=np.inf)))
+    apart = [disagreement_mm(best, ends[k][0], probes) for k in order[1:]]
+    return Placement(np.linalg.inv(best), similarity, min(apart, default=np.inf))
 
 
 def _nearest_rotation(affine: NDArray) -> NDArray:
