@@ -129,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "level",
+        metavar="{participant,group}",
         choices=("participant", "group"),
         help="deface scans, or sum up in quality.tsv what was done",
     )
@@ -210,7 +211,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         type=_count,
         default=1,
-        help="threads for each head (default: %(default)s)",
+        help="threads to compress with (default: %(default)s); all else takes one, for the same bytes",
     )
     group.add_argument(
         "-w",

@@ -18,7 +18,7 @@ from bidsdeface.dataset.publish import Staging, withdraw
 from bidsdeface.dataset.resume import finished_scans, promise
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
-from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError, TemplateError
+from bidsdeface.errors import BidsdefaceError, RegistrationError, TemplateError, UsageError
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image, clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove
@@ -33,7 +33,7 @@ from bidsdeface.imaging.registration import (
     warp_brain,
 )
 from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
-from bidsdeface.outcome import FAILED, KEPT, PASSED, Outcome
+from bidsdeface.outcome import BY_HAND, FAILED, KEPT, PASSED, Outcome
 from bidsdeface.quality.measures import PlacementMeasures, measure_placement
 from bidsdeface.quality.readback import check_written
 from bidsdeface.quality.verdict import mask_faults, placement_faults
@@ -43,6 +43,7 @@ from bidsdeface.templates.source import load_template, whole_head
 from bidsdeface.templates.template import Template, pose_template
 
 LOGGER = logging.getLogger(__name__)
+WAY_OUT = "look at the scan, and if it shows a head, draw its face mask and give it with --mask"
 HEAD_CENTRE_MM = np.array([0.0, 15.0, -25.0])  # in the template; eyes and brain show in slices through it
 
 
@@ -164,6 +165,8 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
                     reference = reference or registered
                     if scan.stem not in kept:
                         outcome = _publish(scan, image, _by_template(image, registered, tools), tools)
+            except UsageError as error:  # the request is wrong, not what is published
+                outcome = Outcome(scan.stem, FAILED, (str(error),))
             except Exception as error:  # whatever one scan does, the others go on
                 withdraw(settings.output_dir, outputs_of(scan))
                 outcome = Outcome(scan.stem, FAILED, (_reason(scan, error),))
@@ -201,7 +204,7 @@ def _register(scan: Scan, image: Image, reference: Registered | None, tools: Too
         LOGGER.info("%s: does not fit %s; registered by itself", scan.stem, reference.reference)
     measures = _measure(volume, placement, placement.to_template, tools)
     if faults := placement_faults(measures):
-        raise RegistrationError("; ".join(faults))
+        raise RegistrationError(f"{'; '.join(faults)}; {WAY_OUT}")
     registration = warp_brain(volume, placement, template.landscape, template.brain_mm, tools.work_dir)
     LOGGER.debug("%s: brain warped, by %.1f mm at most", scan.stem, np.abs(registration.warp_mm).max())
     return Registered(scan.stem, volume, registration, measures)
@@ -225,7 +228,7 @@ def _by_template(image: Image, registered: Registered, tools: Tools) -> Masked:
         settings.guard_mm,
     )
     if faults := mask_faults(face):
-        raise RegistrationError("; ".join(faults))
+        raise RegistrationError(f"{'; '.join(faults)}; {WAY_OUT}")
     measures = {
         **asdict(registered.measures),
         "brain_distance_mm": face.brain_distance_mm,
@@ -240,15 +243,15 @@ def _by_hand(image: Image, path: Path) -> Masked:
 
     Raises
     ------
-    ImageError
+    UsageError
         It is on another grid, or empty.
     """
     drawn = read_image(path)
     if drawn.stored.shape != image.stored.shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
-        raise ImageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
+        raise UsageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
     mask = np.asfortranarray(drawn.stored != 0)
     if not mask.any():
-        raise ImageError(f"{path}: marks no voxel; draw the face with values other than 0")
+        raise UsageError(f"{path}: marks no voxel; draw the face with values other than 0")
     return Masked(mask, {}, None, apply_affine(image.affine, (np.array(mask.shape) - 1) / 2))
 
 
@@ -262,11 +265,12 @@ def _publish(scan: Scan, image: Image, masked: Masked, tools: Tools) -> Outcome:
     """
     settings, outputs = tools.settings, outputs_of(scan)
     voxel_ml = float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
+    verdict = BY_HAND if settings.mask else PASSED
     measures = {**masked.measures, "mask_ml": float(masked.mask.sum()) * voxel_ml}
     provenance = {
         **promise(settings),
         "Reference": masked.reference,
-        "Verdict": PASSED,
+        "Verdict": verdict,
         "Measures": {_camel(name): round(value, 4) for name, value in measures.items()},
     }
     metadata = read_metadata(settings.bids_dir, scan)
@@ -282,13 +286,12 @@ def _publish(scan: Scan, image: Image, masked: Masked, tools: Tools) -> Outcome:
         draw_defaced(files[outputs.figure], written, masked.centre)
         files[outputs.image_sidecar].write_text(to_json(image_sidecar(metadata, provenance, scan.uri)))
         staging.publish(files)
-    return Outcome(scan.stem, PASSED, measures=provenance["Measures"])
+    return Outcome(scan.stem, verdict, measures=provenance["Measures"])
 
 
 def _camel(name: str) -> str:
     """Return a measure's name as BIDS spells them: brain_distance_mm is BrainDistanceMM."""
-    words = name.split("_")
-    return "".join(w.upper() if w in ("mm", "ml") else w.title() for w in words).replace("ML", "mL")
+    return "".join(word.upper() if word in ("mm", "ml") else word.title() for word in name.split("_"))
 
 
 def _reason(scan: Scan, error: Exception) -> str:

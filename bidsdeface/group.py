@@ -22,7 +22,10 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "scan": {"Description": "Path of the defaced image, relative to the dataset"},
     "Verdict": {
         "Description": "What the checks concluded",
-        "Levels": {"passed": "Published on evidence"},
+        "Levels": {
+            "passed": "Published on evidence",
+            "by hand": "Published with a mask that a person drew and answers for",
+        },
     },
     "Template": {"Description": "Template whose face mask was used"},
     "Method": {"Description": "What took the place of the face"},
@@ -53,7 +56,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "Description": "How deep the brain guard reaches into the face region; normally below 7",
         "Units": "mm",
     },
-    "MaskmL": {"Description": "Volume of the mask, air included", "Units": "mL"},
+    "MaskML": {"Description": "Volume of the mask, air included", "Units": "mL"},
 }
 
 
@@ -93,13 +96,13 @@ def _rows(output_dir: Path) -> list[dict[str, Any]]:
     ):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))["Bidsdeface"]
-            values = {**record, **record["Measures"], "Regions": ",".join(record["Regions"])}
+            values = {**record, **record["Measures"], "Regions": ",".join(record.get("Regions", []))}
         except FileNotFoundError:
             continue  # a participant task is replacing it at this moment
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BidsdefaceError(
                 f"{path}: is not a sidecar of this program ({error}); remove it and its image"
             ) from error
-        row = {name: values[name] for name in COLUMNS if values.get(name) is not None}
+        row = {name: values[name] for name in COLUMNS if values.get(name) not in (None, "")}
         rows.append({**row, "scan": path.relative_to(output_dir).with_suffix(".nii.gz").as_posix()})
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-PASSED, FAILED, KEPT = "passed", "failed", "kept"
+PASSED, BY_HAND, FAILED, KEPT = "passed", "by hand", "failed", "kept"
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Outcome:
     scan : str
         Its stem, such as ``sub-01_T1w``.
     verdict : str
-        ``passed``; ``failed`` (nothing is published); ``kept`` (an earlier run's result still holds).
+        ``passed``; ``by hand``, published with the mask that a person drew; ``failed``, nothing is
+        published; ``kept``, an earlier run's result still holds.
     reasons : tuple of str
         Why it failed, in words.
     measures : dict

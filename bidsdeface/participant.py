@@ -27,6 +27,7 @@ from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
 EXIT_FAILED = 1
+TOLD = ("OutlineCorrelation", "Similarity", "StartDisagreementMM")
 
 
 def run_participant_level(settings: Settings) -> int:
@@ -139,11 +140,11 @@ def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
     elif outcome.verdict == KEPT:
         LOGGER.info("[%d/%d] %s: kept, done by an earlier run", number, total, outcome.scan)
     else:
-        seen = ", ".join(f"{name} {value:g}" for name, value in outcome.measures.items())
-        LOGGER.info("[%d/%d] %s: %s (%s)", number, total, outcome.scan, outcome.verdict, seen)
+        seen = [f"{name} {outcome.measures[name]:.2f}" for name in TOLD if name in outcome.measures]
+        LOGGER.info("[%d/%d] %s: %s  %s", number, total, outcome.scan, outcome.verdict, ", ".join(seen))
 
 
 def _log_summary(outcomes: Sequence[Outcome]) -> None:
     verdicts = [outcome.verdict for outcome in outcomes]
     parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
-    LOGGER.info("%d scans: %s", len(outcomes), ", ".join(parts))
+    LOGGER.info("in all: %s", ", ".join(parts))

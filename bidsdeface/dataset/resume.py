@@ -11,26 +11,36 @@ from bidsdeface.dataset.scan import Head
 from bidsdeface.settings import Settings
 
 METHOD = "remove"
+BY_HAND = {"Version": __version__, "Method": METHOD, "MaskSource": "by hand"}
 
 
 def promise(settings: Settings) -> dict[str, Any]:
     """Return what the ``Bidsdeface`` object of every result of these settings says."""
+    if settings.mask:
+        return BY_HAND
     return {
         "Version": __version__,
-        "Template": settings.template,
         "Method": METHOD,
+        "MaskSource": "template",
+        "Template": settings.template,
         "Regions": list(settings.regions),
         "GuardMM": settings.guard_mm,
-        "MaskSource": "by hand" if settings.mask else "template",
     }
 
 
 def finished_scans(head: Head, settings: Settings) -> set[str]:
-    """Return the stems of a head's scans that need not be done again."""
-    if settings.force:
+    """Return the stems of a head's scans that need not be done again.
+
+    What a person did by hand stays, until it is given anew or everything is redone by force.
+    """
+    if settings.force or settings.mask:
         return set()
-    wanted = promise(settings)
-    return {scan.stem for scan in head.scans if is_complete(settings.output_dir, outputs_of(scan), wanted)}
+    return {
+        scan.stem
+        for scan in head.scans
+        for wanted in (promise(settings), BY_HAND)
+        if is_complete(settings.output_dir, outputs_of(scan), wanted)
+    }
 
 
 def is_complete(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any]) -> bool:

@@ -126,9 +126,10 @@ def _resolution(client: TemplateFlowClient, name: str) -> str:
     labels = [match[1] for path in here or found if (match := re.search(r"_res-(\w+?)_", path.name))]
     if not labels:
         known = bool(client.ls(name))
-        cause = "has no face mask in TemplateFlow" if known else "is not in TemplateFlow"
         raise TemplateError(
-            f"template {name}: {cause} (looked in {client.cache.config.root}); {_ways_out(name)}"
+            f"template {name}: has no face mask; choose one that has, such as MNI152NLin2009cAsym"
+            if known
+            else f"template {name}: is not in TemplateFlow ({client.cache.config.root}); {_ways_out(name)}"
         )
     return max(labels)
 

@@ -19,7 +19,7 @@ RECORD = {
     "MaskSource": "template",
     "Reference": "sub-1_T1w",
     "Verdict": "passed",
-    "Measures": {"Similarity": 0.8, "Scale": 0.95, "BrainDistanceMM": 4.01, "MaskmL": 812.5, "NewInIt": 1},
+    "Measures": {"Similarity": 0.8, "Scale": 0.95, "BrainDistanceMM": 4.01, "MaskML": 812.5, "NewInIt": 1},
 }
 
 
@@ -56,13 +56,13 @@ def test_a_row_holds_the_measures_and_n_a_where_there_is_none(settings, tmp_path
     run_group_level(settings)
     (row,) = table(tmp_path)
     assert row["Regions"] == "face,ears" and row["Verdict"] == "passed"
-    assert (row["Similarity"], row["BrainDistanceMM"], row["MaskmL"]) == ("0.8", "4.01", "812.5")
+    assert (row["Similarity"], row["BrainDistanceMM"], row["MaskML"]) == ("0.8", "4.01", "812.5")
     assert row["StartDisagreementMM"] == row["GuardDepthMM"] == "n/a"
     assert list(row) == list(COLUMNS)
 
 
 def test_a_mask_by_hand_has_no_measures_and_no_reference(settings, tmp_path):
-    by_hand = {**RECORD, "MaskSource": "by hand", "Reference": None, "Measures": {"MaskmL": 700.0}}
+    by_hand = {**RECORD, "MaskSource": "by hand", "Reference": None, "Measures": {"MaskML": 700.0}}
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", by_hand)
     run_group_level(settings)
     (row,) = table(tmp_path)
