@@ -145,6 +145,7 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         "--participant-label",
         metavar="LABEL",
         nargs="+",
+        action="extend",
         default=[],
         help="participants, with or without sub- (default: all)",
     )
@@ -152,6 +153,7 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         "--session-label",
         metavar="LABEL",
         nargs="+",
+        action="extend",
         default=[],
         help="sessions, with or without ses- (default: all)",
     )

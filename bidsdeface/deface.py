@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.metadata import read_metadata
-from bidsdeface.dataset.publish import Staging, withdraw
+from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.resume import finished_scans, promise
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
-from bidsdeface.errors import BidsdefaceError, RegistrationError, TemplateError, UsageError
+from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError, TemplateError, UsageError
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image, clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove
@@ -33,7 +33,7 @@ from bidsdeface.imaging.registration import (
     warp_brain,
 )
 from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
-from bidsdeface.outcome import BY_HAND, FAILED, KEPT, PASSED, Outcome
+from bidsdeface.outcome import BY_HAND, FAILED, KEPT, PASSED, Outcome, fail
 from bidsdeface.quality.measures import PlacementMeasures, measure_placement
 from bidsdeface.quality.readback import check_written
 from bidsdeface.quality.verdict import mask_faults, placement_faults
@@ -100,6 +100,8 @@ class Masked:
     Attributes
     ----------
     mask : numpy.ndarray, shape (X, Y, Z), bool
+    affine : numpy.ndarray, shape (4, 4)
+        Of its grid.
     measures : dict of str to float
     reference : str or None
         Stem of the scan that was registered to the template; None if a person drew the mask.
@@ -108,6 +110,7 @@ class Masked:
     """
 
     mask: np.ndarray
+    affine: np.ndarray
     measures: dict[str, float]
     reference: str | None
     centre: np.ndarray
@@ -127,7 +130,12 @@ def prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcome
     link: np.ndarray = np.eye(4)
     if settings.template != start.name:
         template = load_template(settings.template, settings.regions)
-        placement = place(template.head, pose, start.landscape)
+        try:
+            placement = place(template.head, pose, start.landscape)
+        except RegistrationError as error:
+            raise TemplateError(
+                f"template {settings.template}: shows no head that {start.name} fits; choose another template"
+            ) from error
         measures = measure_placement(
             template.head, placement, placement.to_template, pose, start.regions_mm["face"]
         )
@@ -141,8 +149,8 @@ def prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcome
 def deface_head(head: Head, tools: Tools) -> list[Outcome]:
     """Deface the scans of a head that an earlier run has not finished.
 
-    A scan that fails is withdrawn, and costs no other scan. The reference goes first; if it fails, the
-    next scan takes its place.
+    A scan that fails is withdrawn, and costs no other scan. The reference goes first; if it cannot be
+    registered, the next scan takes its place. Scans of one set (echoes, inversions) share one mask.
 
     Returns
     -------
@@ -153,23 +161,29 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
     kept = finished_scans(head, settings)
     outcomes = []
     reference: Registered | None = None
+    drawn: dict[PurePosixPath, Masked] = {}
     for scan in sorted(head.scans, key=lambda scan: scan != head.reference):
         outcome = Outcome(scan.stem, KEPT)
-        if scan.stem not in kept or scan == head.reference:
+        if scan.stem not in kept or reference is None:
             try:
                 image = read_image(scan.path)
-                if settings.mask:
-                    outcome = _publish(scan, image, _by_hand(image, settings.mask), tools)
+                mask_name = outputs_of(scan).mask
+                if mask_name in drawn:
+                    masked = _shared(drawn[mask_name], image, scan)
+                elif settings.mask:
+                    masked = _by_hand(image, settings.mask)
                 else:
                     registered = _register(scan, image, reference, tools)
                     reference = reference or registered
-                    if scan.stem not in kept:
-                        outcome = _publish(scan, image, _by_template(image, registered, tools), tools)
+                    masked = _by_template(image, registered, tools)
+                drawn[mask_name] = masked
+                if scan.stem not in kept:
+                    outcome = _publish(scan, image, masked, head, tools)
             except UsageError as error:  # the request is wrong, not what is published
                 outcome = Outcome(scan.stem, FAILED, (str(error),))
             except Exception as error:  # whatever one scan does, the others go on
-                withdraw(settings.output_dir, outputs_of(scan))
-                outcome = Outcome(scan.stem, FAILED, (_reason(scan, error),))
+                if scan.stem not in kept:
+                    outcome = fail(head, scan, _reason(scan, error), settings.output_dir)
         outcomes.append(outcome)
     return outcomes
 
@@ -234,8 +248,9 @@ def _by_template(image: Image, registered: Registered, tools: Tools) -> Masked:
         "brain_distance_mm": face.brain_distance_mm,
         "guard_depth_mm": face.guard_depth_mm,
     }
-    head_centre = apply_affine(np.linalg.inv(registered.registration.to_template), HEAD_CENTRE_MM)
-    return Masked(face.mask, measures, registered.reference, head_centre)
+    to_start = np.linalg.inv(tools.link) @ registered.registration.to_template
+    head_centre = apply_affine(np.linalg.inv(to_start), HEAD_CENTRE_MM)
+    return Masked(face.mask, image.affine, measures, registered.reference, head_centre)
 
 
 def _by_hand(image: Image, path: Path) -> Masked:
@@ -252,10 +267,25 @@ def _by_hand(image: Image, path: Path) -> Masked:
     mask = np.asfortranarray(drawn.stored != 0)
     if not mask.any():
         raise UsageError(f"{path}: marks no voxel; draw the face with values other than 0")
-    return Masked(mask, {}, None, apply_affine(image.affine, (np.array(mask.shape) - 1) / 2))
+    return Masked(mask, image.affine, {}, None, apply_affine(image.affine, (np.array(mask.shape) - 1) / 2))
 
 
-def _publish(scan: Scan, image: Image, masked: Masked, tools: Tools) -> Outcome:
+def _shared(masked: Masked, image: Image, scan: Scan) -> Masked:
+    """Return the mask of a set for another scan of it.
+
+    Raises
+    ------
+    ImageError
+        The scan is on another grid than the first of its set.
+    """
+    if image.stored.shape[:3] != masked.mask.shape or not np.allclose(image.affine, masked.affine, atol=1e-3):
+        raise ImageError(
+            f"{scan.path}: is not on the grid of its set, and BIDS has one mask for a set; set it apart"
+        )
+    return masked
+
+
+def _publish(scan: Scan, image: Image, masked: Masked, head: Head, tools: Tools) -> Outcome:
     """Deface a scan, check the written files, and publish them.
 
     Raises
@@ -274,6 +304,7 @@ def _publish(scan: Scan, image: Image, masked: Masked, tools: Tools) -> Outcome:
         "Measures": {_camel(name): round(value, 4) for name, value in measures.items()},
     }
     metadata = read_metadata(settings.bids_dir, scan)
+    sources = [other.uri for other in head.scans if outputs_of(other).mask == outputs.mask]
     defaced = replace(image, header=clean_header(image.header), stored=remove(image, masked.mask))
     with Staging(settings.output_dir) as staging:
         files = {name: staging.folder / name.name for name in vars(outputs).values()}
@@ -282,7 +313,7 @@ def _publish(scan: Scan, image: Image, masked: Masked, tools: Tools) -> Outcome:
         check_written(image, written, masked.mask, background(image))
         LOGGER.debug("%s: defaced, written, read back and compared", scan.stem)
         write_image(files[outputs.mask], mask_header(image.header), masked.mask.view(np.uint8))
-        files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(provenance, scan.uri)))
+        files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(provenance, sources)))
         draw_defaced(files[outputs.figure], written, masked.centre)
         files[outputs.image_sidecar].write_text(to_json(image_sidecar(metadata, provenance, scan.uri)))
         staging.publish(files)

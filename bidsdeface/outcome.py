@@ -1,9 +1,14 @@
-"""What became of a scan."""
+"""What becomes of a scan, and the end of one that failed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from bidsdeface.dataset.publish import withdraw
+from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.errors import BidsdefaceError
 
 PASSED, BY_HAND, FAILED, KEPT = "passed", "by hand", "failed", "kept"
 
@@ -29,3 +34,12 @@ class Outcome:
     verdict: str
     reasons: tuple[str, ...] = ()
     measures: dict[str, Any] = field(default_factory=dict)
+
+
+def fail(head: Head, scan: Scan, reason: str, output_dir: Path) -> Outcome:
+    """Withdraw a scan's older result, and return the failure with its reasons."""
+    try:
+        withdraw(output_dir, head, scan)
+    except BidsdefaceError as error:
+        return Outcome(scan.stem, FAILED, (reason, f"its older result could not be removed: {error}"))
+    return Outcome(scan.stem, FAILED, (reason,))

@@ -15,13 +15,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.dataset.description import write_dataset_files
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.publish import sweep, withdraw
+from bidsdeface.dataset.publish import sweep
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.scan import Head
 from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError
-from bidsdeface.outcome import FAILED, KEPT, Outcome
+from bidsdeface.outcome import FAILED, KEPT, Outcome, fail
 from bidsdeface.settings import Settings
 from bidsdeface.workers import Lost, run_in_workers
 
@@ -89,7 +89,9 @@ def _deface(settings: Settings, heads: Sequence[Head]) -> list[Outcome]:
             logging_redirect_tqdm([LOGGER]),
         ):
             for head, result in run_in_workers(_prepare, (settings, work_dir), heads, settings.n_procs):
-                done = result if isinstance(result, list) else _all_failed(settings, head, result)
+                if isinstance(result, BidsdefaceError):
+                    raise result  # the template is missing: the same for every head
+                done = _without_worker(settings, head, result.reason) if isinstance(result, Lost) else result
                 for outcome in done:
                     _log_outcome(outcome, len(outcomes) + 1, scans)
                     outcomes.append(outcome)
@@ -111,20 +113,20 @@ def _prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcom
     return prepare(settings, work_dir)
 
 
-def _all_failed(settings: Settings, head: Head, result: BidsdefaceError | Lost) -> list[Outcome]:
-    """Give up a head that was lost, and withdraw its older results."""
-    if isinstance(result, BidsdefaceError):
-        raise result  # the template is missing, or storage is gone: the same for every head
-    for scan in head.scans:
-        withdraw(settings.output_dir, outputs_of(scan))
-    return [Outcome(scan.stem, FAILED, (f"{scan.path}: {result.reason}",)) for scan in head.scans]
+def _without_worker(settings: Settings, head: Head, reason: str) -> list[Outcome]:
+    """Give up what a lost worker had not finished of its head."""
+    finished = finished_scans(head, settings)
+    return [
+        Outcome(scan.stem, KEPT)
+        if scan.stem in finished
+        else fail(head, scan, f"{scan.path}: {reason}", settings.output_dir)
+        for scan in head.scans
+    ]
 
 
 @contextmanager
 def _private_folder(work_dir: Path | None) -> Iterator[Path]:
     """Give a folder that only this user can enter, gone at the end."""
-    if work_dir is not None:
-        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = os.umask(0o077)
     try:
         folder = tempfile.TemporaryDirectory(prefix="bidsdeface-", dir=work_dir)

@@ -32,7 +32,7 @@ class Settings:
     filters : mapping of str to mapping
         The BIDS filter file: lower-case suffix to pybids query.
     template : str
-        Name of a template, or path of one.
+        Name of a template.
     guard_mm : float
         Margin around the brain that is never touched, in mm.
     regions : tuple of str
@@ -94,6 +94,7 @@ def check_settings(settings: Settings) -> None:
     if settings.work_dir is not None:
         _check_apart(settings.work_dir, "--work-dir", settings.bids_dir, "BIDS_DIR")
         _check_apart(settings.work_dir, "--work-dir", settings.output_dir, "OUTPUT_DIR")
+        _check_writable(settings.work_dir, "--work-dir", mode=0o700)
     if not (math.isfinite(settings.guard_mm) and 0 <= settings.guard_mm <= MAX_GUARD_MM):
         raise UsageError(
             f"--guard-mm {settings.guard_mm:g}: not a margin around the brain; "
@@ -102,7 +103,7 @@ def check_settings(settings: Settings) -> None:
     if settings.mask is not None and not os.path.isfile(settings.mask):
         raise UsageError(f"{settings.mask}: no such file; give --mask an existing NIfTI image")
     if not settings.dry_run:
-        _check_writable(settings.output_dir)
+        _check_writable(settings.output_dir, "OUTPUT_DIR")
 
 
 def _check_input(bids_dir: Path) -> None:
@@ -128,13 +129,13 @@ def _check_apart(inner: Path, inner_name: str, outer: Path, outer_name: str) -> 
         )
 
 
-def _check_writable(output_dir: Path) -> None:
+def _check_writable(folder: Path, name: str, mode: int = 0o777) -> None:
     try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output_dir):
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise UsageError(
-            f"{output_dir}: cannot be written ({error.strerror}); "
-            "choose an OUTPUT_DIR you may write to, or change its permissions"
+            f"{folder}: cannot be written ({error.strerror}); "
+            f"choose another {name} that you may write to, or change its permissions"
         ) from error

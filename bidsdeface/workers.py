@@ -25,6 +25,7 @@ ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
+OUT_OF_MEMORY = "its process was killed, most likely for memory; give the job more memory or lower --n-procs"
 LOGGER = logging.getLogger("bidsdeface")
 
 
@@ -43,7 +44,10 @@ class _PipeHandler(logging.Handler):
         self._pipe = pipe
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._pipe.send(("log", (record.levelno, self.format(record))))
+        try:
+            self._pipe.send(("log", (record.levelno, self.format(record))))
+        except OSError:
+            os._exit(1)  # the parent is gone: nobody is left to work for
 
 
 def run_in_workers(
@@ -138,6 +142,8 @@ def _work(
             result = function(item)
         except BidsdefaceError as error:
             result = error
+        except MemoryError:
+            result = Lost(OUT_OF_MEMORY)
         except Exception as error:
             LOGGER.debug("unexpected error", exc_info=True)
             result = Lost(
@@ -148,7 +154,7 @@ def _work(
 
 def _cause_of_death(exitcode: int | None) -> str:
     if exitcode == -signal.SIGKILL:
-        return "its process was killed, most likely for memory; give the job more memory or lower --n-procs"
+        return OUT_OF_MEMORY
     if exitcode is not None and exitcode < 0:
-        return f"its process was ended by {signal.Signals(-exitcode).name}; run the same command again"
+        return f"its process was ended by {signal.strsignal(-exitcode)}; run the same command again"
     return f"its process ended by itself (exit code {exitcode}); run the same command again with -v"

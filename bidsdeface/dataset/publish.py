@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from types import TracebackType
 
-from bidsdeface.dataset.layout import Outputs
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 
 _PREFIX = ".bidsdeface-"
@@ -91,22 +92,29 @@ class Staging:
                 os.replace(staged, self._output_dir / final)
 
 
-def withdraw(output_dir: Path, outputs: Outputs) -> None:
+def withdraw(output_dir: Path, head: Head, scan: Scan) -> None:
     """Remove an older result of a scan, the image's sidecar first.
+
+    A mask that other scans of the head share stays.
 
     Parameters
     ----------
     output_dir : Path
         Root of the output dataset.
-    outputs : Outputs
-        The files of the scan; those that do not exist are passed over.
+    head : Head
+    scan : Scan
+        One of the head's; files of it that do not exist are passed over.
 
     Raises
     ------
     BidsdefaceError
         If a file exists and cannot be removed.
     """
-    for name in reversed(vars(outputs).values()):
+    others = [vars(outputs_of(other)).values() for other in head.scans if other != scan]
+    shared = {name for names in others for name in names}
+    for name in reversed(vars(outputs_of(scan)).values()):
+        if name in shared:
+            continue
         with _storage_errors(output_dir / name):
             (output_dir / name).unlink(missing_ok=True)
 

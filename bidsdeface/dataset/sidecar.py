@@ -1,7 +1,7 @@
 """Compose the JSON sidecars of a defaced image and of its face mask. No file is opened."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bidsdeface import __version__
@@ -53,15 +53,15 @@ def image_sidecar(
     }
 
 
-def mask_sidecar(provenance: Mapping[str, Any], source_uri: str) -> dict[str, Any]:
+def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> dict[str, Any]:
     """Compose the sidecar of a face mask.
 
     Parameters
     ----------
     provenance : mapping
         What was done and measured; becomes the ``Bidsdeface`` object as it is.
-    source_uri : str
-        BIDS URI of the raw scan in whose grid the mask is.
+    source_uris : sequence of str
+        BIDS URIs of the raw scans that the mask is for: one, or a set of one grid.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def mask_sidecar(provenance: Mapping[str, Any], source_uri: str) -> dict[str, An
         "Description": "Voxels whose values were replaced to hide the face are 1, all others 0",
         "Type": "Face",
         "SkullStripped": False,
-        "Sources": [source_uri],
+        "Sources": list(source_uris),
         "Bidsdeface": dict(provenance),
     }
 

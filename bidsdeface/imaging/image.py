@@ -20,6 +20,7 @@ from bidsdeface.errors import ImageError
 FREE_TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
 GZIP_LEVEL = 2  # of isal's 0 to 3
 NIFTI2_HEADER_SIZE = 540
+EXTENT_LIMITS_MM = (10.0, 1500.0)  # a slab at least, a whole body at most
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def read_image(path: Path) -> Image:
         intensities, or says nothing usable about its place in space.
     """
     content = _read_bytes(path)
-    header = _parse_header(content, path)
+    raw, header = _parse_header(content, path)
     dtype, shape = header.get_data_dtype(), header.get_data_shape()
     if dtype.fields is not None or dtype.kind not in "iufc":
         raise ImageError(f"{path}: holds colours (RGB), not intensities; leave it out or convert it")
@@ -81,13 +82,9 @@ def read_image(path: Path) -> Image:
             f"{path}: is cut short, {len(content)} of {offset + count * dtype.itemsize} bytes; "
             "fetch or convert it again"
         )
-    affine = header.get_best_affine()
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise ImageError(
-            f"{path}: its header gives no usable orientation (affine {affine.tolist()}); convert it again"
-        )
+    affine = _affine(header, shape, path)
     stored = np.frombuffer(content, dtype, count, offset).reshape(shape, order="F")
-    return Image(header, affine, stored)
+    return Image(raw, affine, stored)
 
 
 def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
@@ -178,13 +175,29 @@ def _read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _parse_header(content: bytes, path: Path) -> nib.Nifti1Header:
+def _parse_header(content: bytes, path: Path) -> tuple[nib.Nifti1Header, nib.Nifti1Header]:
+    """Return the header as it is, and with nibabel's repairs, which it needs to make sense of it."""
     size = {int.from_bytes(content[:4], order) for order in ("little", "big")}
     header_class = nib.Nifti2Header if NIFTI2_HEADER_SIZE in size else nib.Nifti1Header
     try:
+        raw = header_class.from_fileobj(io.BytesIO(content), check=False)
         header = header_class.from_fileobj(io.BytesIO(content))
     except Exception as error:
         raise ImageError(f"{path}: is not a NIfTI file ({error}); convert it again") from error
     if not header["magic"].item().startswith((b"n+1", b"n+2")):
         raise ImageError(f"{path}: keeps its voxels in another file; convert it to a single .nii.gz")
-    return header
+    return raw, header
+
+
+def _affine(header: nib.Nifti1Header, shape: tuple[int, ...], path: Path) -> NDArray[np.float64]:
+    try:
+        affine = header.get_best_affine()
+    except ValueError as error:
+        raise ImageError(f"{path}: its qform cannot be understood ({error}); convert it again") from error
+    extent_mm = np.linalg.norm(affine[:3, :3], axis=0) * shape[:3]
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise ImageError(f"{path}: its header gives no usable orientation; convert it again")
+    if extent_mm.min() < EXTENT_LIMITS_MM[0] or extent_mm.max() > EXTENT_LIMITS_MM[1]:
+        extents = " x ".join(f"{extent:.4g}" for extent in extent_mm)
+        raise ImageError(f"{path}: its field of view is {extents} mm by its header; is its unit wrong?")
+    return affine

@@ -8,6 +8,7 @@ ITK's world is LPS; everything else here is RAS+ mm.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,7 +131,10 @@ def place(
     RegistrationError
         No start puts the template's head inside the field of view.
     """
-    poses = find_poses(scan, pose_template, MORE_STARTS)
+    upright, rivals = find_poses(scan, pose_template, MORE_STARTS)
+    # Two upright starts, the best of each half turn, and all others if these give no answer.
+    first = [*upright[:STARTS], *rivals[::2]]
+    poses = [*first, *upright[STARTS:], *rivals[1::2]]
     link = np.eye(4) if link is None else link
     coarse = world_aligned(scan, SPACING_MM)
     levels = [smoothed(coarse, sigma) for sigma, _ in STAGES]
@@ -141,7 +145,7 @@ def place(
             from_template, similarity = fit_affine(level, points, from_template, freedom)
         ends.append((from_template, similarity))
         best = _best(ends, landscape.probes)
-        if len(ends) >= STARTS and best.disagreement_mm <= AGREEMENT_MM:
+        if len(ends) >= len(first) and best.disagreement_mm <= AGREEMENT_MM:
             break
     if not ends or best.similarity < 0:
         raise RegistrationError(
@@ -171,7 +175,7 @@ def place_rigidly(scan: Volume, reference: Volume, to_reference: NDArray, region
     coarse, fixed = world_aligned(scan, SPACING_MM), world_aligned(reference, SPACING_MM)
     ends = []
     for start in (np.eye(4), to_reference):
-        end, similarity = _nearest_rotation(np.linalg.inv(start)), -1.0
+        end, similarity = _nearest_rotation(np.linalg.inv(start), region.mean(axis=0)), -1.0
         for sigma, _ in STAGES:
             value = interpolate(smoothed(fixed, sigma).data, fixed.affine, region)
             known = np.isfinite(value)
@@ -252,11 +256,12 @@ def _best(ends: list[tuple[NDArray, float]], probes: NDArray) -> Placement:
     return Placement(np.linalg.inv(best), similarity, min(apart, default=np.inf))
 
 
-def _nearest_rotation(affine: NDArray) -> NDArray:
-    """Return the rigid transform nearest to an affine one."""
+def _nearest_rotation(affine: NDArray, centre: NDArray) -> NDArray:
+    """Return the rigid transform nearest to an affine one, the same at one point."""
     u, _, v = np.linalg.svd(affine[:3, :3])
-    rigid = affine.copy()
+    rigid = np.eye(4)
     rigid[:3, :3] = u @ v
+    rigid[:3, 3] = apply_affine(affine, centre) - rigid[:3, :3] @ centre
     return rigid
 
 
@@ -270,55 +275,39 @@ def _syn(fixed: Volume, moving: Volume, to_template: NDArray, work_dir: Path) ->
     import nibabel as nib
     from ants.internal import get_pointer_string
 
-    prefix = work_dir / "syn_"
     images = [
         _to_ants(fixed.data, fixed.affine),
         _to_ants(moving.data, moving.affine),
         _to_ants(fixed.seen, fixed.affine),
     ]
     scan, template, region = (get_pointer_string(image) for image in images)
-    start = f"{prefix}start.mat"
     matrix = LPS @ to_template @ LPS
     affine = ants.create_ants_transform(
         transform_type="AffineTransform", matrix=matrix[:3, :3], translation=matrix[:3, 3]
     )
-    ants.write_transform(affine, start)
-    arguments = [
-        "--dimensionality",
-        "3",
-        "--float",
-        "1",
-        "--random-seed",
-        "1",
-        "--collapse-output-transforms",
-        "1",
-    ]
-    arguments += ["--initial-moving-transform", start, "--transform", "SyN[0.2,3,0]"]
-    arguments += [
-        "--metric",
-        f"MI[{scan},{template},1,32]",
-        "--convergence",
-        f"[{SYN_ITERATIONS},1e-6,5]",
-    ]
-    arguments += [
-        "--shrink-factors",
-        "3x2x1",
-        "--smoothing-sigmas",
-        "2x1x0",
-        "--masks",
-        f"[{region},NA]",
-    ]
-    try:
-        ants.registration(fixed=[*arguments, "--output", str(prefix)], moving=None)
-        warp = nib.Nifti1Image.from_filename(f"{prefix}1Warp.nii.gz").get_fdata(dtype=np.float32)
-    except (RuntimeError, OSError) as error:
-        raise RegistrationError(
-            f"ANTs could not warp the brain ({error}); give the scan's mask with --mask"
-        ) from error
-    finally:
-        for leftover in work_dir.glob("syn_*"):
-            leftover.unlink()
-    return warp[:, :, :, 0, :] * np.array([-1, -1, 1], np.float32)
+    # One folder a call: other processes work in `work_dir` too.
+    with tempfile.TemporaryDirectory(prefix="syn-", dir=work_dir) as folder:
+        start = f"{folder}/start.mat"
+        ants.write_transform(affine, start)
+        arguments = [
+            *("--dimensionality", "3", "--float", "1", "--random-seed", "1"),
+            *("--initial-moving-transform", start, "--collapse-output-transforms", "1"),
+            *("--transform", "SyN[0.2,3,0]", "--metric", f"MI[{scan},{template},1,32]"),
+            *("--convergence", f"[{SYN_ITERATIONS},1e-6,5]"),
+            *("--shrink-factors", "3x2x1", "--smoothing-sigmas", "2x1x0"),
+            *("--masks", f"[{region},NA]", "--output", f"{folder}/"),
+        ]
+        try:
+            ants.registration(fixed=arguments, moving=None)
+            field = nib.Nifti1Image.from_filename(f"{folder}/1Warp.nii.gz").get_fdata(dtype=np.float32)
+            warp = field.reshape(*fixed.data.shape, 3)
+        except Exception as error:  # ANTs and the reading of its files raise all kinds
+            raise RegistrationError(
+                f"ANTs could not warp the brain ({error}); give the scan's mask with --mask"
+            ) from error
+    if not np.isfinite(warp).all():
+        raise RegistrationError("ANTs gave a warp that is not finite; give the scan's mask with --mask")
+    return warp * np.array([-1, -1, 1], np.float32)
 
 
 def _to_ants(data: NDArray, affine: NDArray) -> ANTsImage:

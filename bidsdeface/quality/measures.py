@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from bidsdeface.imaging.pose import FINE_SPACING_MM, PoseTemplate, saturated
 from bidsdeface.imaging.registration import Placement
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, world_aligned
-
-FACE_CLEARANCE_MM = 8.0  # the outline is judged beyond this from the face: a face proves nothing
+from bidsdeface.templates.template import FACE_CLEARANCE_MM
 
 
 @dataclass(frozen=True)

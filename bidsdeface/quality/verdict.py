@@ -52,7 +52,7 @@ def mask_faults(mask: FaceMask) -> list[str]:
         (
             mask.guard_depth_mm <= MAX_GUARD_DEPTH_MM,
             f"the brain guard covers the face {mask.guard_depth_mm:.0f} mm deep "
-            f"(at most {MAX_GUARD_DEPTH_MM:.0f}); lower --guard-mm",
+            f"(at most {MAX_GUARD_DEPTH_MM:.0f})",
         ),
     )
     return [fault for fine, fault in checks if not fine]
