@@ -22,6 +22,7 @@ FINE_SPACING_MM = 6.0
 KERNEL_MM = 230.0  # a head from crown to chin
 ROTATION_STEP_DEG = 24.0
 ROTATION_LIMIT_DEG = 50.0
+RIVAL_PITCH_DEG = (-48.0, -24.0, 0.0, 24.0, 48.0)
 MIN_OVERLAP = 0.45  # of the template's head inside the field of view
 AIR_MARGIN_MM = 24.0  # how much of the air around the template's head takes part
 
@@ -53,8 +54,13 @@ class PoseTemplate:
     centre: NDArray[np.float64]
 
 
-def find_poses(scan: Volume, template: PoseTemplate, count: int, apart_deg: float = 15.0) -> list[Pose]:
-    """Return the most likely placements of the template on a scan, best first.
+def find_poses(
+    scan: Volume, template: PoseTemplate, count: int, apart_deg: float = 15.0
+) -> tuple[list[Pose], list[Pose]]:
+    """Return the most likely placements of the template on a scan, and the best of their opposites.
+
+    From behind and upside down a head's outline is much the same, so the opposites of the best placement
+    (half a turn about each axis) are rivals to be refuted, or to win where a header has its axes wrong.
 
     Parameters
     ----------
@@ -68,8 +74,11 @@ def find_poses(scan: Volume, template: PoseTemplate, count: int, apart_deg: floa
 
     Returns
     -------
-    list of Pose
-        Empty if no placement has enough of the template's head in the field of view.
+    poses : list of Pose
+        Upright, within 50 degrees; best first. Empty if no placement has enough of the template's head in
+        the field of view.
+    rivals : list of Pose
+        Two for each half turn, best first of each.
     """
     coarse = _halved(saturated(world_aligned(scan, FINE_SPACING_MM)))
     poses = _correlate(coarse, template, _rotation_ball())
@@ -77,6 +86,19 @@ def find_poses(scan: Volume, template: PoseTemplate, count: int, apart_deg: floa
     step = np.radians(ROTATION_STEP_DEG / 2)
     around = [Rotation.from_rotvec(turn) for turn in itertools.product((-step, 0.0, step), repeat=3)]
     poses += _correlate(coarse, template, [turn * best.rotation for turn in around if turn.magnitude() > 0])
+    upright = _apart(poses, count, apart_deg)
+    if not upright:
+        return [], []
+    rivals = []
+    for half_turn in np.pi * np.eye(3):
+        opposite = Rotation.from_rotvec(half_turn) * upright[0].rotation
+        turned = [Rotation.from_rotvec([pitch, 0, 0], degrees=True) * opposite for pitch in RIVAL_PITCH_DEG]
+        rivals += _apart(_correlate(coarse, template, turned), 2, apart_deg)
+    return upright, rivals
+
+
+def _apart(poses: list[Pose], count: int, apart_deg: float) -> list[Pose]:
+    """Return the best poses of which no two are alike."""
     chosen: list[Pose] = []
     for pose in sorted(poses, key=lambda pose: -pose.correlation):
         apart = [np.degrees((pose.rotation * other.rotation.inv()).magnitude()) for other in chosen]
