@@ -32,11 +32,11 @@ from bidsdeface.imaging.registration import (
     through,
     warp_brain,
 )
-from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, reduce_image, tissue_threshold
 from bidsdeface.outcome import BY_HAND, FAILED, KEPT, PASSED, Outcome, fail
 from bidsdeface.quality.measures import PlacementMeasures, measure_placement
 from bidsdeface.quality.readback import check_written
-from bidsdeface.quality.verdict import mask_faults, placement_faults
+from bidsdeface.quality.verdict import MIN_SIMILARITY, mask_faults, placement_faults
 from bidsdeface.report.figure import draw_defaced
 from bidsdeface.settings import Settings
 from bidsdeface.templates.source import load_template, whole_head
@@ -44,6 +44,8 @@ from bidsdeface.templates.template import Template, pose_template
 
 LOGGER = logging.getLogger(__name__)
 WAY_OUT = "look at the scan, and if it shows a head, draw its face mask and give it with --mask"
+STILL_MM = 3.0
+LEAST_FACE_ML, MOST_OF_HEAD = 20.0, 0.5  # what a hand-drawn face mask can be
 HEAD_CENTRE_MM = np.array([0.0, 15.0, -25.0])  # in the template; eyes and brain show in slices through it
 
 
@@ -174,6 +176,7 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
                     masked = _by_hand(image, settings.mask)
                 else:
                     registered = _register(scan, image, reference, tools)
+                    _check_still(image, registered, tools)
                     reference = reference or registered
                     masked = _by_template(image, registered, tools)
                 drawn[mask_name] = masked
@@ -224,6 +227,30 @@ def _register(scan: Scan, image: Image, reference: Registered | None, tools: Too
     return Registered(scan.stem, volume, registration, measures)
 
 
+def _check_still(image: Image, registered: Registered, tools: Tools) -> None:
+    """Check that the head holds still through the volumes of an image: they are to share one mask.
+
+    Raises
+    ------
+    RegistrationError
+        It moves by more than `STILL_MM`.
+    """
+    if image.stored.ndim < 4:
+        return
+    to_template = registered.registration.to_template
+    on_head = apply_affine(np.linalg.inv(to_template), tools.template.landscape.stages[1].where)
+    series = image.stored.reshape(*image.stored.shape[:3], -1, order="F")
+    for number in range(series.shape[-1]):
+        volume = reduce_image(replace(image, stored=series[..., number]), f"volume {number + 1}")
+        moved = place_rigidly(volume, registered.volume, np.eye(4), on_head)
+        moved_mm = disagreement_mm(np.linalg.inv(moved.to_template), np.eye(4), on_head)
+        if moved_mm > STILL_MM or moved.similarity < MIN_SIMILARITY:
+            raise RegistrationError(
+                f"the head moves by {moved_mm:.0f} mm in volume {number + 1} "
+                f"(at most {STILL_MM:.0f} expected); align the volumes first, or split the file"
+            )
+
+
 def _measure(
     volume: Volume, placement: Placement, to_template: np.ndarray, tools: Tools
 ) -> PlacementMeasures:
@@ -264,9 +291,21 @@ def _by_hand(image: Image, path: Path) -> Masked:
     drawn = read_image(path)
     if drawn.stored.shape != image.stored.shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
         raise UsageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
-    mask = np.asfortranarray(drawn.stored != 0)
-    if not mask.any():
-        raise UsageError(f"{path}: marks no voxel; draw the face with values other than 0")
+    values = np.unique(drawn.scaled(drawn.stored))
+    if len(values) != 2 or values[0] != 0 or not np.isfinite(values).all():
+        raise UsageError(f"{path}: is not a mask; it must hold 0 and one other value, on the face")
+    mask = np.asfortranarray(drawn.scaled(drawn.stored) != 0)
+    volume = reduce_image(image, "the scan")
+    tissue = volume.data > tissue_threshold(volume)
+    hidden = interpolate(
+        mask.astype(np.float32), image.affine, apply_affine(volume.affine, np.argwhere(tissue))
+    )
+    voxel_ml = float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
+    if mask.sum() * voxel_ml < LEAST_FACE_ML or np.mean(hidden > 0.5) > MOST_OF_HEAD:
+        raise UsageError(
+            f"{path}: marks {mask.sum() * voxel_ml:.0f} mL and {np.mean(hidden > 0.5):.0%} of the head, "
+            "which is no face; other values than 0 mean face, not what to keep"
+        )
     return Masked(mask, image.affine, {}, None, apply_affine(image.affine, (np.array(mask.shape) - 1) / 2))
 
 

@@ -37,6 +37,10 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "Description": "Correlation ratio of intensities, scan and template (or reference), 0 to 1; "
         "T1w 0.7 to 0.8, other contrasts from 0.3"
     },
+    "RivalSimilarity": {
+        "Description": "Similarity of the best placement that is quite another, such as back to front; "
+        "-1 if there is none; normally far below Similarity",
+    },
     "StartDisagreementMM": {
         "Description": "Largest distance over the head between registrations from two starts; "
         "normally below 0.5",

@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ def _work(
     pipe: Connection, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple, level: int
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     LOGGER.handlers = [_PipeHandler(pipe)]
     LOGGER.setLevel(level)
@@ -150,6 +152,14 @@ def _work(
                 f"{type(error).__name__}: {error}; please report this, with the log of a run with -v"
             )
         pipe.send(("result", result))
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is killed: what it would publish, nobody asked for any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _cause_of_death(exitcode: int | None) -> str:

@@ -32,7 +32,11 @@ reidentification.*
 # BIDS asks for a link wherever "bids:raw:" is used. A name, not a place: where the raw dataset
 # lies on the machine of the person who defaced it is nobody's business.
 _UNDISCLOSED_LINK = "urn:bids:raw"
-_DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
+# Names of licences; any other text might name somebody.
+_LICENCE = re.compile(
+    r"(?:PD|PDDL|CC0|MIT|Apache|BSD|ODbL|ODC|GPL|CC[ -]?BY)[A-Za-z0-9 .-]{0,20}", re.IGNORECASE
+)
+_DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/[-._;()/:A-Za-z0-9]+)", re.IGNORECASE)
 
 
 def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, str] = os.environ) -> None:
@@ -101,14 +105,18 @@ def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
     if doi := _DOI.fullmatch(str(source.get("DatasetDOI", "")).strip()):
         description["SourceDatasets"] = [{"DOI": f"doi:{doi[1]}"}]
         description["DatasetLinks"] = {"raw": f"doi:{doi[1]}"}
-    if isinstance(source.get("License"), str):
-        description["License"] = source["License"]
+    if _LICENCE.fullmatch(licence := str(source.get("License", "")).strip()):
+        description["License"] = licence
     return description
 
 
 def _check_ours(output_dir: Path) -> None:
     path = output_dir / "dataset_description.json"
     if not path.exists():
+        if any(output_dir.glob("sub-*")):
+            raise UsageError(
+                f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR"
+            )
         return
     generators = _read_description(path).get("GeneratedBy")
     names = [one.get("Name") for one in generators or [] if isinstance(one, dict)]

@@ -83,13 +83,18 @@ class Staging:
             with _storage_errors(staged):
                 _flush_to_disk(staged)
         *others, last = files
-        if others:
-            with _storage_errors(self._output_dir / last):
-                (self._output_dir / last).unlink(missing_ok=True)
-        for final, staged in files.items():
-            with _storage_errors(self._output_dir / final):
-                (self._output_dir / final).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(staged, self._output_dir / final)
+        with _storage_errors(self._output_dir / last):
+            (self._output_dir / last).parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time((self._output_dir / last).parent):
+            if others:
+                with _storage_errors(self._output_dir / last):
+                    (self._output_dir / last).unlink(missing_ok=True)
+            for final, staged in files.items():
+                target = self._output_dir / final
+                with _storage_errors(target):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    _check_inside(target, self._output_dir)
+                    os.replace(staged, target)
 
 
 def withdraw(output_dir: Path, head: Head, scan: Scan) -> None:
@@ -142,6 +147,24 @@ def sweep(output_dir: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep two runs from mixing their files of one result, where the file system has locks."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _check_inside(path: Path, output_dir: Path) -> None:
+    """Refuse to write through a link that leads out of the output dataset: it might lead into the input."""
+    if not path.parent.resolve().is_relative_to(output_dir.resolve()):
+        raise BidsdefaceError(f"{path.parent}: is a link out of OUTPUT_DIR; remove the link")
 
 
 def _flush_to_disk(path: Path) -> None:

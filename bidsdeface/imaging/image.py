@@ -18,6 +18,8 @@ from bidsdeface.errors import ImageError
 # Text that scanners and converters fill with times, names and comments (FIELD.md: dcm2niix writes the
 # acquisition time into descrip); no reader needs it.
 FREE_TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
+# Of Analyze, which NIfTI-1 keeps room for and no reader uses.
+UNUSED_FIELDS = {"data_type": b"", "extents": 0, "session_error": 0, "regular": b"r", "glmax": 0, "glmin": 0}
 GZIP_LEVEL = 2  # of isal's 0 to 3
 NIFTI2_HEADER_SIZE = 540
 EXTENT_LIMITS_MM = (10.0, 1500.0)  # a slab at least, a whole body at most
@@ -88,8 +90,10 @@ def read_image(path: Path) -> Image:
 
 
 def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
-    """Return a copy of the header with its free text empty and no extensions."""
+    """Return a copy of the header with its free text and unused fields empty, and no extensions."""
     clean = header.copy()
+    for field in UNUSED_FIELDS.keys() & set(clean.keys()):
+        clean[field] = UNUSED_FIELDS[field]
     for field in set(FREE_TEXT_FIELDS).intersection(clean):  # NIfTI-2 has no db_name
         clean[field] = b""
     clean.extensions.clear()

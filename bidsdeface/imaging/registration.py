@@ -30,6 +30,7 @@ STAGES = ((6.0, 7), (3.0, 12), (1.5, 12))
 STARTS = 2
 MORE_STARTS = 6
 AGREEMENT_MM = 5.0  # starts that end closer than this are one answer
+ANOTHER_MM = 30.0  # starts that end farther apart than this are rivals
 SYN_ITERATIONS = "30x10x0"
 SYN_MARGIN_MM = 12.0  # around the brain
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -65,11 +66,14 @@ class Placement:
         Correlation ratio, 0 to 1.
     disagreement_mm : float
         The largest distance, over the head, between this and the nearest placement from another start.
+    rival : float
+        Similarity of the best placement that is quite another (back to front, upside down); -1 if none is.
     """
 
     to_template: NDArray[np.float64]
     similarity: float
     disagreement_mm: float
+    rival: float
 
 
 @dataclass(frozen=True)
@@ -230,9 +234,7 @@ def through(reference: Registration, rigid: Placement) -> Registration:
     rigid : Placement
         Of the reference on the scan, from `place_rigidly`.
     """
-    placement = replace(
-        reference.placement, similarity=rigid.similarity, disagreement_mm=rigid.disagreement_mm
-    )
+    placement = replace(rigid, to_template=reference.placement.to_template)
     return replace(reference, placement=placement, to_reference=rigid.to_template)
 
 
@@ -253,7 +255,8 @@ def _best(ends: list[tuple[NDArray, float]], probes: NDArray) -> Placement:
     order = sorted(range(len(ends)), key=lambda k: -ends[k][1])
     best, similarity = ends[order[0]]
     apart = [disagreement_mm(best, ends[k][0], probes) for k in order[1:]]
-    return Placement(np.linalg.inv(best), similarity, min(apart, default=np.inf))
+    rivals = [ends[k][1] for k, mm in zip(order[1:], apart, strict=True) if mm > ANOTHER_MM]
+    return Placement(np.linalg.inv(best), similarity, min(apart, default=np.inf), max(rivals, default=-1.0))
 
 
 def _nearest_rotation(affine: NDArray, centre: NDArray) -> NDArray:

@@ -47,7 +47,7 @@ _SCANNER = (
     r"|Tim|Verio|Vida|Lumina|Aera|Avanto|Allegra|Symphony|Sonata|Espree|Sola|Altea|Amira|Terra|Cima"
     r"|Biograph|mMR|Connectom|Elition|Ambition|Ingenuity|Panorama|Gyroscan|Premier|Architect|Artist"
     r"|Pioneer|Voyager|Explorer|HDx|HDxt|EXCITE|Titan|Galan|Orian|Centurian|Echelon|Oasis|Swoop"
-    r"|uMR|MR\d{3}w?|\d{3}w?|fit|dStream|XQ|CX|Omega|X|S|XR|Plus|[1-7](\.5)?T?)([ _.-]|$))+"
+    r"|uMR|MR\d{3}w?|\d{3}w?|fit|dStream|XQ|CX|Omega|X|S|XR|Plus|[1-7](\.5)?T?)([ _-]|$))+"
 )
 _PULSE_SEQUENCE = (
     r"((MPRAGE|MP2RAGE|ME|MEMPRAGE|FLASH|SPGR|BRAVO|FSPGR|TFE|TFL|TSE|FSE|SE|GRE|GR|IR|EPI|FLAIR"
@@ -98,7 +98,7 @@ def keep_physics(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_number(value: Any) -> bool:
     if isinstance(value, list):
-        return all(_is_number(one) for one in value)
+        return len(value) <= 3 and all(not isinstance(one, list) and _is_number(one) for one in value)
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -112,7 +112,7 @@ def _is_flag(value: Any) -> bool:
 
 def _is_term(pattern: str) -> Callable[[Any], bool]:
     compiled = re.compile(pattern, re.IGNORECASE)
-    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+    return lambda value: isinstance(value, str) and len(value) <= 64 and compiled.fullmatch(value) is not None
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {

@@ -21,6 +21,8 @@ class PlacementMeasures:
     ----------
     similarity : float
         Correlation ratio of template and scan intensities, 0 to 1.
+    rival_similarity : float
+        Of the best placement that is quite another, such as back to front; -1 if no start ended in one.
     start_disagreement_mm : float
         Largest distance over the head between placements from two starts.
     outline_correlation : float
@@ -31,6 +33,7 @@ class PlacementMeasures:
     """
 
     similarity: float
+    rival_similarity: float
     start_disagreement_mm: float
     outline_correlation: float
     scale: float
@@ -70,6 +73,7 @@ def measure_placement(
     stretches = np.linalg.svd(placement.to_template[:3, :3], compute_uv=False)
     return PlacementMeasures(
         similarity=placement.similarity,
+        rival_similarity=placement.rival,
         start_disagreement_mm=placement.disagreement_mm,
         outline_correlation=float(correlation),
         scale=float(stretches.prod() ** (1 / 3)),

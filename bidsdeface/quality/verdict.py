@@ -13,6 +13,7 @@ MIN_OUTLINE_CORRELATION = 0.75  # heads 0.90 to 0.97; the others at most 0.53
 MAX_START_DISAGREEMENT_MM = 5.0  # heads at most 0.2; fruit 86, animal 25
 MIN_SIMILARITY = 0.25  # heads 0.34 (T2w) to 0.81
 SCALE_LIMITS = (0.65, 1.35)  # heads 0.88 to 1.00; a small child's is near 1.2
+MIN_LEAD = 0.08  # over a head placed quite otherwise; heads 0.13 (T2w) to 0.51
 MAX_STRETCH = 1.4  # heads 1.05 to 1.19; cylinder 1.54, fruit 1.65
 MAX_GUARD_DEPTH_MM = 10.0  # heads 1 to 6 with the default guard; corneas lie 13 mm deep and more
 
@@ -35,6 +36,11 @@ def placement_faults(measures: PlacementMeasures) -> list[str]:
             measures.similarity >= MIN_SIMILARITY,
             f"the scan does not look like the template (similarity {measures.similarity:.2f}, "
             f"{MIN_SIMILARITY} or more expected)",
+        ),
+        (
+            measures.similarity - measures.rival_similarity >= MIN_LEAD,
+            f"a head placed quite otherwise fits as well (similarity {measures.rival_similarity:.2f}, "
+            f"this one {measures.similarity:.2f})",
         ),
         (
             low <= measures.scale <= high and measures.stretch <= MAX_STRETCH,
