@@ -56,7 +56,7 @@ class PoseTemplate:
 
 def find_poses(
     scan: Volume, template: PoseTemplate, count: int, apart_deg: float = 15.0
-) -> tuple[list[Pose], list[Pose]]:
+) -> tuple[list[Pose], list[list[Pose]]]:
     """Return the most likely placements of the template on a scan, and the best of their opposites.
 
     From behind and upside down a head's outline is much the same, so the opposites of the best placement
@@ -77,8 +77,8 @@ def find_poses(
     poses : list of Pose
         Upright, within 50 degrees; best first. Empty if no placement has enough of the template's head in
         the field of view.
-    rivals : list of Pose
-        Two for each half turn, best first of each.
+    rivals : list of list of Pose
+        For each half turn two at most, best first.
     """
     coarse = _halved(saturated(world_aligned(scan, FINE_SPACING_MM)))
     poses = _correlate(coarse, template, _rotation_ball())
@@ -89,11 +89,11 @@ def find_poses(
     upright = _apart(poses, count, apart_deg)
     if not upright:
         return [], []
-    rivals = []
+    rivals: list[list[Pose]] = []
     for half_turn in np.pi * np.eye(3):
         opposite = Rotation.from_rotvec(half_turn) * upright[0].rotation
         turned = [Rotation.from_rotvec([pitch, 0, 0], degrees=True) * opposite for pitch in RIVAL_PITCH_DEG]
-        rivals += _apart(_correlate(coarse, template, turned), 2, apart_deg)
+        rivals.append(_apart(_correlate(coarse, template, turned), 2, apart_deg))
     return upright, rivals
 
 

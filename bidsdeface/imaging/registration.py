@@ -137,8 +137,8 @@ def place(
     """
     upright, rivals = find_poses(scan, pose_template, MORE_STARTS)
     # Two upright starts, the best of each half turn, and all others if these give no answer.
-    first = [*upright[:STARTS], *rivals[::2]]
-    poses = [*first, *upright[STARTS:], *rivals[1::2]]
+    first = [*upright[:STARTS], *(pose for turned in rivals for pose in turned[:1])]
+    poses = [*first, *upright[STARTS:], *(pose for turned in rivals for pose in turned[1:])]
     link = np.eye(4) if link is None else link
     coarse = world_aligned(scan, SPACING_MM)
     levels = [smoothed(coarse, sigma) for sigma, _ in STAGES]
