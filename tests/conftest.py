@@ -14,6 +14,10 @@ from bidsdeface.imaging.image import Image
 settings.register_profile("shared machine", deadline=None)  # a slow moment is no fault
 settings.load_profile("shared machine")
 
+# What may change in a header: free text, fields that NIfTI-1 keeps for Analyze, and where voxels begin.
+SCRUBBED = {"descrip", "aux_file", "db_name", "intent_name", "vox_offset"}
+SCRUBBED |= {"data_type", "extents", "session_error", "regular", "glmax", "glmin"}
+
 
 def fake_head(shape=(32, 40, 36), zooms=(5.0, 5.0, 5.0), dtype=np.int16):
     """Return a NIfTI image of a smooth bright ellipsoid in the middle of dark air."""

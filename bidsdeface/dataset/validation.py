@@ -18,8 +18,14 @@ _SHOWN_AT_MOST = 5
 _WAY_OUT = "correct the dataset, or go on at your own risk with --skip-bids-validation"
 
 # Files that are empty, broken or not fetched are reported one by one where they are needed, so
-# that they do not keep the others from being defaced.
-_LEFT_TO_THE_READER = ("EMPTY_FILE", "NIFTI_HEADER_UNREADABLE", "SYMLINK_BROKEN")
+# that they do not keep the others from being defaced. The validator does not see an image that is
+# not fetched, and takes its sidecar for one without an image.
+_LEFT_TO_THE_READER = (
+    "EMPTY_FILE",
+    "NIFTI_HEADER_UNREADABLE",
+    "SIDECAR_WITHOUT_DATAFILE",
+    "SYMLINK_BROKEN",
+)
 
 
 def check_valid(bids_dir: Path, participants: Sequence[str] = ()) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.heads import find_head
 
 from bidsdeface.imaging.facemask import FaceMask, face_mask
 from bidsdeface.imaging.image import Image
@@ -23,6 +22,7 @@ from bidsdeface.quality.verdict import mask_faults, placement_faults
 from bidsdeface.settings import DEFAULT_GUARD_MM
 from bidsdeface.templates.source import whole_head
 from bidsdeface.templates.template import pose_template
+from tests.heads import find_head
 
 
 def snapshot(folder: Path) -> dict[str, tuple]:

@@ -10,11 +10,11 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
-from tests.integration.conftest import dice
-from tests.unit.imaging.test_volume import ALL_ORIENTATIONS
 
 from bidsdeface.imaging.image import Image, read_image
 from bidsdeface.imaging.volume import apply_affine
+from tests.integration.conftest import dice
+from tests.unit.imaging.test_volume import ALL_ORIENTATIONS
 
 pytestmark = [pytest.mark.heads, pytest.mark.slow]
 

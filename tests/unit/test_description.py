@@ -105,7 +105,7 @@ def test_a_whole_derivative_dataset_is_valid(tmp_path):
             provenance = {"Version": "1", "Measures": {"Volume": 1.5}}
             for name, sidecar in (
                 (outputs.image_sidecar, image_sidecar(metadata, provenance, scan.uri)),
-                (outputs.mask_sidecar, mask_sidecar(provenance, scan.uri)),
+                (outputs.mask_sidecar, mask_sidecar(provenance, [scan.uri])),
             ):
                 (output_dir / name).write_text(to_json(sidecar))
     for ignored in ("sub-01.html", "sub-01/figures/sub-01_T1w.png", "quality.tsv", "quality.json"):

@@ -104,7 +104,7 @@ def test_a_mask_for_one_scan_is_taken(run, tmp_path):
 def test_all_passed_ends_with_0_and_a_summary(run, output_dir):
     code, said, worked_on = run()
     assert code == 0 and worked_on == ["sub-01", "sub-02"]
-    assert said.splitlines()[-1] == "INFO 3 scans: 3 passed"
+    assert said.splitlines()[-1] == "INFO in all: 3 passed"
     assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
 
 
@@ -116,7 +116,7 @@ def test_one_failure_ends_with_1_and_the_others_go_on(run):
     code, said, worked_on = run(result=result)
     assert code == 1 and worked_on == ["sub-01", "sub-02"]
     assert said.count("ERROR FAILED") == 2 and "x.nii: broken; mend it" in said
-    assert said.splitlines()[-1] == "INFO 3 scans: 2 failed, 1 passed"
+    assert said.splitlines()[-1] == "INFO in all: 2 failed, 1 passed"
 
 
 def test_a_participant_without_scans_ends_with_1_and_the_others_go_on(run, bids_dir):
@@ -139,7 +139,7 @@ def test_finished_scans_are_kept_without_starting_the_engine(run, bids_dir, outp
     publish(bids_dir, output_dir)
     code, said, worked_on = run()
     assert code == 0 and worked_on == []
-    assert said.splitlines()[-1] == "INFO 3 scans: 3 kept"
+    assert said.splitlines()[-1] == "INFO in all: 3 kept"
 
 
 @pytest.mark.parametrize("option", [["--force"], ["--guard-mm", "5"], ["--regions", "face,ears"]])

@@ -123,7 +123,7 @@ def test_the_image_sidecar_says_what_bids_and_dicom_ask_for():
 
 
 def test_the_mask_sidecar_calls_it_a_face_mask():
-    sidecar = mask_sidecar({"Template": "WholeHead"}, URI)
+    sidecar = mask_sidecar({"Template": "WholeHead"}, [URI])
     assert (sidecar["Type"], sidecar["SkullStripped"], sidecar["Sources"]) == ("Face", False, [URI])
     assert "DeidentificationMethod" not in sidecar
 

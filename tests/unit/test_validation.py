@@ -35,6 +35,13 @@ def test_what_is_outside_of_raw_data_is_not_looked_at(bids_dir):
     assert find_problems(bids_dir) == []
 
 
+def test_an_image_that_is_not_fetched_is_left_to_the_reader(bids_dir):
+    image = bids_dir / SCANS[0]
+    image.unlink()
+    image.symlink_to("../../.git/annex/objects/xX/yY/key/key")
+    assert find_problems(bids_dir) == []
+
+
 def test_the_datasets_own_bidsignore_is_honoured(bids_dir):
     (bids_dir / "sub-02/anat/sub-02_nonsense.nii.gz").touch()
     (bids_dir / ".bidsignore").write_text("**/*_nonsense*\n")

@@ -39,7 +39,8 @@ def test_a_turned_and_shifted_head_is_found(average, template, axis, degrees):
     """Also one that faces backwards: headers can be wrong about that."""
     turn = Rotation.from_euler(axis, degrees, degrees=True)
     scan, truth = turned(average.head, turn, [60, -50, 40])
-    best = find_poses(scan, template, 1)[0]
+    upright, rivals = find_poses(scan, template, 1)
+    best = max([*upright, *rivals], key=lambda pose: pose.correlation)
     off = np.degrees((best.rotation * turn).magnitude())  # its own rotation leads back
     centre = apply_affine(best.to_template, apply_affine(truth, template.centre))
     assert off < 15
@@ -48,7 +49,7 @@ def test_a_turned_and_shifted_head_is_found(average, template, axis, degrees):
 
 
 def test_the_first_pose_is_the_best_and_all_are_apart(average, template):
-    poses = find_poses(average.head, template, 4)
+    poses, _ = find_poses(average.head, template, 4)
     assert len(poses) > 1
     assert [p.correlation for p in poses] == sorted((p.correlation for p in poses), reverse=True)
     for number, pose in enumerate(poses):
@@ -57,22 +58,33 @@ def test_the_first_pose_is_the_best_and_all_are_apart(average, template):
 
 
 def test_a_pose_is_rigid(average, template):
-    matrix = find_poses(average.head, template, 1)[0].to_template[:3, :3]
-    assert np.allclose(matrix @ matrix.T, np.eye(3)) and np.linalg.det(matrix) > 0
+    upright, rivals = find_poses(average.head, template, 1)
+    for pose in (*upright, *rivals):
+        matrix = pose.to_template[:3, :3]
+        assert np.allclose(matrix @ matrix.T, np.eye(3)) and np.linalg.det(matrix) > 0
+
+
+def test_rivals_are_turned_by_half_a_turn_and_the_right_pose_beats_them(average, template):
+    (best,), rivals = find_poses(average.head, template, 1)
+    assert len(rivals) == 6
+    for rival in rivals:
+        assert np.degrees((rival.rotation * best.rotation.inv()).magnitude()) > 120
+        assert rival.correlation < best.correlation
 
 
 def test_too_little_of_a_head_is_no_head(average, template):
     data, affine = average.head.data[:, :, -20:], average.head.affine.copy()
     affine[2, 3] += affine[2, 2] * (average.head.data.shape[2] - 20)
     slab = Volume(data, affine, np.ones_like(data))
-    assert find_poses(slab, template, 2) == []
+    assert find_poses(slab, template, 2) == ([], [])
 
 
 def test_noise_correlates_less_than_any_head(template, average):
     rng = np.random.default_rng(0)
     blobs = ndimage.gaussian_filter(rng.normal(size=average.head.data.shape), 8)
     scan = Volume((blobs > 0).astype(np.float32), average.head.affine, np.ones_like(average.head.data))
-    assert all(pose.correlation < 0.5 for pose in find_poses(scan, template, 2))
+    upright, rivals = find_poses(scan, template, 2)
+    assert all(pose.correlation < 0.5 for pose in (*upright, *rivals))
 
 
 def test_brightness_and_contrast_do_not_matter(average):

@@ -58,4 +58,4 @@ def test_an_empty_mask_is_a_fault():
 def test_a_guard_that_covers_the_face_is_a_fault():
     assert mask_faults(replace(MASK, guard_depth_mm=10.0)) == []
     (fault,) = mask_faults(replace(MASK, guard_depth_mm=10.5))
-    assert "lower --guard-mm" in fault
+    assert "brain guard covers the face" in fault

@@ -1,0 +1,65 @@
+"""Another template from TemplateFlow, offline: its own mask, carried past its own field of view."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bidsdeface.imaging.image import read_image
+from tests.conftest import make_dataset
+from tests.heads import SHARED, find_head
+from tests.integration.conftest import bidsdeface_read_only
+
+pytestmark = [pytest.mark.heads, pytest.mark.slow]
+
+LANDMARKS = json.loads(Path(__file__).with_name("landmarks.json").read_text())
+TEMPLATE = "MNI152NLin2009cAsym"
+OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+
+
+@pytest.fixture(scope="module")
+def root():
+    folder = SHARED / "templateflow"
+    if not (folder / f"tpl-{TEMPLATE}").is_dir():
+        pytest.skip(
+            f"{TEMPLATE} not there: it belongs in ../{SHARED.name}/templateflow beside the repository"
+        )
+    return folder
+
+
+@pytest.mark.parametrize("name", ["S04", "S01"])
+def test_a_templateflow_template_hides_the_face_down_to_the_chin(root, tmp_path, name):
+    bids_dir = make_dataset(tmp_path, {"sub-01/anat/sub-01_T1w.nii.gz": find_head(name)})
+    run = bidsdeface_read_only(
+        bids_dir, tmp_path / "out", "--template", TEMPLATE, TEMPLATEFLOW_HOME=str(root), **OFFLINE
+    )
+    assert run.code == 0, run.said
+    stem = tmp_path / "out/sub-01/anat/sub-01_"
+    original = read_image(find_head(name))
+    defaced = read_image(Path(f"{stem}desc-defaced_T1w.nii.gz"))
+    mask = read_image(Path(f"{stem}mod-T1w_desc-face_defacemask.nii.gz")).stored > 0
+    to_voxel = np.linalg.inv(original.affine)
+    inside = {
+        landmark: bool(mask[tuple(np.round(nib.affines.apply_affine(to_voxel, where)).astype(int))])
+        for landmark, where in LANDMARKS[name].items()
+        if landmark != "brow"  # the stand-in's own face mask begins below it
+    }
+    assert inside == {landmark: landmark not in ("occiput", "vertex") for landmark in inside}
+    assert np.array_equal(defaced.stored[~mask], original.stored[~mask])
+    record = json.loads(Path(f"{stem}desc-defaced_T1w.json").read_text())["Bidsdeface"]
+    assert record["Template"] == TEMPLATE
+    assert all(np.isfinite(value) for value in record["Measures"].values())
+    assert record["Measures"]["BrainDistanceMM"] >= 4
+
+
+def test_a_template_that_is_not_there_is_one_clear_line_and_nothing_falls_back(root, tmp_path):
+    bids_dir = make_dataset(tmp_path)
+    run = bidsdeface_read_only(
+        bids_dir, tmp_path / "out", "--template", "NoSuchHead", TEMPLATEFLOW_HOME=str(root), **OFFLINE
+    )
+    assert run.code in (1, 2)
+    (line,) = [line for line in run.said.splitlines() if "NoSuchHead" in line]
+    assert "is not in TemplateFlow" in line and "--template WholeHead" in line
+    assert "Traceback" not in run.said and not list((tmp_path / "out").glob("sub-*"))
