@@ -23,10 +23,14 @@ OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:
 def root():
     folder = SHARED / "templateflow"
     if not (folder / f"tpl-{TEMPLATE}").is_dir():
-        pytest.skip(
-            f"{TEMPLATE} not there: it belongs in ../{SHARED.name}/templateflow beside the repository"
-        )
-    return folder
+        pytest.skip(f"{TEMPLATE} not there: it belongs in ../{SHARED.name}/templateflow, by the repository")
+
+    def state():
+        return sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
+
+    before = state()
+    yield folder
+    assert state() == before, "TemplateFlow's root was changed"
 
 
 @pytest.mark.parametrize("name", ["S04", "S01"])

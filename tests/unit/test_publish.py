@@ -175,9 +175,7 @@ def test_a_withdrawn_result_is_gone_and_withdrawing_twice_is_no_error(tmp_path):
 
 
 def test_a_mask_that_a_set_shares_stays_while_another_of_the_set_has_its_result(tmp_path):
-    echoes = [
-        Scan(Path(f"sub-1_echo-{n}_T1w.nii"), (("sub", "1"), ("echo", n)), "T1w", ".nii") for n in "12"
-    ]
+    echoes = [Scan(Path(f"sub-1_echo-{n}_T1w.nii"), (("sub", "1"), ("echo", n)), "T1w", ".nii") for n in "12"]
     files = {name for echo in echoes for name in vars(outputs_of(echo)).values()}
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
