@@ -19,6 +19,7 @@ from bidsdeface.dataset.resume import finished_scans, promise
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError, TemplateError, UsageError
+from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image, clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove
@@ -32,7 +33,7 @@ from bidsdeface.imaging.registration import (
     through,
     warp_brain,
 )
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
 from bidsdeface.outcome import BY_HAND, FAILED, KEPT, PASSED, Outcome, fail
 from bidsdeface.quality.measures import PlacementMeasures, measure_placement
 from bidsdeface.quality.readback import check_written
@@ -45,7 +46,6 @@ from bidsdeface.templates.template import Template, pose_template
 LOGGER = logging.getLogger(__name__)
 WAY_OUT = "look at the scan, and if it shows a head, draw its face mask and give it with --mask"
 STILL_MM = 3.0
-LEAST_FACE_ML, MOST_OF_HEAD = 20.0, 0.5  # what a hand-drawn face mask can be
 HEAD_CENTRE_MM = np.array([0.0, 15.0, -25.0])  # in the template; eyes and brain show in slices through it
 
 
@@ -173,7 +173,9 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
                 if mask_name in drawn:
                     masked = _shared(drawn[mask_name], image, scan)
                 elif settings.mask:
-                    masked = _by_hand(image, settings.mask)
+                    mask = read_drawn_mask(settings.mask, image)
+                    centre = apply_affine(image.affine, (np.array(mask.shape) - 1) / 2)
+                    masked = Masked(mask, image.affine, {}, None, centre)
                 else:
                     registered = _register(scan, image, reference, tools)
                     _check_still(image, registered, tools)
@@ -278,35 +280,6 @@ def _by_template(image: Image, registered: Registered, tools: Tools) -> Masked:
     to_start = np.linalg.inv(tools.link) @ registered.registration.to_template
     head_centre = apply_affine(np.linalg.inv(to_start), HEAD_CENTRE_MM)
     return Masked(face.mask, image.affine, measures, registered.reference, head_centre)
-
-
-def _by_hand(image: Image, path: Path) -> Masked:
-    """Return a mask that a person drew on this very scan.
-
-    Raises
-    ------
-    UsageError
-        It is on another grid, or empty.
-    """
-    drawn = read_image(path)
-    if drawn.stored.shape != image.stored.shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
-        raise UsageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
-    values = np.unique(drawn.scaled(drawn.stored))
-    if len(values) != 2 or values[0] != 0 or not np.isfinite(values).all():
-        raise UsageError(f"{path}: is not a mask; it must hold 0 and one other value, on the face")
-    mask = np.asfortranarray(drawn.scaled(drawn.stored) != 0)
-    volume = reduce_image(image, "the scan")
-    tissue = volume.data > tissue_threshold(volume)
-    hidden = interpolate(
-        mask.astype(np.float32), image.affine, apply_affine(volume.affine, np.argwhere(tissue))
-    )
-    voxel_ml = float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
-    if mask.sum() * voxel_ml < LEAST_FACE_ML or np.mean(hidden > 0.5) > MOST_OF_HEAD:
-        raise UsageError(
-            f"{path}: marks {mask.sum() * voxel_ml:.0f} mL and {np.mean(hidden > 0.5):.0%} of the head, "
-            "which is no face; other values than 0 mean face, not what to keep"
-        )
-    return Masked(mask, image.affine, {}, None, apply_affine(image.affine, (np.array(mask.shape) - 1) / 2))
 
 
 def _shared(masked: Masked, image: Image, scan: Scan) -> Masked:

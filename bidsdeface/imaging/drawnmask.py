@@ -1,0 +1,57 @@
+"""A face mask that a person drew on a scan: taken as it is, if it can be one at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsdeface.errors import UsageError
+from bidsdeface.imaging.image import Image, read_image
+from bidsdeface.imaging.volume import apply_affine, interpolate, reduce_image, tissue_threshold
+
+LEAST_ML = 20.0  # a nose and two eyes
+LARGEST_SHARE_OF_HEAD = 0.5
+
+
+def read_drawn_mask(path: Path, image: Image) -> NDArray[np.bool_]:
+    """Read a mask that a person drew on this very scan.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A NIfTI image that holds 0 and one other value, which is on the face.
+    image : Image
+        The scan.
+
+    Returns
+    -------
+    numpy.ndarray, shape (X, Y, Z), bool
+        In Fortran order.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read.
+    UsageError
+        It is on another grid, is not a mask, or marks next to nothing or most of the head.
+    """
+    drawn = read_image(path)
+    if drawn.stored.shape != image.stored.shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
+        raise UsageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
+    scaled = drawn.scaled(drawn.stored)
+    values = np.unique(scaled)
+    if len(values) != 2 or values[0] != 0 or not np.isfinite(values).all():
+        raise UsageError(f"{path}: is not a mask; it must hold 0 and one other value, on the face")
+    mask = np.asfortranarray(scaled != 0)
+    volume = reduce_image(image, "the scan")
+    tissue = apply_affine(volume.affine, np.argwhere(volume.data > tissue_threshold(volume)))
+    share = np.mean(interpolate(mask.astype(np.float32), image.affine, tissue) > 0.5)
+    size_ml = mask.sum() * float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
+    if size_ml < LEAST_ML or share > LARGEST_SHARE_OF_HEAD:
+        raise UsageError(
+            f"{path}: marks {size_ml:.0f} mL and {share:.0%} of the head, which is no face; "
+            "other values than 0 mean face, not what to keep"
+        )
+    return mask
