@@ -23,6 +23,11 @@ def template(average):
     return pose_template(average)
 
 
+def all_poses(scan, template, count):
+    upright, rivals = find_poses(scan, template, count)
+    return [*upright, *itertools.chain(*rivals)]
+
+
 def turned(volume, turn, shift_mm):
     """Return the head as if it lay turned about its centre and shifted in the scanner."""
     matrix = np.eye(4)
@@ -33,14 +38,13 @@ def turned(volume, turn, shift_mm):
 
 @pytest.mark.parametrize(
     ("axis", "degrees"),
-    [*itertools.product("xyz", (-40, -20, 35)), ("z", 0), ("z", 180), ("z", -155)],
+    [*itertools.product("xyz", (-40, 35)), ("z", 0), ("z", 180), ("z", -155)],
 )
 def test_a_turned_and_shifted_head_is_found(average, template, axis, degrees):
     """Also one that faces backwards: headers can be wrong about that."""
     turn = Rotation.from_euler(axis, degrees, degrees=True)
     scan, truth = turned(average.head, turn, [60, -50, 40])
-    upright, rivals = find_poses(scan, template, 1)
-    best = max([*upright, *rivals], key=lambda pose: pose.correlation)
+    best = max(all_poses(scan, template, 1), key=lambda pose: pose.correlation)
     off = np.degrees((best.rotation * turn).magnitude())  # its own rotation leads back
     centre = apply_affine(best.to_template, apply_affine(truth, template.centre))
     assert off < 15
@@ -58,16 +62,15 @@ def test_the_first_pose_is_the_best_and_all_are_apart(average, template):
 
 
 def test_a_pose_is_rigid(average, template):
-    upright, rivals = find_poses(average.head, template, 1)
-    for pose in (*upright, *rivals):
+    for pose in all_poses(average.head, template, 1):
         matrix = pose.to_template[:3, :3]
         assert np.allclose(matrix @ matrix.T, np.eye(3)) and np.linalg.det(matrix) > 0
 
 
 def test_rivals_are_turned_by_half_a_turn_and_the_right_pose_beats_them(average, template):
     (best,), rivals = find_poses(average.head, template, 1)
-    assert len(rivals) == 6
-    for rival in rivals:
+    assert [len(of_one_turn) for of_one_turn in rivals] == [2, 2, 2]
+    for rival in itertools.chain(*rivals):
         assert np.degrees((rival.rotation * best.rotation.inv()).magnitude()) > 120
         assert rival.correlation < best.correlation
 
@@ -83,8 +86,7 @@ def test_noise_correlates_less_than_any_head(template, average):
     rng = np.random.default_rng(0)
     blobs = ndimage.gaussian_filter(rng.normal(size=average.head.data.shape), 8)
     scan = Volume((blobs > 0).astype(np.float32), average.head.affine, np.ones_like(average.head.data))
-    upright, rivals = find_poses(scan, template, 2)
-    assert all(pose.correlation < 0.5 for pose in (*upright, *rivals))
+    assert all(pose.correlation < 0.5 for pose in all_poses(scan, template, 2))
 
 
 def test_brightness_and_contrast_do_not_matter(average):

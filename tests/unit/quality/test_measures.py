@@ -24,7 +24,7 @@ def measure(average):
     pose = pose_template(average)
 
     def measured(to_template, scan=average.head):
-        placement = Placement(to_template, 0.8, 0.1)
+        placement = Placement(to_template, 0.8, 0.1, 0.3)
         return measure_placement(scan, placement, to_template, pose, average.regions_mm["face"])
 
     return measured
@@ -42,7 +42,7 @@ def test_the_right_placement_fits(measure):
     assert measures.outline_correlation > 0.98
     assert placement_faults(measures) == []
     assert np.isclose(measures.scale, 1) and np.isclose(measures.stretch, 1)
-    assert (measures.similarity, measures.start_disagreement_mm) == (0.8, 0.1)
+    assert (measures.similarity, measures.rival_similarity, measures.start_disagreement_mm) == (0.8, 0.3, 0.1)
 
 
 @pytest.mark.parametrize(
