@@ -131,7 +131,7 @@ def test_a_turned_and_shifted_head_gets_the_same_mask(head, engine, name):
     image = read_image(head(name))
     expected = engine.mask(image).face.mask
     found = {}
-    for move in MOVES if name == "S04" else MOVES[1::2]:
+    for move in MOVES if name == "S04" else MOVES[1:6:2]:
         masked = engine.mask(in_the_scanner(image, *move))
         assert masked.faults == (), move
         found[move] = dice(masked.face.mask, expected)
@@ -176,7 +176,7 @@ DIRECTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", ["S04", "S09", "P13"])
+@pytest.mark.parametrize("name", ["S04", "P13"])
 @pytest.mark.parametrize("wrong", DIRECTIONS)
 def test_a_header_that_tells_a_wrong_direction_gives_the_right_mask_or_none(head, engine, name, wrong):
     image = read_image(head(name))
