@@ -18,7 +18,14 @@ from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.resume import finished_scans, promise
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
-from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError, TemplateError, UsageError
+from bidsdeface.errors import (
+    BidsdefaceError,
+    ImageError,
+    RegistrationError,
+    TemplateError,
+    UsageError,
+    describe,
+)
 from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image, clean_header, mask_header, read_image, write_image
@@ -206,7 +213,7 @@ def _register(scan: Scan, image: Image, reference: Registered | None, tools: Too
     LOGGER.debug("%s: %s placed, similarity %.2f", scan.stem, template.name, placement.similarity)
     if reference is not None:
         to_template = reference.registration.to_template
-        on_head = apply_affine(np.linalg.inv(to_template), template.landscape.stages[1].where)
+        on_head = _points_on_head(to_template, template)
         start = np.linalg.inv(to_template) @ placement.to_template
         rigid = place_rigidly(volume, reference.volume, start, on_head)
         apart = disagreement_mm(
@@ -239,8 +246,7 @@ def _check_still(image: Image, registered: Registered, tools: Tools) -> None:
     """
     if image.stored.ndim < 4:
         return
-    to_template = registered.registration.to_template
-    on_head = apply_affine(np.linalg.inv(to_template), tools.template.landscape.stages[1].where)
+    on_head = _points_on_head(registered.registration.to_template, tools.template)
     series = image.stored.reshape(*image.stored.shape[:3], -1, order="F")
     for number in range(series.shape[-1]):
         volume = reduce_image(replace(image, stored=series[..., number]), f"volume {number + 1}")
@@ -251,6 +257,11 @@ def _check_still(image: Image, registered: Registered, tools: Tools) -> None:
                 f"the head moves by {moved_mm:.0f} mm in volume {number + 1} "
                 f"(at most {STILL_MM:.0f} expected); align the volumes first, or split the file"
             )
+
+
+def _points_on_head(to_template: np.ndarray, template: Template) -> np.ndarray:
+    """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
+    return apply_affine(np.linalg.inv(to_template), template.landscape.stages[1].where)
 
 
 def _measure(
@@ -317,10 +328,10 @@ def _publish(scan: Scan, image: Image, masked: Masked, head: Head, tools: Tools)
     }
     metadata = read_metadata(settings.bids_dir, scan)
     sources = [other.uri for other in head.scans if outputs_of(other).mask == outputs.mask]
-    defaced = replace(image, header=clean_header(image.header), stored=remove(image, masked.mask))
     with Staging(settings.output_dir) as staging:
         files = {name: staging.folder / name.name for name in vars(outputs).values()}
-        write_image(files[outputs.image], defaced.header, defaced.stored, settings.omp_nthreads)
+        defaced = remove(image, masked.mask)
+        write_image(files[outputs.image], clean_header(image.header), defaced, settings.omp_nthreads)
         written = read_image(files[outputs.image])
         check_written(image, written, masked.mask, background(image))
         LOGGER.debug("%s: defaced, written, read back and compared", scan.stem)
@@ -338,8 +349,7 @@ def _camel(name: str) -> str:
 
 
 def _reason(scan: Scan, error: Exception) -> str:
-    if isinstance(error, BidsdefaceError):
-        place = "" if str(error).startswith(str(scan.path)) else f"{scan.path}: "
-        return f"{place}{error}"
-    LOGGER.debug("%s: unexpected error", scan.stem, exc_info=error)
-    return f"{scan.path}: {type(error).__name__}: {error}; please report this, with the log of a run with -v"
+    if not isinstance(error, BidsdefaceError):
+        LOGGER.debug("%s: unexpected error", scan.stem, exc_info=error)
+    reason = describe(error)
+    return reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"

@@ -4,6 +4,8 @@ The message of each is one line that names the file, the cause and the way out. 
 is, without a traceback. A subclass exists only where somebody catches it apart from the others.
 """
 
+OUT_OF_MEMORY = "its process was killed, most likely for memory; give the job more memory or lower --n-procs"
+
 
 class BidsdefaceError(Exception):
     """Something a person can put right."""
@@ -23,3 +25,12 @@ class RegistrationError(BidsdefaceError):
 
 class TemplateError(BidsdefaceError):
     """A template that is missing, incomplete or not what it says it is."""
+
+
+def describe(error: Exception) -> str:
+    """Return one line about any error: a fault of this program is to be reported."""
+    if isinstance(error, BidsdefaceError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
+    return f"{type(error).__name__}: {error}; please report this, with the log of a run with -v"

@@ -53,9 +53,14 @@ def run_participant_level(settings: Settings) -> int:
     if settings.validate:
         check_valid(settings.bids_dir, sorted({head.subject for head in plan.heads}))
     write_dataset_files(settings.output_dir, settings.bids_dir)
-    finished = [head for head in plan.heads if len(finished_scans(head, settings)) == len(head.scans)]
-    outcomes = [Outcome(scan.stem, KEPT) for head in finished for scan in head.scans]
-    outcomes += _deface(settings, [head for head in plan.heads if head not in finished])
+    outcomes: list[Outcome] = []
+    to_do: list[Head] = []
+    for head in plan.heads:
+        if len(finished_scans(head, settings)) == len(head.scans):
+            outcomes += [Outcome(scan.stem, KEPT) for scan in head.scans]
+        else:
+            to_do.append(head)
+    outcomes += _deface(settings, to_do)
     _log_summary(outcomes)
     failed = plan.problems or any(outcome.verdict == FAILED for outcome in outcomes)
     return EXIT_FAILED if failed else 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import OUT_OF_MEMORY, BidsdefaceError, describe
 
 ONE_THREAD = (
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
@@ -26,7 +26,6 @@ ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
-OUT_OF_MEMORY = "its process was killed, most likely for memory; give the job more memory or lower --n-procs"
 LOGGER = logging.getLogger("bidsdeface")
 
 
@@ -144,13 +143,9 @@ def _work(
             result = function(item)
         except BidsdefaceError as error:
             result = error
-        except MemoryError:
-            result = Lost(OUT_OF_MEMORY)
         except Exception as error:
             LOGGER.debug("unexpected error", exc_info=True)
-            result = Lost(
-                f"{type(error).__name__}: {error}; please report this, with the log of a run with -v"
-            )
+            result = Lost(describe(error))
         pipe.send(("result", result))
 
 

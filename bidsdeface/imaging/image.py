@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from bidsdeface.errors import ImageError
 
-# Text that scanners and converters fill with times, names and comments (FIELD.md: dcm2niix writes the
-# acquisition time into descrip); no reader needs it.
-FREE_TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
-# Of Analyze, which NIfTI-1 keeps room for and no reader uses.
-UNUSED_FIELDS = {"data_type": b"", "extents": 0, "session_error": 0, "regular": b"r", "glmax": 0, "glmin": 0}
+# Header fields that no reader needs, and what they are emptied to.
+EMPTIED_FIELDS = {
+    # Scanners and converters fill these with times, names and comments: dcm2niix, the time into descrip.
+    **dict.fromkeys(("descrip", "aux_file", "db_name", "intent_name"), b""),
+    # Of Analyze; NIfTI-1 only keeps room for them.
+    **{"data_type": b"", "extents": 0, "session_error": 0, "regular": b"r", "glmax": 0, "glmin": 0},
+}
 GZIP_LEVEL = 2  # of isal's 0 to 3
 NIFTI2_HEADER_SIZE = 540
 EXTENT_LIMITS_MM = (10.0, 1500.0)  # a slab at least, a whole body at most
@@ -92,10 +94,8 @@ def read_image(path: Path) -> Image:
 def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     """Return a copy of the header with its free text and unused fields empty, and no extensions."""
     clean = header.copy()
-    for field in UNUSED_FIELDS.keys() & set(clean.keys()):
-        clean[field] = UNUSED_FIELDS[field]
-    for field in set(FREE_TEXT_FIELDS).intersection(clean):  # NIfTI-2 has no db_name
-        clean[field] = b""
+    for field in EMPTIED_FIELDS.keys() & set(clean.keys()):  # NIfTI-2 has fewer
+        clean[field] = EMPTIED_FIELDS[field]
     clean.extensions.clear()
     clean["vox_offset"] = clean.single_vox_offset
     return clean

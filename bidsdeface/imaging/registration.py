@@ -177,13 +177,16 @@ def place_rigidly(scan: Volume, reference: Volume, to_reference: NDArray, region
         Its ``to_template`` leads to the reference.
     """
     coarse, fixed = world_aligned(scan, SPACING_MM), world_aligned(reference, SPACING_MM)
+    levels = []
+    for sigma, _ in STAGES:
+        value = interpolate(smoothed(fixed, sigma).data, fixed.affine, region)
+        known = np.isfinite(value)
+        levels.append((smoothed(coarse, sigma), Points(region[known], value[known])))
     ends = []
     for start in (np.eye(4), to_reference):
         end, similarity = _nearest_rotation(np.linalg.inv(start), region.mean(axis=0)), -1.0
-        for sigma, _ in STAGES:
-            value = interpolate(smoothed(fixed, sigma).data, fixed.affine, region)
-            known = np.isfinite(value)
-            end, similarity = fit_affine(smoothed(coarse, sigma), Points(region[known], value[known]), end, 6)
+        for level, points in levels:
+            end, similarity = fit_affine(level, points, end, 6)
         ends.append((end, similarity))
     return _best(ends, region[:: max(len(region) // 50, 1)])
 

@@ -78,9 +78,8 @@ def reduce_image(image: Image, name: str) -> Volume:
     view, affine = canonical(image.stored, image.affine)
     if view.ndim > 3:
         view = view.reshape(*view.shape[:3], -1).mean(axis=-1)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    factors = np.clip(np.round(BLOCK_MM / spacing).astype(int), 1, view.shape)
-    blocks = image.scaled(block_mean(view, factors))
+    means, affine = in_blocks(view, affine)
+    blocks = image.scaled(means)
     finite = np.isfinite(blocks)
     if not finite.any():
         raise ImageError(f"{name}: has no finite voxel (NaN everywhere); convert it again")
@@ -88,7 +87,7 @@ def reduce_image(image: Image, name: str) -> Volume:
     if not bright > dark:
         raise ImageError(f"{name}: has the same value everywhere; convert it again")
     data = np.clip((np.where(finite, blocks, dark) - dark) / (bright - dark), 0, 1).astype(np.float32)
-    return Volume(data, affine @ block_grid(factors), np.ones_like(data))
+    return Volume(data, affine, np.ones_like(data))
 
 
 def world_aligned(volume: Volume, spacing_mm: float) -> Volume:
@@ -132,15 +131,19 @@ def tissue_threshold(volume: Volume) -> float:
     return float(centres[np.nanargmax(between)] ** 2)
 
 
-def block_grid(factors: NDArray) -> NDArray[np.float64]:
-    """Return the way from indices of blocks to indices of voxels, shape (4, 4)."""
-    grid = np.diag([*factors, 1.0])
-    grid[:3, 3] = (np.asarray(factors) - 1) / 2
-    return grid
+def in_blocks(data: NDArray, affine: NDArray) -> tuple[NDArray, NDArray[np.float64]]:
+    """Return the means over blocks of about 2 mm, and the affine of the blocks.
 
-
-def block_mean(data: NDArray, factors: NDArray) -> NDArray:
-    """Return the means of blocks of `factors` voxels; what does not fill a block is left out."""
+    Parameters
+    ----------
+    data : numpy.ndarray, shape (X, Y, Z)
+        What does not fill a block at the far ends is left out.
+    affine : numpy.ndarray, shape (4, 4)
+    """
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    factors = np.clip(np.round(BLOCK_MM / spacing).astype(int), 1, data.shape)
+    to_voxels = np.diag([*factors, 1.0])
+    to_voxels[:3, 3] = (factors - 1) / 2
     for axis, factor in enumerate(factors):
         if factor > 1:
             whole = data.shape[axis] // factor * factor
@@ -149,4 +152,4 @@ def block_mean(data: NDArray, factors: NDArray) -> NDArray:
             for part in parts[1:]:
                 total += part
             data = total / factor
-    return data
+    return data, affine @ to_voxels

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bidsdeface.errors import TemplateError
 from bidsdeface.imaging.image import canonical, read_image
-from bidsdeface.imaging.volume import BLOCK_MM, BRIGHT_PERCENTILE, Volume, block_grid, block_mean
+from bidsdeface.imaging.volume import BRIGHT_PERCENTILE, Volume, in_blocks
 from bidsdeface.templates.template import Template, make_template
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def _from_templateflow(name: str) -> Template:
     client = _client(Path(os.environ["TEMPLATEFLOW_HOME"]) if os.environ.get("TEMPLATEFLOW_HOME") else None)
     resolution = _resolution(client, name)
     path = partial(_file, client, name, resolution=resolution)
-    t1w, affine = _read_coarse(path(desc=None, suffix="T1w"))
-    brain, brain_affine = _read_coarse(path(desc="brain", suffix="mask", label=None))
-    face, face_affine = _read_coarse(path(desc="face", suffix="mask", label=None))
+    t1w, affine = in_blocks(*_read(path(desc=None, suffix="T1w")))
+    brain, brain_affine = in_blocks(*_read(path(desc="brain", suffix="mask", label=None)))
+    face, face_affine = in_blocks(*_read(path(desc="face", suffix="mask", label=None)))
     if not (
         t1w.shape == brain.shape == face.shape
         and np.allclose(affine, brain_affine)
@@ -150,14 +150,6 @@ def _file(client: TemplateFlowClient, name: str, **query: object) -> Path:
 def _read(path: Path) -> tuple[NDArray, NDArray]:
     image = read_image(path)
     return canonical(image.stored, image.affine)
-
-
-def _read_coarse(path: Path) -> tuple[NDArray, NDArray]:
-    """Return a file's voxels and affine, averaged over blocks of about 2 mm."""
-    voxels, affine = _read(path)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    factors = np.maximum(np.round(BLOCK_MM / spacing).astype(int), 1)
-    return block_mean(voxels, factors), affine @ block_grid(factors)
 
 
 def _ways_out(name: str) -> str:
