@@ -14,9 +14,11 @@ from bidsdeface.imaging.image import Image
 settings.register_profile("shared machine", deadline=None)  # a slow moment is no fault
 settings.load_profile("shared machine")
 
-# What may change in a header: free text, fields that NIfTI-1 keeps for Analyze, and where voxels begin.
+# What may change in a header: free text, fields that NIfTI-1 keeps for Analyze, where voxels begin,
+# and numbers that say nothing about this image.
 SCRUBBED = {"descrip", "aux_file", "db_name", "intent_name", "vox_offset"}
 SCRUBBED |= {"data_type", "extents", "session_error", "regular", "glmax", "glmin"}
+SCRUBBED |= {"cal_max", "cal_min", "toffset", "slice_duration", "slice_start", "slice_end", "bitpix"}
 
 
 def fake_head(shape=(32, 40, 36), zooms=(5.0, 5.0, 5.0), dtype=np.int16):

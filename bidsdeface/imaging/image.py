@@ -21,7 +21,12 @@ EMPTIED_FIELDS = {
     **dict.fromkeys(("descrip", "aux_file", "db_name", "intent_name"), b""),
     # Of Analyze; NIfTI-1 only keeps room for them.
     **{"data_type": b"", "extents": 0, "session_error": 0, "regular": b"r", "glmax": 0, "glmin": 0},
+    "unused_str": b"",  # of NIfTI-2
+    # The window of the viewer that somebody used; every viewer finds one of its own.
+    **{"cal_max": 0, "cal_min": 0},
 }
+# NIfTI-2 gives codes 32 bits; a larger number than the standard's last code means something else.
+LARGEST_CODES = {"slice_code": 6, "xyzt_units": 63, "intent_code": 32767, "qform_code": 5, "sform_code": 5}
 GZIP_LEVEL = 2  # of isal's 0 to 3
 NIFTI2_HEADER_SIZE = 540
 EXTENT_LIMITS_MM = (10.0, 1500.0)  # a slab at least, a whole body at most
@@ -92,24 +97,57 @@ def read_image(path: Path) -> Image:
 
 
 def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
-    """Return a copy of the header with its free text and unused fields empty, and no extensions."""
+    """Return a copy of the header that holds what readers of the image need, and nothing else.
+
+    Free text and extensions go, as do numbers that nobody reads and that may be a time or a record number:
+    entries of unused dimensions, parameters of no intent, a start or a slice that lasts longer than the
+    series. Grid, type, scaling, units, codes and slice timing stay.
+    """
     clean = header.copy()
-    for field in EMPTIED_FIELDS.keys() & set(clean.keys()):  # NIfTI-2 has fewer
+    for field in EMPTIED_FIELDS.keys() & set(clean.keys()):  # each version has its own
         clean[field] = EMPTIED_FIELDS[field]
+    for field, largest in LARGEST_CODES.items():
+        if not 0 <= clean[field] <= largest:
+            # Readers ask whether a form's code is positive: it must stay so.
+            clean[field] = int(field in ("qform_code", "sform_code") and clean[field] > 0)
+    if clean["intent_code"] == 0:
+        clean["intent_p1"] = clean["intent_p2"] = clean["intent_p3"] = 0
+    _empty_unused_entries(clean)
+    clean["bitpix"] = clean.get_data_dtype().itemsize * 8
+    clean["magic"] = clean["magic"].item()[:3]
+    if "eol_check" in clean:
+        clean["eol_check"] = (13, 10, 26, 10)
     clean.extensions.clear()
     clean["vox_offset"] = clean.single_vox_offset
     return clean
 
 
+def _empty_unused_entries(header: nib.Nifti1Header) -> None:
+    ndim = len(header.get_data_shape())
+    dim, pixdim = header["dim"].copy(), header["pixdim"].copy()
+    dim[ndim + 1 :] = 1
+    unused = pixdim[ndim + 1 :]
+    unused[~np.isin(unused, (0, 1))] = 0
+    if pixdim[0] not in (-1, 0, 1):
+        pixdim[0] = -1 if pixdim[0] < 0 else 1  # which is how readers take it
+    header["dim"], header["pixdim"] = dim, pixdim
+    series = float(dim[4] * abs(pixdim[4])) if dim[4] > 1 else 0.0
+    for field in ("toffset", "slice_duration"):
+        if not abs(header[field]) <= series:  # NaN as well
+            header[field] = 0
+    if not 0 <= header["slice_start"] <= header["slice_end"] < max(dim[1:4]):
+        header["slice_start"] = header["slice_end"] = 0
+
+
 def mask_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     """Return the header of a mask (uint8, one volume) on the grid of an image."""
-    mask = clean_header(header)
+    mask = header.copy()
     mask.set_data_shape(header.get_data_shape()[:3])
     mask.set_data_dtype(np.uint8)
     mask["scl_slope"], mask["scl_inter"] = 1, 0
-    for field in ("cal_min", "cal_max", "intent_code", "slice_code", "slice_start", "slice_end"):
+    for field in ("intent_code", "slice_code", "slice_start", "slice_end"):
         mask[field] = 0
-    return mask
+    return clean_header(mask)
 
 
 def write_image(path: Path, header: nib.Nifti1Header, stored: NDArray, threads: int = 1) -> None:
