@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bidsdeface import __version__
-from bidsdeface.privacy.sidecar import keep_physics
+from bidsdeface.privacy.sidecar import scrub_metadata
 
 # DICOM PS3.16 CID 7050, and a private code of our own ("99" marks private coding schemes).
 _CODES = (
@@ -43,7 +43,7 @@ def image_sidecar(
     dict
     """
     return {
-        **keep_physics(source_metadata),
+        **scrub_metadata(source_metadata).metadata,
         "Description": "Image with the face removed; outside the face mask, as acquired",
         "SkullStripped": False,
         "Sources": [source_uri],

@@ -1,122 +1,174 @@
-"""Which sidecar metadata may be shared: an allow-list of acquisition physics.
+"""Take out of sidecar metadata what may tell who was scanned, where and when, field by field.
 
-A field is kept only if it is on the list *and* its value is of the plain kind that the list names,
-so that nothing personal rides along in a kept field: numbers of a size that cannot be a date or an
-identifier, booleans, and words of a closed vocabulary. Free text, dates, times, names, places,
-serial numbers and identifiers have no way through.
+The policy says which fields may stay and what their values must look like; whatever it does not name goes,
+numbers too: a record number and a birth date are numbers.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-# Physics that BIDS 1.11 defines for MRI, and its unit is SI (degrees for angles).
-_NUMBER_FIELDS = (
-    "AcquisitionVoxelSize",
-    "DwellTime",
-    "EchoTime",
-    "EchoTrainLength",
-    "EffectiveEchoSpacing",
-    "FlipAngle",
-    "InversionTime",
-    "MagneticFieldStrength",
-    "MixingTime",
-    "NumberShots",
-    "ParallelReductionFactorInPlane",
-    "ParallelReductionFactorOutOfPlane",
-    "PartialFourier",
-    "PixelBandwidth",
-    "RepetitionTime",
-    "RepetitionTimeExcitation",
-    "RepetitionTimePreparation",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "SpoilingGradientDuration",
-    "SpoilingGradientMoment",
-    "SpoilingRFPhaseIncrement",
-    "TotalReadoutTime",
+from bidsdeface.privacy.policy import (
+    DROP,
+    GENERALISE,
+    Policy,
+    Rule,
+    load_policy,
+    passes,
+    required_fields,
 )
-_FLAG_FIELDS = ("MTState", "NonlinearGradientCorrection", "SpoilingState")
 
-_VENDOR = (
-    r"(Siemens|GE|Philips|Canon|Toshiba|Hitachi|Fujifilm|Bruker|Hyperfine|UIH|United Imaging)"
-    r"([ _-](Healthineers|Healthcare|Medical|Systems|Corporation|MEC|NMR|BioSpin))*"
-)
-_SCANNER = (
-    r"((MAGNETOM|SIGNA|DISCOVERY|OPTIMA|Vantage|MR|Intera|Ingenia|Achieva|Prisma|Skyra|Trio|TrioTim"
-    r"|Tim|Verio|Vida|Lumina|Aera|Avanto|Allegra|Symphony|Sonata|Espree|Sola|Altea|Amira|Terra|Cima"
-    r"|Biograph|mMR|Connectom|Elition|Ambition|Ingenuity|Panorama|Gyroscan|Premier|Architect|Artist"
-    r"|Pioneer|Voyager|Explorer|HDx|HDxt|EXCITE|Titan|Galan|Orian|Centurian|Echelon|Oasis|Swoop"
-    r"|uMR|MR\d{3}w?|\d{3}w?|fit|dStream|XQ|CX|Omega|X|S|XR|Plus|[1-7](\.5)?T?)([ _-]|$))+"
-)
-_PULSE_SEQUENCE = (
-    r"((MPRAGE|MP2RAGE|ME|MEMPRAGE|FLASH|SPGR|BRAVO|FSPGR|TFE|TFL|TSE|FSE|SE|GRE|GR|IR|EPI|FLAIR"
-    r"|SPACE|CUBE|VISTA|VIBE|CISS|FIESTA|SSFP|bSSFP|TOF|SWI|QSM|T1|T2|PD|3D|2D|Gradient|Spin|Echo"
-    r"|Fast|Turbo|Multi|Spoiled|Inversion|Recovery|Steady|State)([ _-]|$))+"
-)
-_CODES = r"({0})([\\/_, ]({0}))*"  # dcm2niix joins DICOM's multiple values with \ or _
-
-_TERM_FIELDS = {
-    "InPlanePhaseEncodingDirectionDICOM": r"ROW|COL",
-    "Manufacturer": _VENDOR,
-    "ManufacturersModelName": _SCANNER,
-    "Modality": r"MR|CT|PT",
-    "MRAcquisitionType": r"[123]D",
-    "MTPulseShape": r"HARD|GAUSSIAN|GAUSSHANN|SINC|SINCHANN|SINCGAUSS|FERMI",
-    "PhaseEncodingDirection": r"[ijk]-?",
-    "PulseSequenceType": _PULSE_SEQUENCE,
-    "ScanningSequence": _CODES.format("SE|IR|GR|EP|RM"),
-    "ScanOptions": _CODES.format("PER|RG|CG|PPG|FC|PFF|PFP|SP|FS|IR|DB|SAT[12]?|WE|FAST|EDR|ACC"),
-    "SequenceVariant": _CODES.format("SK|MTC|SS|TRSS|SP|MP|OSP|TOF|NONE"),
-    "SliceEncodingDirection": r"[ijk]-?",
-    "SpoilingType": r"RF|GRADIENT|COMBINED",
-}
-
-_LARGEST_NUMBER = 1e5  # every quantity above stays below it; a date as a number (20261122) does not
+OLDEST = 89  # HIPAA, 45 CFR 164.514(b)(2)(i)(C), by way of the validator's AGE_89
+NOT_SAID = "n/a"
+_DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")
+_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52, "D": 1 / 365}
+_UNKNOWN = Rule(DROP)
 
 
-def keep_physics(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what describes the acquisition and cannot tell who was scanned, where or when.
+@dataclass(frozen=True)
+class Scrubbed:
+    """Metadata that may be shared, and what became of the rest.
+
+    Attributes
+    ----------
+    metadata : dict
+        In the order of the source.
+    dropped : tuple of str
+        Names of fields that are gone; those of nested objects with dots. For the private log alone.
+    changed : tuple of str
+        Names of fields that say less than before.
+    lost : tuple of str
+        Fields that BIDS requires, of `dropped`: their value was of a kind that cannot be shared.
+    """
+
+    metadata: dict[str, Any]
+    dropped: tuple[str, ...]
+    changed: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def scrub_metadata(
+    metadata: Mapping[str, Any], policy: Policy | None = None, task: str | None = None
+) -> Scrubbed:
+    """Keep what the policy lets through.
+
+    A field that BIDS requires and whose text cannot be shared says "n/a" instead.
 
     Parameters
     ----------
     metadata : mapping
-        Sidecar of a raw scan.
+        Sidecar of a file, or an inherited one of an upper level.
+    policy : mapping of str to Rule, optional
+        From `load_policy`; ours by default.
+    task : str, optional
+        Label of ``task-`` in the file's name.
 
     Returns
     -------
-    dict
-        The fields that are kept, values unchanged, in the order of `metadata`.
+    Scrubbed
 
     Examples
     --------
-    >>> keep_physics({"EchoTime": 0.003, "InstitutionName": "H", "FlipAngle": "Doe^Jane"})
+    >>> scrub_metadata({"EchoTime": 0.003, "PatientID": 4711, "FlipAngle": "Doe^Jane"}).metadata
     {'EchoTime': 0.003}
+    >>> scrub_metadata({"TaskName": "Dr Doe's task", "TimeZero": "12:41:07"}, task="rest").metadata
+    {'TaskName': 'rest', 'TimeZero': '00:00:00'}
     """
-    return {name: value for name, value in metadata.items() if name in _CHECKS and _CHECKS[name](value)}
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, list):
-        return len(value) <= 3 and all(not isinstance(one, list) and _is_number(one) for one in value)
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) < _LARGEST_NUMBER  # false for NaN as well
+    policy = load_policy() if policy is None else policy
+    kept: dict[str, Any] = {}
+    dropped: list[str] = []
+    changed: list[str] = []
+    for field, value in metadata.items():
+        rule = policy.get(field, _UNKNOWN)
+        if rule.kind == "object" and rule.action != DROP:
+            inner = scrub_metadata(value, policy, task) if isinstance(value, Mapping) else None
+            if inner and inner.metadata:
+                kept[field] = inner.metadata
+            else:
+                dropped.append(field)
+            if inner:
+                dropped += [f"{field}.{name}" for name in inner.dropped]
+                changed += [f"{field}.{name}" for name in inner.changed]
+            continue
+        result = _apply(field, value, rule, task)
+        if result is None:
+            dropped.append(field)
+            continue
+        kept[field] = result
+        if result != value:
+            changed.append(field)
+    lost = tuple(
+        name for name in dropped if name in required_fields() and policy.get(name, _UNKNOWN).action != DROP
     )
+    return Scrubbed(kept, tuple(dropped), tuple(changed), lost)
 
 
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
+def _apply(field: str, value: Any, rule: Rule, task: str | None) -> Any:
+    """Return what may be said of a value, or None."""
+    if rule.action == DROP:
+        return None
+    if rule.action == GENERALISE:
+        return {"age": _age, "task": _task, "midnight": _midnight, "filters": _filters}[rule.kind](
+            value, task
+        )
+    if passes(field, value, rule.kind):
+        return value
+    is_text = rule.kind.partition(" ")[0] in ("word", "words")
+    return NOT_SAID if is_text and field in required_fields() else None
 
 
-def _is_term(pattern: str) -> Callable[[Any], bool]:
-    compiled = re.compile(pattern, re.IGNORECASE)
-    return lambda value: isinstance(value, str) and len(value) <= 64 and compiled.fullmatch(value) is not None
+def cap_age(years: float) -> float | int:
+    """Return an age, at most `OLDEST`.
+
+    Examples
+    --------
+    >>> cap_age(34), cap_age(93.5)
+    (34, 89)
+    """
+    return OLDEST if years >= OLDEST else years
 
 
-_CHECKS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(_NUMBER_FIELDS, _is_number),
-    **dict.fromkeys(_FLAG_FIELDS, _is_flag),
-    **{name: _is_term(pattern) for name, pattern in _TERM_FIELDS.items()},
+def _age(value: Any, _: str | None) -> float | int | None:
+    if isinstance(value, str) and (match := _DICOM_AGE.fullmatch(value.strip())):
+        return int(cap_age(int(int(match[1]) * _YEARS[match[2]])))
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 150:
+        return cap_age(value)
+    return None
+
+
+def _task(value: Any, task: str | None) -> str:
+    """Keep a name that is the label spelled in words; else the label stands in for it."""
+    letters = "".join(re.findall(r"[A-Za-z0-9]", value)).lower() if isinstance(value, str) else ""
+    if task is None:
+        return value if value == NOT_SAID else NOT_SAID
+    return value if letters == task.lower() and value.isascii() and value.isprintable() else task
+
+
+def _midnight(_: Any, __: str | None) -> str:
+    return "00:00:00"
+
+
+def _filters(value: Any, _: str | None) -> Any:
+    """Keep filters whose names and settings are technical words and numbers."""
+    if not isinstance(value, Mapping):
+        return NOT_SAID
+    kept = {}
+    for name, setting in value.items():
+        if passes("", name, "words") and isinstance(setting, Mapping):
+            kept[name] = {
+                key: one for key, one in setting.items() if passes("", key, "words") and _is_setting(one)
+            }
+    return kept or NOT_SAID
+
+
+def _is_setting(value: Any) -> bool:
+    return passes("", value, "numbers") or passes("", value, "words") or isinstance(value, bool)
+
+
+_GENERALISE: dict[str, Callable[[Any, str | None], Any]] = {
+    "age": _age,
+    "task": _task,
+    "midnight": _midnight,
+    "filters": _filters,
 }
