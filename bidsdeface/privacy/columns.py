@@ -1,0 +1,117 @@
+"""Which columns of a table tell who somebody is: by their names, and by the look of their values."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from bidsdeface.privacy.looks import is_date_number, looks_like
+
+NOTHING = ("n/a", "")
+LONGEST_VALUE, MOST_WORDS = 40, 5
+# What stands for a place or a scanner without naming it: 1, A, 02.
+_SITE_CODE = re.compile(r"[A-Za-z]?\d{0,2}")
+_NAME_LIKE = re.compile(
+    r"[^\W\d_a-z][^\W\d_]*[a-z][^\W\d_]*([ ,_-]+|, )[^\W\d_a-z][^\W\d_]*[a-z][^\W\d_]*\.?"
+)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+# Words that tell in any company.
+_ALWAYS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        names surname firstname lastname forename fullname initials username nickname
+        mrn ssn nhs cpr passport licence license insurance medicare medicaid
+        id ids identifier guid uuid uid accession barcode pseudonym serial
+        date dates dob birthday birthdate yob datetime timestamp deathdate born admission discharge
+        address street city town village zip zipcode postcode postal county country hospital clinic
+        institution institute university department ward latitude longitude lat lon residence birthplace
+        employer nationality station phone telephone mobile tel fax email mail url website contact ip
+        physician doctor operator radiologist technician experimenter investigator interviewer referrer
+        nurse clinician comment comments note notes remark remarks memo diary photo fingerprint
+        """,
+    )
+)
+# Words that tell by themselves, and else in the company given, if any.
+_ALONE = {
+    "name": "first last full family given middle maiden patient subject participant person mother father "
+    "child user kin scanner",
+    "birth": "day year month place time name",
+    "time": "acq acquisition scan visit start study clock exam session death",
+    "number": "record medical patient hospital security case file",
+    "no": "record medical patient hospital case file",
+    "code": "patient subject participant person area",
+    "location": "home scan scanner birth site",
+    "record": "medical patient hospital",
+    "place": "home scan site",
+    **dict.fromkeys(("text", "face", "voice", "history", "school"), ""),
+}
+_COMPANY = {word: frozenset(others.split()) for word, others in _ALONE.items()}
+_SITES = {"site", "sites", "center", "centre", "scanner"}
+
+
+def tokens(column: str) -> list[str]:
+    """Split the name of a column into words.
+
+    Examples
+    --------
+    >>> tokens("dateOfBirth"), tokens("age_at_scan"), tokens("MRN")
+    (['date', 'of', 'birth'], ['age', 'at', 'scan'], ['mrn'])
+    """
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+", column)
+    return [part.lower() for part in parts]
+
+
+def names_a_person(column: str) -> bool:
+    """Tell whether the name of a column says that it names, numbers, dates or places a person.
+
+    Examples
+    --------
+    >>> [names_a_person(column) for column in ("dateOfBirth", "mrn", "home_address", "comments")]
+    [True, True, True, True]
+    >>> [names_a_person(column) for column in ("group", "reaction_time", "birth_weight", "trail_b")]
+    [False, False, False, False]
+    """
+    words = tokens(column)
+    if len(words) == 1 and words[0] in _COMPANY and words[0] not in ("time", "number", "no"):
+        return True
+    company = set(words)
+    return bool(company & _ALWAYS) or any(company & _COMPANY.get(word, frozenset()) for word in words)
+
+
+def values_identify(column: str, values: Sequence[str], description: Mapping[str, Any] | None = None) -> bool:
+    """Tell whether values look like dates, addresses, numbers or names of people, places or free text.
+
+    Parameters
+    ----------
+    column : str
+    values : sequence of str
+    description : mapping, optional
+        What the data dictionary says of the column: its levels are no free text, and numbers that have a
+        unit are no record numbers.
+
+    Returns
+    -------
+    bool
+    """
+    description = description or {}
+    levels = description.get("Levels")
+    described: Collection[str] = levels.keys() if isinstance(levels, Mapping) else ()
+    told = [value for value in values if value not in NOTHING]
+    distinct = set(told)
+    if _SITES & set(tokens(column)) and not all(_SITE_CODE.fullmatch(value) for value in distinct):
+        return True
+    for value in distinct:
+        if _NUMBER.fullmatch(value):
+            whole = value.lstrip("+-")
+            if whole.isdecimal() and (
+                is_date_number(float(whole)) or (len(whole) >= 6 and not description.get("Units"))
+            ):
+                return True
+            continue
+        if looks_like(value):
+            return True
+        if value not in described and (len(value) > LONGEST_VALUE or len(value.split()) > MOST_WORDS):
+            return True
+    people = {value for value in distinct if value not in described and _NAME_LIKE.fullmatch(value)}
+    return bool(people) and len(people) > len(told) / 2
