@@ -113,5 +113,6 @@ def values_identify(column: str, values: Sequence[str], description: Mapping[str
             return True
         if value not in described and (len(value) > LONGEST_VALUE or len(value.split()) > MOST_WORDS):
             return True
-    people = {value for value in distinct if value not in described and _NAME_LIKE.fullmatch(value)}
+    short = (value for value in distinct if value not in described and len(value) <= LONGEST_VALUE)
+    people = {value for value in short if _NAME_LIKE.fullmatch(value)}
     return bool(people) and len(people) > len(told) / 2

@@ -21,17 +21,18 @@ _PATTERNS = {
     rf"|\b{_DAY}(?:st|nd|rd|th)?[\s.-]+{_MONTH_NAME}[\s.,-]+{_YEAR}\b"
     rf"|\b{_MONTH_NAME}\.?\s+{_DAY}(?:st|nd|rd|th)?,?\s+{_YEAR}\b",
     "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
-    "e-mail": r"[\w.+-]+@[\w-]+\.[\w.-]*[a-z]{2,}",
-    "telephone": r"(?<![\w.])\+\d[\d ()./-]{7,}\d|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
-    r"|(?:tel|phone|fax|mobile)\w*[.: ]+[\d+(][\d ()./-]{5,}\d",
+    "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
+    "telephone": r"(?<![\w.])\+\d[\d ()./-]{7,20}\d|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
+    r"|(?:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
     "person's number": r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w.-])|(?<![\w.-])\d{6}-\d{3,4}(?![\w.-])",
-    "unique number": r"(?<![\w.])[0-2](?:\.\d+){6,}(?![\w.])"
+    "unique number": r"(?<![\w.])[0-2](?:\.\d{1,39}){6,20}(?![\w.])"
     r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
     "record number": r"(?<![\w.+/-])\d{6,}(?![\w.])|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?![\w.])"
-    r"|\b(?:mrn|patient ?id|case ?no|accession|record)\w*[.:# ]+\w*\d\w+",
-    "name of a person": r"\b[^\W\d_][\w'-]+\^[^\W\d_][\w'-]+",
+    r"|\b(?:mrn|patient ?id|case ?no|accession|record)\w{0,20}[.:# ]{1,5}\w{0,20}\d\w",
+    "name of a person": r"(?<![\w'-])[^\W\d_][\w'-]+\^[^\W\d_][\w'-]",
     "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+",
 }
+# Repetitions above have an end, or a beginning at which alone they are tried: long text takes one pass.
 _COMPILED = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _PATTERNS.items()}
 _COMPILED["record number"] = re.compile(_PATTERNS["record number"])
 # What looks like a number of a record and is one of a publication or a public thing.

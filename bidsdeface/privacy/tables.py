@@ -5,7 +5,7 @@ All other columns are the study, and stay.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
@@ -29,6 +29,8 @@ INDEX_COLUMNS = {
 }
 _YEAR_IN = {"year": 1, "month": 12, "week": 52, "day": 365, "y": 1, "mo": 12, "wk": 52, "d": 365}
 _AGE = re.compile(r"[<>=~]*\s*(\d+(?:\.\d+)?)\s*\+?")
+_NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
+_NUMBERS = re.compile(_NUMBER + rb"(?:\t" + _NUMBER + rb")*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 _DESCRIPTIVE = {
     "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
@@ -210,6 +212,7 @@ def scrub_dictionary(
     dropped: Collection[str] = (),
     policy: Policy | None = None,
     keep: Collection[str] = (),
+    task: str | None = None,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Keep what a data dictionary says of the columns that stay.
 
@@ -223,6 +226,8 @@ def scrub_dictionary(
         For sidecar fields.
     keep : collection of str, optional
         Columns to describe as they are.
+    task : str, optional
+        Label of ``task-`` in the file's name.
 
     Returns
     -------
@@ -244,10 +249,24 @@ def scrub_dictionary(
             kept[name] = {key: value for key, value in entry.items() if _is_harmless(key, value)}
             gone += [f"{name}.{key}" for key in entry if key not in kept[name]]
         else:
-            result = scrub_metadata({name: entry}, policy)
+            result = scrub_metadata({name: entry}, policy, task)
             kept |= result.metadata
             gone += result.dropped
     return kept, tuple(gone)
+
+
+def first_line_of_text(lines: Iterable[bytes]) -> int | None:
+    """Return the number of the first line that has other than numbers, or None: for recordings.
+
+    Parameters
+    ----------
+    lines : iterable of bytes
+        Of a table without a header.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not _NUMBERS.fullmatch(line.rstrip(b"\r\n")):
+            return number
+    return None
 
 
 def keep_rows(table: Table, column: str, values: Collection[str]) -> Table:
@@ -279,6 +298,8 @@ def _scrub_column(
         return None
     if "age" in tokens(column):
         values = tuple(_cap(value, _in_a_year(column, description)) for value in values)
+    if is_bids:
+        description = {"Units": "as BIDS says", **description}
     if values_identify(column, values, description):
         return None
     return tuple(values)

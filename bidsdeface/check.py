@@ -1,0 +1,88 @@
+"""The leak check's command line: read a dataset about to be shared, and name what still identifies."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bidsdeface import __version__
+from bidsdeface.errors import BidsdefaceError, UsageError
+
+EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``bidsdeface-check`` and return its exit code: 0 clean, 1 something found, 2 cannot run."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _check(options)
+    except BidsdefaceError as error:
+        print(f"bidsdeface-check: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _check(options: argparse.Namespace) -> int:
+    if not options.dataset.is_dir():
+        raise UsageError(f"{options.dataset}: no such folder; give DIR the root of a dataset")
+    from bidsdeface.privacy.leaks import find_leaks
+    from bidsdeface.privacy.policy import load_policy
+
+    shows_face = None
+    if options.faces:
+        from bidsdeface.privacy.shownface import face_test
+
+        shows_face = face_test()
+    findings = []
+    for finding in find_leaks(
+        options.dataset,
+        policy=load_policy(options.metadata_policy, options.keep_field),
+        keep_columns=options.keep_column,
+        shows_face=shows_face,
+    ):
+        findings.append(finding)
+        if not options.json:
+            print(f"{finding.path}: {finding.kind} ({finding.place})", flush=True)
+    if options.json:
+        print(json.dumps({"version": __version__, "findings": [asdict(one) for one in findings]}, indent=2))
+    else:
+        files = len({finding.path for finding in findings})
+        print(f"{len(findings)} findings in {files} files", file=sys.stderr)
+    return EXIT_FOUND if findings else EXIT_CLEAN
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bidsdeface-check",
+        description="Read every file of a dataset about to be shared and name what still identifies: place "
+        "and kind, never the value. Exit code 1 if anything is found. A clean result is no proof: names in "
+        "plain text look like any other word.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("dataset", metavar="DIR", type=Path, help="root of the dataset; only read")
+    parser.add_argument("--json", action="store_true", help="write the findings as JSON")
+    parser.add_argument(
+        "--no-faces",
+        dest="faces",
+        action="store_false",
+        help="do not look for faces in images (some seconds each)",
+    )
+    parser.add_argument(
+        "--metadata-policy",
+        type=Path,
+        metavar="FILE",
+        help="table of sidecar fields on top of the built-in one",
+    )
+    parser.add_argument(
+        "--keep-field", nargs="+", default=[], metavar="NAME", help="sidecar fields that you have looked at"
+    )
+    parser.add_argument(
+        "--keep-column", nargs="+", default=[], metavar="NAME", help="table columns that you have looked at"
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Tell what a file is from its first bytes, and what a gzip header gives away. Names do not decide."""
+
+import gzip
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+GZIP = b"\x1f\x8b"
+START_BYTES = 2048
+_PICTURES = {
+    b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
+    b"BM": "BMP", b"II+\0": "TIFF", b"MM\0+": "TIFF",
+}  # fmt: skip
+_CLOSED = {
+    b"PK\x03\x04": "zip archive",
+    b"7z\xbc\xaf": "7z archive",
+    b"Rar!": "rar archive",
+    b"BZh": "bzip2 file",
+    b"\xfd7zXZ": "xz file",
+    b"\x28\xb5\x2f\xfd": "zstandard file",
+    b"%PDF": "PDF",
+    b"\xd0\xcf\x11\xe0": "Office file",
+    b"\x89HDF": "HDF5 file",
+    b"SQLite": "database",
+    b"CDF": "MINC file",
+    b"OggS": "sound",
+    b"RIFF": "sound or video",
+    b"ID3": "sound",
+    b"fLaC": "sound",
+    b"\x1aE\xdf\xa3": "video",
+    b"\x93NUMPY": "array",
+    b"MATLAB 5.0": "MATLAB file",
+}
+_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF"}
+
+
+def kind_of(start: bytes) -> str:
+    r"""Name what begins like this.
+
+    Parameters
+    ----------
+    start : bytes
+        The first `START_BYTES` of the file, unpacked.
+
+    Returns
+    -------
+    str
+        ``empty``, ``nifti``, ``dicom``, ``par``, ``bruker``, ``edf``, ``picture …``, ``closed …`` (of a kind
+        that is not looked into), ``text`` or ``unknown``.
+
+    Examples
+    --------
+    >>> kind_of(b"# === DATA DESCRIPTION FILE ==="), kind_of(b"\xff\xd8\xff\xe1"), kind_of(b"onset\tduration")
+    ('par', 'picture JPEG', 'text')
+    """
+    if not start:
+        return "empty"
+    if _is_nifti(start):
+        return "nifti"
+    if start[128:132] == b"DICM" or _is_bare_dicom(start):
+        return "dicom"
+    if start[:256].isascii() and b"DATA DESCRIPTION FILE" in start[:256]:
+        return "par"
+    if start.startswith((b"##TITLE=", b"##$")):
+        return "bruker"
+    if start.startswith((b"0       ", b"\xffBIOSEMI")) and len(start) >= 256:
+        return "edf"
+    for magic, name in _PICTURES.items():
+        if start.startswith(magic) and (magic != b"BM" or b"\0" in start[:16]):
+            return f"picture {name}"
+    if start[4:8] == b"ftyp":
+        return f"picture {_BRANDS[start[8:12]]}" if start[8:12] in _BRANDS else "closed video"
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "picture WebP"
+    for magic, name in _CLOSED.items():
+        if start.startswith(magic):
+            return f"closed {name}"
+    control = sum(byte < 9 or 13 < byte < 32 for byte in start)
+    return "text" if control == 0 else "unknown"
+
+
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, through gzip if it is packed."""
+    with path.open("rb") as raw:
+        packed = raw.read(2) == GZIP
+        raw.seek(0)
+        if not packed:
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw) as stream:
+            yield cast("IO[bytes]", stream)
+
+
+def gzip_header_tells(start: bytes) -> list[str]:
+    r"""List what a gzip header has besides the data: ``time``, ``extra field``, ``name``, ``comment``.
+
+    Examples
+    --------
+    >>> gzip_header_tells(b"\x1f\x8b\x08\x08" + bytes(6) + b"Doe.nii" + bytes(1))
+    ['name']
+    """
+    if not start.startswith(GZIP) or len(start) < 10:
+        return []
+    flags = start[3]
+    told = ["time"] if struct.unpack("<I", start[4:8])[0] else []
+    return told + [name for bit, name in ((4, "extra field"), (8, "name"), (16, "comment")) if flags & bit]
+
+
+def _is_nifti(start: bytes) -> bool:
+    size = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
+    return (348 in size and start[344:347] in (b"n+1", b"ni1")) or (
+        540 in size and start[4:7] in (b"n+2", b"ni2")
+    )
+
+
+def _is_bare_dicom(start: bytes) -> bool:
+    """Tell whether a file begins with a DICOM element of group 2 or 8, without a preamble."""
+    group, _ = struct.unpack("<HH", start[:4].ljust(4, b"\0"))
+    return group in (2, 8) and start[4:6] in (b"UL", b"CS", b"UI", b"DA", b"TM", b"OB", b"SH")

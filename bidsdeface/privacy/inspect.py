@@ -1,0 +1,190 @@
+"""Look into one file for what may tell who it is; say the place and the kind, never the value."""
+
+import io
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from bidsdeface.privacy.contents import open_unpacked
+from bidsdeface.privacy.looks import is_date_number, looks_like
+from bidsdeface.privacy.policy import Policy
+from bidsdeface.privacy.tables import (
+    SHIFTED,
+    TableError,
+    first_line_of_text,
+    parse_table,
+    scrub_dictionary,
+    scrub_table,
+)
+
+Told = Iterator[tuple[str, str]]  # kind, place
+
+LINE_BYTES = 1 << 20
+LARGE_HEADER_NUMBER = {"toffset": 1e4}  # seconds: from three in the morning on
+LARGE_NUMBER = 1e5
+# Written by this program, and looked at only for what stands out in their text.
+OWN_FIELDS = {
+    "Bidsdeface", "Description", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "Sources",
+}  # fmt: skip
+_BEFORE_1925 = re.compile(r"(1[0-8]\d\d|19[01]\d|192[0-4])-\d\d-\d\dT[\d:.]+")
+_RELEASE = re.compile(r"^\s*(#+\s*)?v?\d+(\.\d+)*\S*[\s:(-]+\d{4}-\d\d-\d\d\)?\s*$")
+_INLINE_PICTURE = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\s]*|<svg\b", re.IGNORECASE)
+_GENERATOR = re.compile(r'<meta\s+name="generator"\s+content="bidsdeface', re.IGNORECASE)
+_ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x14\x00]{1,400})\x14")
+
+
+def inspect_nifti(path: Path) -> Told:
+    """Look into the header of an image, and for bytes before and after its voxels."""
+    import nibabel as nib
+
+    from bidsdeface.imaging.image import clean_header
+
+    with open_unpacked(path) as stream:
+        start = stream.read(544)
+        version_2 = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
+        size = 540 if version_2 else 348
+        header_class = nib.Nifti2Header if version_2 else nib.Nifti1Header
+        header = header_class.from_fileobj(io.BytesIO(start[:size]), check=False)
+        clean = clean_header(header)
+        for field in header:
+            was, may_be = header[field], clean[field]
+            if was.tobytes() == may_be.tobytes() or field in ("vox_offset", "magic", "eol_check"):
+                continue
+            if was.dtype.kind in "SV":
+                if was.item().strip(b"\0 r"):
+                    yield "header text", f"header field {field}"
+            elif any(_is_large(field, value) for value in np.ravel(was)):
+                yield "number in the header", f"header field {field}"
+        offset = int(header["vox_offset"]) or clean.single_vox_offset
+        start += stream.read(max(min(offset, LINE_BYTES) - len(start), 0))
+        if any(start[size : min(offset, LINE_BYTES)]):
+            yield "header extension", "before the voxels"
+        length = len(start) + sum(map(len, iter(lambda: stream.read(LINE_BYTES), b"")))
+        voxels = int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
+        if length > offset + voxels:
+            yield "bytes that belong to nothing", "after the voxels"
+
+
+def inspect_edf(path: Path) -> Told:
+    """Look into the header of an EDF or BDF file, and into its annotations."""
+    with path.open("rb") as stream:
+        header = stream.read(256).decode("latin-1")
+        for place, start, end, harmless in (
+            ("patient", 8, 88, {"X", "M", "F"}),
+            ("recording", 88, 168, {"X", "Startdate"}),
+            ("start date", 168, 176, {"01.01.85"}),
+            ("start time", 176, 184, {"00.00.00"}),
+        ):
+            if set(header[start:end].split()) - harmless:
+                yield "EDF header", place
+        signals = int(header[252:256]) if header[252:256].strip().isdigit() else 0
+        fields = stream.read(signals * 256).decode("latin-1")
+        if signals and looks_like(fields[: signals * 96]):
+            yield "EDF header", "signals"
+        tail = b""
+        while chunk := stream.read(LINE_BYTES):
+            for match in _ANNOTATION.finditer(tail + chunk):
+                for kind in looks_like(match[1].decode("utf-8", "replace")):
+                    yield kind, "annotation"
+            tail = chunk[-512:]
+
+
+def inspect_picture(path: Path, kind: str, own: bool = False) -> Told:
+    """Look into a picture's metadata; what it shows, nobody here can tell, unless it is one of ours."""
+    from PIL import Image
+
+    if not own:
+        yield "picture", kind
+    try:
+        with Image.open(path) as picture:
+            if picture.getexif():
+                yield "picture", "EXIF"
+            if any(isinstance(value, str) or key == "comment" for key, value in picture.info.items()):
+                yield "picture", "text inside"
+    except OSError:  # a kind that Pillow does not read, or a damaged one
+        yield "not looked into", kind
+
+
+def inspect_json(
+    path: Path, policy: Policy, task: str | None = None, keep_columns: Collection[str] = ()
+) -> Told:
+    """Look into a sidecar or a data dictionary, by the policy."""
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        yield "not JSON", "whole file"
+        return
+    if not isinstance(metadata, Mapping):
+        yield "not a JSON object", "whole file"
+        return
+    for field, value in metadata.items():
+        if path.name == "dataset_description.json" or field in OWN_FIELDS:
+            for kind in _kinds_within(value):
+                yield kind, f"field {field}"
+            continue
+        kept, gone = scrub_dictionary({field: value}, policy=policy, keep=keep_columns, task=task)
+        if gone:
+            yield from (("identifying or unknown field", f"field {one}") for one in gone)
+        elif kept.get(field) != value:
+            yield "field that says too much", f"field {field}"
+
+
+def inspect_table(
+    path: Path, suffix: str, dictionary: Mapping[str, Any], keep_columns: Collection[str] = ()
+) -> Told:
+    """Look into a table with a header, by the names and the look of its columns."""
+    try:
+        table = parse_table(path.read_bytes(), PurePosixPath(path.name))
+        result = scrub_table(
+            table, suffix, PurePosixPath(path.name), dictionary=dictionary, keep=keep_columns
+        )
+    except TableError:
+        yield "malformed table", "whole file"
+        return
+    for column in result.dropped:
+        dated = column == SHIFTED and all(
+            value == "n/a" or _BEFORE_1925.fullmatch(value) for value in table.values(column)
+        )
+        if not dated:
+            yield ("date" if column == SHIFTED else "column about persons"), f"column {column}"
+    for column in result.changed:
+        yield "age above 89", f"column {column}"
+
+
+def inspect_recording(path: Path) -> Told:
+    """Look into a table without a header, which is to have numbers only."""
+    with open_unpacked(path) as stream:
+        line = first_line_of_text(iter(lambda: stream.readline(LINE_BYTES), b""))
+    if line is not None:
+        yield "text in a recording", f"line {line}"
+
+
+def inspect_text(path: Path) -> Told:
+    """Look into text, line by line."""
+    ours = False
+    with open_unpacked(path) as stream:
+        for number, raw in enumerate(iter(lambda: stream.readline(LINE_BYTES), b""), start=1):
+            line = raw.decode("utf-8", "replace")
+            ours = ours or _GENERATOR.search(line) is not None
+            if path.name.startswith("CHANGES") and _RELEASE.match(line):
+                continue
+            if path.suffix in (".html", ".htm", ".svg", ".md"):
+                if _INLINE_PICTURE.search(line) and not ours:
+                    yield "picture in a report", f"line {number}"
+                line = _INLINE_PICTURE.sub(" ", line)
+            for kind in looks_like(line):
+                yield kind, f"line {number}"
+
+
+def _is_large(field: str, value: float) -> bool:
+    return abs(value) >= LARGE_HEADER_NUMBER.get(field, LARGE_NUMBER) or (
+        bool(np.isfinite(value)) and is_date_number(float(value))
+    )
+
+
+def _kinds_within(value: Any) -> tuple[str, ...]:
+    return looks_like(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,172 @@
+"""The leak check: read every file of a dataset about to be shared and name what still identifies.
+
+Findings say where and what kind; never the value. What cannot be looked into is a finding as well.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bidsdeface.dataset.filename import FileName, applicable, parse_name
+from bidsdeface.privacy import inspect
+from bidsdeface.privacy.contents import START_BYTES, gzip_header_tells, kind_of, open_unpacked
+from bidsdeface.privacy.looks import looks_like
+from bidsdeface.privacy.policy import Policy, load_policy
+
+FaceTest = Callable[[Path], str | None]
+HISTORIES = (".git", ".svn", ".hg", ".datalad", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
+_HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?")
+LABEL_DIGITS = 8
+_OWN_PICTURE = re.compile(r"(.*/)?figures/[^/]*_desc-defaced_[^/]*\.(png|svg|jpg)")
+_CLOSED_SUFFIXES = {
+    ".rec": "Philips image", ".2dseq": "Bruker image", ".dat": "raw data", ".ima": "DICOM file",
+    ".dcm": "DICOM file", ".fif": "FIF file", ".set": "EEGLAB file",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """Something that may tell who it is.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the dataset.
+    kind : str
+    place : str
+        Where in the file.
+    """
+
+    path: str
+    kind: str
+    place: str
+
+
+def find_leaks(
+    root: Path,
+    *,
+    policy: Policy | None = None,
+    keep_columns: Collection[str] = (),
+    shows_face: FaceTest | None = None,
+) -> Iterator[Finding]:
+    """Look for what identifies in every file of a dataset, hidden ones too.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    policy : mapping of str to Rule, optional
+        For sidecar fields; from `load_policy`.
+    keep_columns : collection of str, optional
+        Columns that a person has looked at.
+    shows_face : callable, optional
+        Takes an image file and says what of a face it shows, or None. Slow; without it, no image is
+        looked at.
+
+    Yields
+    ------
+    Finding
+        In the order of paths.
+    """
+    policy = load_policy() if policy is None else policy
+    paths: list[PurePosixPath] = []
+    for folder, names, files in os.walk(root):
+        here = PurePosixPath(Path(folder).relative_to(root))
+        for name in sorted(names):
+            if name in HISTORIES:
+                yield Finding(str(here / name), "history of the dataset", "folder")
+        names[:] = sorted(
+            name for name in names if name not in HISTORIES and not Path(folder, name).is_symlink()
+        )
+        links = [name for name in os.listdir(folder) if Path(folder, name).is_symlink()]
+        paths += [here / name for name in sorted({*files, *links})]
+    sidecars = [one for path in paths if path.suffix == ".json" and (one := parse_name(path))]
+    for path in sorted(paths):
+        found: dict[Finding, None] = {}
+        try:
+            for kind, place in _look(root, path, policy, keep_columns, shows_face, sidecars):
+                found[Finding(str(path), kind, place)] = None
+        except Exception as error:  # whatever a file is made of, the others are looked at
+            found[Finding(str(path), "cannot be read", type(error).__name__)] = None
+        yield from found
+
+
+def _look(
+    root: Path,
+    path: PurePosixPath,
+    policy: Policy,
+    keep_columns: Collection[str],
+    shows_face: FaceTest | None,
+    sidecars: list[FileName],
+) -> inspect.Told:
+    yield from _look_at_path(path)
+    file = root / path
+    if file.is_symlink():
+        yield "link", "may lead out of the dataset"
+        if not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
+            return
+    if not file.is_file():
+        yield "no plain file", "whole file"
+        return
+    with file.open("rb") as raw:
+        packed = raw.read(START_BYTES)
+    for told in gzip_header_tells(packed):
+        yield "gzip header", told
+    with open_unpacked(file) as stream:
+        kind = kind_of(stream.read(START_BYTES))
+    name = parse_name(path)
+    extension = path.suffix.lower()
+    if kind == "empty":
+        return
+    if kind == "nifti":
+        yield from inspect.inspect_nifti(file)
+        if shows_face and (shown := shows_face(file)):
+            yield "face", shown
+    elif kind in ("dicom", "par", "bruker"):
+        yield "scanner's own file", {"dicom": "DICOM", "par": "Philips PAR", "bruker": "Bruker"}[kind]
+    elif kind == "edf":
+        yield from inspect.inspect_edf(file)
+    elif kind.startswith("picture "):
+        own = _OWN_PICTURE.fullmatch(str(path)) is not None
+        yield from inspect.inspect_picture(file, kind.partition(" ")[2], own)
+    elif extension in _CLOSED_SUFFIXES:
+        yield "not looked into", _CLOSED_SUFFIXES[extension]
+    elif kind != "text":
+        yield "not looked into", kind.partition(" ")[2] or "unknown kind of file"
+    elif extension == ".json":
+        task = name.entities.get("task") if name else None
+        yield from inspect.inspect_json(file, policy, task, keep_columns)
+    elif _HEADERLESS.fullmatch(path.name):
+        yield from inspect.inspect_recording(file)
+    elif extension == ".tsv":
+        suffix = path.stem.rpartition("_")[2]
+        yield from inspect.inspect_table(file, suffix, _dictionary(root, name, sidecars), keep_columns)
+    else:
+        yield from inspect.inspect_text(file)
+
+
+def _look_at_path(path: PurePosixPath) -> inspect.Told:
+    name = parse_name(path)
+    for part in dict.fromkeys((*path.parts[:-1], path.name)):
+        labels = re.findall(r"(?<=-)[A-Za-z0-9]+", part)
+        # Labels of participants are numbers by right; what reads as a date or is long is no label.
+        kinds = {kind for label in labels for kind in looks_like(label) if kind == "date"}
+        kinds |= {"record number" for label in labels if label.isdecimal() and len(label) >= LABEL_DIGITS}
+        if name is None or part != path.name:
+            kinds |= set(looks_like(part.partition(".")[0].replace("_", " ")))
+        for kind in sorted(kinds):
+            yield kind, "path"
+
+
+def _dictionary(root: Path, table: FileName | None, sidecars: list[FileName]) -> Mapping[str, Any]:
+    merged: dict[str, Any] = {}
+    for sidecar in applicable(table, sidecars) if table else ():
+        try:
+            content = json.loads((root / sidecar.path).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # it is a finding by itself
+        merged |= content if isinstance(content, dict) else {}
+    return merged

@@ -1,0 +1,39 @@
+"""Whether an image shows a face is told by what is in it: real heads, with and without their face."""
+
+import numpy as np
+import pytest
+
+from bidsdeface.imaging.image import clean_header, read_image, write_image
+from bidsdeface.imaging.methods import remove
+from bidsdeface.privacy.shownface import FACE, face_test
+from tests.conftest import fake_head
+
+pytestmark = pytest.mark.heads
+
+
+@pytest.fixture(scope="module")
+def shows_face():
+    return face_test()
+
+
+def test_a_face_is_seen_until_it_is_removed_whole(head, engine, shows_face, tmp_path):
+    path = head("S04")
+    assert shows_face(path) == FACE
+    image = read_image(path)
+    mask = engine.mask(image).face.mask
+    write_image(tmp_path / "none.nii.gz", clean_header(image.header), remove(image, mask))
+    assert shows_face(tmp_path / "none.nii.gz") is None
+    mask[: mask.shape[0] // 2] = False
+    write_image(tmp_path / "half.nii.gz", clean_header(image.header), remove(image, mask))
+    assert shows_face(tmp_path / "half.nii.gz") == FACE
+
+
+def test_a_phantom_shows_no_face(head, shows_face):
+    assert shows_face(head("O02")) is None
+
+
+def test_an_image_of_nothing_shows_no_face(shows_face, tmp_path):
+    empty = fake_head()
+    stored = np.zeros(empty.shape, np.int16, order="F")
+    write_image(tmp_path / "x.nii.gz", clean_header(empty.header), stored)
+    assert shows_face(tmp_path / "x.nii.gz") is None

@@ -1,0 +1,295 @@
+"""The leak check: what is planted is named by place and kind, what is harmless is not."""
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bidsdeface.check import main
+from bidsdeface.imaging.image import clean_header, write_image
+from bidsdeface.privacy.leaks import Finding, find_leaks
+from tests.conftest import fake_head, make_dataset
+
+SECRETS = ("Jane", "Doe", "1978", "19780304", "hospital", "4711")
+
+
+def found_in(folder, name, content, **options):
+    """Write one file and return its findings as (kind, place)."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    found = [one for one in find_leaks(folder, **options) if one.path == name]
+    assert not any(secret in f"{one.kind} {one.place}" for one in found for secret in SECRETS)
+    return {(one.kind, one.place) for one in found}
+
+
+def image_bytes(**header_fields):
+    image = fake_head((4, 4, 4))
+    image.header["descrip"] = b""
+    for field, value in header_fields.items():
+        image.header[field] = value
+    return image
+
+
+def packed(content, name="", mtime=0):
+    stream = io.BytesIO()
+    with gzip.GzipFile(name, "wb", fileobj=stream, mtime=mtime) as file:
+        file.write(content)
+    return stream.getvalue()
+
+
+def clean_image(path):
+    head = fake_head((4, 4, 4))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, clean_header(head.header), np.asanyarray(head.dataobj))
+
+
+def test_a_clean_dataset_has_no_finding(tmp_path):
+    bids_dir = make_dataset(tmp_path, metadata={"EchoTime": 0.003, "Manufacturer": "Siemens"})
+    clean_image(bids_dir / "sub-01/anat/sub-01_T1w.nii.gz")
+    texts = {
+        "README": "See doi:10.18112/openneuro.ds000123.v1.0.0, and https://x.org/20190304 for 12 people.\n",
+        "CHANGES": "1.0.1 2019-03-04\n  - All scans defaced.\n",
+        "participants.tsv": "participant_id\tage\tgroup\nsub-01\t34\tpatient\n",
+        "participants.json": json.dumps({"group": {"Description": "by diagnosis"}}),
+        "sub-01/sub-01_scans.tsv": "filename\tacq_time\nanat/sub-01_T1w.nii.gz\t1889-03-04T10:11:12\n",
+        "sub-01/func/sub-01_task-rest_bold.json": json.dumps({"TaskName": "rest", "RepetitionTime": 2.0}),
+        "sub-01/func/sub-01_task-rest_events.tsv": "onset\tduration\ttrial_type\n1.5\t2\tgo\n",
+        "sub-01/dwi/sub-01_dwi.bval": "0 1000 3000\n",
+    }
+    for name, text in texts.items():
+        (bids_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (bids_dir / name).write_text(text)
+    recording = bids_dir / "sub-01/func/sub-01_task-rest_physio.tsv.gz"
+    recording.write_bytes(packed(b"0.5\t-1e-3\n1234567\tn/a\n"))
+    assert list(find_leaks(bids_dir)) == []
+
+
+@pytest.mark.parametrize("field", ["descrip", "aux_file", "db_name", "intent_name", "data_type"])
+def test_text_in_a_header_is_found(tmp_path, field):
+    content = image_bytes(**{field: b"Jane Doe"}).to_bytes()
+    assert ("header text", f"header field {field}") in found_in(tmp_path, "x.nii", content)
+    assert ("header text", f"header field {field}") in found_in(tmp_path, "y.dat", packed(content))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("cal_max", 19780304), ("intent_p1", 19780304), ("toffset", 55912.3)]
+)
+def test_a_date_or_a_clock_in_a_number_of_a_header_is_found(tmp_path, field, value):
+    content = image_bytes(**{field: value}).to_bytes()
+    assert found_in(tmp_path, "x.nii", content) == {("number in the header", f"header field {field}")}
+
+
+def test_what_viewers_and_converters_write_in_numbers_is_no_finding(tmp_path):
+    image = image_bytes(cal_max=4095)
+    image.header["pixdim"][4:] = (2.3, 0, 0, 0)
+    assert found_in(tmp_path, "x.nii", image.to_bytes()) == set()
+
+
+def test_extensions_and_bytes_after_the_voxels_are_found(tmp_path):
+    image = image_bytes()
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Jane Doe, born 1978-03-04"))
+    assert ("header extension", "before the voxels") in found_in(tmp_path, "x.nii", image.to_bytes())
+    after = image_bytes().to_bytes() + b"Jane Doe"
+    assert found_in(tmp_path, "y.nii", after) == {("bytes that belong to nothing", "after the voxels")}
+
+
+def test_what_a_gzip_header_tells_is_found(tmp_path):
+    content = packed(image_bytes().to_bytes(), "Jane_Doe.nii", 1528140709)
+    assert found_in(tmp_path, "x.nii.gz", content) == {("gzip header", "name"), ("gzip header", "time")}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("PatientName", "Doe^Jane"), ("InstitutionName", "hospital"), ("AcquisitionTime", "12:00:00")]
+    + [("Unknown", 19780304), ("EchoTime", 19780304), ("Manufacturer", "Jane Doe"), ("TaskName", "Jane")],
+)
+def test_sidecar_fields_are_found_by_the_policy(tmp_path, field, value):
+    found = found_in(tmp_path, "sub-01_task-rest_bold.json", json.dumps({field: value, "FlipAngle": 9}))
+    assert {place for _, place in found} == {f"field {field}"}
+
+
+def test_fields_of_this_program_are_no_findings_unless_they_tell(tmp_path):
+    ours = {
+        "Bidsdeface": {"Version": "0.1.0", "Measures": {"MaskML": 1234.5}},
+        "Sources": ["bids:raw:sub-01/a.nii"],
+    }
+    assert found_in(tmp_path, "a_T1w.json", json.dumps(ours)) == set()
+    ours["Bidsdeface"]["Path"] = "/home/jane/data"
+    assert found_in(tmp_path, "a_T1w.json", json.dumps(ours)) == {("home folder", "field Bidsdeface")}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("participants.tsv", "participant_id\tdob\nsub-01\t1\n", ("column about persons", "column dob")),
+        ("participants.tsv", "participant_id\tx\nsub-01\tDoe^Jane\n", ("column about persons", "column x")),
+        ("participants.tsv", "participant_id\tage\nsub-01\t93\n", ("age above 89", "column age")),
+        ("participants.tsv", "participant_id\tage\nsub-01\n", ("malformed table", "whole file")),
+        ("sub-01_scans.tsv", "filename\tacq_time\na\t2018-06-04T10:00:00\n", ("date", "column acq_time")),
+        ("a_events.tsv", "onset\tduration\tnote\n1\t2\tJane\n", ("column about persons", "column note")),
+        ("a_physio.tsv", "1\t2\nJane\t2\n", ("text in a recording", "line 2")),
+        ("README", "A study.\nScanned on 2018-06-04.\n", ("date", "line 2")),
+        ("README.md", "Ask jane.doe@hospital.org\n", ("e-mail", "line 1")),
+        ("LICENSE", "Call +49 201 123 4567\n", ("telephone", "line 1")),
+        ("notes.txt", "MRN: A471142\n", ("record number", "line 1")),
+        ("code/run.sh", "cd /home/jane/data\n", ("home folder", "line 1")),
+        ("CHANGES", "1.0.0 2018-06-04\n - scan of 2018-06-03 removed\n", ("date", "line 2")),
+        ("report.html", '<img src="data:image/png;base64,AAAA">', ("picture in a report", "line 1")),
+        ("x.json", "{", ("not JSON", "whole file")),
+        ("x.json", "[" * 100_000, ("not JSON", "whole file")),
+        ("a.PAR", "# === DATA DESCRIPTION FILE ===\n", ("scanner's own file", "Philips PAR")),
+        ("a.REC", "plain", ("not looked into", "Philips image")),
+        ("acqp", "##TITLE=Parameter List\n", ("scanner's own file", "Bruker")),
+        ("IM0001", b"\0" * 128 + b"DICM" + b"\0" * 9, ("scanner's own file", "DICOM")),
+        ("IM0002", b"\x08\0\x05\0CS\x0a\0ISO_IR 100", ("scanner's own file", "DICOM")),
+        ("a.heic", b"\0\0\0\x18ftypheic" + b"\0" * 20, ("picture", "HEIC")),
+        ("a.zip", b"PK\x03\x04" + b"\0" * 20, ("not looked into", "zip archive")),
+        ("a.bin", bytes(range(256)), ("not looked into", "unknown kind of file")),
+        ("a_meg.fif", b"\0\0\0d\0\0\0\x1f" * 9, ("not looked into", "FIF file")),
+        ("ses-20180604/README", "x\n", ("date", "path")),
+        ("sub-01/anat/Doe^Jane.txt", "x\n", ("name of a person", "path")),
+        ("M1833784_gre_20180302190817.txt", "x\n", ("date", "path")),
+    ],
+)  # fmt: skip
+def test_what_is_planted_in_a_file_is_named_by_kind_and_place(tmp_path, name, text, expected):
+    assert expected in found_in(tmp_path, name, text)
+
+
+def edf(patient, recording, day, annotation=b""):
+    header = b"0".ljust(8) + patient.ljust(80) + recording.ljust(80) + day + b"00.00.00" + b"512".ljust(8)
+    header += b"".ljust(44) + b"1".ljust(8) + b"1".ljust(8) + b"1".ljust(4)
+    return header + b"EEG Cz".ljust(256) + b"+0\x14\x14\0+1\x14" + annotation + b"\x14\0"
+
+
+def test_the_header_and_annotations_of_an_edf_file_are_looked_into(tmp_path):
+    clean = edf(b"X X X X", b"Startdate X X X X", b"01.01.85", b"eyes closed")
+    assert found_in(tmp_path, "a_eeg.edf", clean) == set()
+    told = edf(
+        b"4711 F 04-MAR-1978 Doe", b"Startdate 04-JUN-2018 X Jane X", b"04.06.18", b"jane@hospital.org"
+    )
+    expected = {("EDF header", place) for place in ("patient", "recording", "start date")}
+    assert found_in(tmp_path, "b_eeg.edf", told) == expected | {("e-mail", "annotation")}
+
+
+def test_photographs_and_their_exif_are_found_and_our_own_pictures_are_not(tmp_path):
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x9003] = "2018:06:04 10:11:12"
+    Image.new("L", (8, 8)).save(stream, "JPEG", exif=exif)
+    assert found_in(tmp_path, "sub-01/eeg/sub-01_photo.jpg", stream.getvalue()) == {
+        ("picture", "JPEG"),
+        ("picture", "EXIF"),
+    }
+    stream = io.BytesIO()
+    Image.new("L", (8, 8)).save(stream, "PNG")
+    assert found_in(tmp_path, "sub-01/figures/sub-01_desc-defaced_T1w.png", stream.getvalue()) == set()
+    assert found_in(tmp_path, "sub-01/figures/sub-01_T1w.png", stream.getvalue()) == {("picture", "PNG")}
+
+
+def test_histories_and_links_are_found(tmp_path):
+    (tmp_path / "data/.git/objects").mkdir(parents=True)
+    (tmp_path / "data/.git/config").write_text("email = jane@hospital.org")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/secret.txt").write_text("jane@hospital.org")
+    (tmp_path / "data/link").symlink_to(tmp_path / "elsewhere/secret.txt")
+    (tmp_path / "data/folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data/broken").symlink_to(tmp_path / "nowhere")
+    link = "may lead out of the dataset"
+    assert set(find_leaks(tmp_path / "data")) == {
+        Finding(".git", "history of the dataset", "folder"),
+        *(Finding(name, "link", link) for name in ("link", "folder", "broken")),
+    }
+
+
+def test_any_image_is_asked_for_a_face_whatever_its_name(tmp_path):
+    clean_image(tmp_path / "code/backup.dat")
+    asked = []
+
+    def shows_face(path):
+        asked.append(path.name)
+        return "nose"
+
+    assert list(find_leaks(tmp_path, shows_face=shows_face)) == [Finding("code/backup.dat", "face", "nose")]
+    assert asked == ["backup.dat"]
+
+
+NAMES = st.sampled_from(
+    [
+        "x.nii",
+        "x.nii.gz",
+        "x.json",
+        "participants.tsv",
+        "a_physio.tsv.gz",
+        "x.jpg",
+        "x.edf",
+        "x",
+        "x.html",
+        "x.dcm",
+    ]
+)
+STARTS = st.sampled_from(
+    [b"", b"\x1f\x8b", b"\x1f\x8b\x08\x00", b"\x5c\x01\x00\x00", b"{", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"]
+    + [b"0       ", (348).to_bytes(4, "little") + bytes(340) + b"n+1\0"]
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("garbage")
+
+
+@given(NAMES, STARTS, st.binary(max_size=600))
+def test_garbage_breaks_nothing(folder, name, start, rest):
+    for content in (start + rest, gzip.compress(start + rest), gzip.compress(start + rest)[:-5]):
+        (folder / name).write_bytes(content)
+        list(find_leaks(folder))
+    (folder / name).unlink()
+
+
+def test_large_files_are_streamed(tmp_path):
+    import tracemalloc
+
+    with gzip.open(tmp_path / "a_physio.tsv.gz", "wb", 1) as file:
+        file.write((b"\t-1.25" * 30 + b"\n") * 50_000)
+    (tmp_path / "long.txt").write_bytes(b"x" * 200_000 + b" jane@hospital.org")
+    list(find_leaks(tmp_path.parent / "nothing"))
+    tracemalloc.start()
+    found = list(find_leaks(tmp_path))
+    assert tracemalloc.get_traced_memory()[1] < 4e6
+    tracemalloc.stop()
+    assert ("long.txt", "e-mail") in {(one.path, one.kind) for one in found}
+
+
+def test_the_command_says_what_it_found_and_exits_accordingly(tmp_path, capsys):
+    (tmp_path / "README").write_text("A study.\n")
+    assert main([str(tmp_path), "--no-faces"]) == 0
+    (tmp_path / "README").write_text("Ask jane@hospital.org\n")
+    assert main([str(tmp_path), "--no-faces"]) == 1
+    told = capsys.readouterr()
+    assert "README: e-mail (line 1)" in told.out and "jane" not in told.out
+    assert main([str(tmp_path), "--no-faces", "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert findings == [{"path": "README", "kind": "e-mail", "place": "line 1"}]
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_fields_and_columns_that_a_person_has_looked_at_are_no_findings(tmp_path):
+    (tmp_path / "a_T1w.json").write_text('{"SeriesDescription": "t1"}')
+    (tmp_path / "participants.tsv").write_text("participant_id\tcity\nsub-01\tEssen\n")
+    arguments = [str(tmp_path), "--no-faces", "--keep-field", "SeriesDescription", "--keep-column", "city"]
+    assert main(arguments) == 0
+
+
+def test_help_needs_no_heavy_import():
+    code = "import sys; from bidsdeface.check import _parser; _parser(); print({'numpy'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
