@@ -14,6 +14,7 @@ from bidsdeface import __version__
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.privacy.looks import looks_like
 
 BIDS_VERSION = "1.11.1"
 CONTAINER_VARIABLE = "BIDSDEFACE_CONTAINER"  # image tag, set when the container image is built
@@ -36,6 +37,10 @@ _UNDISCLOSED_LINK = "urn:bids:raw"
 _LICENCE = re.compile(
     r"(?:PD|PDDL|CC0|MIT|Apache|BSD|ODbL|ODC|GPL|CC[ -]?BY)[A-Za-z0-9 .-]{0,20}", re.IGNORECASE
 )
+_SHARED_FIELDS = (
+    "Name", "BIDSVersion", "HEDVersion", "License", "Authors", "Keywords", "Acknowledgements",
+    "HowToAcknowledge", "Funding", "EthicsApprovals", "ReferencesAndLinks",
+)  # fmt: skip
 _DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/[-._;()/:A-Za-z0-9]+)", re.IGNORECASE)
 
 
@@ -108,6 +113,42 @@ def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
     if _LICENCE.fullmatch(licence := str(source.get("License", "")).strip()):
         description["License"] = licence
     return description
+
+
+def describe_shareable(source: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Compose ``dataset_description.json`` of a complete dataset to share, from that of its source.
+
+    Parameters
+    ----------
+    source : mapping
+        Fields that BIDS has for datasets are passed on, without texts that look like an address or a path.
+    environ : mapping of str to str
+        Environment that says which container this is.
+
+    Returns
+    -------
+    dict
+    """
+    kept = {
+        name: value for name in _SHARED_FIELDS if (value := _harmless(source.get(name))) not in (None, [])
+    }
+    if doi := _DOI.fullmatch(str(source.get("DatasetDOI", "")).strip()):
+        kept["SourceDatasets"] = [{"DOI": f"doi:{doi[1]}"}]
+    generated = describe({}, environ)["GeneratedBy"]
+    return {
+        "Name": "n/a",
+        "BIDSVersion": BIDS_VERSION,
+        **kept,
+        "DatasetType": "raw",
+        "GeneratedBy": generated,
+    }
+
+
+def _harmless(value: Any) -> Any:
+    """Return texts, and lists of them, in which nothing stands out; None of all else."""
+    if isinstance(value, list):
+        return [one for one in value if isinstance(one, str) and not looks_like(one)]
+    return value if isinstance(value, str) and not looks_like(value) else None
 
 
 def _check_ours(output_dir: Path) -> None:

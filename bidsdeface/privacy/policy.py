@@ -160,7 +160,7 @@ def _are_words(text: str) -> bool:
     """Tell whether a text is of technical words and small numbers, at least one of them a word."""
     if looks_like(text) or len(text) > LONGEST_TEXT or not text.isprintable():
         return False
-    known = _words()
+    known = technical_words()
     tokens = re.findall(r"[^\W\d_]+", text)
     digits = re.findall(r"\d+", text)
     return (
@@ -177,7 +177,8 @@ def _own_policy() -> Policy:
 
 
 @lru_cache(maxsize=1)
-def _words() -> frozenset[str]:
+def technical_words() -> frozenset[str]:
+    """Return the words that text in a kept field may consist of, in lower case."""
     lines = _WORDS.read_text(encoding="utf-8").splitlines()
     return frozenset(
         word for line in lines if not line.startswith("#") for word in re.findall(r"[a-z]+", line)

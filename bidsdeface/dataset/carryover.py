@@ -1,0 +1,234 @@
+"""Decide which files of a dataset are carried over into one to share, by allow-list. No file is opened.
+
+Only files that the BIDS schema knows, of kinds that can be treated, are on the list; all else is left out,
+and named with the reason.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from bidsdeface.dataset.filename import FileName, parse_name
+
+
+class Treatment(Enum):
+    """What is done to a file on its way."""
+
+    DEFACE = "defaced"
+    IMAGE = "header cleaned, voxels as they are"
+    SIDECAR = "fields by the policy"
+    TABLE = "columns about persons dropped"
+    RECORDING = "checked to have numbers only"
+    EDF = "header cleaned"
+    TEXT = "identifiers redacted"
+    COPY = "as it is, at your word"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A file that goes along.
+
+    Attributes
+    ----------
+    path : PurePosixPath
+        Relative to the dataset; the same in the output.
+    treatment : Treatment
+    """
+
+    path: PurePosixPath
+    treatment: Treatment
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that stays behind, and why."""
+
+    path: PurePosixPath
+    reason: str
+
+
+ROOT_TEXTS = ("README", "CHANGES", "LICENSE", "CITATION")
+ROOT_TABLES = ("participants", "samples")
+OPAQUE = ("sourcedata", "derivatives", "code", "phenotype", "stimuli", "docs", "logs", "rawbids")
+# Show no face that could be recognised (Schwarz and others, 2019 to 2022), or no magnitude at all.
+FACELESS_DATATYPES = ("func", "dwi")
+FACELESS_FIELDMAPS = ("phasediff", "phase1", "phase2", "fieldmap", "epi")
+_HEAD_NEEDED = "names a person in its header, perhaps, and nothing here cleans it"
+_NOT_TREATED = {
+    "photo": "is a photograph",
+    "asllabeling": "is a picture",
+    "headshape": "is the shape of the head",
+    "markers": _HEAD_NEEDED,
+    "defacemask": "belongs to an earlier defacing",
+}
+_TREATMENT_BY_EXTENSION = {
+    ".json": Treatment.SIDECAR,
+    ".tsv": Treatment.TABLE,
+    ".tsv.gz": Treatment.RECORDING,
+    ".bval": Treatment.RECORDING,
+    ".bvec": Treatment.RECORDING,
+    ".edf": Treatment.EDF,
+    ".bdf": Treatment.EDF,
+}
+_WITHOUT_HEADER = ("motion",)
+
+
+def plan_carryover(
+    paths: Iterable[PurePosixPath],
+    *,
+    include: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+    defaced_suffixes: Sequence[str] = (),
+) -> tuple[list[Carried], list[LeftOut]]:
+    """Sort the files of a dataset into those that go along and those that stay behind.
+
+    Parameters
+    ----------
+    paths : iterable of PurePosixPath
+        Relative to the root of the dataset.
+    include : sequence of str, optional
+        Patterns of paths to take along at the user's word, such as ``stimuli/*``.
+    ignored : sequence of str, optional
+        Lines of ``.bidsignore``.
+    defaced_suffixes : sequence of str, optional
+        Suffixes to deface although their images show no face that could be recognised.
+
+    Returns
+    -------
+    carried : list of Carried
+    left_out : list of LeftOut
+    """
+    carried, left_out = [], []
+    for path in sorted(paths):
+        decided = _decide(path, defaced_suffixes)
+        if isinstance(decided, Treatment) and _is_ignored(path, ignored):
+            decided = "is in .bidsignore"
+        if isinstance(decided, str) and any(fnmatchcase(str(path), pattern) for pattern in include):
+            decided = _at_your_word(path)
+        if isinstance(decided, Treatment):
+            carried.append(Carried(path, decided))
+        else:
+            left_out.append(LeftOut(path, decided))
+    return carried, left_out
+
+
+def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
+    """Return how a file is treated, or why it stays behind."""
+    if any(part.startswith(".") for part in path.parts):
+        return "is hidden"
+    if path.parts[0] in OPAQUE:
+        return f"lies in {path.parts[0]}"
+    if len(path.parts) == 1:
+        return _decide_at_root(path)
+    name = parse_name(path)
+    if name is None or name.folder != path.parent or not path.parts[0].startswith("sub-"):
+        return "is not named as BIDS asks"
+    if name.datatype is None:
+        return _decide_beside_folders(name)
+    if _allowed(name.datatype, name.suffix, name.extension, frozenset(name.entities)):
+        return _decide_data(name, defaced_suffixes)
+    # Sidecars of an upper level may lie here as well.
+    return "is unknown to BIDS"
+
+
+def _decide_at_root(path: PurePosixPath) -> Treatment | str:
+    stem = path.name.partition(".")[0]
+    if path.name == "dataset_description.json":
+        return Treatment.SIDECAR
+    if stem in ROOT_TEXTS and path.suffix in ("", ".md", ".rst", ".txt", ".cff"):
+        return Treatment.TEXT
+    if stem in ROOT_TABLES and path.suffix in (".tsv", ".json"):
+        return _TREATMENT_BY_EXTENSION[path.suffix]
+    name = parse_name(path)
+    return _decide_inherited(name) if name else "is unknown to BIDS"
+
+
+def _decide_inherited(name: FileName) -> Treatment | str:
+    """Decide about a file above the folders of data: metadata for many of them."""
+    if name.extension in (".json", ".tsv", ".bval", ".bvec") and any(
+        suffix == name.suffix and name.entities.keys() <= entities
+        for _, suffix, extension, entities in _rules()
+        if extension == name.extension
+    ):
+        return _TREATMENT_BY_EXTENSION[name.extension]
+    return "is unknown to BIDS"
+
+
+def _decide_beside_folders(name: FileName) -> Treatment | str:
+    if name.suffix in ("scans", "sessions") and name.extension in (".tsv", ".json"):
+        levels = ("sub", "ses") if name.suffix == "scans" else ("sub",)
+        if set(name.entities) <= set(levels):
+            return _TREATMENT_BY_EXTENSION[name.extension]
+    return _decide_inherited(name)
+
+
+def _decide_data(name: FileName, defaced_suffixes: Sequence[str]) -> Treatment | str:
+    if name.suffix in _NOT_TREATED:
+        return _NOT_TREATED[name.suffix]
+    if name.extension in (".nii", ".nii.gz"):
+        if name.datatype == "mrs":
+            return "keeps in a header extension what a reader needs, and perhaps a name"
+        faceless = name.datatype in FACELESS_DATATYPES or (
+            name.datatype == "fmap" and name.suffix in FACELESS_FIELDMAPS
+        )
+        return Treatment.IMAGE if faceless and name.suffix not in defaced_suffixes else Treatment.DEFACE
+    if name.extension == ".tsv" and name.suffix in _WITHOUT_HEADER:
+        return Treatment.RECORDING
+    return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
+
+
+def _at_your_word(path: PurePosixPath) -> Treatment:
+    extension = path.name[path.name.find(".") :] if "." in path.name else ""
+    if extension in (".nii", ".nii.gz"):
+        return Treatment.IMAGE
+    if extension == ".json":
+        return Treatment.SIDECAR
+    return Treatment.TEXT if extension in (".md", ".txt", ".rst") else Treatment.COPY
+
+
+def _is_ignored(path: PurePosixPath, patterns: Sequence[str]) -> bool:
+    """Tell whether a path is ignored; exceptions (``!``) are not honoured, so that less goes along."""
+    for line in patterns:
+        pattern = line.strip().rstrip("/")
+        if not pattern or pattern.startswith(("#", "!")):
+            continue
+        anchored, pattern = "/" in pattern, pattern.lstrip("/")
+        pattern = pattern.removeprefix("**/")
+        for end in range(1, len(path.parts) + 1):
+            above = "/".join(path.parts[:end])
+            if fnmatchcase(above, pattern) or (
+                fnmatchcase(above, f"*/{pattern}") if not anchored or "**" in line else False
+            ):
+                return True
+    return False
+
+
+def _allowed(datatype: str, suffix: str, extension: str, entities: frozenset[str]) -> bool:
+    return any(
+        (datatype, suffix, extension) == (known_datatype, known_suffix, known_extension) and entities <= known
+        for known_datatype, known_suffix, known_extension, known in _rules()
+    )
+
+
+@lru_cache(maxsize=1)
+def _rules() -> tuple[tuple[str, str, str, frozenset[str]], ...]:
+    """Return what BIDS allows below a participant: datatype, suffix, extension and short entities."""
+    from bidsschematools.schema import load_schema
+
+    schema = load_schema()
+    short = {long: entity["name"] for long, entity in schema["objects"]["entities"].items()}
+    found: dict[tuple[str, str, str], frozenset[str]] = {}
+    for group in schema["rules"]["files"]["raw"].values():
+        for rule in group.values():
+            if "suffixes" not in rule:
+                continue
+            entities = frozenset(short[entity] for entity in rule["entities"])
+            for datatype in rule.get("datatypes", ()):
+                for suffix in rule["suffixes"]:
+                    for extension in rule["extensions"]:
+                        key = (datatype, suffix, extension)
+                        found[key] = found.get(key, frozenset()) | entities
+    return tuple((*key, entities) for key, entities in found.items())

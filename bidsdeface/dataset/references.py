@@ -1,0 +1,93 @@
+"""Take references to files that are not in a dataset out of its tables and sidecars. No file is opened."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from bidsdeface.privacy.tables import Table
+
+FILE_FIELDS = ("IntendedFor", "AssociatedEmptyRoom", "AnatomicalImage", "ReferenceSignal", "BasedOn")
+_URI = re.compile(r"bids:([A-Za-z0-9]*):(.+)")
+
+
+def prune_metadata(
+    metadata: Mapping[str, Any],
+    subject: str | None,
+    present: Collection[PurePosixPath],
+    identifiers: Collection[str],
+) -> dict[str, Any]:
+    """Return metadata without references to absent files and field maps.
+
+    Parameters
+    ----------
+    metadata : mapping
+    subject : str or None
+        Label of the participant, without ``sub-``; None for metadata above the participants' folders.
+    present : collection of PurePosixPath
+        Files of the dataset, relative to its root.
+    identifiers : collection of str
+        Every ``B0FieldIdentifier`` that is still there.
+
+    Returns
+    -------
+    dict
+        A field of which nothing is left is gone; lists stay lists.
+    """
+    kept = {}
+    for field, value in metadata.items():
+        if field in FILE_FIELDS:
+            value = _only(value, lambda one: _is_there(one, subject, present))
+        elif field == "B0FieldSource":
+            value = _only(value, lambda one: one in identifiers)
+        if value is not None:
+            kept[field] = value
+    return kept
+
+
+def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosixPath]) -> Table:
+    """Return a table without rows about files, sessions and participants that are absent.
+
+    Parameters
+    ----------
+    table : Table
+    path : PurePosixPath
+        Of the table, relative to the dataset.
+    present : collection of PurePosixPath
+    """
+    folders = {parent for one in present for parent in one.parents}
+    there = {
+        "scans": ("filename", lambda value: path.parent / value in present),
+        "sessions": ("session_id", lambda value: path.parent / value in folders),
+        "participants": ("participant_id", lambda value: PurePosixPath(value) in folders),
+    }
+    suffix = path.stem.rpartition("_")[2]
+    if suffix not in there:
+        return table
+    column, is_there = there[suffix]
+    if column not in table.columns:
+        return table
+    at = table.columns.index(column)
+    return replace(table, rows=tuple(row for row in table.rows if is_there(row[at])))
+
+
+def b0_identifiers(metadata: Mapping[str, Any]) -> set[str]:
+    """Return the field maps that a sidecar says its scan is part of."""
+    value = metadata.get("B0FieldIdentifier", [])
+    return {one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)}
+
+
+def _only(value: Any, is_there: Any) -> Any:
+    if isinstance(value, list):
+        return [one for one in value if isinstance(one, str) and is_there(one)] or None
+    return value if isinstance(value, str) and is_there(value) else None
+
+
+def _is_there(reference: str, subject: str | None, present: Collection[PurePosixPath]) -> bool:
+    match = _URI.fullmatch(reference)
+    if match:
+        # Of another dataset, nothing is known: what it names is not for us to publish.
+        return not match[1] and PurePosixPath(match[2]) in present
+    path = PurePosixPath(reference.lstrip("/"))
+    return path in present or (subject is not None and PurePosixPath(f"sub-{subject}") / path in present)

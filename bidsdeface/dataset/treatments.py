@@ -1,0 +1,271 @@
+"""Write one file of a dataset to share, as its treatment says.
+
+Every file is written anew: nothing shares its bytes with the input, through no link of any kind.
+"""
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bidsdeface.dataset.carryover import Treatment
+from bidsdeface.dataset.description import describe_shareable
+from bidsdeface.dataset.filename import FileName, applicable, parse_name
+from bidsdeface.dataset.references import prune_metadata, prune_table
+from bidsdeface.dataset.sidecar import to_json
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.imaging.image import clean_header, read_image, write_image
+from bidsdeface.privacy.contents import open_unpacked
+from bidsdeface.privacy.dates import day_offset
+from bidsdeface.privacy.edf import scrub_edf
+from bidsdeface.privacy.policy import Policy, load_policy
+from bidsdeface.privacy.redact import redact
+from bidsdeface.privacy.tables import (
+    ScrubbedTable,
+    first_line_of_text,
+    format_table,
+    parse_table,
+    scrub_dictionary,
+    scrub_table,
+)
+
+LINE_BYTES = 1 << 20
+STATEMENT = "De-identified with bidsdeface: faces removed, headers, sidecars and tables cleaned."
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asked for, of metadata and tables.
+
+    Attributes
+    ----------
+    policy : mapping of str to Rule
+    keep_columns, drop_columns : tuple of str
+    key : bytes or None
+        Private; without it, dates are dropped.
+    """
+
+    policy: Policy = field(default_factory=load_policy)
+    keep_columns: tuple[str, ...] = ()
+    drop_columns: tuple[str, ...] = ()
+    key: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset to carry over from, and what will be in the new one.
+
+    Attributes
+    ----------
+    root : Path
+    present : frozenset of PurePosixPath
+        Files that the output has or will have: what is carried, and what was defaced and passed.
+    sidecars : tuple of FileName
+        All JSON files that are carried.
+    fieldmaps : mapping of PurePosixPath to frozenset of str
+        Every image's ``B0FieldIdentifier``.
+    identifiers : frozenset of str
+        What is redacted in text.
+    """
+
+    root: Path
+    present: frozenset[PurePosixPath]
+    sidecars: tuple[FileName, ...]
+    fieldmaps: Mapping[PurePosixPath, frozenset[str]]
+    identifiers: frozenset[str]
+
+    def fieldmaps_of(self, subject: str | None) -> frozenset[str]:
+        """Return the field maps that are present, of a participant or of all."""
+        within = f"sub-{subject}/" if subject else ""
+        there = (path for path in self.fieldmaps if path in self.present and str(path).startswith(within))
+        return frozenset().union(*(self.fieldmaps[path] for path in there))
+
+    def without(self, absent: Collection[PurePosixPath]) -> "Source":
+        """Return the same without some files and the sidecars that go with them."""
+        stems = {stem(path) for path in absent}
+        return replace(self, present=frozenset(path for path in self.present if stem(path) not in stems))
+
+
+class NotCarried(BidsdefaceError):
+    """A file that cannot be made safe, with the reason."""
+
+
+def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+    image = read_image(source.root / path)
+    header = clean_header(image.header)
+    if path.suffix == ".gz":
+        write_image(target, header, image.stored)
+    else:
+        with target.open("wb") as file:
+            file.write(header.binaryblock.ljust(int(header["vox_offset"]), b"\0"))
+            file.write(image.stored.tobytes(order="F"))
+    written = read_image(target)
+    if written.stored.tobytes(order="F") != image.stored.tobytes(order="F"):
+        raise NotCarried("its voxels did not come back as they were written; is the disk sound?")
+    return ()
+
+
+def _write_sidecar(
+    source: Source, path: PurePosixPath, target: Path, wishes: Wishes, added: Mapping[str, Any]
+) -> tuple[str, ...]:
+    content = read_json(source.root / path)
+    if path.name == "dataset_description.json":
+        target.write_text(
+            to_json(_redacted(describe_shareable(content), source.identifiers)), encoding="utf-8"
+        )
+        return ()
+    name = parse_name(path)
+    subject = name.entities.get("sub") if name else None
+    gone_columns = _dropped_columns_of(source, path, wishes)
+    kept, dropped = scrub_dictionary(
+        content, gone_columns, wishes.policy, wishes.keep_columns, name.entities.get("task") if name else None
+    )
+    kept = _redacted(kept, source.identifiers)
+    kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject))
+    target.write_text(to_json({**kept, **added}), encoding="utf-8")
+    return dropped
+
+
+def _write_table(
+    source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any
+) -> tuple[str, ...]:
+    result = scrubbed_table(source.root, path, source.sidecars, wishes)
+    table = prune_table(result.table, path, source.present)
+    if not table.columns:
+        raise NotCarried("has no column that can be shared")
+    target.write_text(format_table(table), encoding="utf-8")
+    return result.dropped
+
+
+def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+    """Copy a table of numbers, packed without name and time."""
+    with open_unpacked(source.root / path) as stream:
+        lines = iter(lambda: stream.readline(LINE_BYTES), b"")
+        if path.suffix in (".bval", ".bvec"):
+            lines = (b"\t".join(line.split()) + b"\n" for line in lines)
+        if (line := first_line_of_text(lines)) is not None:
+            raise NotCarried(f"line {line} has more than numbers")
+    with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
+        if path.suffix != ".gz":
+            shutil.copyfileobj(stream, raw, LINE_BYTES)
+            return ()
+        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+            shutil.copyfileobj(stream, packed, LINE_BYTES)
+    return ()
+
+
+def _write_text(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+    try:
+        text = (source.root / path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise NotCarried("is not UTF-8; save it as UTF-8") from None
+    text, _count = redact(text, source.identifiers)
+    target.write_text(with_statement(path.name, text), encoding="utf-8")
+    return ()
+
+
+def with_statement(name: str, text: str) -> str:
+    """Return a README or a list of changes with what was done to the data; other texts as they are."""
+    if name.startswith("README"):
+        return f"{text.rstrip()}\n\n{STATEMENT}\n".lstrip()
+    if name.startswith("CHANGES"):
+        return f"Version to share\n  - {STATEMENT}\n\n{text}"
+    return text
+
+
+def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+    scrub_edf(source.root / path, target)
+    return ()
+
+
+def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+    shutil.copyfile(source.root / path, target)  # bytes, through links: the copy is a plain file
+    return ()
+
+
+WRITERS: dict[Treatment, Callable[..., tuple[str, ...]]] = {
+    Treatment.IMAGE: _write_image,
+    Treatment.SIDECAR: _write_sidecar,
+    Treatment.TABLE: _write_table,
+    Treatment.RECORDING: _write_recording,
+    Treatment.TEXT: _write_text,
+    Treatment.EDF: _write_edf,
+    Treatment.COPY: _write_copy,
+}
+
+
+def scrubbed_table(
+    root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes
+) -> ScrubbedTable:
+    """Read a table and return what of it may be shared."""
+    """Read a table and return what of it may be shared."""
+    name = parse_name(path)
+    subject = name.entities.get("sub") if name else None
+    days = day_offset(wishes.key, subject) if wishes.key and subject else None
+    return scrub_table(
+        parse_table((root / path).read_bytes(), path),
+        path.stem.rpartition("_")[2],
+        path,
+        dictionary=merged_metadata(root, applicable(name, sidecars)) if name else {},
+        days=days,
+        keep=wishes.keep_columns,
+        drop=wishes.drop_columns,
+    )
+
+
+def _dropped_columns_of(source: Source, path: PurePosixPath, wishes: Wishes) -> frozenset[str]:
+    """Return the columns that are gone from the tables a data dictionary describes."""
+    dictionary = parse_name(path)
+    gone: set[str] = set(wishes.drop_columns)
+    for table in source.present if dictionary else ():
+        name = parse_name(table) if table.suffix == ".tsv" else None
+        if name and dictionary and applicable(name, [dictionary]):
+            try:
+                gone |= set(scrubbed_table(source.root, table, source.sidecars, wishes).dropped)
+            except (BidsdefaceError, OSError):
+                continue  # that table is left out by itself
+    return frozenset(gone)
+
+
+def _redacted(value: Any, identifiers: frozenset[str]) -> Any:
+    """Redact texts in what is kept; names of fields and authors stay."""
+    if isinstance(value, str):
+        return redact(value, identifiers)[0]
+    if isinstance(value, list):
+        return [_redacted(one, identifiers) for one in value]
+    if isinstance(value, Mapping):
+        return {
+            name: one if name in ("Authors", "BIDSVersion") else _redacted(one, identifiers)
+            for name, one in value.items()
+        }
+    return value
+
+
+def merged_metadata(root: Path, sidecars: Iterable[FileName]) -> dict[str, Any]:
+    """Read JSON files and merge them, the last one winning."""
+    merged: dict[str, Any] = {}
+    for sidecar in sidecars:
+        try:
+            merged |= read_json(root / sidecar.path)
+        except (BidsdefaceError, OSError):
+            continue  # left out by itself, with the reason
+    return merged
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or say why there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise NotCarried(f"is not JSON ({type(error).__name__}); correct it") from None
+    if not isinstance(content, dict):
+        raise NotCarried("is not a JSON object; correct it")
+    return content
+
+
+def stem(path: PurePosixPath) -> PurePosixPath:
+    """Return a path without any of its extensions."""
+    return path.with_name(path.name.partition(".")[0])

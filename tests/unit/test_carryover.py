@@ -1,0 +1,171 @@
+"""Which files go along into a dataset to share: those on the list of BIDS, and what is not is named."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from bidsdeface.dataset.carryover import Treatment, plan_carryover
+from bidsdeface.dataset.filename import applicable, parse_name
+from bidsdeface.dataset.references import prune_metadata, prune_table
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.privacy.edf import scrub_edf
+from bidsdeface.privacy.redact import identifiers_in, redact
+from bidsdeface.privacy.tables import Table
+
+P = PurePosixPath
+
+
+def decided(path, **options):
+    carried, left_out = plan_carryover([P(path)], **options)
+    return carried[0].treatment if carried else left_out[0].reason
+
+
+@pytest.mark.parametrize(
+    ("path", "treatment"),
+    [
+        ("sub-01/anat/sub-01_T1w.nii.gz", Treatment.DEFACE),
+        ("sub-01/ses-a/pet/sub-01_ses-a_pet.nii.gz", Treatment.DEFACE),
+        ("sub-01/perf/sub-01_asl.nii.gz", Treatment.DEFACE),
+        ("sub-01/perf/sub-01_m0scan.nii", Treatment.DEFACE),
+        ("sub-01/fmap/sub-01_magnitude1.nii.gz", Treatment.DEFACE),
+        ("sub-01/fmap/sub-01_TB1TFL.nii.gz", Treatment.DEFACE),
+        ("sub-01/fmap/sub-01_phasediff.nii.gz", Treatment.IMAGE),
+        ("sub-01/func/sub-01_task-rest_bold.nii.gz", Treatment.IMAGE),
+        ("sub-01/dwi/sub-01_dwi.bval", Treatment.RECORDING),
+        ("sub-01/func/sub-01_task-rest_physio.tsv.gz", Treatment.RECORDING),
+        ("sub-01/motion/sub-01_task-a_tracksys-b_motion.tsv", Treatment.RECORDING),
+        ("sub-01/func/sub-01_task-rest_events.tsv", Treatment.TABLE),
+        ("sub-01/eeg/sub-01_task-rest_eeg.bdf", Treatment.EDF),
+        ("sub-01/eeg/sub-01_task-rest_channels.tsv", Treatment.TABLE),
+        ("sub-01/sub-01_scans.tsv", Treatment.TABLE),
+        ("sub-01/ses-a/sub-01_ses-a_scans.json", Treatment.SIDECAR),
+        ("sub-01/sub-01_T1w.json", Treatment.SIDECAR),
+        ("task-rest_bold.json", Treatment.SIDECAR),
+        ("participants.tsv", Treatment.TABLE),
+        ("dataset_description.json", Treatment.SIDECAR),
+        ("README.md", Treatment.TEXT),
+    ],
+)
+def test_what_bids_knows_and_what_can_be_treated_goes_along(path, treatment):
+    assert decided(path) == treatment
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        (".git/config", "hidden"),
+        (".bidsignore", "hidden"),
+        ("sourcedata/sub-01/anat/sub-01_T1w.nii.gz", "sourcedata"),
+        ("derivatives/a.json", "derivatives"),
+        ("phenotype/scores.tsv", "phenotype"),
+        ("notes.txt", "unknown to BIDS"),
+        ("key_to_names.tsv", "unknown to BIDS"),
+        ("sub-01/anat/sub-01_T1w.png", "unknown to BIDS"),
+        ("sub-01/anat/sub-01_name-Doe_T1w.nii.gz", "unknown to BIDS"),
+        ("sub-01/anat/sub-02_T1w.nii.gz", "not named as BIDS asks"),
+        ("sub-01/anat/Doe.nii.gz", "not named as BIDS asks"),
+        ("other/sub-01_T1w.nii.gz", "not named as BIDS asks"),
+        ("sub-01/anat/sub-01_mod-T1w_defacemask.nii.gz", "earlier defacing"),
+        ("sub-01/eeg/sub-01_photo.jpg", "photograph"),
+        ("sub-01/meg/sub-01_headshape.pos", "shape of the head"),
+        ("sub-01/meg/sub-01_task-rest_meg.fif", "nothing here cleans it"),
+        ("sub-01/mrs/sub-01_svs.nii.gz", "header extension"),
+    ],
+)
+def test_all_else_stays_behind_with_a_reason(path, reason):
+    assert reason in decided(path)
+
+
+def test_functional_images_are_defaced_where_asked_for():
+    assert decided("sub-01/func/sub-01_task-a_bold.nii.gz", defaced_suffixes=["bold"]) == Treatment.DEFACE
+
+
+@pytest.mark.parametrize("line", ["func/", "*_bold.nii.gz", "sub-01/func/*", "/sub-01", "**/func"])
+def test_ignored_files_stay_behind(line):
+    assert decided("sub-01/func/sub-01_task-a_bold.nii.gz", ignored=["# mine", line]) == "is in .bidsignore"
+    assert decided(
+        "sub-01/anat/sub-01_T1w.nii.gz", ignored=["bold", "/func", line if line != "/sub-01" else "x"]
+    )
+
+
+def test_a_person_may_include_what_stays_behind():
+    assert decided("phenotype/a.tsv", include=["phenotype/*"]) == Treatment.COPY
+    assert decided("derivatives/x/a.nii.gz", include=["derivatives/*"]) == Treatment.IMAGE
+
+
+def test_metadata_of_upper_levels_applies_by_entities_and_suffix():
+    names = [
+        parse_name(P(path))
+        for path in (
+            "sub-01/func/sub-01_task-rest_bold.json",
+            "task-rest_bold.json",
+            "task-other_bold.json",
+            "bold.json",
+            "sub-02/sub-02_bold.json",
+            "T1w.json",
+        )
+    ]
+    data = parse_name(P("sub-01/func/sub-01_task-rest_run-1_bold.nii.gz"))
+    found = [str(one.path) for one in applicable(data, names)]
+    assert found == ["bold.json", "task-rest_bold.json", "sub-01/func/sub-01_task-rest_bold.json"]
+
+
+def test_references_stay_where_their_file_does_in_every_spelling():
+    present = {P("sub-01/ses-a/func/sub-01_ses-a_task-rest_bold.nii.gz")}
+    for reference in (
+        "ses-a/func/sub-01_ses-a_task-rest_bold.nii.gz",
+        "bids::sub-01/ses-a/func/sub-01_ses-a_task-rest_bold.nii.gz",
+        "/sub-01/ses-a/func/sub-01_ses-a_task-rest_bold.nii.gz",
+    ):
+        metadata = {"IntendedFor": reference, "EchoTime": 1}
+        assert prune_metadata(metadata, "01", present, set()) == metadata
+        assert prune_metadata(metadata, "01", set(), set()) == {"EchoTime": 1}
+        both = {"IntendedFor": [reference, "bids:other:sub-01/x.nii.gz", 3]}
+        assert prune_metadata(both, "01", present, set()) == {"IntendedFor": [reference]}
+
+
+def test_field_maps_that_are_gone_are_no_sources():
+    metadata = {"B0FieldSource": ["a", "b"], "B0FieldIdentifier": "c"}
+    kept = {"B0FieldSource": ["b"], "B0FieldIdentifier": "c"}
+    assert prune_metadata(metadata, "01", set(), {"b"}) == kept
+    assert prune_metadata({"B0FieldSource": "a"}, "01", set(), {"b"}) == {}
+
+
+def test_rows_about_what_is_absent_are_gone():
+    present = {P("sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz")}
+    scans = Table(("filename",), (("anat/sub-01_ses-a_T1w.nii.gz",), ("anat/sub-01_ses-a_T2w.nii.gz",)))
+    assert len(prune_table(scans, P("sub-01/ses-a/sub-01_ses-a_scans.tsv"), present).rows) == 1
+    sessions = Table(("session_id",), (("ses-a",), ("ses-b",)))
+    assert prune_table(sessions, P("sub-01/sub-01_sessions.tsv"), present).rows == (("ses-a",),)
+    people = Table(("participant_id", "x"), (("sub-01", "1"), ("sub-02", "2")))
+    assert prune_table(people, P("participants.tsv"), present).rows == (("sub-01", "1"),)
+    assert prune_table(people, P("phenotype.tsv"), present) == people
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Doe^Jane", "by JANE"),
+        ("19780304", "born 4 March 1978"),
+        ("1978-03-04", "born 03/04/78"),
+        ("Blegdamsvej  9,Kobenhavn,DK", "in Kobenhavn"),
+        ("Blegdamsvej  9,Kobenhavn,DK", "at Blegdamsvej 9"),
+        (27182818, "record 27182818"),
+        (["Jürgen"], "mit Jürgen"),
+    ],
+)
+def test_identifiers_are_redacted_in_every_spelling(value, text):
+    redacted, count = redact(text, identifiers_in([value]))
+    assert count == 1 and redacted.endswith("[removed]")
+
+
+def test_common_and_technical_words_are_no_identifiers():
+    values = ["MR cerebrum", "University Hospital", 3, 2019, "head", "Siemens", None, True, "n/a"]
+    text = "A 3 T MR study of 2019 at a university hospital; head coil by Siemens, true n/a."
+    assert redact(text, identifiers_in(values)) == (text, 0)
+
+
+def test_a_file_that_is_no_edf_is_refused_by_name(tmp_path):
+    (tmp_path / "x.edf").write_bytes(b"0       nothing more")
+    with pytest.raises(BidsdefaceError, match=r"x\.edf"):
+        scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
