@@ -111,7 +111,8 @@ def values_identify(column: str, values: Sequence[str], description: Mapping[str
             continue
         if looks_like(value):
             return True
-        if value not in described and (len(value) > LONGEST_VALUE or len(value.split()) > MOST_WORDS):
+        words = len(value.split())
+        if value not in described and (words > MOST_WORDS or (words > 1 and len(value) > LONGEST_VALUE)):
             return True
     short = (value for value in distinct if value not in described and len(value) <= LONGEST_VALUE)
     people = {value for value in short if _NAME_LIKE.fullmatch(value)}

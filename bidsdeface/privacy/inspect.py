@@ -186,5 +186,14 @@ def _is_large(field: str, value: float) -> bool:
     )
 
 
-def _kinds_within(value: Any) -> tuple[str, ...]:
-    return looks_like(json.dumps(value, ensure_ascii=False))
+def _kinds_within(value: Any) -> Iterator[str]:
+    """Yield what stands out in texts; the numbers of published codes do not."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            if name != "CodeValue":
+                yield from _kinds_within(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _kinds_within(one)
+    elif isinstance(value, str):
+        yield from looks_like(value)

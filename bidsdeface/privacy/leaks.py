@@ -141,7 +141,7 @@ def _look(
         yield from inspect.inspect_json(file, policy, task, keep_columns)
     elif _HEADERLESS.fullmatch(path.name):
         yield from inspect.inspect_recording(file)
-    elif extension == ".tsv":
+    elif extension == ".tsv" and path.name != "descriptions.tsv":
         suffix = path.stem.rpartition("_")[2]
         yield from inspect.inspect_table(file, suffix, _dictionary(root, name, sidecars), keep_columns)
     else:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bidsdeface.check import main
+from bidsdeface.dataset.sidecar import image_sidecar, to_json
 from bidsdeface.imaging.image import clean_header, write_image
 from bidsdeface.privacy.leaks import Finding, find_leaks
 from tests.conftest import fake_head, make_dataset
@@ -64,6 +65,11 @@ def test_a_clean_dataset_has_no_finding(tmp_path):
         "sub-01/func/sub-01_task-rest_bold.json": json.dumps({"TaskName": "rest", "RepetitionTime": 2.0}),
         "sub-01/func/sub-01_task-rest_events.tsv": "onset\tduration\ttrial_type\n1.5\t2\tgo\n",
         "sub-01/dwi/sub-01_dwi.bval": "0 1000 3000\n",
+        "descriptions.tsv": "desc_id\tdescription\ndesc-a\tImage with the face removed, and all else kept\n",
+        "quality.tsv": f"scan\tVerdict\nsub-01/anat/sub-01_acq-{'a' * 40}_desc-defaced_T1w.nii.gz\tpassed\n",
+        "sub-01/anat/sub-01_desc-defaced_T1w.json": to_json(
+            image_sidecar({}, {"Template": "x"}, "bids:raw:a.nii")
+        ),
     }
     for name, text in texts.items():
         (bids_dir / name).parent.mkdir(parents=True, exist_ok=True)
