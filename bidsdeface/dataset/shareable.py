@@ -27,10 +27,11 @@ from bidsdeface.dataset.treatments import (
 )
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.contents import open_unpacked
+from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.redact import identifiers_in
-from bidsdeface.privacy.tables import parse_table, scrub_dictionary
+from bidsdeface.privacy.tables import parse_table
 
 # They say what else there is: written when that is known.
 _LAST = (Treatment.SIDECAR, Treatment.TABLE)

@@ -20,6 +20,7 @@ from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
+from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.redact import redact
@@ -28,7 +29,6 @@ from bidsdeface.privacy.tables import (
     first_line_of_text,
     format_table,
     parse_table,
-    scrub_dictionary,
     scrub_table,
 )
 

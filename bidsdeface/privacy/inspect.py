@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bidsdeface.privacy.contents import open_unpacked
+from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.looks import is_date_number, looks_like
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.tables import (
@@ -17,7 +18,6 @@ from bidsdeface.privacy.tables import (
     TableError,
     first_line_of_text,
     parse_table,
-    scrub_dictionary,
     scrub_table,
 )
 

@@ -27,7 +27,6 @@ _FILE = re.compile(
     r"(bids:[A-Za-z0-9]*:)?/?((sub|ses)-[A-Za-z0-9+]+/){0,2}([a-z]+/)?(sub-[A-Za-z0-9+]+_)?"
     r"([a-z]+-[A-Za-z0-9+]+_)*[A-Za-z0-9]+(\.[a-z]+){1,2}(\.gz)?"
 )
-_SHORT_WORDS = ("n/a", "s", "g", "m", "l", "L", "V", "T", "1")  # units, most of them
 _VERSION = re.compile(r"v?\d{1,3}(\.\d{1,3}){1,3}([\\_, ]+v?\d{1,3}(\.\d{1,3}){1,3})*")
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -168,7 +167,7 @@ def _are_words(text: str) -> bool:
         and all(token.lower() in known or len(token) == 1 for token in tokens)
         and all(len(run) <= 3 for run in digits)
         and sum(map(len, digits)) <= 8
-    ) or bool(_VERSION.fullmatch(text) or text in _SHORT_WORDS)
+    ) or bool(_VERSION.fullmatch(text) or text == "n/a")
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Take out of tab-separated tables, and of their data dictionaries, what tells who somebody is.
+"""Take out of tab-separated tables what tells who somebody is.
 
 Columns that name, number, date or place a person go; ages are capped; dates of acquisition are shifted.
 All other columns are the study, and stay.
@@ -15,8 +15,7 @@ from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.columns import names_a_person, tokens, values_identify
 from bidsdeface.privacy.dates import shift_back
 from bidsdeface.privacy.looks import looks_like
-from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.sidecar import OLDEST, cap_age, scrub_metadata
+from bidsdeface.privacy.sidecar import OLDEST, cap_age
 
 NOTHING_KNOWN = "n/a"
 SHIFTED = "acq_time"
@@ -32,10 +31,6 @@ _AGE = re.compile(r"[<>=~]*\s*(\d+(?:\.\d+)?)\s*\+?")
 _NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
 _NUMBERS = re.compile(_NUMBER + rb"(?:\t" + _NUMBER + rb")*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
-_DESCRIPTIVE = {
-    "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
-    "Minimum", "Derivative",
-}  # fmt: skip
 
 
 class TableError(BidsdefaceError):
@@ -207,54 +202,6 @@ def scrub_table(
     return ScrubbedTable(Table(columns, rows), dropped, changed)
 
 
-def scrub_dictionary(
-    dictionary: Mapping[str, Any],
-    dropped: Collection[str] = (),
-    policy: Policy | None = None,
-    keep: Collection[str] = (),
-    task: str | None = None,
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Keep what a data dictionary says of the columns that stay.
-
-    Parameters
-    ----------
-    dictionary : mapping
-        Of one table, or an inherited one; may hold sidecar fields as well.
-    dropped : collection of str, optional
-        Columns that are gone from the table.
-    policy : mapping of str to Rule, optional
-        For sidecar fields.
-    keep : collection of str, optional
-        Columns to describe as they are.
-    task : str, optional
-        Label of ``task-`` in the file's name.
-
-    Returns
-    -------
-    dict
-    dropped : tuple of str
-        Names of what is gone.
-    """
-    kept: dict[str, Any] = {}
-    gone: list[str] = []
-    for name, entry in dictionary.items():
-        if name in keep:
-            kept[name] = entry
-        elif name in dropped:
-            gone.append(name)
-        elif isinstance(entry, Mapping) and entry.keys() & _DESCRIPTIVE:
-            if looks_like(name):
-                gone.append(name)
-                continue
-            kept[name] = {key: value for key, value in entry.items() if _is_harmless(key, value)}
-            gone += [f"{name}.{key}" for key in entry if key not in kept[name]]
-        else:
-            result = scrub_metadata({name: entry}, policy, task)
-            kept |= result.metadata
-            gone += result.dropped
-    return kept, tuple(gone)
-
-
 def first_line_of_text(lines: Iterable[bytes]) -> int | None:
     """Return the number of the first line that has other than numbers, or None: for recordings.
 
@@ -317,14 +264,3 @@ def _cap(value: str, in_a_year: int) -> str:
         return NOTHING_KNOWN if any(float(one) > OLDEST * in_a_year for one in numbers) else value
     age = float(match[1])
     return value if cap_age(age / in_a_year) == age / in_a_year != OLDEST else str(OLDEST * in_a_year)
-
-
-def _is_harmless(key: str, value: Any) -> bool:
-    """Tell whether a part of a column's description may be shared: plain words, levels, numbers."""
-    if key not in _DESCRIPTIVE:
-        return False
-    if isinstance(value, Mapping):
-        return all(not looks_like(str(one)) and _is_harmless("Levels", value[one]) for one in value)
-    if isinstance(value, list):
-        return all(_is_harmless(key, one) for one in value)
-    return not isinstance(value, str) or not looks_like(value)

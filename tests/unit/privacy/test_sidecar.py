@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from bidsschematools.schema import load_schema
@@ -117,6 +118,25 @@ def test_a_name_cannot_ride_along_in_a_kept_field(field, name):
         assert name not in json.dumps(scrub_metadata({field: value}).metadata)
 
 
+REAL_NAMES = re.findall(
+    r"\w+",
+    """
+    Hansen Benson Fleming Seidel Recker Anna Jane Doe Smith Garcia Ng Li Wu Kim Cohen Singh Meyer Ivanov
+    Silva Rossi Dubois Nguyen Sato Khan Ali Jones Brown Miller Davis Weber
+    """,
+)
+
+
+def test_no_single_name_passes_in_any_kept_field_in_any_case_or_company():
+    named = [
+        field for field in KEPT_FIELDS if POLICY[field].kind != "columns" and not field.endswith("Units")
+    ]
+    for name in REAL_NAMES:
+        for value in (name, name.upper(), name.lower(), f"{name} {name[0]}", f"v1.0 {name}", f"3 {name}"):
+            kept = scrub_metadata(dict.fromkeys(named, value)).metadata
+            assert set(kept.values()) <= {"n/a"}, kept
+
+
 @pytest.mark.parametrize("date", [19780304, 19780304.0, "1978-03-04", "19780304", "12:30:00", "4711-0815"])
 def test_a_date_or_a_record_number_cannot_ride_along_in_a_kept_field(date):
     for value in (date, [date], [[date]], {"a": date}):
@@ -139,6 +159,10 @@ def test_a_date_or_a_record_number_cannot_ride_along_in_a_kept_field(date):
         ("SequenceName", "epfid2d1_94"),
         ("SequenceName", "_tfl3d1_16ns"),
         ("SequenceName", "ep_b1000#12"),
+        ("SequenceName", "*spcir_278ns"),
+        ("ReceiveCoilActiveElements", "HEA;HEP"),
+        ("ConversionSoftwareVersion", "v1.0.20170411 GCC4.2.1"),
+        ("ConversionSoftwareVersion", "v1.0.20220720  (JP2:OpenJPEG) GCC11.2.0"),
         ("SoftwareVersions", "5.1.7\\5.1.7"),
         ("SliceTiming", [0.1 * n for n in range(60)]),
         (
@@ -148,6 +172,9 @@ def test_a_date_or_a_record_number_cannot_ride_along_in_a_kept_field(date):
         ("B0FieldIdentifier", "pepolar_fmap0"),
         ("Units", "Bq/mL"),
         ("Units", "rad"),
+        ("InfusionSpeedUnits", "mL/s"),
+        ("MolarActivityUnits", "GBq/umol"),
+        ("SpecificRadioactivityUnits", "Bq g^-1"),
         ("TracerName", "FDG"),
         ("ReconMethodName", "Ordered Subset Expectation Maximization"),
         ("Columns", ["cardiac", "respiratory", "trigger"]),

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from bidsdeface.errors import UsageError
 from bidsdeface.privacy.dates import day_offset, shift_back
+from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.tables import (
     TableError,
     bids_columns,
     format_table,
     keep_rows,
     parse_table,
-    scrub_dictionary,
     scrub_table,
 )
 

@@ -1,0 +1,72 @@
+"""Keep what a data dictionary says of the columns that stay, and nothing in it that tells who somebody is."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from bidsdeface.privacy.looks import looks_like
+from bidsdeface.privacy.policy import Policy
+from bidsdeface.privacy.sidecar import scrub_metadata
+
+_DESCRIPTIVE = {
+    "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
+    "Minimum", "Derivative",
+}  # fmt: skip
+
+
+def scrub_dictionary(
+    dictionary: Mapping[str, Any],
+    dropped: Collection[str] = (),
+    policy: Policy | None = None,
+    keep: Collection[str] = (),
+    task: str | None = None,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Keep what a data dictionary says of the columns that stay.
+
+    Parameters
+    ----------
+    dictionary : mapping
+        Of one table, or an inherited one; may hold sidecar fields as well.
+    dropped : collection of str, optional
+        Columns that are gone from the table.
+    policy : mapping of str to Rule, optional
+        For sidecar fields.
+    keep : collection of str, optional
+        Columns to describe as they are.
+    task : str, optional
+        Label of ``task-`` in the file's name.
+
+    Returns
+    -------
+    dict
+    dropped : tuple of str
+        Names of what is gone.
+    """
+    kept: dict[str, Any] = {}
+    gone: list[str] = []
+    for name, entry in dictionary.items():
+        if name in keep:
+            kept[name] = entry
+        elif name in dropped:
+            gone.append(name)
+        elif isinstance(entry, Mapping) and entry.keys() & _DESCRIPTIVE:
+            if looks_like(name):
+                gone.append(name)
+                continue
+            kept[name] = {key: value for key, value in entry.items() if _is_harmless(key, value)}
+            gone += [f"{name}.{key}" for key in entry if key not in kept[name]]
+        else:
+            result = scrub_metadata({name: entry}, policy, task)
+            kept |= result.metadata
+            gone += result.dropped
+    return kept, tuple(gone)
+
+
+def _is_harmless(key: str, value: Any) -> bool:
+    """Tell whether a part of a column's description may be shared: plain words, levels, numbers."""
+    if key not in _DESCRIPTIVE:
+        return False
+    if isinstance(value, Mapping):
+        return all(not looks_like(str(one)) and _is_harmless("Levels", value[one]) for one in value)
+    if isinstance(value, list):
+        return all(_is_harmless(key, one) for one in value)
+    return not isinstance(value, str) or not looks_like(value)
