@@ -30,7 +30,8 @@ def rewrite(path):
 
 def replace_(path):
     copy = path.with_name("copy")
-    os.truncate(copy.open("wb").fileno(), path.stat().st_size)
+    copy.touch()
+    os.truncate(copy, path.stat().st_size)
     os.replace(copy, path)
 
 
