@@ -15,7 +15,7 @@ import numpy as np
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.publish import Staging
-from bidsdeface.dataset.resume import finished_scans, promise
+from bidsdeface.dataset.resume import finished_scans, promise, remember_input
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
 from bidsdeface.errors import (
@@ -28,7 +28,15 @@ from bidsdeface.errors import (
 )
 from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
-from bidsdeface.imaging.image import Image, clean_header, mask_header, read_image, write_image
+from bidsdeface.imaging.image import (
+    Image,
+    clean_header,
+    mask_header,
+    parse_image,
+    read_bytes,
+    read_image,
+    write_image,
+)
 from bidsdeface.imaging.methods import background, remove
 from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import (
@@ -42,6 +50,7 @@ from bidsdeface.imaging.registration import (
 )
 from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
 from bidsdeface.outcome import BY_HAND, FAILED, KEPT, PASSED, Outcome, fail
+from bidsdeface.privacy.state import State
 from bidsdeface.quality.measures import PlacementMeasures, measure_placement
 from bidsdeface.quality.readback import check_written
 from bidsdeface.quality.verdict import MIN_SIMILARITY, mask_faults, placement_faults
@@ -72,7 +81,9 @@ class Tools:
     link : numpy.ndarray, shape (4, 4)
         World of `start` to world of `template`.
     work_dir : pathlib.Path
-        Private.
+        Private, and gone when the run ends.
+    state : State or None
+        What is private and stays.
     """
 
     settings: Settings
@@ -81,6 +92,7 @@ class Tools:
     pose: PoseTemplate
     link: np.ndarray
     work_dir: Path
+    state: State | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,9 @@ class Masked:
     centre: np.ndarray
 
 
-def prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcome]]:
+def prepare(
+    settings: Settings, work_dir: Path, state: State | None = None
+) -> Callable[[Head], list[Outcome]]:
     """Load the template once, and return the function that defaces a head.
 
     Raises
@@ -151,7 +165,7 @@ def prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcome
         if faults := placement_faults(measures):
             raise TemplateError(f"template {settings.template}: {'; '.join(faults)}; choose another template")
         link = np.linalg.inv(placement.to_template)
-    tools = Tools(settings, template, start, pose, link, work_dir)
+    tools = Tools(settings, template, start, pose, link, work_dir, state)
     return lambda head: deface_head(head, tools)
 
 
@@ -167,7 +181,7 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
         One for each scan.
     """
     settings = tools.settings
-    kept = finished_scans(head, settings)
+    kept = finished_scans(head, settings, tools.state)
     outcomes = []
     reference: Registered | None = None
     drawn: dict[PurePosixPath, Masked] = {}
@@ -175,7 +189,8 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
         outcome = Outcome(scan.stem, KEPT)
         if scan.stem not in kept or reference is None:
             try:
-                image = read_image(scan.path)
+                content = read_bytes(scan.path)
+                image = parse_image(content, scan.path)
                 mask_name = outputs_of(scan).mask
                 if mask_name in drawn:
                     masked = _shared(drawn[mask_name], image, scan)
@@ -190,7 +205,7 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
                     masked = _by_template(image, registered, tools)
                 drawn[mask_name] = masked
                 if scan.stem not in kept:
-                    outcome = _publish(scan, image, masked, head, tools)
+                    outcome = _publish(scan, content, image, masked, head, tools)
             except UsageError as error:  # the request is wrong, not what is published
                 outcome = Outcome(scan.stem, FAILED, (str(error),))
             except Exception as error:  # whatever one scan does, the others go on
@@ -308,8 +323,8 @@ def _shared(masked: Masked, image: Image, scan: Scan) -> Masked:
     return masked
 
 
-def _publish(scan: Scan, image: Image, masked: Masked, head: Head, tools: Tools) -> Outcome:
-    """Deface a scan, check the written files, and publish them.
+def _publish(scan: Scan, content: bytes, image: Image, masked: Masked, head: Head, tools: Tools) -> Outcome:
+    """Deface a scan, check the written files, and publish them; `content` is what the image was read from.
 
     Raises
     ------
@@ -339,6 +354,7 @@ def _publish(scan: Scan, image: Image, masked: Masked, head: Head, tools: Tools)
         files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(provenance, sources)))
         draw_defaced(files[outputs.figure], written, masked.centre)
         files[outputs.image_sidecar].write_text(to_json(image_sidecar(metadata, provenance, scan.uri)))
+        remember_input(tools.state, settings.output_dir, scan, content, metadata, files[outputs.image])
         staging.publish(files)
     return Outcome(scan.stem, verdict, measures=provenance["Measures"])
 

@@ -4,6 +4,12 @@ The message of each is one line that names the file, the cause and the way out. 
 is, without a traceback. A subclass exists only where somebody catches it apart from the others.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.EIO}
 OUT_OF_MEMORY = "its process was killed, most likely for memory; give the job more memory or lower --n-procs"
 
 
@@ -33,4 +39,23 @@ def describe(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return OUT_OF_MEMORY
+    if isinstance(error, OSError) and error.errno in _STORAGE and error.filename:
+        return str(storage_error(error.filename, error))
     return f"{type(error).__name__}: {error}; please report this, with the log of a run with -v"
+
+
+def storage_error(path: str | Path, error: OSError) -> BidsdefaceError:
+    """Say that a file could not be written, and the ways out."""
+    return BidsdefaceError(
+        f"{path}: cannot be written ({error.strerror}); free some space, change the permissions "
+        "or choose another folder"
+    )
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about writing `path` into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error

@@ -118,7 +118,7 @@ def run_in_workers(
                 yield item, content
     finally:
         for process, _ in busy.values():
-            process.terminate()
+            process.kill()
         for process, _ in busy.values():
             process.join()
 
@@ -126,7 +126,8 @@ def run_in_workers(
 def _work(
     pipe: Connection, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple, level: int
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a job: the parent decides
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     LOGGER.handlers = [_PipeHandler(pipe)]

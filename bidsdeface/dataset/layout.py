@@ -15,13 +15,14 @@ _AFTER_MOD = ("chunk",)
 class Outputs:
     """Files that one scan leaves, relative to the root of the derivative dataset.
 
-    In the order in which they are published: the image's sidecar vouches for all the others.
+    In the order in which they are published: the image's sidecar vouches for all the others, and the image
+    is without it for the shortest time.
     """
 
-    image: PurePosixPath
     mask: PurePosixPath
     mask_sidecar: PurePosixPath
     figure: PurePosixPath
+    image: PurePosixPath
     image_sidecar: PurePosixPath
 
 

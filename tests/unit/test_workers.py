@@ -28,6 +28,8 @@ def make_obedient():
         if what == "die":
             os.kill(os.getpid(), how[0])
             time.sleep(30)
+        if what == "signal":
+            os.kill(os.getpid(), how[0])
         if what == "exit":
             os._exit(how[0])
         if what == "raise":
@@ -77,11 +79,11 @@ def test_a_killed_worker_costs_its_own_item_and_says_so(n_procs):
 
 
 def test_all_workers_killed_one_after_the_other_lose_only_what_they_had():
-    orders = [("die", signal.SIGKILL), ("exit", 3), ("die", signal.SIGTERM), ("die", signal.SIGSEGV), ("a",)]
+    orders = [("die", signal.SIGKILL), ("exit", 3), ("die", signal.SIGABRT), ("die", signal.SIGSEGV), ("a",)]
     results = run(orders)
     reasons = {order: result.reason for order, result in results if isinstance(result, Lost)}
     assert len(results) == 5 and len(reasons) == 4
-    assert signal.strsignal(signal.SIGTERM) in reasons["die", signal.SIGTERM]
+    assert signal.strsignal(signal.SIGABRT) in reasons["die", signal.SIGABRT]
     assert signal.strsignal(signal.SIGSEGV) in reasons["die", signal.SIGSEGV]
     assert "exit code 3" in reasons["exit", 3]
     assert dict(results)["a",] == "a"
@@ -134,6 +136,11 @@ def wait_for(condition, seconds=30):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_of_a_job_is_for_the_parent_to_decide_on(number):
+    assert run([("signal", number), ("a",)], 1) == [(("signal", number), "signal"), (("a",), "a")]
 
 
 def test_closing_the_generator_leaves_no_process(tmp_path):
