@@ -112,6 +112,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         guard_mm=arguments.guard_mm,
         regions=tuple(arguments.regions.split(",")),
         mask=arguments.mask,
+        accept=tuple(arguments.accept),
+        private_report=arguments.private_report,
         n_procs=arguments.n_procs or default_n_procs(arguments.omp_nthreads),
         omp_nthreads=arguments.omp_nthreads,
         validate=arguments.validate,
@@ -208,6 +210,14 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
         type=Path,
         help="a face mask drawn by hand, used instead of the template's",
     )
+    group.add_argument(
+        "--accept",
+        metavar="FILE_STEM",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="publish these scans, such as sub-01_T1w, though their checks failed: you have looked",
+    )
 
 
 def _add_running(group: argparse._ArgumentGroup) -> None:
@@ -231,6 +241,11 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         type=Path,
         help="where private files go and stay: a key, fingerprints of inputs, logs "
         "(default: a temporary folder, gone at the end)",
+    )
+    group.add_argument(
+        "--private-report",
+        action="store_true",
+        help="show every scan before and after, worst first, on a page in the work dir: it shows faces",
     )
     group.add_argument(
         "--dry-run",

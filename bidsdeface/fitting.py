@@ -127,10 +127,8 @@ def make_fitter(template_name: str, regions: tuple[str, ...], work_dir: Path) ->
         raise TemplateError(
             f"template {template_name}: shows no head that {start.name} fits; choose another template"
         ) from error
-    if found := faults(_measure(template.head, placement, placement.to_template, fitter)):
-        raise TemplateError(
-            f"template {template_name}: {'; '.join(found.values())}; choose another template"
-        )
+    if found := faults(measure(template.head, placement, placement.to_template, fitter)):
+        raise TemplateError(f"template {template_name}: {'; '.join(found.values())}; choose another template")
     return replace(fitter, template=template, link=np.linalg.inv(placement.to_template))
 
 
@@ -160,18 +158,37 @@ def fit(name: str, volume: Volume, reference: Fitted | None, fitter: Fitter, acc
     LOGGER.debug("%s: %s placed, similarity %.2f", name, template.name, placement.similarity)
     if reference is not None:
         registration = _through(volume, placement, reference, template)
-        measures = _measure(volume, registration.placement, registration.to_template, fitter)
+        measures = measure(volume, registration.placement, registration.to_template, fitter)
         LOGGER.debug("%s: placed on %s, similarity %.2f", name, reference.reference, measures["similarity"])
         if not faults(measures):
             return Fitted(reference.reference, volume, registration, placement.to_template, measures)
         LOGGER.info("%s: does not fit %s; registered by itself", name, reference.reference)
-    measures = _measure(volume, placement, placement.to_template, fitter)
+    measures = measure(volume, placement, placement.to_template, fitter)
     found = faults(measures)
     if found and not accepted:
         raise Rejected(found, measures)
     registration = warp_brain(volume, placement, template.landscape, template.brain_mm, fitter.work_dir)
     LOGGER.debug("%s: brain warped, by %.1f mm at most", name, np.abs(registration.warp_mm).max())
     return Fitted(name, volume, registration, placement.second, measures)
+
+
+def measure(
+    volume: Volume, placement: Placement, to_template: np.ndarray, fitter: Fitter
+) -> dict[str, float]:
+    """Measure how well the template lies on a scan.
+
+    Parameters
+    ----------
+    volume : Volume
+        From `reduce_image`.
+    placement : Placement
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to template world; that of `placement`, unless it leads to a reference scan.
+    fitter : Fitter
+    """
+    to_start = np.linalg.inv(fitter.link) @ to_template
+    face_mm = fitter.start.regions_mm["face"]
+    return measure_placement(volume, placement, to_start, fitter.pose, fitter.surface, face_mm)
 
 
 def to_start(fitted: Fitted, fitter: Fitter) -> np.ndarray:
@@ -218,11 +235,3 @@ def _through(volume: Volume, placement: Placement, reference: Fitted, template: 
 def _points_on_head(to_template: np.ndarray, template: Template) -> np.ndarray:
     """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
     return apply_affine(np.linalg.inv(to_template), template.landscape.stages[1].where)
-
-
-def _measure(
-    volume: Volume, placement: Placement, to_template: np.ndarray, fitter: Fitter
-) -> dict[str, float]:
-    to_start = np.linalg.inv(fitter.link) @ to_template
-    face_mm = fitter.start.regions_mm["face"]
-    return measure_placement(volume, placement, to_start, fitter.pose, fitter.surface, face_mm)

@@ -26,7 +26,7 @@ from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
 EXIT_FAILED = 1
-TOLD = ("OutlineCorrelation", "Similarity", "StartDisagreementMM")
+TOLD = ("similarity", "mask_disagreement_mm", "outline_shift_mm", "brain_in_mask_ml", "tissue_left_ml")
 
 
 def run_participant_level(settings: Settings, state: State | None = None) -> int:
@@ -51,7 +51,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
     plan = find_heads(settings.bids_dir, settings.participants, settings.sessions, settings.filters)
     for problem in plan.problems:
         LOGGER.error("FAILED %s", problem)
-    _check_mask_request(settings, plan.heads)
+    _check_remedies(settings, plan.heads)
     if settings.dry_run:
         _print_plan(plan.heads)
         return EXIT_FAILED if plan.problems else 0
@@ -69,17 +69,26 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
             else:
                 to_do.append(head)
         outcomes += _deface(settings, to_do, scratch, state)
+    if settings.private_report and state:
+        from bidsdeface.report.private import write_page
+
+        LOGGER.info("private report: %s", write_page(state.folder) or "nothing to show")
     _log_summary(outcomes)
     failed = plan.problems or any(outcome.verdict == FAILED for outcome in outcomes)
     return EXIT_FAILED if failed else 0
 
 
-def _check_mask_request(settings: Settings, heads: Sequence[Head]) -> None:
+def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
     scans = [scan.stem for head in heads for scan in head.scans]
     if settings.mask and len(scans) > 1:
         raise UsageError(
             f"{settings.mask}: --mask is for one scan, and this request has {len(scans)}; narrow it with "
             "--participant-label, --session-label or --bids-filter-file"
+        )
+    if unknown := sorted(set(settings.accept) - set(scans)):
+        raise UsageError(
+            f"--accept {' '.join(unknown)}: no such scan in this request; give names as in sub-01_T1w, "
+            "without extension"
         )
 
 
@@ -147,7 +156,8 @@ def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
         LOGGER.info("[%d/%d] %s: kept, done by an earlier run", number, total, outcome.scan)
     else:
         seen = [f"{name} {outcome.measures[name]:.2f}" for name in TOLD if name in outcome.measures]
-        LOGGER.info("[%d/%d] %s: %s  %s", number, total, outcome.scan, outcome.verdict, ", ".join(seen))
+        said = f"{outcome.verdict}  {', '.join(seen)}".rstrip()
+        LOGGER.info("[%d/%d] %s: %s", number, total, outcome.scan, said)
 
 
 def _log_summary(outcomes: Sequence[Outcome]) -> None:

@@ -40,6 +40,11 @@ class Settings:
         One of `REGIONS`.
     mask : Path, optional
         A face mask made by hand, used instead of the template's.
+    accept : tuple of str
+        Names of scans, without extension, that a person has looked at: publish them whatever their
+        measures are.
+    private_report : bool
+        Whether to keep pictures of every scan, before and after, in the work dir.
     n_procs, omp_nthreads : int
         Heads worked on at once, and threads for each.
     validate : bool
@@ -66,6 +71,8 @@ class Settings:
     guard_mm: float = DEFAULT_GUARD_MM
     regions: tuple[str, ...] = REGIONS[0]
     mask: Path | None = None
+    accept: tuple[str, ...] = ()
+    private_report: bool = False
     n_procs: int = 1
     omp_nthreads: int = 1
     validate: bool = True
@@ -109,6 +116,8 @@ def check_settings(settings: Settings) -> None:
         )
     if settings.mask is not None and not os.path.isfile(settings.mask):
         raise UsageError(f"{settings.mask}: no such file; give --mask an existing NIfTI image")
+    if settings.private_report and settings.work_dir is None:
+        raise UsageError("--private-report: shows faces, so it needs a place to stay; give --work-dir DIR")
     if not settings.dry_run:
         _make_writable(settings.output_dir)
 

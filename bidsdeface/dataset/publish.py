@@ -6,12 +6,12 @@ each, the sidecar last: where the sidecar is, all that belongs to it is.
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from types import TracebackType
 
-from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import BidsdefaceError, storage_error, storage_errors
 from bidsdeface.privacy.scratch import private_folder
@@ -56,7 +56,7 @@ class Staging:
         if isinstance(error, OSError):  # nothing but these files is touched in here
             raise storage_error(self._output_dir, error) from error
 
-    def publish(self, files: Mapping[PurePath, Path]) -> None:
+    def publish(self, files: Mapping[PurePath, Path], stale: Sequence[PurePath] = ()) -> None:
         """Move finished files into place, in the order given.
 
         Parameters
@@ -64,6 +64,8 @@ class Staging:
         files : mapping of PurePath to Path
             Final path, relative to the output dataset, to the staged file. The last one vouches
             for all the others: its older version goes first, and it comes last.
+        stale : sequence of PurePath
+            Files of an older result to remove before, those that are not written again.
 
         Raises
         ------
@@ -83,6 +85,7 @@ class Staging:
             if others:
                 with storage_errors(last):
                     last.unlink(missing_ok=True)
+            _remove([path for name in stale if (path := self._output_dir / name) not in targets])
             moved = {}
             for target, staged in targets.items():
                 with storage_errors(target):
@@ -113,13 +116,25 @@ def withdraw(output_dir: Path, head: Head, scan: Scan) -> None:
     BidsdefaceError
         If a file exists and cannot be removed.
     """
-    others = [vars(outputs_of(other)).values() for other in head.scans if other != scan]
-    shared = {name for names in others for name in names}
-    own = [output_dir / name for name in reversed(vars(outputs_of(scan)).values()) if name not in shared]
+    own = [output_dir / name for name in results_of(head, scan)]
     with _one_at_a_time(own[0].parent):
-        for path in own:
-            with storage_errors(path):
-                path.unlink(missing_ok=True)
+        _remove(own)
+
+
+def results_of(head: Head, scan: Scan) -> list[PurePosixPath]:
+    """Return the files that a scan may have left, whatever its verdict, and no other scan of the head.
+
+    In the order in which to remove them: what vouches for others comes first.
+    """
+    shared = {name for other in head.scans if other != scan for name in vars(outputs_of(other)).values()}
+    files = [*vars(outputs_of(scan)).values(), *vars(no_face_outputs_of(scan)).values()]
+    return [name for name in reversed(files) if name not in shared]
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
 
 
 def _move(staged: Path, target: Path) -> os.stat_result:

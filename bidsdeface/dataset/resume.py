@@ -7,11 +7,11 @@ it holds, for each scan, one fingerprint of the input and the result together.
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface import __version__
-from bidsdeface.dataset.layout import Outputs, outputs_of
+from bidsdeface.dataset.layout import NoFaceOutputs, Outputs, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import BidsdefaceError, ImageError
@@ -31,6 +31,17 @@ def promise(settings: Settings) -> dict[str, Any]:
         "Version": __version__,
         "Method": METHOD,
         "MaskSource": "template",
+        **_by_template(settings),
+    }
+
+
+def no_face_promise(settings: Settings) -> dict[str, Any]:
+    """Return what the ``Bidsdeface`` object of every image that shows no face says: it claims no method."""
+    return {"Version": __version__, **_by_template(settings)}
+
+
+def _by_template(settings: Settings) -> dict[str, Any]:
+    return {
         "Template": settings.template,
         "Regions": list(settings.regions),
         "GuardMM": settings.guard_mm,
@@ -40,20 +51,30 @@ def promise(settings: Settings) -> dict[str, Any]:
 def finished_scans(head: Head, settings: Settings, state: State | None = None) -> set[str]:
     """Return the stems of a head's scans that need not be done again.
 
-    What a person did by hand stays, until it is given anew or everything is redone by force. With private
-    state, the inputs are read; a result that was made from another input is not finished.
+    What a person drew or accepted stays, until it is given anew or everything is redone by force. With
+    private state, the inputs are read; a result that was made from another input is not finished.
     """
     if settings.force or settings.mask:
         return set()
     return {
         scan.stem
         for scan in head.scans
-        if any(
-            is_complete(settings.output_dir, outputs_of(scan), wanted)
-            for wanted in (promise(settings), BY_HAND)
-        )
-        and not (state and _was_made_of_another(scan, settings, state))
+        if (found := _result(scan, settings))
+        and not (state and _was_made_of_another(scan, found.image, settings, state))
     }
+
+
+def _result(scan: Scan, settings: Settings) -> Outputs | NoFaceOutputs | None:
+    """Return the files of a finished result that was made with the same settings, if there is one."""
+    possible = (
+        (outputs_of(scan), promise(settings)),
+        (outputs_of(scan), BY_HAND),
+        (no_face_outputs_of(scan), no_face_promise(settings)),
+    )
+    for outputs, wanted in possible:
+        if is_complete(settings.output_dir, outputs, wanted):
+            return outputs
+    return None
 
 
 def remember_input(
@@ -91,15 +112,15 @@ def remember_input(
         state.remember(_name(state, output_dir, scan), _fingerprint(state, content, metadata, image))
 
 
-def _was_made_of_another(scan: Scan, settings: Settings, state: State) -> bool:
+def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: Settings, state: State) -> bool:
     """Tell whether the result in the output is known to be made of another input than today's."""
     try:
         remembered = state.remembered(_name(state, settings.output_dir, scan))
         if remembered is None:
             return False
         metadata = read_metadata(settings.bids_dir, scan)
-        image = settings.output_dir / outputs_of(scan).image
-        return remembered != _fingerprint(state, read_bytes(scan.path), metadata, image)
+        content = read_bytes(scan.path)
+        return remembered != _fingerprint(state, content, metadata, settings.output_dir / image)
     except ImageError:  # not there, such as dropped by git-annex: nothing says that it changed
         return False
     except (BidsdefaceError, OSError):  # doing it again will tell
@@ -118,7 +139,7 @@ def _fingerprint(state: State, content: bytes, metadata: Mapping[str, Any], imag
     return state.derive("fingerprint", content, as_text.encode(), image.read_bytes())
 
 
-def is_complete(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any]) -> bool:
+def is_complete(output_dir: Path, outputs: Outputs | NoFaceOutputs, provenance: Mapping[str, Any]) -> bool:
     """Look for a finished result that was made with the same settings.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Do two registrations, from two starts, mean the same mask?"""
+"""Whether two registrations, from two starts, mean the same mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scan's own brain, by its intensities: does the mask take any of it?"""
+"""The scan's own brain, by its intensities: none of it may be in the mask."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ class Check:
         What it says, and what is normal.
     fault : str
         What to say if it is beyond a limit, with ``{value}`` and ``{limit}`` in it.
+    best : float
+        What it is for a result that could not be better.
     least, most : float
         The limits, both still good. A value that is not a number is beyond them.
     """
@@ -30,14 +32,27 @@ class Check:
     measure: str
     description: str
     fault: str = ""
+    best: float = 0.0
     least: float = -math.inf
     most: float = math.inf
+
+    @property
+    def limits(self) -> str:
+        """The limits in words; empty where there are none."""
+        low = f"{self.least:g} or more" if math.isfinite(self.least) else ""
+        high = f"{self.most:g} or less" if math.isfinite(self.most) else ""
+        return " and ".join(filter(None, (low, high)))
 
     def limit(self, value: float) -> float | None:
         """Return the limit that a value is beyond, if it is beyond one."""
         if self.least <= value <= self.most:
             return None
         return self.least if value < self.least else self.most
+
+    def strain(self, value: float) -> float:
+        """Return how far a value is on the way from the best to the limit: 0 to 1, above 1 beyond it."""
+        limit = self.least if value < self.best else self.most
+        return (value - self.best) / (limit - self.best) if math.isfinite(value) else math.inf
 
 
 CHECKS = (
@@ -47,6 +62,7 @@ CHECKS = (
         "Correlation ratio of intensities, scan and template (or reference), 0 to 1; "
         "T1w 0.7 to 0.8, other contrasts from 0.3",
         "the scan does not look like the template (similarity {value:.2f}, {limit} or more expected)",
+        best=1.0,
         least=0.25,
     ),
     Check(
@@ -54,12 +70,14 @@ CHECKS = (
         "By how much Similarity is above that of the best placement that is quite another, such as back to "
         "front; normally above 0.13",
         "a head placed quite otherwise fits nearly as well (lead {value:.2f}, {limit} or more expected)",
+        best=1.0,
         least=0.08,
     ),
     Check(
         "scale",
         "Size of the template's head relative to the scan's; normally 0.85 to 1.1",
         "the template's size had to be changed too much (scale {value:.2f}, limit {limit})",
+        best=1.0,
         least=0.65,
         most=1.35,
     ),
@@ -67,6 +85,7 @@ CHECKS = (
         "stretch",
         "Largest over smallest stretch of the template; normally below 1.2",
         "the template had to be deformed too much (stretch {value:.2f}, at most {limit} expected)",
+        best=1.0,
         most=1.4,
     ),
     # A second registration, from another start.
@@ -88,6 +107,7 @@ CHECKS = (
         "outline_correlation",
         "Correlation of tissue and air, scan and template, outside the face; normally above 0.9",
         "the scan's outline does not fit a head (correlation {value:.2f}, {limit} or more expected)",
+        best=1.0,
         least=0.75,
     ),
     Check(
@@ -102,6 +122,7 @@ CHECKS = (
         "brain_estimate_ml",
         "Volume that is brain for sure, by the scan's own intensities; normally 800 and more",
         "no brain is found where the template has its own ({value:.0f} mL, {limit:.0f} or more expected)",
+        best=1500.0,
         least=150.0,
     ),
     Check(
@@ -129,16 +150,28 @@ CHECKS = (
         "Largest piece of tissue in the air around the head, such as a nose folded to the back; normally 0",
         "there is something in the air around the head ({value:.1f} mL, at most {limit} expected): a nose "
         "that folded over, another head, a marker",
-        most=0.5,
+        most=1.0,
     ),
     Check(
         "removed_share",
         "Share of the tissue in view that was removed; normally 0.05 to 0.25",
         "the mask takes {value:.0%} of the head (at most {limit:.0%} expected)",
+        best=0.15,
         most=0.45,
     ),
     Check("mask_ml", "Volume of the mask, air included"),
 )
+
+
+def bids_name(measure: str) -> str:
+    """Return a measure's name as BIDS spells names.
+
+    Examples
+    --------
+    >>> bids_name("brain_distance_mm")
+    'BrainDistanceMM'
+    """
+    return "".join(word.upper() if word in ("mm", "ml") else word.title() for word in measure.split("_"))
 
 
 def faults(measures: Mapping[str, float]) -> dict[str, str]:
@@ -155,3 +188,8 @@ def faults(measures: Mapping[str, float]) -> dict[str, str]:
         if value is not None and (limit := check.limit(value)) is not None:
             found[check.measure] = check.fault.format(value=value, limit=limit)
     return found
+
+
+def strain(measures: Mapping[str, float]) -> float:
+    """Return how near a result is to being rejected, by the worst of its measures: above 1, it is."""
+    return max((c.strain(measures[c.measure]) for c in CHECKS if c.measure in measures), default=math.inf)

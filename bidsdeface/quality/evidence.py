@@ -1,4 +1,4 @@
-"""What a written result is judged by: evidence that does not come from the registration that made its mask."""
+"""What a result is judged by: evidence that does not come from the registration that made its mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The defaced image itself: is some of the face left in it, or folded over to somewhere else?"""
+"""What is left in the defaced image: none of the face, and no face that folded over to somewhere else."""
 
 from __future__ import annotations
 
@@ -64,4 +64,3 @@ def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> f
 
 def _tissue(volume: Volume) -> NDArray[np.intp]:
     return np.argwhere(volume.data > tissue_threshold(volume))
-

@@ -1,4 +1,4 @@
-"""Positive evidence that an image shows no face: a bare brain, or a field of view that ends before the face."""
+"""Positive evidence that there is no face: a bare brain, or a field of view that ends before the face."""
 
 from __future__ import annotations
 
@@ -96,14 +96,18 @@ def is_bare_brain(scan: Volume, shape: BrainShape) -> bool:
     if around.size == 0 or around.any():
         return False
     poses, _ = find_poses(own, shape.pose, STARTS)
-    ends = [_fit(own, shape, pose.to_template) for pose in poses]
-    if len(ends) < STARTS or disagreement_mm(*ends, shape.inside.where) > AGREEMENT_MM:
+    if len(poses) < STARTS:
         return False
-    return all(_is_brain(scan, own, end, shape) for end in ends)
+    first, second = (_fit(own, shape, pose.to_template) for pose in poses)
+    agree = disagreement_mm(first, second, shape.inside.where) <= AGREEMENT_MM
+    return agree and _is_brain(scan, own, first, shape) and _is_brain(scan, own, second, shape)
 
 
 def field_ends_before_face(
-    shape: tuple[int, int, int], affine: NDArray, placements: Sequence[NDArray], regions_mm: tuple[Volume, ...]
+    shape: tuple[int, int, int],
+    affine: NDArray,
+    placements: Sequence[NDArray],
+    regions_mm: tuple[Volume, ...],
 ) -> bool:
     """Tell whether no voxel of an image comes near the face, whichever placement is asked.
 
