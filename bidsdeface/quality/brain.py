@@ -9,11 +9,12 @@ from scipy import ndimage
 from bidsdeface.imaging.registration import Registration
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
 
+SPACING_MM = 3.0  # fine enough
 CORE_MM = 8.0  # so deep in the registered brain there is brain, even where registration is off by that
 REACH_MM = 20.0  # how far outside of the registered brain to look for more
-NECK_MM = 6.0  # radius of a ball that fits through brain, but not from brain to muscle and back
-TYPICAL_PERCENTILES = (5.0, 99.0)
-BRIGHTER = 1.15  # than that percentile, brain may still be: coils are not even
+NECK_MM = 8.0  # radius of a ball that fits through brain, but not from brain to muscle and back
+TYPICAL_PERCENTILES = (8.0, 99.0)
+BRIGHTER = 1.05  # than that percentile, brain may still be: coils are not even
 
 
 def own_brain(scan: Volume, registration: Registration, brain_mm: Volume) -> NDArray[np.bool_]:
@@ -26,7 +27,7 @@ def own_brain(scan: Volume, registration: Registration, brain_mm: Volume) -> NDA
     Parameters
     ----------
     scan : Volume
-        From `reduce_image`.
+        On a grid of `SPACING_MM`.
     registration : Registration
     brain_mm : Volume
         Signed distance to the template's brain, negative inside, mm.

@@ -8,9 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.imaging.registration import Registration
-from bidsdeface.imaging.volume import Volume, apply_affine, nearest, tissue_threshold, voxel_ml
+from bidsdeface.imaging.volume import (
+    Volume,
+    apply_affine,
+    nearest,
+    tissue_threshold,
+    voxel_ml,
+    world_aligned,
+)
 from bidsdeface.quality.agreement import mask_disagreement_mm
-from bidsdeface.quality.brain import own_brain
+from bidsdeface.quality.brain import SPACING_MM, own_brain
 from bidsdeface.quality.leftovers import stray_tissue_ml, tissue_left_ml
 
 
@@ -61,15 +68,16 @@ def measure_mask(
     dict of str to float
         Measures of `CHECKS`.
     """
-    tissue = apply_affine(scan.affine, np.argwhere(scan.data > tissue_threshold(scan)))
-    brain = own_brain(scan, registration, expected.brain_mm)
-    in_mask = nearest(mask, affine, apply_affine(scan.affine, np.argwhere(brain)))
+    coarse = world_aligned(scan, SPACING_MM)
+    tissue = apply_affine(coarse.affine, np.argwhere(coarse.data > tissue_threshold(coarse)))
+    brain = apply_affine(coarse.affine, np.argwhere(own_brain(coarse, registration, expected.brain_mm)))
+    one_ml = voxel_ml(coarse.affine)
     return {
         "mask_disagreement_mm": mask_disagreement_mm(
             mask, affine, second, expected.regions_mm, expected.brain_mm, expected.guard_mm
         ),
-        "brain_estimate_ml": float(brain.sum()) * voxel_ml(scan.affine),
-        "brain_in_mask_ml": float(in_mask.sum()) * voxel_ml(scan.affine),
+        "brain_estimate_ml": len(brain) * one_ml,
+        "brain_in_mask_ml": float(nearest(mask, affine, brain).sum()) * one_ml,
         "removed_share": float(nearest(mask, affine, tissue).mean()),
         "mask_ml": float(mask.sum()) * voxel_ml(affine),
     }
