@@ -5,10 +5,13 @@ is, without a traceback. A subclass exists only where somebody catches it apart 
 """
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# What the dynamic loader, C++ and the system say.
+_OUT_OF_MEMORY_TEXTS = ("failed to map segment", "bad_alloc", os.strerror(errno.ENOMEM))
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.EIO}
 OUT_OF_MEMORY = "its process was killed, most likely for memory; give the job more memory or lower --n-procs"
 
@@ -37,11 +40,16 @@ def describe(error: Exception) -> str:
     """Return one line about any error: a fault of this program is to be reported."""
     if isinstance(error, BidsdefaceError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno in _STORAGE and error.filename:
         return str(storage_error(error.filename, error))
     return f"{type(error).__name__}: {error}; please report this, with the log of a run with -v"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether memory was short, whatever library says so."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY_TEXTS)
 
 
 def storage_error(path: str | Path, error: OSError) -> BidsdefaceError:

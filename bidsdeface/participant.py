@@ -132,9 +132,19 @@ def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: Sta
 
 def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[[Head], list[Outcome]]:
     os.environ.update(environment_in(scratch))
+    if settings.verbosity < 1:
+        _silence_libraries()
     from bidsdeface.deface import prepare  # heavy: for the workers alone
 
     return prepare(settings, scratch, state)
+
+
+def _silence_libraries() -> None:
+    """Close standard output and error: ANTs and ITK write to them what comes back as an exception as well."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def _without_worker(settings: Settings, head: Head, reason: str, state: State | None) -> list[Outcome]:

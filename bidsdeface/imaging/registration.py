@@ -8,6 +8,9 @@ ITK's world is LPS; everything else here is RAS+ mm.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.errors import RegistrationError
+from bidsdeface.errors import RegistrationError, is_out_of_memory, storage_error
 from bidsdeface.imaging.affine import Points, fit_affine
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
@@ -317,6 +320,10 @@ def _syn(fixed: Volume, moving: Volume, to_template: NDArray, work_dir: Path) ->
             field = nib.Nifti1Image.from_filename(f"{folder}/1Warp.nii.gz").get_fdata(dtype=np.float32)
             warp = field.reshape(*fixed.data.shape, 3)
         except Exception as error:  # ANTs and the reading of its files raise all kinds
+            if shutil.disk_usage(folder).free < 2 * 3 * fixed.data.nbytes:
+                raise storage_error(work_dir, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+            if is_out_of_memory(error):
+                raise MemoryError from error
             raise RegistrationError(
                 f"ANTs could not warp the brain ({error}); give the scan's mask with --mask"
             ) from error

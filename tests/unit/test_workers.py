@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -171,3 +173,14 @@ def test_an_interrupt_of_the_parent_leaves_no_process(tmp_path):
         run([order])
     thread.join()
     assert not is_running(int((tmp_path / "one").read_text()))
+
+
+def test_too_little_memory_from_the_start_is_said_at_once():
+    script = (
+        "from tests.unit.test_workers import run\n"
+        "if __name__ == '__main__':\n"
+        "    import resource; resource.setrlimit(resource.RLIMIT_AS, (500 * 2**20,) * 2)\n"
+        "    print(run([('a',), ('b',)], 1))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.count("most likely for memory") == 2, done.stderr
