@@ -133,7 +133,7 @@ def _judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]
     )
     measures["guard_depth_mm"] = face.guard_depth_mm
     measures |= measure_mask(scan, face.mask, scan.affine, registration, fitted.second, expected)
-    defaced = Volume(np.where(face.mask, 0, scan.data), scan.affine, scan.seen)
+    defaced = Volume(np.where(face.mask, 0, scan.data), scan.affine, scan.seen * ~face.mask)
     to_head = to_start(fitted, fitter)
     measures |= measure_defaced(defaced, to_head, fitter.surface.head_mm, fitted.second, expected)
     seconds = time.process_time() - start

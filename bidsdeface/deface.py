@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from numpy.typing import NDArray
+
 from bidsdeface.dataset.layout import Outputs, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.publish import Staging, results_of
@@ -18,9 +20,9 @@ from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
 from bidsdeface.errors import BidsdefaceError, UsageError, describe
 from bidsdeface.fitting import Fitted, Fitter, Rejected, make_fitter, to_start
-from bidsdeface.imaging.image import clean_header, mask_header, read_image, write_image
+from bidsdeface.imaging.image import canonical, clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove
-from bidsdeface.imaging.volume import Volume, reduce_image
+from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
 from bidsdeface.masking import BARE_BRAIN, Loaded, Masked, find, load, middle, take_drawn, take_from_set
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
 from bidsdeface.privacy.state import State
@@ -137,7 +139,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
         check_written(image, written, masked.mask, background(image))
         volume = reduce_image(written, "the written image")
         LOGGER.debug("%s: written, read back and compared", scan.stem)
-        measures = {**masked.measures, **_measure_written(volume, masked, tools)}
+        measures = {**masked.measures, **_measure_written(volume, image.affine, masked, tools)}
         found = faults(measures)
         if found and scan.stem not in settings.accept:
             raise Rejected(found, measures)
@@ -165,9 +167,11 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
     return Outcome(scan.stem, verdict, measures=measures)
 
 
-def _measure_written(volume: Volume, masked: Masked, tools: Tools) -> dict[str, float]:
+def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Tools) -> dict[str, float]:
     if masked.fitted is None:
         return {}
+    hidden, _ = in_blocks(*canonical(masked.mask, affine))
+    volume = replace(volume, seen=(hidden < 0.5).astype("float32"))
     to_head = to_start(masked.fitted, tools.fitter)
     head_mm = tools.fitter.surface.head_mm
     return measure_defaced(volume, to_head, head_mm, masked.fitted.second, tools.expected)

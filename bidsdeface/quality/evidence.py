@@ -91,7 +91,8 @@ def measure_defaced(
     Parameters
     ----------
     defaced : Volume
-        The written image, from `reduce_image`.
+        The written image, from `reduce_image`; not `seen` where it was defaced, so that the fill value is
+        not taken for its air.
     to_head : numpy.ndarray, shape (4, 4)
         Scan world to the world of `head_mm`.
     head_mm : Volume
