@@ -91,7 +91,7 @@ def _rows(output_dir: Path) -> list[dict[str, Any]]:
             values = {**record, **record["Measures"], **lists}
         except FileNotFoundError:
             continue  # a participant task is replacing it at this moment
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BidsdefaceError(
                 f"{path}: is not a sidecar of this program ({error}); remove it and its image"
             ) from error

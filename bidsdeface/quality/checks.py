@@ -186,7 +186,8 @@ def faults(measures: Mapping[str, float]) -> dict[str, str]:
     for check in CHECKS:
         value = measures.get(check.measure)
         if value is not None and (limit := check.limit(value)) is not None:
-            found[check.measure] = check.fault.format(value=value, limit=limit)
+            told = "{name} could not be measured" if math.isnan(value) else check.fault
+            found[check.measure] = told.format(name=check.measure, value=value, limit=limit)
     return found
 
 
