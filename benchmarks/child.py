@@ -20,10 +20,11 @@ from typing import Any
 
 STARTED = time.perf_counter()
 
-# Functions that `bidsdeface.deface` calls, and the step that each is; "read" is "read back" from the
-# second call on.
+# Functions that `bidsdeface.deface` calls, and the step that each is.
 STEPS = {
-    "read_image": "read",
+    "read_bytes": "read",
+    "parse_image": "read",
+    "read_image": "read back",
     "reduce_image": "reduce",
     "place": "place",
     "measure_placement": "measure",
@@ -55,12 +56,11 @@ def timed_steps(module: Any) -> Iterator[dict[str, float]]:
 
     def timed(name: str) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            step = "read back" if STEPS[name] in seconds and name == "read_image" else STEPS[name]
             start = time.process_time()
             try:
                 return originals[name](*arguments)
             finally:
-                seconds[step] += time.process_time() - start
+                seconds[STEPS[name]] += time.process_time() - start
 
         return call
 
