@@ -10,7 +10,8 @@ from bidsdeface.dataset.publish import withdraw
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 
-PASSED, BY_HAND, FAILED, KEPT = "passed", "by hand", "failed", "kept"
+PASSED, NO_FACE, BY_HAND, ACCEPTED = "passed", "no-face", "by hand", "accepted"
+FAILED, KEPT = "failed", "kept"
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Outcome:
     scan : str
         Its stem, such as ``sub-01_T1w``.
     verdict : str
-        ``passed``; ``by hand``, published with the mask that a person drew; ``failed``, nothing is
-        published; ``kept``, an earlier run's result still holds.
+        ``passed``; ``no-face``, published as it is; ``by hand``, published with the mask that a person
+        drew; ``accepted``, published because a person says so; ``failed``, nothing is published; ``kept``,
+        an earlier run's result still holds.
     reasons : tuple of str
         Why it failed, in words.
     measures : dict

@@ -8,6 +8,7 @@ workers there are: numeric libraries get one thread in each.
 from __future__ import annotations
 
 import logging
+import mmap
 import multiprocessing
 import os
 import signal
@@ -26,6 +27,7 @@ ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
+LEAST_MEMORY_BYTES = 512 * 2**20  # the libraries alone take more
 LOGGER = logging.getLogger("bidsdeface")
 
 
@@ -118,7 +120,7 @@ def run_in_workers(
                 yield item, content
     finally:
         for process, _ in busy.values():
-            process.terminate()
+            process.kill()
         for process, _ in busy.values():
             process.join()
 
@@ -126,7 +128,8 @@ def run_in_workers(
 def _work(
     pipe: Connection, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple, level: int
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a job: the parent decides
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     LOGGER.handlers = [_PipeHandler(pipe)]
@@ -139,7 +142,9 @@ def _work(
         except EOFError:
             return
         try:
-            function = function or prepare(*arguments)
+            if function is None:
+                _check_memory()
+                function = prepare(*arguments)
             result = function(item)
         except BidsdefaceError as error:
             result = error
@@ -147,6 +152,11 @@ def _work(
             LOGGER.debug("unexpected error", exc_info=True)
             result = Lost(describe(error))
         pipe.send(("result", result))
+
+
+def _check_memory() -> None:
+    """Raise an error where memory is short from the start: OpenBLAS would try for ever to get some."""
+    mmap.mmap(-1, LEAST_MEMORY_BYTES).close()
 
 
 def _end_with_parent() -> None:

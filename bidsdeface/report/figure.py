@@ -1,4 +1,4 @@
-"""A picture of a defaced scan: three slices, and the head's surface from the front and the side."""
+"""Pictures of a scan: three slices, and the head's surface from the front and the side."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from scipy import ndimage
 
 from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.pose import saturated
-from bidsdeface.imaging.volume import (
-    Volume,
-    apply_affine,
-    reduce_image,
-    smoothed,
-    world_aligned,
-)
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
 
 PANEL_MM = 260.0
 PANEL_PIXELS = 320
@@ -25,26 +19,41 @@ SKIN_MM = 1.5  # smoothing of the surface
 LIGHT = np.array([-0.35, 0.45, 0.82])  # from the upper left, towards the viewer
 
 
-def draw_defaced(path: Path, image: Image, centre: NDArray) -> None:
-    """Write a picture of a defaced scan as PNG.
+def views(
+    image: Image, volume: Volume, centre: NDArray, mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """Return an image as a row of panels: three slices, and its surface from the front and from the right.
 
     Parameters
     ----------
-    path : pathlib.Path
     image : Image
-        The defaced image.
+    volume : Volume
+        Of the same image, from `reduce_image`.
     centre : numpy.ndarray, shape (3,)
         World coordinates (RAS+ mm) through which the slices go.
-    """
-    from PIL import Image as Picture
+    mask : numpy.ndarray, shape (X, Y, Z), bool, optional
+        To be outlined in the slices, on the image's grid.
 
+    Returns
+    -------
+    numpy.ndarray, shape (rows, columns), uint8
+    """
     view, affine = canonical(image.stored, image.affine)
     view = view.reshape(*view.shape[:3], -1)[..., 0]
     slices = [_slice(image, view, affine, centre, axis) for axis in range(3)]
-    volume = world_aligned(reduce_image(image, "the defaced image"), SURFACE_MM)
-    surface = smoothed(saturated(volume), SKIN_MM)
-    views = [_surface(surface, centre, axis) for axis in (1, 0)]
-    Picture.fromarray(np.concatenate([*slices, *views], axis=1)).save(path)
+    if mask is not None:
+        for axis, panel in enumerate(slices):
+            inside = interpolate(mask.view(np.uint8), image.affine, _plane(centre, axis), 0.0) > 0.5
+            panel[inside & ~ndimage.binary_erosion(inside)] = 255
+    surface = smoothed(saturated(world_aligned(volume, SURFACE_MM)), SKIN_MM)
+    return np.concatenate([*slices, *(_surface(surface, centre, axis) for axis in (1, 0))], axis=1)
+
+
+def draw(path: Path, *rows: NDArray[np.uint8]) -> None:
+    """Write rows of panels, from `views`, as one PNG."""
+    from PIL import Image as Picture
+
+    Picture.fromarray(np.concatenate(rows, axis=0)).save(path, format="PNG")
 
 
 def _plane(centre: NDArray, axis: int) -> NDArray:

@@ -12,6 +12,7 @@ from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import promise
 from bidsdeface.errors import TemplateError
 from bidsdeface.outcome import FAILED, PASSED, Outcome
+from bidsdeface.privacy import scratch
 from bidsdeface.settings import Settings
 from bidsdeface.workers import Lost
 from tests.conftest import make_dataset
@@ -177,17 +178,49 @@ def test_a_missing_template_is_told_once_and_nothing_else_is_tried(run, bids_dir
     assert len(files(output_dir)) == before  # older results stay
 
 
-def test_the_private_folder_is_private_and_gone_at_the_end(run, tmp_path):
+def test_the_private_folder_is_private_and_gone_at_the_end(run, tmp_path, monkeypatch):
     seen = []
 
     def result(head):
-        seen.extend((tmp_path / "work").iterdir())
+        seen.append([path.stat().st_mode & 0o777 for path in place.glob(".bidsdeface-*")])
         return [Outcome(scan.stem, PASSED) for scan in head.scans]
 
+    place = tmp_path
+    monkeypatch.setenv("TMPDIR", str(place))
+    run(result=result)
+    place = tmp_path / "work/bidsdeface"
     run("-w", str(tmp_path / "work"), result=result)
-    assert seen and seen[0].name.startswith("bidsdeface-")
-    assert (tmp_path / "work").stat().st_mode & 0o777 == 0o700
-    assert list((tmp_path / "work").iterdir()) == []
+    assert seen == [[0o700]] * 4
+    assert list(tmp_path.glob(".bidsdeface-*")) == []
+    assert sorted(path.name for path in place.iterdir()) == ["fingerprints", "key", "logs"]
+
+
+def test_the_temporary_folder_of_a_killed_run_is_swept_by_the_next_with_or_without_work_dir(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for options in ((), ("-w", str(tmp_path / "work"))):
+        left = tmp_path / f".bidsdeface-{scratch._system()}-killed"
+        left.mkdir(mode=0o700)
+        (left / "0GenericAffine.mat").touch()
+        assert run(*options)[0] == 0 and not left.exists()
+
+
+def test_a_temporary_folder_that_cannot_be_used_is_one_clear_line(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    code, said, worked_on = run()
+    assert code == 1 and worked_on == []
+    assert f"{tmp_path / 'none'}: cannot be written" in said and said.count("\n") == 1
+
+
+def test_a_failure_is_one_line_whatever_the_reason_holds(run):
+    def result(head):
+        return [Outcome(scan.stem, FAILED, ("x.nii: said\nERROR FAILED\nmuch", "y")) for scan in head.scans]
+
+    code, said, _ = run(result=result)
+    failed = [line for line in said.splitlines() if line.startswith("ERROR FAILED")]
+    assert code == 1 and len(failed) == len(SCANS)
+    assert failed[0] == "ERROR FAILED [1/3] x.nii: said ERROR FAILED much; y"
 
 
 def test_an_invalid_dataset_is_refused_before_any_work(run, bids_dir, output_dir, capsys):

@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -28,6 +30,8 @@ def make_obedient():
         if what == "die":
             os.kill(os.getpid(), how[0])
             time.sleep(30)
+        if what == "signal":
+            os.kill(os.getpid(), how[0])
         if what == "exit":
             os._exit(how[0])
         if what == "raise":
@@ -77,11 +81,11 @@ def test_a_killed_worker_costs_its_own_item_and_says_so(n_procs):
 
 
 def test_all_workers_killed_one_after_the_other_lose_only_what_they_had():
-    orders = [("die", signal.SIGKILL), ("exit", 3), ("die", signal.SIGTERM), ("die", signal.SIGSEGV), ("a",)]
+    orders = [("die", signal.SIGKILL), ("exit", 3), ("die", signal.SIGABRT), ("die", signal.SIGSEGV), ("a",)]
     results = run(orders)
     reasons = {order: result.reason for order, result in results if isinstance(result, Lost)}
     assert len(results) == 5 and len(reasons) == 4
-    assert signal.strsignal(signal.SIGTERM) in reasons["die", signal.SIGTERM]
+    assert signal.strsignal(signal.SIGABRT) in reasons["die", signal.SIGABRT]
     assert signal.strsignal(signal.SIGSEGV) in reasons["die", signal.SIGSEGV]
     assert "exit code 3" in reasons["exit", 3]
     assert dict(results)["a",] == "a"
@@ -136,6 +140,11 @@ def wait_for(condition, seconds=30):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_of_a_job_is_for_the_parent_to_decide_on(number):
+    assert run([("signal", number), ("a",)], 1) == [(("signal", number), "signal"), (("a",), "a")]
+
+
 def test_closing_the_generator_leaves_no_process(tmp_path):
     orders = [("a",), ("sleep", tmp_path / "one"), ("sleep", tmp_path / "two")]
     results = run_in_workers(make_obedient, (), orders, 3)
@@ -164,3 +173,14 @@ def test_an_interrupt_of_the_parent_leaves_no_process(tmp_path):
         run([order])
     thread.join()
     assert not is_running(int((tmp_path / "one").read_text()))
+
+
+def test_too_little_memory_from_the_start_is_said_at_once():
+    script = (
+        "from tests.unit.test_workers import run\n"
+        "if __name__ == '__main__':\n"
+        "    import resource; resource.setrlimit(resource.RLIMIT_AS, (500 * 2**20,) * 2)\n"
+        "    print(run([('a',), ('b',)], 1))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.count("most likely for memory") == 2, done.stderr
