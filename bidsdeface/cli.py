@@ -18,6 +18,7 @@ from bidsdeface.privacy.state import State, log_of_run, open_state
 from bidsdeface.settings import (
     DEFAULT_GUARD_MM,
     DEFAULT_TEMPLATE,
+    LAYOUTS,
     REGIONS,
     Settings,
     check_settings,
@@ -31,7 +32,8 @@ USAGE = "bidsdeface BIDS_DIR OUTPUT_DIR {participant,group} [options]"
 DESCRIPTION = """\
 Deface the MRI scans of a BIDS dataset. The input is only read; OUTPUT_DIR becomes
 a BIDS derivative dataset with the defaced images, their face masks and a record of
-what was done. A scan that cannot be verified is not written."""
+what was done, or a complete dataset to share. A scan that cannot be verified is not
+written."""
 
 EPILOG = """\
 example:
@@ -82,7 +84,7 @@ def _run_level(settings: Settings, state: State | None) -> int:
     if settings.level == "group":
         from bidsdeface.group import run_group_level
 
-        return run_group_level(settings)
+        return run_group_level(settings, state)
     from bidsdeface.participant import run_participant_level
 
     return run_participant_level(settings, state)
@@ -113,6 +115,13 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         regions=tuple(arguments.regions.split(",")),
         mask=arguments.mask,
         accept=tuple(arguments.accept),
+        output_layout=arguments.output_layout,
+        include=tuple(arguments.include),
+        metadata_policy=arguments.metadata_policy,
+        keep_fields=tuple(arguments.keep_field),
+        drop_fields=tuple(arguments.drop_field),
+        keep_columns=tuple(arguments.keep_column),
+        drop_columns=tuple(arguments.drop_column),
         private_report=arguments.private_report,
         n_procs=arguments.n_procs or default_n_procs(arguments.omp_nthreads),
         omp_nthreads=arguments.omp_nthreads,
@@ -147,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bidsdeface {__version__}")
     _add_selection(parser.add_argument_group("which scans"))
     _add_defacing(parser.add_argument_group("how to deface"))
+    _add_sharing(parser.add_argument_group("what to share"))
     _add_running(parser.add_argument_group("how to run"))
     return parser
 
@@ -218,6 +228,30 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
         default=[],
         help="publish these scans, such as sub-01_T1w, though their checks failed: you have looked",
     )
+
+
+def _add_sharing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--output-layout",
+        metavar="LAYOUT",
+        choices=LAYOUTS,
+        default=LAYOUTS[0],
+        help="derivatives, or bids: a complete dataset under its own names (default: %(default)s)",
+    )
+    group.add_argument(
+        "--metadata-policy",
+        metavar="FILE",
+        type=Path,
+        help="table of sidecar fields on top of the built-in one",
+    )
+    for option, metavar, text in (
+        ("--keep-field", "NAME", "sidecar fields that you have looked at: keep them as they are"),
+        ("--drop-field", "NAME", "sidecar fields to drop"),
+        ("--keep-column", "NAME", "table columns that you have looked at: keep them as they are"),
+        ("--drop-column", "NAME", "table columns to drop"),
+        ("--include", "PATTERN", "files to take along that would stay behind, such as 'stimuli/*'"),
+    ):
+        group.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=text)
 
 
 def _add_running(group: argparse._ArgumentGroup) -> None:

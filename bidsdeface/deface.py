@@ -8,32 +8,35 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
 from numpy.typing import NDArray
 
-from bidsdeface.dataset.layout import Outputs, no_face_outputs_of, outputs_of
+from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.publish import Staging, results_of
 from bidsdeface.dataset.resume import finished_scans, no_face_promise, promise, remember_input
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
-from bidsdeface.errors import BidsdefaceError, UsageError, describe
+from bidsdeface.errors import BidsdefaceError, UsageError, describe, storage_errors
 from bidsdeface.fitting import Fitted, Fitter, Rejected, make_fitter, to_start
 from bidsdeface.imaging.image import canonical, clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
 from bidsdeface.masking import BARE_BRAIN, Loaded, Masked, find, load, middle, take_drawn, take_from_set
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
+from bidsdeface.privacy.sidecar import scrub_metadata
 from bidsdeface.privacy.state import State
 from bidsdeface.quality.checks import bids_name, faults
 from bidsdeface.quality.evidence import Expected, measure_defaced
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
 from bidsdeface.report.private import tell
-from bidsdeface.settings import Settings
+from bidsdeface.settings import DERIVATIVES, Settings
 
 LOGGER = logging.getLogger(__name__)
+FIGURES = "figures"  # in the work dir
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,9 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
             loaded, masked = None, None
             try:
                 loaded = load(scan, head)
-                masked = _mask(loaded, sets.get(outputs_of(scan).mask), reference, tools)
-                sets[outputs_of(scan).mask] = masked
+                of_set = outputs_of(scan).mask
+                masked = _mask(loaded, sets.get(of_set), reference, tools)
+                sets[of_set] = masked
                 if masked.fitted and not faults(masked.measures):
                     reference = reference or masked.fitted
                 if scan.stem not in kept:
@@ -102,7 +106,7 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
                 outcome = Outcome(scan.stem, FAILED, (str(error),))
             except Exception as error:  # whatever one scan does, the others go on
                 if scan.stem not in kept:
-                    outcome = _fail(scan, head, error, tools.settings.output_dir)
+                    outcome = _fail(scan, head, error, tools.settings)
             if tools.settings.private_report and loaded and tools.state and outcome.verdict != KEPT:
                 tell(tools.state.folder, outcome, loaded, masked, middle(loaded, masked, tools.fitter))
         outcomes.append(outcome)
@@ -129,13 +133,16 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
         The written files are not as they should be; nothing was published.
     """
     scan, image, settings = loaded.scan, loaded.image, tools.settings
-    outputs = no_face_outputs_of(scan) if masked.no_face else outputs_of(scan)
+    layout = settings.output_layout
+    outputs = outputs_of(scan, layout)
+    published = no_face_outputs_of(scan, layout) if masked.no_face else outputs
     metadata = read_metadata(settings.bids_dir, scan)
+    uri = scan.uri if layout == DERIVATIVES else None
     with Staging(settings.output_dir) as staging:
-        files = {name: staging.folder / name.name for name in vars(outputs).values()}
+        files: dict[PurePath, Path] = {name: staging.folder / name.name for name in published.files}
         defaced = remove(image, masked.mask)
-        write_image(files[outputs.image], clean_header(image.header), defaced, settings.omp_nthreads)
-        written = read_image(files[outputs.image])
+        write_image(files[published.image], clean_header(image.header), defaced, settings.omp_nthreads)
+        written = read_image(files[published.image])
         check_written(image, written, masked.mask, background(image))
         volume = reduce_image(written, "the written image")
         LOGGER.debug("%s: written, read back and compared", scan.stem)
@@ -145,25 +152,33 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
             raise Rejected(found, measures)
         verdict = _verdict(masked, found, settings)
         record = {
-            **(no_face_promise(settings) if masked.no_face else promise(settings)),
+            **(_without_none(no_face_promise(settings)) if masked.no_face else promise(settings)),
             "Reference": masked.fitted.reference if masked.fitted else None,
             "Verdict": verdict,
             **({"Evidence": masked.no_face} if masked.no_face else {}),
             **({"Accepted": [bids_name(name) for name in found]} if found else {}),
             "Measures": {bids_name(name): round(value, 4) for name, value in measures.items()},
         }
-        if isinstance(outputs, Outputs):
-            sidecar = image_sidecar(metadata, record, scan.uri)
-            sources = [one.uri for one in loaded.head.scans if outputs_of(one).mask == outputs.mask]
+        policy = settings.policy
+        LOGGER.debug("%s: dropped fields: %s", scan.stem, ", ".join(scrub_metadata(metadata, policy).dropped))
+        if masked.no_face:
+            bare = masked.no_face == BARE_BRAIN
+            sidecar = no_face_sidecar(metadata, record, uri, bare, policy)
+        else:
+            sidecar = image_sidecar(metadata, record, uri, policy)
+            of_set = [one.uri for one in loaded.head.scans if outputs_of(one, layout).mask == outputs.mask]
+            sources = of_set if uri else []
             write_image(files[outputs.mask], mask_header(image.header), masked.mask.view("uint8"))
             check_mask_written(masked.mask, read_image(files[outputs.mask]))
             files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(record, sources)))
-        else:
-            sidecar = no_face_sidecar(metadata, record, scan.uri, masked.no_face == BARE_BRAIN)
-        files[outputs.image_sidecar].write_text(to_json(sidecar))
-        draw(files[outputs.figure], views(written, volume, middle(loaded, masked, tools.fitter)))
-        remember_input(tools.state, settings.output_dir, scan, loaded.content, metadata, files[outputs.image])
-        staging.publish(files, stale=results_of(loaded.head, scan))
+        files[published.image_sidecar].write_text(to_json(sidecar))
+        staged = files[published.figure] if published.figure else None
+        if picture := _picture(scan, masked, staged, tools.state):
+            draw(picture, views(written, volume, middle(loaded, masked, tools.fitter)))
+        remember_input(
+            tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
+        )
+        staging.publish(files, stale=results_of(loaded.head, scan, layout))
     return Outcome(scan.stem, verdict, measures=measures)
 
 
@@ -177,6 +192,20 @@ def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Too
     return measure_defaced(volume, to_head, head_mm, masked.fitted.second, tools.expected)
 
 
+def _picture(scan: Scan, masked: Masked, staged: Path | None, state: State | None) -> Path | None:
+    """Return where to draw: where the layout has a place for it, else in the work dir, else nowhere."""
+    if staged or state is None:
+        return staged
+    folder = state.folder / FIGURES
+    with storage_errors(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / figure_name(scan, "noface" if masked.no_face else "defaced")
+
+
+def _without_none(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if value is not None}
+
+
 def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
     if found:
         return ACCEPTED
@@ -185,7 +214,7 @@ def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
     return BY_HAND if settings.mask else PASSED
 
 
-def _fail(scan: Scan, head: Head, error: Exception, output_dir: Path) -> Outcome:
+def _fail(scan: Scan, head: Head, error: Exception, settings: Settings) -> Outcome:
     if not isinstance(error, BidsdefaceError):
         LOGGER.debug("%s: unexpected error", scan.stem, exc_info=error)
     reason = describe(error)
@@ -195,5 +224,5 @@ def _fail(scan: Scan, head: Head, error: Exception, output_dir: Path) -> Outcome
             "else draw its face mask and give it with --mask"
         )
     reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
-    outcome = fail(head, scan, reason, output_dir)
+    outcome = fail(head, scan, reason, settings.output_dir, settings.output_layout)
     return replace(outcome, measures=error.measures) if isinstance(error, Rejected) else outcome

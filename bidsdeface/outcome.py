@@ -38,10 +38,10 @@ class Outcome:
     measures: dict[str, Any] = field(default_factory=dict)
 
 
-def fail(head: Head, scan: Scan, reason: str, output_dir: Path) -> Outcome:
+def fail(head: Head, scan: Scan, reason: str, output_dir: Path, layout: str) -> Outcome:
     """Withdraw a scan's older result, and return the failure with its reasons."""
     try:
-        withdraw(output_dir, head, scan)
+        withdraw(output_dir, head, scan, layout)
     except BidsdefaceError as error:
         return Outcome(scan.stem, FAILED, (reason, f"its older result could not be removed: {error}"))
     return Outcome(scan.stem, FAILED, (reason,))

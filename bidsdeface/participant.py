@@ -6,22 +6,24 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bidsdeface.dataset.description import write_dataset_files
-from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.description import claim_shareable, write_dataset_files
+from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.scan import Head
 from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.leakcheck import check_leaks
 from bidsdeface.outcome import FAILED, KEPT, Outcome, fail
 from bidsdeface.privacy.scratch import environment_in, private_folder, sweep, temporary_dir
 from bidsdeface.privacy.state import State
-from bidsdeface.settings import Settings
+from bidsdeface.settings import BIDS, Settings
+from bidsdeface.sharing import share_dataset
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
@@ -53,13 +55,20 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
         LOGGER.error("FAILED %s", problem)
     _check_remedies(settings, plan.heads)
     if settings.dry_run:
-        _print_plan(plan.heads)
+        _print_plan(plan.heads, settings.output_layout)
         return EXIT_FAILED if plan.problems else 0
     sweep(temporary_dir())  # of runs without a work dir
     with private_folder(state.folder if state else temporary_dir()) as scratch:
         if settings.validate:
             check_valid(settings.bids_dir, sorted({head.subject for head in plan.heads}), scratch)
-        write_dataset_files(settings.output_dir, settings.bids_dir)
+        if settings.output_layout == BIDS:
+            claim_shareable(settings.output_dir)
+            if state is None:
+                LOGGER.info(
+                    "without --work-dir, dates are dropped, and pictures and quality.tsv are not kept"
+                )
+        else:
+            write_dataset_files(settings.output_dir, settings.bids_dir)
         outcomes: list[Outcome] = []
         to_do: list[Head] = []
         for head in plan.heads:
@@ -69,13 +78,34 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
             else:
                 to_do.append(head)
         outcomes += _deface(settings, to_do, scratch, state)
+        failed = plan.problems or any(outcome.verdict == FAILED for outcome in outcomes)
+        whole, leaks = True, 0
+        if not (failed and settings.stop_on_first_crash):
+            new = _written(settings, plan.heads, outcomes)
+            files = new
+            if settings.output_layout == BIDS:
+                done = share_dataset(settings, state, scratch)
+                whole, files = done.whole, {*new, *done.written}
+            leaks = check_leaks(settings, scratch, files, verified=new)
     if settings.private_report and state:
         from bidsdeface.report.private import write_page
 
         LOGGER.info("private report: %s", write_page(state.folder) or "nothing to show")
     _log_summary(outcomes)
-    failed = plan.problems or any(outcome.verdict == FAILED for outcome in outcomes)
-    return EXIT_FAILED if failed else 0
+    return EXIT_FAILED if failed or leaks or not whole else 0
+
+
+def _written(settings: Settings, heads: Sequence[Head], outcomes: Sequence[Outcome]) -> set[PurePosixPath]:
+    """Return the files that this run has published of scans."""
+    done = {outcome.scan for outcome in outcomes if outcome.verdict not in (KEPT, FAILED)}
+    scans = [scan for head in heads for scan in head.scans if scan.stem in done]
+    layout = settings.output_layout
+    possible = {
+        name
+        for scan in scans
+        for name in (*outputs_of(scan, layout).files, *no_face_outputs_of(scan, layout).files)
+    }
+    return {name for name in possible if (settings.output_dir / name).is_file()}
 
 
 def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
@@ -92,11 +122,11 @@ def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
         )
 
 
-def _print_plan(heads: Sequence[Head]) -> None:
+def _print_plan(heads: Sequence[Head], layout: str) -> None:
     for head in heads:
         print(f"{head.name}, reference {head.reference.stem}")
         for scan in head.scans:
-            outputs = outputs_of(scan)
+            outputs = outputs_of(scan, layout)
             print(f"  {scan.path}\n    -> {outputs.image}\n    -> {outputs.mask}")
 
 
@@ -153,7 +183,7 @@ def _without_worker(settings: Settings, head: Head, reason: str, state: State | 
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished
-        else fail(head, scan, f"{scan.path}: {reason}", settings.output_dir)
+        else fail(head, scan, f"{scan.path}: {reason}", settings.output_dir, settings.output_layout)
         for scan in head.scans
     ]
 

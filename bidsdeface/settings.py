@@ -9,10 +9,12 @@ from typing import Any
 
 from bidsdeface.cpus import available_cpus
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
+from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.scratch import private_folder, temporary_dir
 from bidsdeface.privacy.state import state_folder
 
 REGIONS = (("face",), ("face", "ears"))
+DERIVATIVES, BIDS = LAYOUTS = ("derivatives", "bids")
 DEFAULT_TEMPLATE = "WholeHead"
 DEFAULT_GUARD_MM = 4.0
 MAX_GUARD_MM = 20.0  # a guard that thick reaches the skin of the forehead: nothing is left to hide
@@ -25,7 +27,7 @@ class Settings:
     Attributes
     ----------
     bids_dir, output_dir : Path
-        The dataset to read and the folder to write the derivative dataset to.
+        The dataset to read and the folder to write to.
     level : str
         ``"participant"`` or ``"group"``.
     participants, sessions : tuple of str
@@ -43,6 +45,16 @@ class Settings:
     accept : tuple of str
         Names of scans, without extension, that a person has looked at: publish them whatever their
         measures are.
+    output_layout : str
+        One of `LAYOUTS`: a derivative dataset, or a complete one under its own names.
+    include : tuple of str
+        Patterns of paths that go along into a complete dataset at the user's word.
+    metadata_policy : Path, optional
+        A table of sidecar fields on top of the built-in one.
+    keep_fields, drop_fields : tuple of str
+        Sidecar fields to keep as they are, and to drop.
+    keep_columns, drop_columns : tuple of str
+        The same for columns of tables.
     private_report : bool
         Whether to keep pictures of every scan, before and after, in the work dir.
     n_procs, omp_nthreads : int
@@ -72,6 +84,13 @@ class Settings:
     regions: tuple[str, ...] = REGIONS[0]
     mask: Path | None = None
     accept: tuple[str, ...] = ()
+    output_layout: str = DERIVATIVES
+    include: tuple[str, ...] = ()
+    metadata_policy: Path | None = None
+    keep_fields: tuple[str, ...] = ()
+    drop_fields: tuple[str, ...] = ()
+    keep_columns: tuple[str, ...] = ()
+    drop_columns: tuple[str, ...] = ()
     private_report: bool = False
     n_procs: int = 1
     omp_nthreads: int = 1
@@ -81,6 +100,11 @@ class Settings:
     force: bool = False
     stop_on_first_crash: bool = False
     verbosity: int = 0
+
+    @property
+    def policy(self) -> Policy:
+        """What becomes of each sidecar field."""
+        return load_policy(self.metadata_policy, self.keep_fields, self.drop_fields)
 
 
 def default_n_procs(omp_nthreads: int) -> int:
@@ -118,6 +142,14 @@ def check_settings(settings: Settings) -> None:
         raise UsageError(f"{settings.mask}: no such file; give --mask an existing NIfTI image")
     if settings.private_report and settings.work_dir is None:
         raise UsageError("--private-report: shows faces, so it needs a place to stay; give --work-dir DIR")
+    if settings.output_layout != BIDS and (
+        settings.include or settings.keep_columns or settings.drop_columns
+    ):
+        raise UsageError(
+            "--include, --keep-column and --drop-column: are about files that only a complete dataset has; "
+            "add --output-layout bids"
+        )
+    _ = settings.policy  # a table that makes no sense is told before any work
     if not settings.dry_run:
         _make_writable(settings.output_dir)
 

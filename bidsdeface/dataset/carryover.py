@@ -115,6 +115,23 @@ def plan_carryover(
     return carried, left_out
 
 
+def is_faceless(path: PurePosixPath) -> bool:
+    """Tell whether an image is of a kind that shows no face that could be recognised, by its name."""
+    name = parse_name(path)
+    return (
+        name is not None
+        and name.datatype is not None
+        and _allowed(name.datatype, name.suffix, name.extension, frozenset(name.entities))
+        and _is_faceless(name)
+    )
+
+
+def _is_faceless(name: FileName) -> bool:
+    return name.datatype in FACELESS_DATATYPES or (
+        name.datatype == "fmap" and name.suffix in FACELESS_FIELDMAPS
+    )
+
+
 def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
     """Return how a file is treated, or why it stays behind."""
     if any(part.startswith(".") for part in path.parts):
@@ -171,10 +188,8 @@ def _decide_data(name: FileName, defaced_suffixes: Sequence[str]) -> Treatment |
     if name.extension in (".nii", ".nii.gz"):
         if name.datatype == "mrs":
             return "keeps in a header extension what a reader needs, and perhaps a name"
-        faceless = name.datatype in FACELESS_DATATYPES or (
-            name.datatype == "fmap" and name.suffix in FACELESS_FIELDMAPS
-        )
-        return Treatment.IMAGE if faceless and name.suffix not in defaced_suffixes else Treatment.DEFACE
+        faceless = _is_faceless(name) and name.suffix not in defaced_suffixes
+        return Treatment.IMAGE if faceless else Treatment.DEFACE
     if name.extension == ".tsv" and name.suffix in _WITHOUT_HEADER:
         return Treatment.RECORDING
     return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)

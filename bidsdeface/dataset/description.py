@@ -66,7 +66,7 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
     UsageError
         If `output_dir` holds the dataset of somebody else.
     """
-    _check_ours(output_dir)
+    _check_ours(output_dir, "derivative")
     source = _read_description(bids_dir / "dataset_description.json")
     texts = {
         PurePath(".bidsignore"): _BIDSIGNORE,
@@ -80,6 +80,24 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
         for name, text in stale.items():
             (staging.folder / name).write_text(text, encoding="utf-8")
         for name in stale:
+            staging.publish({name: staging.folder / name})
+
+
+def claim_shareable(output_dir: Path) -> None:
+    """Mark a folder as ours, to become a complete dataset, with a description that is filled in at the end.
+
+    Raises
+    ------
+    BidsdefaceError
+        A file cannot be read or written.
+    UsageError
+        `output_dir` holds the dataset of somebody else, or of the other layout.
+    """
+    _check_ours(output_dir, "raw")
+    name = PurePath("dataset_description.json")
+    if not (output_dir / name).exists():
+        with Staging(output_dir) as staging:
+            (staging.folder / name).write_text(to_json(describe_shareable({})), encoding="utf-8")
             staging.publish({name: staging.folder / name})
 
 
@@ -152,7 +170,7 @@ def _harmless(value: Any) -> Any:
     return value if isinstance(value, str) and not looks_like(value) else None
 
 
-def _check_ours(output_dir: Path) -> None:
+def _check_ours(output_dir: Path, kind: str) -> None:
     path = output_dir / "dataset_description.json"
     if not path.exists():
         if any(output_dir.glob("sub-*")):
@@ -160,11 +178,17 @@ def _check_ours(output_dir: Path) -> None:
                 f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR"
             )
         return
-    generators = _read_description(path).get("GeneratedBy")
+    description = _read_description(path)
+    generators = description.get("GeneratedBy")
     names = [one.get("Name") for one in generators or [] if isinstance(one, dict)]
     if "bidsdeface" not in names:
         raise UsageError(
             f"{path}: describes a dataset that bidsdeface did not make; choose an empty OUTPUT_DIR"
+        )
+    if description.get("DatasetType") != kind:
+        raise UsageError(
+            f"{path}: describes a dataset of the other layout; choose an empty OUTPUT_DIR, or another "
+            "--output-layout"
         )
 
 

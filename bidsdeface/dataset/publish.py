@@ -15,6 +15,7 @@ from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import BidsdefaceError, storage_error, storage_errors
 from bidsdeface.privacy.scratch import private_folder
+from bidsdeface.settings import DERIVATIVES
 
 
 class Staging:
@@ -98,7 +99,7 @@ class Staging:
                 )
 
 
-def withdraw(output_dir: Path, head: Head, scan: Scan) -> None:
+def withdraw(output_dir: Path, head: Head, scan: Scan, layout: str = DERIVATIVES) -> None:
     """Remove an older result of a scan, the image's sidecar first.
 
     A mask that other scans of the head share stays.
@@ -110,25 +111,27 @@ def withdraw(output_dir: Path, head: Head, scan: Scan) -> None:
     head : Head
     scan : Scan
         One of the head's; files of it that do not exist are passed over.
+    layout : str, optional
+        Of the output dataset.
 
     Raises
     ------
     BidsdefaceError
         If a file exists and cannot be removed.
     """
-    own = [output_dir / name for name in results_of(head, scan)]
+    own = [output_dir / name for name in results_of(head, scan, layout)]
     with _one_at_a_time(own[0].parent):
         _remove(own)
 
 
-def results_of(head: Head, scan: Scan) -> list[PurePosixPath]:
+def results_of(head: Head, scan: Scan, layout: str = DERIVATIVES) -> list[PurePosixPath]:
     """Return the files that a scan may have left, whatever its verdict, and no other scan of the head.
 
     In the order in which to remove them: what vouches for others comes first.
     """
-    shared = {name for other in head.scans if other != scan for name in vars(outputs_of(other)).values()}
-    files = [*vars(outputs_of(scan)).values(), *vars(no_face_outputs_of(scan)).values()]
-    return [name for name in reversed(files) if name not in shared]
+    shared = {name for other in head.scans if other != scan for name in outputs_of(other, layout).files}
+    files = [*outputs_of(scan, layout).files, *no_face_outputs_of(scan, layout).files]
+    return [name for name in dict.fromkeys(reversed(files)) if name not in shared]
 
 
 def _remove(paths: Sequence[Path]) -> None:

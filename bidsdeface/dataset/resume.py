@@ -16,28 +16,31 @@ from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import read_bytes
+from bidsdeface.privacy.policy import policy_mark
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import Settings
 
 METHOD = "remove"
-BY_HAND = {"Version": __version__, "Method": METHOD, "MaskSource": "by hand"}
 
 
 def promise(settings: Settings) -> dict[str, Any]:
     """Return what the ``Bidsdeface`` object of every result of these settings says."""
     if settings.mask:
-        return BY_HAND
-    return {
-        "Version": __version__,
-        "Method": METHOD,
-        "MaskSource": "template",
-        **_by_template(settings),
-    }
+        return _by_hand(settings)
+    return {**_any(settings), "Method": METHOD, "MaskSource": "template", **_by_template(settings)}
 
 
 def no_face_promise(settings: Settings) -> dict[str, Any]:
     """Return what the ``Bidsdeface`` object of every image that shows no face says: it claims no method."""
-    return {"Version": __version__, **_by_template(settings)}
+    return {**_any(settings), "Method": None, **_by_template(settings)}
+
+
+def _by_hand(settings: Settings) -> dict[str, Any]:
+    return {**_any(settings), "Method": METHOD, "MaskSource": "by hand"}
+
+
+def _any(settings: Settings) -> dict[str, Any]:
+    return {"Version": __version__, "MetadataPolicy": policy_mark(settings.policy)}
 
 
 def _by_template(settings: Settings) -> dict[str, Any]:
@@ -67,9 +70,9 @@ def finished_scans(head: Head, settings: Settings, state: State | None = None) -
 def _result(scan: Scan, settings: Settings) -> Outputs | NoFaceOutputs | None:
     """Return the files of a finished result that was made with the same settings, if there is one."""
     possible = (
-        (outputs_of(scan), promise(settings)),
-        (outputs_of(scan), BY_HAND),
-        (no_face_outputs_of(scan), no_face_promise(settings)),
+        (outputs_of(scan, settings.output_layout), promise(settings)),
+        (outputs_of(scan, settings.output_layout), _by_hand(settings)),
+        (no_face_outputs_of(scan, settings.output_layout), no_face_promise(settings)),
     )
     for outputs, wanted in possible:
         if is_complete(settings.output_dir, outputs, wanted):
@@ -155,13 +158,13 @@ def is_complete(output_dir: Path, outputs: Outputs | NoFaceOutputs, provenance: 
     -------
     bool
     """
-    if not all((output_dir / name).is_file() for name in vars(outputs).values()):
+    if not all((output_dir / name).is_file() for name in outputs.files):
         return False
     try:
         sidecar = json.loads((output_dir / outputs.image_sidecar).read_text(encoding="utf-8"))
         found = sidecar["Bidsdeface"]
-        return all(found[name] == value for name, value in as_stored(provenance).items())
-    except (OSError, ValueError, KeyError, TypeError):  # not a sidecar of ours
+        return all(found.get(name) == value for name, value in as_stored(provenance).items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not a sidecar of ours
         return False
 
 

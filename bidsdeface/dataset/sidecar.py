@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bidsdeface import __version__
+from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.sidecar import scrub_metadata
 
 # DICOM PS3.16 CID 7050, and a private code of our own ("99" marks private coding schemes).
@@ -25,7 +26,10 @@ _CODES = (
 
 
 def image_sidecar(
-    source_metadata: Mapping[str, Any], provenance: Mapping[str, Any], source_uri: str
+    source_metadata: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    source_uri: str | None,
+    policy: Policy | None = None,
 ) -> dict[str, Any]:
     """Compose the sidecar of a defaced image.
 
@@ -35,18 +39,24 @@ def image_sidecar(
         Metadata of the raw scan; only harmless fields of it are kept.
     provenance : mapping
         What was done and measured; becomes the ``Bidsdeface`` object as it is.
-    source_uri : str
-        BIDS URI of the raw scan.
+    source_uri : str or None
+        BIDS URI of the raw scan; None for an image under its own name in a complete dataset, which has no
+        sources.
+    policy : mapping of str to Rule, optional
+        From `load_policy`; ours by default.
 
     Returns
     -------
     dict
     """
-    return {
-        **scrub_metadata(source_metadata).metadata,
+    derived = {
         "Description": "Image with the face removed; outside the face mask, as acquired",
         "SkullStripped": False,
         "Sources": [source_uri],
+    }
+    return {
+        **scrub_metadata(source_metadata, policy).metadata,
+        **(derived if source_uri else {}),
         "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
         "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
         "Bidsdeface": dict(provenance),
@@ -56,14 +66,15 @@ def image_sidecar(
 def no_face_sidecar(
     source_metadata: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    source_uri: str,
+    source_uri: str | None,
     skull_stripped: bool,
+    policy: Policy | None = None,
 ) -> dict[str, Any]:
     """Compose the sidecar of an image that shows no face: nothing was removed, and nothing is claimed.
 
     Parameters
     ----------
-    source_metadata, provenance, source_uri
+    source_metadata, provenance, source_uri, policy
         As of `image_sidecar`.
     skull_stripped : bool
         Whether the image shows a bare brain.
@@ -72,11 +83,14 @@ def no_face_sidecar(
     -------
     dict
     """
-    return {
-        **scrub_metadata(source_metadata).metadata,
+    derived = {
         "Description": "Image that shows no face; nothing was removed",
         "SkullStripped": skull_stripped,
         "Sources": [source_uri],
+    }
+    return {
+        **scrub_metadata(source_metadata, policy).metadata,
+        **(derived if source_uri else {}),
         "Bidsdeface": dict(provenance),
     }
 
@@ -89,17 +103,17 @@ def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> d
     provenance : mapping
         What was done and measured; becomes the ``Bidsdeface`` object as it is.
     source_uris : sequence of str
-        BIDS URIs of the raw scans that the mask is for: one, or a set of one grid.
+        BIDS URIs of the raw scans that the mask is for: one, or a set of one grid; none in a complete
+        dataset, in which the mask is no derivative.
 
     Returns
     -------
     dict
     """
+    derived = {"Type": "Face", "SkullStripped": False, "Sources": list(source_uris)}
     return {
         "Description": "Voxels whose values were replaced to hide the face are 1, all others 0",
-        "Type": "Face",
-        "SkullStripped": False,
-        "Sources": list(source_uris),
+        **(derived if source_uris else {}),
         "Bidsdeface": dict(provenance),
     }
 

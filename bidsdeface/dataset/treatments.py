@@ -33,7 +33,10 @@ from bidsdeface.privacy.tables import (
 )
 
 LINE_BYTES = 1 << 20
-STATEMENT = "De-identified with bidsdeface: faces removed, headers, sidecars and tables cleaned."
+STATEMENT = (
+    "De-identified with bidsdeface: faces removed from anatomical images; headers, sidecars and tables "
+    "cleaned. Functional, diffusion and phase images are not defaced: their voxels are as acquired."
+)
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,7 @@ class NotCarried(BidsdefaceError):
 def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
     image = read_image(source.root / path)
     header = clean_header(image.header)
-    if path.suffix == ".gz":
-        write_image(target, header, image.stored)
-    else:
-        with target.open("wb") as file:
-            file.write(header.binaryblock.ljust(int(header["vox_offset"]), b"\0"))
-            file.write(image.stored.tobytes(order="F"))
+    write_image(target, header, image.stored)
     written = read_image(target)
     if written.stored.tobytes(order="F") != image.stored.tobytes(order="F"):
         raise NotCarried("its voxels did not come back as they were written; is the disk sound?")
@@ -200,7 +198,6 @@ WRITERS: dict[Treatment, Callable[..., tuple[str, ...]]] = {
 def scrubbed_table(
     root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes
 ) -> ScrubbedTable:
-    """Read a table and return what of it may be shared."""
     """Read a table and return what of it may be shared."""
     name = parse_name(path)
     subject = name.entities.get("sub") if name else None

@@ -218,12 +218,12 @@ def mask_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
 
 
 def write_image(path: Path, header: nib.Nifti1Header, stored: NDArray, threads: int = 1) -> None:
-    """Write stored values under a header, as ``.nii.gz`` with no name, comment or time inside.
+    """Write stored values under a header; compressed files have no name, comment or time inside.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file to write; replaced if it is there.
+        The file to write, ``.nii.gz`` or ``.nii``; replaced if it is there.
     header : nibabel.Nifti1Header
         From `clean_header`; written as it is.
     stored : numpy.ndarray
@@ -237,7 +237,11 @@ def write_image(path: Path, header: nib.Nifti1Header, stored: NDArray, threads: 
         raise ValueError(f"{stored.dtype} {stored.shape} does not fit the header")
     voxels = stored if stored.flags.f_contiguous else np.asfortranarray(stored)
     start = header.binaryblock.ljust(int(header["vox_offset"]), b"\0")
-    with igzip_threaded.open(path, "wb", compresslevel=GZIP_LEVEL, threads=max(threads, 1)) as stream:
+    with (
+        igzip_threaded.open(path, "wb", compresslevel=GZIP_LEVEL, threads=max(threads, 1))
+        if path.suffix == ".gz"
+        else path.open("wb")
+    ) as stream:
         stream.write(start)
         stream.write(memoryview(voxels.T).cast("B"))
 

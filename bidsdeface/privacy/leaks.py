@@ -52,6 +52,8 @@ def find_leaks(
     policy: Policy | None = None,
     keep_columns: Collection[str] = (),
     shows_face: FaceTest | None = None,
+    files: Collection[PurePosixPath] | None = None,
+    described_in: Path | None = None,
 ) -> Iterator[Finding]:
     """Look for what identifies in every file of a dataset, hidden ones too.
 
@@ -65,6 +67,10 @@ def find_leaks(
     shows_face : callable, optional
         Takes an image file and says what of a face it shows, or None. Slow; without it, no image is
         looked at.
+    files : collection of PurePosixPath, optional
+        Look at these alone; relative to `root`.
+    described_in : pathlib.Path, optional
+        Dataset whose data dictionaries describe the tables, where not all are in this one yet.
 
     Yields
     ------
@@ -72,7 +78,21 @@ def find_leaks(
         In the order of paths.
     """
     policy = load_policy() if policy is None else policy
-    paths: list[PurePosixPath] = []
+    paths = list(files or ())
+    if files is None:
+        yield from _histories(root, paths)
+    for path in sorted(paths):
+        found: dict[Finding, None] = {}
+        try:
+            for kind, place in _look(root, path, policy, keep_columns, shows_face, described_in or root):
+                found[Finding(str(path), kind, place)] = None
+        except Exception as error:  # whatever a file is made of, the others are looked at
+            found[Finding(str(path), "cannot be read", type(error).__name__)] = None
+        yield from found
+
+
+def _histories(root: Path, paths: list[PurePosixPath]) -> Iterator[Finding]:
+    """Gather all files of a dataset but those of histories, which are findings as a whole."""
     for folder, names, files in os.walk(root):
         here = PurePosixPath(Path(folder).relative_to(root))
         for name in sorted(names):
@@ -83,15 +103,6 @@ def find_leaks(
         )
         links = [name for name in os.listdir(folder) if Path(folder, name).is_symlink()]
         paths += [here / name for name in sorted({*files, *links})]
-    sidecars = [one for path in paths if path.suffix == ".json" and (one := parse_name(path))]
-    for path in sorted(paths):
-        found: dict[Finding, None] = {}
-        try:
-            for kind, place in _look(root, path, policy, keep_columns, shows_face, sidecars):
-                found[Finding(str(path), kind, place)] = None
-        except Exception as error:  # whatever a file is made of, the others are looked at
-            found[Finding(str(path), "cannot be read", type(error).__name__)] = None
-        yield from found
 
 
 def _look(
@@ -100,7 +111,7 @@ def _look(
     policy: Policy,
     keep_columns: Collection[str],
     shows_face: FaceTest | None,
-    sidecars: list[FileName],
+    described_in: Path,
 ) -> inspect.Told:
     yield from _look_at_path(path)
     file = root / path
@@ -123,7 +134,7 @@ def _look(
         return
     if kind == "nifti":
         yield from inspect.inspect_nifti(file)
-        if shows_face and (shown := shows_face(file)):
+        if shows_face and not _is_own_mask(file) and (shown := shows_face(file)):
             yield "face", shown
     elif kind in ("dicom", "par", "bruker"):
         yield "scanner's own file", {"dicom": "DICOM", "par": "Philips PAR", "bruker": "Bruker"}[kind]
@@ -143,9 +154,22 @@ def _look(
         yield from inspect.inspect_recording(file)
     elif extension == ".tsv" and path.name != "descriptions.tsv":
         suffix = path.stem.rpartition("_")[2]
-        yield from inspect.inspect_table(file, suffix, _dictionary(root, name, sidecars), keep_columns)
+        yield from inspect.inspect_table(file, suffix, _dictionary(described_in, name), keep_columns)
     else:
         yield from inspect.inspect_text(file)
+
+
+def _is_own_mask(file: Path) -> bool:
+    """Tell whether an image is a face mask of ours: a region of space, which is no cast of the face."""
+    stem = file.name.partition(".")[0]
+    if not stem.endswith("_defacemask"):
+        return False
+    try:
+        return (
+            "Version" in json.loads(file.with_name(f"{stem}.json").read_text(encoding="utf-8"))["Bidsdeface"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _look_at_path(path: PurePosixPath) -> inspect.Told:
@@ -161,9 +185,12 @@ def _look_at_path(path: PurePosixPath) -> inspect.Told:
             yield kind, "path"
 
 
-def _dictionary(root: Path, table: FileName | None, sidecars: list[FileName]) -> Mapping[str, Any]:
+def _dictionary(root: Path, table: FileName | None) -> Mapping[str, Any]:
+    if table is None:
+        return {}
     merged: dict[str, Any] = {}
-    for sidecar in applicable(table, sidecars) if table else ():
+    beside = (folder / one.name for folder in table.path.parents for one in (root / folder).glob("*.json"))
+    for sidecar in applicable(table, [name for path in beside if (name := parse_name(path))]):
         try:
             content = json.loads((root / sidecar.path).read_text(encoding="utf-8"))
         except (OSError, ValueError):

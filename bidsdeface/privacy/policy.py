@@ -5,6 +5,7 @@ reason and the source. A person's own table and wishes go on top of it.
 """
 
 import csv
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ _FILE = re.compile(
     r"([a-z]+-[A-Za-z0-9+]+_)*[A-Za-z0-9]+(\.[a-z]+){1,2}(\.gz)?"
 )
 _VERSION = re.compile(r"v?\d{1,3}(\.\d{1,3}){1,3}([\\_, ]+v?\d{1,3}(\.\d{1,3}){1,3})*")
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
@@ -75,6 +77,21 @@ def load_policy(table: Path | None = None, keep: Iterable[str] = (), drop: Itera
     policy |= {field: Rule(KEEP) for field in keep}
     policy |= {field: Rule(DROP) for field in drop}
     return policy
+
+
+def policy_mark(policy: Policy) -> str:
+    """Return what stands for a policy in a result: ``built-in``, or letters that change with the policy.
+
+    Examples
+    --------
+    >>> policy_mark(load_policy())
+    'built-in'
+    """
+    if policy == _own_policy():
+        return "built-in"
+    rules = repr(sorted((field, rule.action, rule.kind) for field, rule in policy.items()))
+    # No digits: none that could read as a date or a record number.
+    return hashlib.sha256(rules.encode()).hexdigest()[:12].translate(_LETTERS)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,131 @@
+"""The leak check at the end of a run: look at what was written, and say what still identifies."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from bidsdeface.dataset.carryover import is_faceless
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.outcome import ACCEPTED, BY_HAND
+from bidsdeface.privacy.leaks import Finding, find_leaks
+from bidsdeface.privacy.scratch import environment_in
+from bidsdeface.settings import BIDS, Settings
+from bidsdeface.workers import Lost, run_in_workers
+
+LOGGER = logging.getLogger("bidsdeface")
+
+
+def check_leaks(
+    settings: Settings,
+    scratch: Path,
+    files: Iterable[PurePosixPath],
+    verified: Collection[PurePosixPath] = (),
+) -> int:
+    """Look into files of the output, say in one line each what still identifies, and return how many do.
+
+    Whether an image shows a face is looked at unless this run has verified it, a person answers for it, or it
+    is of a kind that goes along as it is (functional, diffusion, phase).
+
+    Parameters
+    ----------
+    settings : Settings
+    scratch : Path
+        Private.
+    files : iterable of PurePosixPath
+        Relative to the output dataset.
+    verified : collection of PurePosixPath, optional
+        Images that this run has judged.
+
+    Returns
+    -------
+    int
+    """
+    by_participant: dict[str, list[tuple[PurePosixPath, bool]]] = defaultdict(list)
+    for path in sorted(set(files)):
+        shows = _is_image(path) and path not in verified and not _is_answered_for(settings, path)
+        by_participant[path.parts[0]].append((path, shows))
+    items = list(by_participant.values())
+    if min(settings.n_procs, len(items)) > 1 or any(shows for item in items for _, shows in item):
+        results = (
+            result for _, result in run_in_workers(_prepare, (settings, scratch), items, settings.n_procs)
+        )
+    else:
+        results = (_check(item, settings, None) for item in items)
+    found = 0
+    for result in results:
+        if isinstance(result, BidsdefaceError):
+            raise result
+        if isinstance(result, Lost):
+            LOGGER.error("LEAK check: %s", result.reason)
+            found += 1
+            continue
+        for one in result:
+            LOGGER.error("LEAK %s, %s: %s", one.path, one.place, one.kind)
+            found += 1
+    return found
+
+
+def all_files(root: Path) -> list[PurePosixPath]:
+    """List every file of a dataset, but for private folders of runs that go on."""
+    found = []
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".bidsdeface-")]
+        found += [PurePosixPath(Path(place, name).relative_to(root)) for name in names]
+    return found
+
+
+def _prepare(
+    settings: Settings, scratch: Path
+) -> Callable[[Sequence[tuple[PurePosixPath, bool]]], list[Finding]]:
+    os.environ.update(environment_in(scratch))
+    from bidsdeface.privacy.shownface import face_test  # heavy
+
+    test: list[Callable[[Path], str | None]] = []
+
+    def shows_face(path: Path) -> str | None:
+        if not test:
+            test.append(face_test())
+        return test[0](path)
+
+    return lambda item: _check(item, settings, shows_face)
+
+
+def _check(
+    item: Sequence[tuple[PurePosixPath, bool]],
+    settings: Settings,
+    shows_face: Callable[[Path], str | None] | None,
+) -> list[Finding]:
+    looked_at = {settings.output_dir / path for path, shows in item if shows}
+    return list(
+        find_leaks(
+            settings.output_dir,
+            policy=settings.policy,
+            keep_columns=settings.keep_columns,
+            shows_face=lambda path: shows_face(path) if shows_face and path in looked_at else None,
+            files=[path for path, _ in item],
+            described_in=settings.bids_dir if settings.output_layout == BIDS else None,
+        )
+    )
+
+
+def _is_image(path: PurePosixPath) -> bool:
+    """Tell whether a file may be an image to look for a face in."""
+    is_image = path.name.endswith((".nii", ".nii.gz"))
+    return is_image and not path.name.partition(".")[0].endswith("_defacemask") and not is_faceless(path)
+
+
+def _is_answered_for(settings: Settings, path: PurePosixPath) -> bool:
+    """Tell whether a person answers for an image."""
+    stem = path.name.partition(".")[0]
+    try:
+        sidecar = json.loads(
+            (settings.output_dir / path.with_name(f"{stem}.json")).read_text(encoding="utf-8")
+        )
+        return sidecar["Bidsdeface"]["Verdict"] in (ACCEPTED, BY_HAND)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
