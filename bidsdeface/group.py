@@ -79,10 +79,11 @@ def run_group_level(settings: Settings, state: State | None = None) -> int:
         No published scan was found, a sidecar cannot be read, or a file cannot be written.
     """
     rows = _rows(settings.output_dir, settings.output_layout)
-    if not rows:
+    complete = settings.output_layout == BIDS
+    if not rows and not complete:
         raise BidsdefaceError(f"{settings.output_dir}: no defaced scan here; run the participant level first")
     with private_folder(state.folder if state else temporary_dir()) as scratch:
-        if settings.output_layout == BIDS:
+        if complete:
             claim_shareable(settings.output_dir)
             done = settle_dataset(settings, state, scratch)
             if state:

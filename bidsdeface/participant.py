@@ -50,7 +50,14 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
     BidsdefaceError
         Nothing can be done at all; the message says why.
     """
-    plan = find_heads(settings.bids_dir, settings.participants, settings.sessions, settings.filters)
+    complete = settings.output_layout == BIDS  # then there is more to do than heads
+    plan = find_heads(
+        settings.bids_dir,
+        settings.participants,
+        settings.sessions,
+        settings.filters,
+        scans_expected=not complete,
+    )
     for problem in plan.problems:
         LOGGER.error("FAILED %s", problem)
     _check_remedies(settings, plan.heads)
@@ -60,8 +67,11 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
     sweep(temporary_dir())  # of runs without a work dir
     with private_folder(state.folder if state else temporary_dir()) as scratch:
         if settings.validate:
-            check_valid(settings.bids_dir, sorted({head.subject for head in plan.heads}), scratch)
-        if settings.output_layout == BIDS:
+            subjects = {head.subject for head in plan.heads}
+            if complete:
+                subjects = set(settings.participants)
+            check_valid(settings.bids_dir, sorted(subjects), scratch)
+        if complete:
             claim_shareable(settings.output_dir)
             if state is None:
                 LOGGER.info(
@@ -83,7 +93,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
         if not (failed and settings.stop_on_first_crash):
             new = _written(settings, plan.heads, outcomes)
             files = new
-            if settings.output_layout == BIDS:
+            if complete:
                 done = share_dataset(settings, state, scratch)
                 whole, files = done.whole, {*new, *done.written}
             leaks = check_leaks(settings, scratch, files, verified=new)

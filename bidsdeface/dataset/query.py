@@ -44,6 +44,7 @@ def find_heads(
     participants: Sequence[str] = (),
     sessions: Sequence[str] = (),
     filters: Mapping[str, Mapping[str, Any]] | None = None,
+    scans_expected: bool = True,
 ) -> Plan:
     """Find the heads that were asked for.
 
@@ -55,6 +56,8 @@ def find_heads(
         Labels without ``sub-`` or ``ses-``; all where empty.
     filters : mapping of str to mapping, optional
         Query by lower-case suffix, see `bidsdeface.dataset.filters`.
+    scans_expected : bool, optional
+        Whether a request, or a participant, without any anatomical scan is a problem.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def find_heads(
     UsageError
         If a participant, a session or an entity in `filters` does not exist.
     BidsdefaceError
-        If there is no anatomical scan at all.
+        If there is no anatomical scan at all, and there should be.
     """
     filters = filters or {}
     existing = _labels(bids_dir, "sub-*")
@@ -74,13 +77,14 @@ def find_heads(
     if sessions:
         _check_exist("session", "ses-", sessions, _labels(bids_dir, "sub-*/ses-*"), bids_dir)
     scans = _find_scans(bids_dir, participants, sessions, filters)
-    if not scans:
+    if not scans and scans_expected:
         raise BidsdefaceError(
             f"{bids_dir}: no anatomical scan (anat/*_T1w.nii.gz and the like) that fits the "
             "request; check --participant-label, --session-label and --bids-filter-file"
         )
     # A session or a filter narrows the request to those who have it; a name is meant.
     expected = participants or (() if sessions or filters else existing)
+    expected = expected if scans_expected else ()
     found = {scan.subject for scan in scans}
     missing = [
         f"sub-{label}: no anatomical scan that fits the request; add one or leave sub-{label} out"

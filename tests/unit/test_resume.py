@@ -143,3 +143,19 @@ def test_a_fingerprint_is_no_plain_hash_and_names_nobody(finished):
     (same_with_other_key,) = (other.folder / "fingerprints").iterdir()
     assert same_with_other_key.name != fingerprint.name
     assert same_with_other_key.read_bytes() != fingerprint.read_bytes()
+
+
+def test_another_metadata_policy_is_done_again(finished):
+    assert not finished.is_kept(drop_fields=("EchoTime",)) and not finished.is_kept(
+        keep_fields=("PatientID",)
+    )
+
+
+def test_in_a_complete_dataset_an_image_without_its_mask_is_not_taken_for_one_without_a_face(finished):
+    settings = Settings(**{**vars(finished.settings), "output_layout": "bids"})
+    outputs = outputs_of(finished.scan, "bids")
+    for name in outputs.files:
+        (settings.output_dir / name).write_text(json.dumps({"Bidsdeface": promise(settings)}))
+    assert finished_scans(finished.head, settings) == {finished.scan.stem}
+    (settings.output_dir / outputs.mask).unlink()
+    assert finished_scans(finished.head, settings) == set()

@@ -148,3 +148,15 @@ def test_a_container_limits_the_processors(tmp_path, files, expected):
 
 def test_there_is_always_one_process():
     assert default_n_procs(omp_nthreads=10_000) == 1
+
+
+def test_options_for_a_complete_dataset_are_refused_without_one(settings):
+    for option in ({"include": ("x",)}, {"keep_columns": ("x",)}, {"drop_columns": ("x",)}):
+        assert "add --output-layout bids" in refusal(replace(settings, **option))
+        check_settings(replace(settings, output_layout="bids", **option))
+
+
+def test_a_metadata_policy_that_is_no_table_is_refused_before_any_work(settings, tmp_path):
+    assert "give --metadata-policy" in refusal(replace(settings, metadata_policy=tmp_path / "none.tsv"))
+    (tmp_path / "policy.tsv").write_text("field\taction\nEchoTime\tburn\n")
+    assert "line 2" in refusal(replace(settings, metadata_policy=tmp_path / "policy.tsv"))

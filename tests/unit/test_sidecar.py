@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
+from bidsdeface.privacy.policy import load_policy
 
 URI = "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
 # Of the sidecar of a real scan: see scripts/make_demo.py.
@@ -60,3 +61,15 @@ def test_json_is_standard_and_readable():
     assert "é" in to_json({"a": "é"})
     with pytest.raises(ValueError):
         to_json({"a": float("nan")})
+
+
+def test_a_policy_of_the_users_own_acts(tmp_path):
+    policy = load_policy(keep=["StationName"], drop=["EchoTime"])
+    sidecar = image_sidecar(REAL, {}, URI, policy)
+    assert sidecar["StationName"] == "MN213418" and "EchoTime" not in sidecar
+
+
+def test_under_its_own_name_an_image_is_no_derivative():
+    sidecar = image_sidecar(REAL, {}, None)
+    assert sidecar.keys().isdisjoint({"Sources", "SkullStripped"}) and "DeidentificationMethod" in sidecar
+    assert mask_sidecar({}, []).keys().isdisjoint({"Sources", "SkullStripped", "Type"})
