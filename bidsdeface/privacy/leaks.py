@@ -21,7 +21,7 @@ FaceTest = Callable[[Path], str | None]
 HISTORIES = (".git", ".svn", ".hg", ".datalad", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?")
 LABEL_DIGITS = 8
-_OWN_PICTURE = re.compile(r"(.*/)?figures/[^/]*_desc-defaced_[^/]*\.(png|svg|jpg)")
+_OWN_PICTURE = re.compile(r"(.*/)?figures/[^/]*_desc-(defaced|noface)_[^/]*\.(png|svg|jpg)")
 _CLOSED_SUFFIXES = {
     ".rec": "Philips image", ".2dseq": "Bruker image", ".dat": "raw data", ".ima": "DICOM file",
     ".dcm": "DICOM file", ".fif": "FIF file", ".set": "EEGLAB file",
