@@ -27,7 +27,7 @@ ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
-LEAST_MEMORY_BYTES = 512 * 2**20  # the libraries alone take more
+LEAST_MEMORY_BYTES = 768 * 2**20  # of address space; no scan gets by with less
 LOGGER = logging.getLogger("bidsdeface")
 
 

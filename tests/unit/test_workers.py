@@ -30,6 +30,8 @@ def make_obedient():
         if what == "die":
             os.kill(os.getpid(), how[0])
             time.sleep(30)
+        if what == "allocate":
+            return bytes(how[0])
         if what == "signal":
             os.kill(os.getpid(), how[0])
         if what == "exit":
@@ -173,6 +175,12 @@ def test_an_interrupt_of_the_parent_leaves_no_process(tmp_path):
         run([order])
     thread.join()
     assert not is_running(int((tmp_path / "one").read_text()))
+
+
+def test_an_item_that_memory_does_not_hold_says_so_and_the_worker_goes_on():
+    results = run([("allocate", 2**46), ("a",)], 1)
+    assert isinstance(results[0][1], Lost) and "more memory or lower --n-procs" in results[0][1].reason
+    assert results[1] == (("a",), "a")
 
 
 def test_too_little_memory_from_the_start_is_said_at_once():
