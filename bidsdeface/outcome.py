@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsdeface.dataset.publish import withdraw
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
 PASSED, NO_FACE, BY_HAND, ACCEPTED = "passed", "no-face", "by hand", "accepted"
@@ -38,10 +38,10 @@ class Outcome:
     measures: dict[str, Any] = field(default_factory=dict)
 
 
-def fail(head: Head, scan: Scan, reason: str, output_dir: Path) -> Outcome:
+def fail(scan: Scan, reason: str, output_dir: Path) -> Outcome:
     """Withdraw a scan's older result, and return the failure with its reasons."""
     try:
-        withdraw(output_dir, head, scan)
+        withdraw(output_dir, scan)
     except BidsdefaceError as error:
         return Outcome(scan.stem, FAILED, (reason, f"its older result could not be removed: {error}"))
     return Outcome(scan.stem, FAILED, (reason,))

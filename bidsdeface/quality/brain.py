@@ -49,8 +49,9 @@ def own_brain(scan: Volume, registration: Registration, brain_mm: Volume) -> NDA
     alike = (values > dark) & (values < BRIGHTER * bright) & (distance < REACH_MM)
     spacing = np.linalg.norm(scan.affine[:3, :3], axis=0)
     pieces, count = ndimage.label(ndimage.distance_transform_edt(alike, spacing) > NECK_MM)
-    if count:
-        piece = pieces == np.bincount(pieces[core], minlength=count + 1)[1:].argmax() + 1
+    in_core = np.bincount(pieces[core], minlength=count + 1)[1:]
+    if in_core.any():
+        piece = pieces == in_core.argmax() + 1
         brain[box] = (ndimage.distance_transform_edt(~piece, spacing) <= NECK_MM) & alike
     return brain
 
