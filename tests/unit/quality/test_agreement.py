@@ -51,14 +51,14 @@ def test_a_mask_that_is_shifted_disagrees_by_that(spacing, turn, mm):
 
 
 def test_either_way_and_whichever_is_the_larger_one(average):
-    regions = (average.regions_mm["face"],)
+    regions, brain = (average.regions_mm["face"],), average.brain_mm
     shape, affine = (90, 110, 110), np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = [-90, -100, -140]
     for shift in ([0, 9, 0], [0, -9, 0], [0, 0, 9], [0, 0, -9]):
         mask = face_mask(
             shape, affine, registration(shifted(shift)), regions, average.brain_mm, GUARD_MM
         ).mask
-        found = mask_disagreement_mm(mask, affine, np.eye(4), regions, average.brain_mm, GUARD_MM)
+        found = mask_disagreement_mm(mask, affine, np.eye(4), regions, brain, GUARD_MM)
         assert 6 < found < 9.1, shift
 
 
