@@ -55,7 +55,8 @@ def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> f
     """
     voxels = _tissue(defaced)
     there = apply_affine(to_template @ defaced.affine, voxels)
-    apart = interpolate(head_mm.data, head_mm.affine, there) > AIR_MM  # unknown places are not
+    # What the template does not reach is air, too: a field of view can go on far behind the head.
+    apart = interpolate(head_mm.data, head_mm.affine, there, np.inf) > AIR_MM
     stray = np.zeros(defaced.data.shape, bool)
     stray[tuple(voxels[apart & (there[:, 2] > NECK_Z_MM)].T)] = True
     pieces, _ = ndimage.label(stray)
