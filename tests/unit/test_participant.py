@@ -14,7 +14,7 @@ from bidsdeface.errors import TemplateError
 from bidsdeface.outcome import FAILED, PASSED, Outcome
 from bidsdeface.privacy import scratch
 from bidsdeface.settings import Settings
-from bidsdeface.workers import Lost
+from bidsdeface.workers import DONE, Lost
 from tests.conftest import make_dataset
 
 SCANS = (
@@ -45,7 +45,10 @@ def run(bids_dir, output_dir, monkeypatch, capsys):
         def deface(prepare, arguments, heads, n_procs):
             for head in heads:
                 worked_on.append(head.name)
-                yield head, result(head) if result else [Outcome(scan.stem, PASSED) for scan in head.scans]
+                end = result(head) if result else [Outcome(scan.stem, PASSED) for scan in head.scans]
+                for outcome in end if isinstance(end, list) else ():
+                    yield head, outcome
+                yield head, DONE if isinstance(end, list) else end
 
         monkeypatch.setattr(participant, "run_in_workers", deface)
         arguments = [str(bids_dir), str(output_dir), "participant", "--skip-bids-validation", *options]
@@ -165,6 +168,23 @@ def test_a_lost_head_fails_with_its_files_named_and_is_withdrawn(run, bids_dir, 
     for scan in SCANS:
         assert f"{bids_dir / scan}: its process was killed" in said
     assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
+
+
+def test_a_lost_worker_costs_only_the_scans_it_had_not_told_of_even_by_force(
+    run, bids_dir, output_dir, monkeypatch
+):
+    publish(bids_dir, output_dir)
+
+    def lose(prepare, arguments, heads, n_procs):
+        for head in heads:
+            yield head, Outcome(head.scans[0].stem, PASSED)
+            yield head, Lost("its process was killed")
+
+    monkeypatch.setattr(participant, "run_in_workers", lose)
+    arguments = [str(bids_dir), str(output_dir), "participant", "--skip-bids-validation", "--force"]
+    assert cli.main(arguments) == 1
+    left = [name for name in files(output_dir) if name.endswith("_desc-defaced_T1w.json")]
+    assert len(left) == 2 and not list(output_dir.glob("**/*_T2w.json"))
 
 
 def test_a_missing_template_is_told_once_and_nothing_else_is_tried(run, bids_dir, output_dir):

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from bidsdeface.errors import TemplateError
-from bidsdeface.workers import ONE_THREAD, Lost, run_in_workers
+from bidsdeface.workers import DONE, ONE_THREAD, Lost, run_in_workers
 
 
 def make_square(log):
     """Prepare a function that squares numbers, and count how often that is done."""
     with Path(log).open("a") as file:
         file.write(f"{os.getpid()}\n")
-    return lambda number: number**2
+    return lambda number, tell: tell(number**2)
 
 
 def make_obedient():
@@ -49,7 +49,19 @@ def make_obedient():
             return lambda: None
         return what
 
-    return obey
+    return lambda order, tell: tell(obey(order))
+
+
+def make_counter():
+    """Prepare a function that tells all numbers up to the item, and dies at 3."""
+
+    def count(last, tell):
+        for number in range(last):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            tell(number)
+
+    return count
 
 
 def make_nothing(error):
@@ -57,15 +69,25 @@ def make_nothing(error):
 
 
 def run(orders, n_procs=2):
-    return list(run_in_workers(make_obedient, (), orders, n_procs))
+    return results_of(run_in_workers(make_obedient, (), orders, n_procs))
+
+
+def results_of(told):
+    return [(item, result) for item, result in told if result != DONE]
 
 
 @pytest.mark.parametrize("n_procs", [1, 2, 5])
 def test_every_item_comes_back_once_with_its_result(tmp_path, n_procs):
-    results = list(run_in_workers(make_square, (tmp_path / "log",), range(7), n_procs))
+    results = results_of(run_in_workers(make_square, (tmp_path / "log",), range(7), n_procs))
     assert sorted(results) == [(number, number**2) for number in range(7)]
     prepared = (tmp_path / "log").read_text().split()
     assert len(set(prepared)) == len(prepared) <= min(n_procs, 7)
+
+
+def test_results_come_one_by_one_and_a_killed_worker_costs_only_those_it_had_not_told():
+    told = list(run_in_workers(make_counter, (), [2, 5], 1))
+    assert told[:6] == [(2, 0), (2, 1), (2, DONE), (5, 0), (5, 1), (5, 2)]
+    assert len(told) == 7 and isinstance(told[6][1], Lost)
 
 
 def test_no_items_start_no_process():
