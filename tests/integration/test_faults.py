@@ -229,10 +229,12 @@ def by_hand(tmp_path):
         settings = Settings(
             bids_dir=bids_dir, output_dir=output_dir, level="participant", mask=tmp_path / "mask.nii.gz"
         )
-        return deface.prepare(settings, tmp_path)
+        return deface.prepare(settings, tmp_path, None)
 
     def run(output_dir):
-        (outcome,) = prepare(output_dir)(head)
+        outcomes = []
+        prepare(output_dir)(head, outcomes.append)
+        (outcome,) = outcomes
         return outcome
 
     return run
@@ -259,7 +261,7 @@ def test_a_disk_that_fills_at_any_moment_tears_nothing_and_with_more_room_it_com
     (tmp_path / "whole").mkdir()
     assert by_hand(tmp_path / "whole").verdict == "by hand"
     expected = files(tmp_path / "whole")
-    written = ("defaced_T1w.nii.gz", "defacemask.nii.gz", "defacemask.json", ".png", "defaced_T1w.json")
+    written = ("defaced_T1w.nii.gz", "defacemask.nii.gz", "defacemask.json", "defaced_T1w.json", ".png")
     sizes = [len(content) for end in written for name, content in expected.items() if name.endswith(end)]
     needed = np.cumsum([-(-size // PAGE) * PAGE for size in sizes])
     for size in (PAGE, *(needed - PAGE)):  # one page short for each file in turn
@@ -278,13 +280,13 @@ def test_a_disk_that_fills_at_any_moment_tears_nothing_and_with_more_room_it_com
 def test_a_disk_that_becomes_read_only_is_one_clear_line(by_hand, small_disk, monkeypatch):
     assert mount(small_disk, "remount", "size=10m")
     (small_disk / "sub-01").mkdir()
-    draw = deface.draw_defaced
+    draw = deface.draw
 
     def meanwhile(*arguments):
         draw(*arguments)
         assert mount(small_disk / "sub-01", "ro")
 
-    monkeypatch.setattr(deface, "draw_defaced", meanwhile)
+    monkeypatch.setattr(deface, "draw", meanwhile)
     (reason,) = by_hand(small_disk).reasons
     subprocess.run(["umount", small_disk / "sub-01"], check=True)
     assert "cannot be written (Read-only file system); free some space, change the permissions" in reason
@@ -296,13 +298,13 @@ def test_a_disk_that_becomes_read_only_is_one_clear_line(by_hand, small_disk, mo
 def test_an_output_that_vanishes_is_one_clear_line_and_is_not_made_anew(by_hand, tmp_path, monkeypatch):
     output_dir, away = tmp_path / "out", tmp_path / "away"
     output_dir.mkdir()
-    draw = deface.draw_defaced
+    draw = deface.draw
 
     def meanwhile(*arguments):
         output_dir.rename(away)
         draw(*arguments)
 
-    monkeypatch.setattr(deface, "draw_defaced", meanwhile)
+    monkeypatch.setattr(deface, "draw", meanwhile)
     (reason,) = by_hand(output_dir).reasons
     assert f"{output_dir}: cannot be written (No such file or directory)" in reason
     monkeypatch.undo()
@@ -334,7 +336,9 @@ def test_a_changed_input_is_done_again_and_withdrawn_if_that_fails(tmp_path):
     run = deface.prepare(settings, tmp_path, open_state(tmp_path / "work"))
 
     def verdict():
-        (outcome,) = run(head)
+        outcomes = []
+        run(head, outcomes.append)
+        (outcome,) = outcomes
         return outcome.verdict
 
     assert [verdict(), verdict()] == ["passed", "kept"]
