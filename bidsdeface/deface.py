@@ -91,7 +91,8 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
             try:
                 loaded = load(scan, head)
                 masked = _mask(loaded, sets.get(outputs_of(scan).mask), reference, tools)
-                sets[outputs_of(scan).mask] = masked
+                if masked.no_face != BARE_BRAIN:  # that tells nothing of the other scans of a set
+                    sets[outputs_of(scan).mask] = masked
                 if masked.fitted and not faults(masked.measures):
                     reference = reference or masked.fitted
                 if scan.stem not in kept:
