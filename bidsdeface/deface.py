@@ -81,6 +81,8 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
         One for each scan.
     """
     kept = finished_scans(head, tools.settings, tools.state)
+    if len(kept) == len(head.scans):
+        return [Outcome(scan.stem, KEPT) for scan in head.scans]
     outcomes = []
     reference: Fitted | None = None
     sets: dict[PurePosixPath, Masked] = {}
