@@ -6,6 +6,7 @@ This is the whole way of the data for one head; each step is a call into the roo
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -151,7 +152,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
             "Verdict": verdict,
             **({"Evidence": masked.no_face} if masked.no_face else {}),
             **({"Accepted": [bids_name(name) for name in found]} if found else {}),
-            "Measures": {bids_name(name): round(value, 4) for name, value in measures.items()},
+            "Measures": {bids_name(name): _stored(value) for name, value in measures.items()},
         }
         if isinstance(outputs, Outputs):
             sidecar = image_sidecar(metadata, record, scan.uri)
@@ -174,6 +175,11 @@ def _measure_written(volume: Volume, masked: Masked, tools: Tools) -> dict[str, 
     to_head = to_start(masked.fitted, tools.fitter)
     head_mm = tools.fitter.surface.head_mm
     return measure_defaced(volume, to_head, head_mm, masked.fitted.second, tools.expected)
+
+
+def _stored(value: float) -> float | None:
+    """Return a measure as JSON can hold it; None for what could not be measured, which a person accepted."""
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
