@@ -105,8 +105,8 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
             except Exception as error:  # whatever one scan does, the others go on
                 if scan.stem not in kept:
                     outcome = _fail(scan, head, error, tools.settings.output_dir)
-            if tools.settings.private_report and loaded and tools.state and outcome.verdict != KEPT:
-                tell(tools.state.folder, outcome, loaded, masked, middle(loaded, masked, tools.fitter))
+            if loaded and outcome.verdict != KEPT:
+                _tell(outcome, loaded, masked, tools)
         outcomes.append(outcome)
     return outcomes
 
@@ -188,6 +188,16 @@ def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
     if masked.no_face:
         return NO_FACE
     return BY_HAND if settings.mask else PASSED
+
+
+def _tell(outcome: Outcome, loaded: Loaded, masked: Masked | None, tools: Tools) -> None:
+    """Show a scan in the private report, if there is to be one; what cannot be shown costs no result."""
+    if not (tools.settings.private_report and tools.state):
+        return
+    try:
+        tell(tools.state.folder, outcome, loaded, masked, middle(loaded, masked, tools.fitter))
+    except Exception as error:  # of any kind: the result is there
+        LOGGER.warning("%s: is not in the private report (%s)", outcome.scan, describe(error))
 
 
 def _fail(scan: Scan, head: Head, error: Exception, output_dir: Path) -> Outcome:
