@@ -81,7 +81,10 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
     list of Outcome
         One for each scan.
     """
-    kept = finished_scans(head, tools.settings, tools.state)
+    finished = finished_scans(head, tools.settings, tools.state)
+    # A set is done as a whole: its mask is one file, and has to be that of every scan of it.
+    unfinished = {outputs_of(scan).mask for scan in head.scans if scan.stem not in finished}
+    kept = {scan.stem for scan in head.scans if outputs_of(scan).mask not in unfinished}
     if len(kept) == len(head.scans):
         return [Outcome(scan.stem, KEPT) for scan in head.scans]
     outcomes = []

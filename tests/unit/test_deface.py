@@ -10,6 +10,7 @@ from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.deface import Tools, deface_head
 from bidsdeface.errors import BidsdefaceError, RegistrationError
+from bidsdeface.imaging.image import read_image
 from bidsdeface.masking import BARE_BRAIN, Masked
 from bidsdeface.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
 from bidsdeface.privacy.state import open_state
@@ -34,7 +35,7 @@ def run(tmp_path, fitter, expected, monkeypatch):
                 raise result
             mask = np.zeros(loaded.image.stored.shape, bool, order="F")
             mask[:, 22:] = not result.get("no_face")
-            return Masked(mask, loaded.image.affine, **{"measures": {}, **result})
+            return Masked(**{"mask": mask, "affine": loaded.image.affine, "measures": {}, **result})
 
         monkeypatch.setattr(deface, "find", find)
         bids_dir, output_dir = tmp_path / "bids", tmp_path / "out"
@@ -80,6 +81,27 @@ def test_scans_of_a_set_share_the_mask_of_the_first(run, tmp_path):
     outcomes, head = run(lambda loaded: looked_at.append(loaded.scan.stem) or {}, ECHOES)
     assert {outcome.verdict for outcome in outcomes.values()} == {PASSED}
     assert looked_at == [head.scans[0].stem]
+
+
+def test_a_set_is_redone_as_a_whole_so_that_its_mask_fits_all_of_it(run, tmp_path):
+    """Or the mask would be found anew for one scan, and take the place of what the others have."""
+    _, head = run({}, [*ECHOES, "sub-01/anat/sub-01_T1w.nii.gz"])
+    first, second = (scan for scan in head.scans if "echo-1" in scan.stem or "echo-2" in scan.stem)
+    (tmp_path / "out" / outputs_of(second).image_sidecar).unlink()
+
+    def another(loaded):
+        mask = np.zeros(loaded.image.stored.shape, bool, order="F")
+        mask[:, 30:] = True
+        return {"mask": mask}
+
+    outcomes, _ = run(another)
+    assert outcomes["sub-01_T1w"].verdict == KEPT
+    assert outcomes[first.stem].verdict == outcomes[second.stem].verdict == PASSED
+    mask = read_image(tmp_path / "out" / outputs_of(first).mask).stored > 0
+    for scan in (first, second):
+        defaced = read_image(tmp_path / "out" / outputs_of(scan).image).stored
+        original = read_image(scan.path).stored
+        assert np.array_equal(defaced[~mask], original[~mask]) and not defaced[mask].any()
 
 
 def test_a_measure_beyond_its_limit_fails_and_names_the_ways_out(run, tmp_path):
