@@ -95,6 +95,10 @@ def deface_head(tools: Tools, head: Head, report: Callable[[Outcome], None]) -> 
         Given the outcome of each scan as soon as it is known.
     """
     kept = finished_scans(head, tools.settings, tools.state)
+    if len(kept) == len(head.scans):
+        for scan in head.scans:
+            report(Outcome(scan.stem, KEPT))
+        return
     reference: Fitted | None = None
     sets: dict[PurePosixPath, Masked] = {}
     for scan in sorted(head.scans, key=lambda scan: scan != head.reference):
