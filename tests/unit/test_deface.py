@@ -42,7 +42,8 @@ def run(tmp_path, fitter, expected, monkeypatch):
         settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
         state = open_state(settings.work_dir) if settings.work_dir else None
         (head,) = find_heads(bids_dir).heads
-        outcomes = deface_head(head, Tools(settings, fitter, expected, state))
+        outcomes = []
+        deface_head(Tools(settings, fitter, expected, state), head, outcomes.append)
         return {outcome.scan: outcome for outcome in outcomes}, head
 
     return run_head
@@ -168,6 +169,6 @@ def test_a_private_report_that_cannot_be_drawn_costs_no_result(run, tmp_path, mo
 def test_the_private_report_tells_of_failed_scans_too(run, tmp_path):
     outcomes, _ = run(RegistrationError("no head"), private_report=True, work_dir=tmp_path / "work")
     assert outcomes["sub-01_T1w"].verdict == FAILED
-    told = sorted(path.name for path in (tmp_path / "work/bidsdeface/report").iterdir())
+    told = sorted(path.name for path in (tmp_path / "work/bidsdeface/report").glob("*/*"))
     assert told == ["sub-01_T1w.json", "sub-01_T1w.png"]
     assert list((tmp_path / "out").iterdir()) == []
