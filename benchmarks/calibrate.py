@@ -28,18 +28,22 @@ from bidsdeface.errors import RegistrationError
 from bidsdeface.fitting import Fitted, Fitter, Rejected, fit, make_fitter, measure, to_start
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import read_image
-from bidsdeface.imaging.registration import disagreement_mm
+from bidsdeface.imaging.registration import disagreement_mm, place
 from bidsdeface.imaging.volume import Volume, reduce_image
 from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import Expected, measure_defaced, measure_mask
-from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
+from bidsdeface.quality.no_face import brain_shape, field_ends_before_face, is_bare_brain
 from bidsdeface.settings import DEFAULT_GUARD_MM
+from bidsdeface.templates.source import load_template
+from bidsdeface.templates.template import head_surface, pose_template
 from bidsdeface.workers import ONE_THREAD
 
 FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]
 OF_SECOND = ("start_disagreement_mm", "mask_disagreement_mm", "tissue_left_ml")
-GOOD, FAILURE, BOTH, FOLDED, NO_FACE, OTHER = "good", "failure", "both", "folded", "no-face", "other"
+GOOD, FAILURE, BOTH, WRONG = "good", "failure", "both", "wrong template"
+FOLDED, NO_FACE, OTHER = "folded", "no-face", "other"
+WRONG_TEMPLATE = "MNI152NLin2009cAsym"
 
 
 def main() -> None:
@@ -92,10 +96,37 @@ def _rows(name: str, scan: Volume, fitter: Fitter, expected: Expected) -> Iterat
         told = {key: value for key, value in judged["measures"].items() if key not in OF_SECOND}
         found = sorted(faults(told)) or (["no face in view"] if not told["mask_ml"] else [])
         yield {"kind": BOTH, "name": failure, "verdict": "failed" if found else "passed", "faults": found}
+    if os.environ.get("TEMPLATEFLOW_HOME"):
+        yield _with_wrong_template(scan, good, fitter)
     if name.startswith("S"):  # the nose is in view
         for depth, gap in FOLDS:
             folded = fold(scan, to_template, depth, gap, fitter.surface.head_mm)
             yield _result(FOLDED, f"{depth} mm, {gap} mm of air", folded, fitter, expected)
+
+
+def _with_wrong_template(scan: Volume, good: Fitted, fitter: Fitter) -> dict[str, Any]:
+    """Let a template that ends at the nose find the head; measure how far the face is off."""
+    link = make_fitter(WRONG_TEMPLATE, ("face",), fitter.work_dir).link
+    start = load_template(WRONG_TEMPLATE, ("face",))
+    pose = pose_template(start)
+    wrong = Fitter(
+        start,
+        start,
+        pose,
+        head_surface(start, pose),
+        brain_shape(start.brain_mm, start.landscape.stages[1]),
+        np.eye(4),
+        fitter.work_dir,
+    )
+    expected = Expected((start.regions_mm["face"],), start.brain_mm, DEFAULT_GUARD_MM)
+    row = _result(WRONG, WRONG_TEMPLATE, scan, wrong, expected)
+    placed = place(scan, pose, start.landscape).to_template
+    off_mm = disagreement_mm(
+        np.linalg.inv(good.registration.to_template),
+        np.linalg.inv(placed) @ link,
+        fitter.surface.face,
+    )
+    return {**row, "off_mm": off_mm}
 
 
 def _result(kind: str, name: str, scan: Volume, fitter: Fitter, expected: Expected) -> dict[str, Any]:

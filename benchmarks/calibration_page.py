@@ -36,6 +36,8 @@ def write_page(rows: Sequence[Row], docs: Path | None) -> str:
             "*One wrong*: the second registration is right, as it would be. *Both wrong*: only the head's "
             "own outline and brain can tell.\n",
             _failure_table(rows),
+            "## A template that ends at the nose, used to find the heads\n",
+            _template_table(rows),
             "## Good results\n",
             _good_table(rows),
             "## A nose that folded over to the back\n",
@@ -92,6 +94,15 @@ def _failure_table(rows: Sequence[Row]) -> str:
         one, both = ([row for row in group if row["kind"] == kind] for kind in ("failure", "both"))
         caught = [sum(row["verdict"] == "failed" for row in part) for part in (one, both)]
         lines.append(f"| {name} | {len(one)} | {caught[0]} | {caught[1]} |")
+    return "\n".join(lines) + "\n"
+
+
+def _template_table(rows: Sequence[Row]) -> str:
+    lines = ["| head | face off by, mm | verdict | why |", "|---|--:|---|---|"]
+    for row in rows:
+        if row["kind"] == "wrong template":
+            why = ", ".join(row["faults"])
+            lines.append(f"| {row['head']} | {row['off_mm']:.0f} | {row['verdict']} | {why} |")
     return "\n".join(lines) + "\n"
 
 

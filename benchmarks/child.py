@@ -94,7 +94,7 @@ def deface(bids_dir: str, output_dir: str, name: str) -> dict[str, Any]:
     head = Head(name, None, (scan,), scan)
     with tempfile.TemporaryDirectory() as work_dir:
         deface_head = prepare(settings, Path(work_dir), None)
-        outcomes = deface_head(head)
+        outcomes = list(deface_head(head))
         first = usage(STARTED, 0.0)
         start = time.perf_counter(), time.process_time()
         with timed_steps() as steps:

@@ -6,8 +6,10 @@ This is the whole way of the data for one head; each step is a call into the roo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -15,12 +17,24 @@ from numpy.typing import NDArray
 
 from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.metadata import read_metadata
-from bidsdeface.dataset.publish import Staging, results_of
-from bidsdeface.dataset.resume import finished_scans, no_face_promise, promise, remember_input
+from bidsdeface.dataset.publish import Staging, results_of, sharing_mask, withdraw
+from bidsdeface.dataset.resume import (
+    finished_scans,
+    is_by_hand,
+    no_face_promise,
+    promise,
+    remember_input,
+)
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
-from bidsdeface.errors import BidsdefaceError, UsageError, describe, storage_errors
-from bidsdeface.fitting import Fitted, Fitter, Rejected, make_fitter, to_start
+from bidsdeface.errors import (
+    BidsdefaceError,
+    ImageError,
+    UsageError,
+    describe,
+    storage_errors,
+)
+from bidsdeface.fitting import Fitted, Fitter, make_fitter, to_start
 from bidsdeface.imaging.image import canonical, clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
@@ -28,11 +42,11 @@ from bidsdeface.masking import BARE_BRAIN, Loaded, Masked, find, load, middle, t
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
 from bidsdeface.privacy.sidecar import scrub_metadata
 from bidsdeface.privacy.state import State
-from bidsdeface.quality.checks import bids_name, faults
+from bidsdeface.quality.checks import Rejected, bids_name, faults
 from bidsdeface.quality.evidence import Expected, measure_defaced
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
-from bidsdeface.report.private import tell
+from bidsdeface.report.private import report_folder, tell
 from bidsdeface.settings import DERIVATIVES, Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -59,7 +73,7 @@ class Tools:
     state: State | None
 
 
-def prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[[Head], list[Outcome]]:
+def prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
     """Load the template once, and return the function that defaces a head.
 
     Raises
@@ -71,22 +85,24 @@ def prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[
     regions_mm = tuple(fitter.template.regions_mm[name] for name in settings.regions)
     expected = Expected(regions_mm, fitter.template.brain_mm, settings.guard_mm)
     tools = Tools(settings, fitter, expected, state)
-    return lambda head: deface_head(head, tools)
+    return partial(deface_head, tools)
 
 
-def deface_head(head: Head, tools: Tools) -> list[Outcome]:
+def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
     """Deface the scans of a head that an earlier run has not finished.
 
     A scan that fails is withdrawn, and costs no other scan. The reference goes first; if it cannot be
     trusted, the next scan takes its place. Scans of one set (echoes, inversions) share one mask.
 
-    Returns
-    -------
-    list of Outcome
-        One for each scan.
+    Yields
+    ------
+    Outcome
+        Of each scan, as soon as it is known.
     """
     kept = finished_scans(head, tools.settings, tools.state)
-    outcomes = []
+    if len(kept) == len(head.scans):
+        yield from (Outcome(scan.stem, KEPT) for scan in head.scans)
+        return
     reference: Fitted | None = None
     sets: dict[PurePosixPath, Masked] = {}
     for scan in sorted(head.scans, key=lambda scan: scan != head.reference):
@@ -95,27 +111,25 @@ def deface_head(head: Head, tools: Tools) -> list[Outcome]:
             loaded, masked = None, None
             try:
                 loaded = load(scan, head)
-                of_set = outputs_of(scan).mask
-                masked = _mask(loaded, sets.get(of_set), reference, tools)
-                sets[of_set] = masked
-                if masked.fitted and not faults(masked.measures):
-                    reference = reference or masked.fitted
+                masked = _mask(loaded, sets.get(outputs_of(scan).mask), reference, tools)
                 if scan.stem not in kept:
                     outcome = _publish(loaded, masked, tools)
+                if not masked.no_face:
+                    sets.setdefault(outputs_of(scan).mask, masked)
+                    reference = reference or (None if faults(masked.measures) else masked.fitted)
             except UsageError as error:  # the request is wrong, not what is published
                 outcome = Outcome(scan.stem, FAILED, (str(error),))
             except Exception as error:  # whatever one scan does, the others go on
                 if scan.stem not in kept:
-                    outcome = _fail(scan, head, error, tools.settings)
-            if tools.settings.private_report and loaded and tools.state and outcome.verdict != KEPT:
-                tell(tools.state.folder, outcome, loaded, masked, middle(loaded, masked, tools.fitter))
-        outcomes.append(outcome)
-    return outcomes
+                    outcome = _fail(scan, error, tools.settings)
+            if tools.settings.private_report and loaded and outcome.verdict != KEPT:
+                _tell(loaded, masked, outcome, tools)
+        yield outcome
 
 
 def _mask(loaded: Loaded, of_set: Masked | None, reference: Fitted | None, tools: Tools) -> Masked:
     if of_set is not None:
-        return take_from_set(of_set, loaded)
+        return take_from_set(of_set, loaded, tools.fitter, tools.expected)
     if tools.settings.mask:
         return take_drawn(tools.settings.mask, loaded.image)
     accepted = loaded.scan.stem in tools.settings.accept
@@ -147,7 +161,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
         volume = reduce_image(written, "the written image")
         LOGGER.debug("%s: written, read back and compared", scan.stem)
         measures = {**masked.measures, **_measure_written(volume, image.affine, masked, tools)}
-        found = faults(measures)
+        found = faults(measures, whole=masked.fitted is not None)
         if found and scan.stem not in settings.accept:
             raise Rejected(found, measures)
         verdict = _verdict(masked, found, settings)
@@ -157,7 +171,10 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
             "Verdict": verdict,
             **({"Evidence": masked.no_face} if masked.no_face else {}),
             **({"Accepted": [bids_name(name) for name in found]} if found else {}),
-            "Measures": {bids_name(name): round(value, 4) for name, value in measures.items()},
+            "Measures": {
+                bids_name(name): round(value, 4) if math.isfinite(value) else None
+                for name, value in measures.items()
+            },
         }
         policy = settings.policy
         LOGGER.debug("%s: dropped fields: %s", scan.stem, ", ".join(scrub_metadata(metadata, policy).dropped))
@@ -169,7 +186,8 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
             of_set = [one.uri for one in loaded.head.scans if outputs_of(one, layout).mask == outputs.mask]
             sources = of_set if uri else []
             write_image(files[outputs.mask], mask_header(image.header), masked.mask.view("uint8"))
-            check_mask_written(masked.mask, read_image(files[outputs.mask]))
+            check_mask_written(masked.mask, image.affine, read_image(files[outputs.mask]))
+            _make_way(loaded, outputs.mask, files[outputs.mask], settings)
             files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(record, sources)))
         files[published.image_sidecar].write_text(to_json(sidecar))
         staged = files[published.figure] if published.figure else None
@@ -178,8 +196,31 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
         remember_input(
             tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
         )
-        staging.publish(files, stale=results_of(loaded.head, scan, layout))
+        staging.publish(files, stale=results_of(settings.output_dir, scan, layout))
     return Outcome(scan.stem, verdict, measures=measures)
+
+
+def _make_way(loaded: Loaded, name: PurePosixPath, new: Path, settings: Settings) -> None:
+    """Withdraw results of the same set that were made with another mask: there is one file for all.
+
+    Raises
+    ------
+    ImageError
+        A person drew that mask, or those results are not to be done again in this run.
+    """
+    old = settings.output_dir / name
+    if not old.exists() or old.read_bytes() == new.read_bytes():
+        return
+    planned = {scan.stem for scan in loaded.head.scans}
+    for other in sharing_mask(settings.output_dir, loaded.scan, settings.output_layout):
+        if settings.mask:
+            LOGGER.warning("%s: withdrawn, as it had another mask; give it --mask as well", other.stem)
+        elif other.stem not in planned or is_by_hand(settings, other):
+            raise ImageError(
+                f"{loaded.scan.path}: is of one set with {other.stem}, which has another mask, and BIDS "
+                "has one for a set; do the whole set at once, or give its mask with --mask"
+            )
+        withdraw(settings.output_dir, other, settings.output_layout)
 
 
 def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Tools) -> dict[str, float]:
@@ -214,7 +255,16 @@ def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
     return BY_HAND if settings.mask else PASSED
 
 
-def _fail(scan: Scan, head: Head, error: Exception, settings: Settings) -> Outcome:
+def _tell(loaded: Loaded, masked: Masked | None, outcome: Outcome, tools: Tools) -> None:
+    assert tools.state is not None  # by check_settings
+    try:
+        folder = report_folder(tools.state, tools.settings.output_dir)
+        tell(folder, outcome, loaded, masked, middle(loaded, masked, tools.fitter))
+    except Exception as error:  # a picture costs no scan
+        LOGGER.warning("%s: not in the private report: %s", outcome.scan, describe(error))
+
+
+def _fail(scan: Scan, error: Exception, settings: Settings) -> Outcome:
     if not isinstance(error, BidsdefaceError):
         LOGGER.debug("%s: unexpected error", scan.stem, exc_info=error)
     reason = describe(error)
@@ -224,5 +274,5 @@ def _fail(scan: Scan, head: Head, error: Exception, settings: Settings) -> Outco
             "else draw its face mask and give it with --mask"
         )
     reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
-    outcome = fail(head, scan, reason, settings.output_dir, settings.output_layout)
+    outcome = fail(scan, reason, settings.output_dir, settings.output_layout)
     return replace(outcome, measures=error.measures) if isinstance(error, Rejected) else outcome

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from bidsdeface.errors import RegistrationError, TemplateError
-from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import (
     Placement,
@@ -21,8 +19,8 @@ from bidsdeface.imaging.registration import (
     through,
     warp_brain,
 )
-from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
-from bidsdeface.quality.checks import faults
+from bidsdeface.imaging.volume import Volume, apply_affine
+from bidsdeface.quality.checks import Rejected, faults
 from bidsdeface.quality.no_face import BrainShape, brain_shape
 from bidsdeface.quality.placement import measure_placement
 from bidsdeface.templates.source import load_template, whole_head
@@ -31,21 +29,6 @@ from bidsdeface.templates.template import HeadSurface, Template, head_surface, p
 LOGGER = logging.getLogger(__name__)
 STILL_MM = 3.0
 STILL_SIMILARITY = 0.25
-
-
-class Rejected(RegistrationError):
-    """A result that its checks speak against.
-
-    Attributes
-    ----------
-    faults : dict of str to str
-        From `bidsdeface.quality.checks.faults`.
-    measures : dict of str to float
-    """
-
-    def __init__(self, found: Mapping[str, str], measures: Mapping[str, float]) -> None:
-        super().__init__("; ".join(found.values()))
-        self.faults, self.measures = dict(found), dict(measures)
 
 
 @dataclass(frozen=True)
@@ -196,27 +179,32 @@ def to_start(fitted: Fitted, fitter: Fitter) -> np.ndarray:
     return np.linalg.inv(fitter.link) @ fitted.registration.to_template
 
 
-def check_still(image: Image, fitted: Fitted, fitter: Fitter) -> None:
-    """Check that the head holds still through the volumes of an image: they are to share one mask.
+def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter) -> None:
+    """Check that a head lies where it lay in another image: the two are to share one mask.
+
+    Parameters
+    ----------
+    name : str
+        What `volume` is, for the message.
+    volume : Volume
+        From `reduce_image`.
+    fitted : Fitted
+        The other image.
+    fitter : Fitter
 
     Raises
     ------
     RegistrationError
-        It moves by more than `STILL_MM`.
+        It has moved by more than `STILL_MM`.
     """
-    if image.stored.ndim < 4:
-        return
     on_head = _points_on_head(fitted.registration.to_template, fitter.template)
-    series = image.stored.reshape(*image.stored.shape[:3], -1, order="F")
-    for number in range(series.shape[-1]):
-        volume = reduce_image(replace(image, stored=series[..., number]), f"volume {number + 1}")
-        moved = place_rigidly(volume, fitted.volume, np.eye(4), on_head)
-        moved_mm = disagreement_mm(np.linalg.inv(moved.to_template), np.eye(4), on_head)
-        if moved_mm > STILL_MM or moved.similarity < STILL_SIMILARITY:
-            raise RegistrationError(
-                f"the head moves by {moved_mm:.0f} mm in volume {number + 1} "
-                f"(at most {STILL_MM:.0f} expected); align the volumes first, or split the file"
-            )
+    moved = place_rigidly(volume, fitted.volume, np.eye(4), on_head)
+    moved_mm = disagreement_mm(np.linalg.inv(moved.to_template), np.eye(4), on_head)
+    if moved_mm > STILL_MM or moved.similarity < STILL_SIMILARITY:
+        raise RegistrationError(
+            f"{name}: the head has moved by {moved_mm:.0f} mm (at most {STILL_MM:.0f} expected), or "
+            "cannot be compared, and one mask is for all; align the images first, or set them apart"
+        )
 
 
 def _through(volume: Volume, placement: Placement, reference: Fitted, template: Template) -> Registration:
@@ -228,7 +216,9 @@ def _through(volume: Volume, placement: Placement, reference: Fitted, template: 
         np.linalg.inv(to_template @ rigid.to_template),
         template.landscape.probes,
     )
-    rigid = replace(rigid, disagreement_mm=max(rigid.disagreement_mm, apart))
+    # Rivals are sought by the scan's own placement alone; its lead counts.
+    rival = rigid.similarity - (placement.similarity - placement.rival)
+    rigid = replace(rigid, disagreement_mm=max(rigid.disagreement_mm, apart), rival=rival)
     return through(reference.registration, rigid)
 
 

@@ -81,7 +81,7 @@ def all_files(root: Path) -> list[PurePosixPath]:
 
 def _prepare(
     settings: Settings, scratch: Path
-) -> Callable[[Sequence[tuple[PurePosixPath, bool]]], list[Finding]]:
+) -> Callable[[Sequence[tuple[PurePosixPath, bool]]], list[list[Finding]]]:
     os.environ.update(environment_in(scratch))
     from bidsdeface.privacy.shownface import face_test  # heavy
 
@@ -92,7 +92,7 @@ def _prepare(
             test.append(face_test())
         return test[0](path)
 
-    return lambda item: _check(item, settings, shows_face)
+    return lambda item: [_check(item, settings, shows_face)]
 
 
 def _check(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,21 +84,27 @@ def load(scan: Scan, head: Head) -> Loaded:
     return Loaded(scan, head, content, image, reduce_image(image, str(scan.path)))
 
 
-def take_from_set(masked: Masked, loaded: Loaded) -> Masked:
-    """Return the mask of a set (echoes, inversions) for another scan of it.
+def take_from_set(masked: Masked, loaded: Loaded, fitter: Fitter, expected: Expected) -> Masked:
+    """Return the mask of a set (echoes, inversions) for another scan of it, measured on that scan.
 
     Raises
     ------
     ImageError
         The scan is on another grid than the first of its set.
+    RegistrationError
+        The head has moved since.
     """
-    image = loaded.image
+    image, fitted = loaded.image, masked.fitted
     if image.stored.shape[:3] != masked.mask.shape or not np.allclose(image.affine, masked.affine, atol=1e-3):
         raise ImageError(
             f"{loaded.scan.path}: is not on the grid of its set, and BIDS has one mask for a set; "
             "set it apart"
         )
-    return masked
+    if fitted is None or dict(loaded.scan.entities).get("part", "mag") != "mag":
+        return masked  # the phase shows no anatomy; it belongs to a magnitude, measured before
+    check_still(str(loaded.scan.path), loaded.volume, fitted, fitter)
+    own = measure_mask(loaded.volume, masked.mask, image.affine, fitted.registration, fitted.second, expected)
+    return replace(masked, measures={**masked.measures, **own})
 
 
 def take_drawn(path: Path, image: Image) -> Masked:
@@ -140,7 +147,10 @@ def find(
         if is_bare_brain(loaded.volume, fitter.brain):
             return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
         raise
-    check_still(image, fitted, fitter)
+    if faults(fitted.measures) and is_bare_brain(loaded.volume, fitter.brain):
+        return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
+    for number, volume in enumerate(_volumes(image), start=1):
+        check_still(f"volume {number}", volume, fitted, fitter)
     face = face_mask(
         shape,
         image.affine,
@@ -149,20 +159,31 @@ def find(
         expected.brain_mm,
         expected.guard_mm,
     )
-    if not face.mask.any():
-        placements = (fitted.registration.to_template, fitted.second)
-        ends = field_ends_before_face(shape, image.affine, placements, expected.regions_mm)
-        if faults(fitted.measures) or not ends:
-            raise RegistrationError(
-                "the face lies outside the field of view, but too near to be sure; cut the image farther "
-                "from the face, or draw a mask and give it with --mask"
-            )
-        return Masked(face.mask, image.affine, fitted.measures, fitted, FIELD_ENDS)
-    measures = measure_mask(
-        loaded.volume, face.mask, image.affine, fitted.registration, fitted.second, expected
-    )
-    own = {"brain_distance_mm": face.brain_distance_mm, "guard_depth_mm": face.guard_depth_mm}
-    return Masked(face.mask, image.affine, {**fitted.measures, **own, **measures}, fitted)
+    measures = {
+        **fitted.measures,
+        "brain_distance_mm": face.brain_distance_mm,
+        "guard_depth_mm": face.guard_depth_mm,
+        **measure_mask(loaded.volume, face.mask, image.affine, fitted.registration, fitted.second, expected),
+    }
+    if face.mask.any():
+        return Masked(face.mask, image.affine, measures, fitted)
+    del measures["brain_distance_mm"]  # of nothing
+    placements = (fitted.registration.to_template, fitted.second)
+    ends = field_ends_before_face(shape, image.affine, placements, expected.regions_mm)
+    if faults(measures) or not ends:
+        raise RegistrationError(
+            "the face lies outside the field of view, but too near to be sure; cut the image farther "
+            "from the face, or draw a mask and give it with --mask"
+        )
+    return Masked(face.mask, image.affine, measures, fitted, FIELD_ENDS)
+
+
+def _volumes(image: Image) -> Iterator[Volume]:
+    """Yield the volumes of an image that has more than one."""
+    if image.stored.ndim > 3:
+        series = image.stored.reshape(*image.stored.shape[:3], -1, order="F")
+        for number in range(series.shape[-1]):
+            yield reduce_image(replace(image, stored=series[..., number]), f"volume {number + 1}")
 
 
 def middle(loaded: Loaded, masked: Masked | None, fitter: Fitter) -> NDArray[np.float64]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bidsdeface.dataset.publish import withdraw
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.settings import DERIVATIVES
 
 PASSED, NO_FACE, BY_HAND, ACCEPTED = "passed", "no-face", "by hand", "accepted"
 FAILED, KEPT = "failed", "kept"
@@ -38,10 +39,10 @@ class Outcome:
     measures: dict[str, Any] = field(default_factory=dict)
 
 
-def fail(head: Head, scan: Scan, reason: str, output_dir: Path, layout: str) -> Outcome:
+def fail(scan: Scan, reason: str, output_dir: Path, layout: str = DERIVATIVES) -> Outcome:
     """Withdraw a scan's older result, and return the failure with its reasons."""
     try:
-        withdraw(output_dir, head, scan, layout)
+        withdraw(output_dir, scan, layout)
     except BidsdefaceError as error:
         return Outcome(scan.stem, FAILED, (reason, f"its older result could not be removed: {error}"))
     return Outcome(scan.stem, FAILED, (reason,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -13,6 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.dataset.description import claim_shareable, write_dataset_files
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
+from bidsdeface.dataset.publish import withdraw
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.scan import Head
@@ -60,6 +61,8 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
     )
     for problem in plan.problems:
         LOGGER.error("FAILED %s", problem)
+    for scan in () if settings.dry_run else plan.twins:
+        withdraw(settings.output_dir, scan, settings.output_layout)
     _check_remedies(settings, plan.heads)
     if settings.dry_run:
         _print_plan(plan.heads, settings.output_layout)
@@ -98,9 +101,10 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
                 whole, files = done.whole, {*new, *done.written}
             leaks = check_leaks(settings, scratch, files, verified=new)
     if settings.private_report and state:
-        from bidsdeface.report.private import write_page
+        from bidsdeface.report.private import report_folder, write_page
 
-        LOGGER.info("private report: %s", write_page(state.folder) or "nothing to show")
+        page = write_page(report_folder(state, settings.output_dir))
+        LOGGER.info("private report: %s", page or "nothing to show")
     _log_summary(outcomes)
     return EXIT_FAILED if failed or leaks or not whole else 0
 
@@ -142,7 +146,8 @@ def _print_plan(heads: Sequence[Head], layout: str) -> None:
 
 def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: State | None) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    scans = sum(len(head.scans) for head in heads)
+    to_come = {head: len(head.scans) for head in heads}
+    scans, failed = sum(to_come.values()), False
     hidden = settings.verbosity < 0 or not sys.stderr.isatty()
     try:
         with (
@@ -153,13 +158,18 @@ def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: Sta
             for head, result in run_in_workers(_prepare, arguments, heads, settings.n_procs):
                 if isinstance(result, BidsdefaceError):
                     raise result  # the template is missing: the same for every head
-                lost = isinstance(result, Lost)
-                done = _without_worker(settings, head, result.reason, state) if lost else result
-                for outcome in done:
+                if isinstance(result, Lost):
+                    told = {outcome.scan for outcome in outcomes}
+                    new = _without_worker(settings, head, told, result.reason, state)
+                else:
+                    new = [result]
+                for outcome in new:
                     _log_outcome(outcome, len(outcomes) + 1, scans)
                     outcomes.append(outcome)
                     bar.update()
-                if settings.stop_on_first_crash and any(outcome.verdict == FAILED for outcome in done):
+                    failed = failed or outcome.verdict == FAILED
+                    to_come[head] -= 1
+                if settings.stop_on_first_crash and failed and not to_come[head]:
                     LOGGER.error(
                         "stopped at the first failure, as asked; %d scans were not tried",
                         scans - len(outcomes),
@@ -170,7 +180,7 @@ def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: Sta
     return outcomes
 
 
-def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[[Head], list[Outcome]]:
+def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[..., None]:
     os.environ.update(environment_in(scratch))
     if settings.verbosity < 1:
         _silence_libraries()
@@ -187,14 +197,17 @@ def _silence_libraries() -> None:
     os.close(nowhere)
 
 
-def _without_worker(settings: Settings, head: Head, reason: str, state: State | None) -> list[Outcome]:
-    """Give up what a lost worker had not finished of its head."""
+def _without_worker(
+    settings: Settings, head: Head, told: Set[str], reason: str, state: State | None
+) -> list[Outcome]:
+    """Give up the scans of a head of which a lost worker has not told what became of them."""
     finished = finished_scans(head, settings, state)
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished
-        else fail(head, scan, f"{scan.path}: {reason}", settings.output_dir, settings.output_layout)
+        else fail(scan, f"{scan.path}: {reason}", settings.output_dir, settings.output_layout)
         for scan in head.scans
+        if scan.stem not in told
     ]
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from bidsdeface.cpus import available_cpus
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
 from bidsdeface.privacy.policy import Policy, load_policy
-from bidsdeface.privacy.scratch import private_folder, temporary_dir
+from bidsdeface.privacy.scratch import temporary_dir
 from bidsdeface.privacy.state import state_folder
 
 REGIONS = (("face",), ("face", "ears"))
@@ -181,7 +182,7 @@ def _make_writable(output_dir: Path) -> None:
     try:
         with storage_errors(output_dir):
             output_dir.mkdir(parents=True, exist_ok=True)
-        with private_folder(output_dir):
-            pass
+            with tempfile.TemporaryFile(dir=output_dir):  # has no name: another's dataset stays as it is
+                pass
     except BidsdefaceError as error:
         raise UsageError(str(error)) from error

@@ -67,7 +67,7 @@ def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bo
 
 
 def _in_workers(
-    prepare: Callable[..., Callable[[Scope], Shared]],
+    prepare: Callable[..., Callable[[Scope], list[Shared]]],
     scopes: Sequence[Scope],
     settings: Settings,
     state: State | None,
@@ -101,11 +101,15 @@ def _log_left_out(shared: Shared) -> bool:
     return whole
 
 
-def _prepare_sharing(settings: Settings, state: State | None, scratch: Path) -> Callable[[Scope], Shared]:
+def _prepare_sharing(
+    settings: Settings, state: State | None, scratch: Path
+) -> Callable[[Scope], list[Shared]]:
     os.environ.update(environment_in(scratch))
-    return lambda scope: share(scope, settings, state)
+    return lambda scope: [share(scope, settings, state)]
 
 
-def _prepare_settling(settings: Settings, state: State | None, scratch: Path) -> Callable[[Scope], Shared]:
+def _prepare_settling(
+    settings: Settings, state: State | None, scratch: Path
+) -> Callable[[Scope], list[Shared]]:
     os.environ.update(environment_in(scratch))
-    return lambda scope: settle(scope, settings, state)
+    return lambda scope: [settle(scope, settings, state)]

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -27,7 +27,7 @@ ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
-LEAST_MEMORY_BYTES = 512 * 2**20  # the libraries alone take more
+LEAST_MEMORY_BYTES = 768 * 2**20  # of address space; no scan gets by with less
 LOGGER = logging.getLogger("bidsdeface")
 
 
@@ -53,18 +53,18 @@ class _PipeHandler(logging.Handler):
 
 
 def run_in_workers(
-    prepare: Callable[..., Callable[[Any], Any]],
+    prepare: Callable[..., Callable[[Any], Iterable[Any]]],
     arguments: tuple,
     items: Sequence[Any],
     n_procs: int,
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield each item with its result, as they get done.
+    """Yield each item's results as they come.
 
     Parameters
     ----------
     prepare : callable
-        Called once in each worker with `arguments`; returns the function to call on items. It must be
-        importable by name.
+        Called once in each worker with `arguments`; returns the function to call on an item, which returns its
+        results, or yields them one by one. It must be importable by name.
     arguments : tuple
     items : sequence
     n_procs : int
@@ -73,7 +73,7 @@ def run_in_workers(
     Yields
     ------
     item, result
-        The function's result; the `BidsdefaceError` if it or `prepare` raised one; else `Lost`.
+        Each of the item's results; if they end early, the `BidsdefaceError` that was raised, or `Lost`.
     """
     context = multiprocessing.get_context("spawn")
     waiting = list(reversed(items))
@@ -115,9 +115,11 @@ def run_in_workers(
                 if kind == "log":
                     LOGGER.log(*content)
                     continue
-                del busy[pipe]
-                hand_over(pipe, process)
-                yield item, content
+                if kind == "end":
+                    del busy[pipe]
+                    hand_over(pipe, process)
+                if content is not None:
+                    yield item, content
     finally:
         for process, _ in busy.values():
             process.kill()
@@ -125,9 +127,7 @@ def run_in_workers(
             process.join()
 
 
-def _work(
-    pipe: Connection, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple, level: int
-) -> None:
+def _work(pipe: Connection, prepare: Callable[..., Any], arguments: tuple, level: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a job: the parent decides
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -135,7 +135,7 @@ def _work(
     LOGGER.handlers = [_PipeHandler(pipe)]
     LOGGER.setLevel(level)
     LOGGER.propagate = False
-    function: Callable[[Any], Any] | None = None
+    function: Callable[[Any], Iterable[Any]] | None = None
     while True:
         try:
             item = pipe.recv()
@@ -145,13 +145,15 @@ def _work(
             if function is None:
                 _check_memory()
                 function = prepare(*arguments)
-            result = function(item)
+            for result in function(item):
+                pipe.send(("result", result))
+            end: Any = None
         except BidsdefaceError as error:
-            result = error
+            end = error
         except Exception as error:
             LOGGER.debug("unexpected error", exc_info=True)
-            result = Lost(describe(error))
-        pipe.send(("result", result))
+            end = Lost(describe(error))
+        pipe.send(("end", end))
 
 
 def _check_memory() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from types import TracebackType
 
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError, storage_error, storage_errors
 from bidsdeface.privacy.scratch import private_folder
 from bidsdeface.settings import DERIVATIVES
@@ -66,7 +66,7 @@ class Staging:
             Final path, relative to the output dataset, to the staged file. The last one vouches
             for all the others: its older version goes first, and it comes last.
         stale : sequence of PurePath
-            Files of an older result to remove before, those that are not written again.
+            Files of an older result, to be removed before: an image is never without its own evidence.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Staging:
             if others:
                 with storage_errors(last):
                     last.unlink(missing_ok=True)
-            _remove([path for name in stale if (path := self._output_dir / name) not in targets])
+            _remove([self._output_dir / name for name in stale])
             moved = {}
             for target, staged in targets.items():
                 with storage_errors(target):
@@ -99,18 +99,17 @@ class Staging:
                 )
 
 
-def withdraw(output_dir: Path, head: Head, scan: Scan, layout: str = DERIVATIVES) -> None:
-    """Remove an older result of a scan, the image's sidecar first.
+def withdraw(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> None:
+    """Remove an older result of a scan, whatever its verdict, the image's sidecar first.
 
-    A mask that other scans of the head share stays.
+    A mask that other published scans share stays.
 
     Parameters
     ----------
     output_dir : Path
         Root of the output dataset.
-    head : Head
     scan : Scan
-        One of the head's; files of it that do not exist are passed over.
+        Files of it that do not exist are passed over.
     layout : str, optional
         Of the output dataset.
 
@@ -119,19 +118,38 @@ def withdraw(output_dir: Path, head: Head, scan: Scan, layout: str = DERIVATIVES
     BidsdefaceError
         If a file exists and cannot be removed.
     """
-    own = [output_dir / name for name in results_of(head, scan, layout)]
+    own = [output_dir / name for name in results_of(output_dir, scan, layout)]
+    for path in own:
+        _check_inside(path, output_dir)
     with _one_at_a_time(own[0].parent):
         _remove(own)
 
 
-def results_of(head: Head, scan: Scan, layout: str = DERIVATIVES) -> list[PurePosixPath]:
-    """Return the files that a scan may have left, whatever its verdict, and no other scan of the head.
+def results_of(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> list[PurePosixPath]:
+    """Return the files that a scan may have left, and that no other published scan needs.
 
     In the order in which to remove them: what vouches for others comes first.
     """
-    shared = {name for other in head.scans if other != scan for name in outputs_of(other, layout).files}
-    files = [*outputs_of(scan, layout).files, *no_face_outputs_of(scan, layout).files]
-    return [name for name in dict.fromkeys(reversed(files)) if name not in shared]
+    outputs = outputs_of(scan, layout)
+    files = [*outputs.files, *no_face_outputs_of(scan, layout).files]
+    needed = (outputs.mask, outputs.mask_sidecar) if sharing_mask(output_dir, scan, layout) else ()
+    return [name for name in dict.fromkeys(reversed(files)) if name not in needed]
+
+
+def sharing_mask(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> list[Scan]:
+    """Return the other published scans that have the same mask file: those of a set."""
+    found = []
+    end = f"_desc-defaced_{scan.suffix}.json" if layout == DERIVATIVES else f"_{scan.suffix}.json"
+    for path in sorted((output_dir / scan.folder).glob(f"*{end}")):
+        entities = tuple(
+            (key, label) for key, _, label in (e.partition("-") for e in path.name[: -len(end)].split("_"))
+        )
+        other = Scan(path, entities, scan.suffix, scan.extension)
+        outputs = outputs_of(other, layout)
+        shares = other.stem != scan.stem and outputs.mask == outputs_of(scan, layout).mask
+        if shares and (output_dir / outputs.image).exists():  # not an inherited sidecar
+            found.append(other)
+    return found
 
 
 def _remove(paths: Sequence[Path]) -> None:

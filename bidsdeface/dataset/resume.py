@@ -14,7 +14,7 @@ from bidsdeface import __version__
 from bidsdeface.dataset.layout import NoFaceOutputs, Outputs, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.scan import Head, Scan
-from bidsdeface.errors import BidsdefaceError, ImageError
+from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.privacy.policy import policy_mark
 from bidsdeface.privacy.state import State
@@ -59,12 +59,26 @@ def finished_scans(head: Head, settings: Settings, state: State | None = None) -
     """
     if settings.force or settings.mask:
         return set()
-    return {
+    finished = {
         scan.stem
         for scan in head.scans
         if (found := _result(scan, settings))
         and not (state and _was_made_of_another(scan, found.image, settings, state))
     }
+    # The scans of a set share one mask, so they are done together or not at all.
+    undone = {outputs_of(scan).mask for scan in head.scans if scan.stem not in finished}
+    by_hand = {scan.stem for scan in head.scans if is_by_hand(settings, scan)}
+    return {
+        scan.stem
+        for scan in head.scans
+        if scan.stem in finished and (outputs_of(scan).mask not in undone or scan.stem in by_hand)
+    }
+
+
+def is_by_hand(settings: Settings, scan: Scan) -> bool:
+    """Tell whether a scan is published with a mask that a person drew."""
+    outputs = outputs_of(scan, settings.output_layout)
+    return is_complete(settings.output_dir, outputs, {"MaskSource": "by hand"})
 
 
 def _result(scan: Scan, settings: Settings) -> Outputs | NoFaceOutputs | None:
@@ -117,6 +131,8 @@ def remember_input(
 
 def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: Settings, state: State) -> bool:
     """Tell whether the result in the output is known to be made of another input than today's."""
+    if not scan.path.exists():  # such as dropped by git-annex: nothing says that it changed
+        return False
     try:
         remembered = state.remembered(_name(state, settings.output_dir, scan))
         if remembered is None:
@@ -124,15 +140,13 @@ def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: Settings, s
         metadata = read_metadata(settings.bids_dir, scan)
         content = read_bytes(scan.path)
         return remembered != _fingerprint(state, content, metadata, settings.output_dir / image)
-    except ImageError:  # not there, such as dropped by git-annex: nothing says that it changed
-        return False
     except (BidsdefaceError, OSError):  # doing it again will tell
         return True
 
 
 def _name(state: State, output_dir: Path, scan: Scan) -> str:
     """Name a scan of this output dataset: the work dir may serve several."""
-    place = (os.fsencode(output_dir.resolve()), scan.uri.encode())
+    place = (os.fsencode(output_dir.resolve()), str(scan.folder / scan.stem).encode())
     return state.derive("name of a fingerprint", *place).hex()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,6 +152,8 @@ def tissue_threshold(volume: Volume) -> float:
     below, mass = np.cumsum(counts), np.cumsum(counts * centres)
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (mass[-1] * below / below[-1] - mass) ** 2 / (below * (below[-1] - below))
+    if not np.isfinite(between).any():
+        return math.inf  # the same everywhere: no tissue
     return float(centres[np.nanargmax(between)] ** 2)
 
 

@@ -65,6 +65,7 @@ class State:
             It cannot be written.
         """
         with private_folder(self.folder) as unfinished, storage_errors(self.folder):
+            (unfinished / name).touch(0o600)
             (unfinished / name).write_bytes(fingerprint)
             os.replace(unfinished / name, self.folder / _FINGERPRINTS / name)
 

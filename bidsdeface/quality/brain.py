@@ -13,7 +13,8 @@ SPACING_MM = 3.0  # fine enough
 CORE_MM = 8.0  # so deep in the registered brain there is brain, even where registration is off by that
 REACH_MM = 20.0  # how far outside of the registered brain to look for more
 NECK_MM = 8.0  # radius of a ball that fits through brain, but not from brain to muscle and back
-TYPICAL_PERCENTILES = (8.0, 99.0)
+TYPICAL_PERCENTILES = (8.0, 50.0, 99.0)
+DARKER = 0.5  # than their median, there is a lesion or fluid, however much of the core that is
 BRIGHTER = 1.05  # than that percentile, brain may still be: coils are not even
 
 
@@ -45,12 +46,13 @@ def own_brain(scan: Volume, registration: Registration, brain_mm: Volume) -> NDA
     core = distance < -CORE_MM
     if not core.any():
         return brain
-    dark, bright = np.percentile(values[core], TYPICAL_PERCENTILES)
-    alike = (values > dark) & (values < BRIGHTER * bright) & (distance < REACH_MM)
+    dark, middle, bright = np.percentile(values[core], TYPICAL_PERCENTILES)
+    alike = (values > max(dark, DARKER * middle)) & (values < BRIGHTER * bright) & (distance < REACH_MM)
     spacing = np.linalg.norm(scan.affine[:3, :3], axis=0)
     pieces, count = ndimage.label(ndimage.distance_transform_edt(alike, spacing) > NECK_MM)
-    if count:
-        piece = pieces == np.bincount(pieces[core], minlength=count + 1)[1:].argmax() + 1
+    in_core = np.bincount(pieces[core], minlength=count + 1)[1:]
+    if in_core.any():
+        piece = pieces == in_core.argmax() + 1
         brain[box] = (ndimage.distance_transform_edt(~piece, spacing) <= NECK_MM) & alike
     return brain
 

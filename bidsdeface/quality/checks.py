@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bidsdeface.errors import RegistrationError
+
 
 @dataclass(frozen=True)
 class Check:
@@ -174,21 +176,42 @@ def bids_name(measure: str) -> str:
     return "".join(word.upper() if word in ("mm", "ml") else word.title() for word in measure.split("_"))
 
 
-def faults(measures: Mapping[str, float]) -> dict[str, str]:
+def faults(measures: Mapping[str, float], whole: bool = False) -> dict[str, str]:
     """Return what speaks against a result: measure to words; empty if nothing does.
 
     Parameters
     ----------
     measures : mapping of str to float
         Any of those of `CHECKS`.
+    whole : bool
+        Whether every measure that has a limit must be there.
     """
     found = {}
     for check in CHECKS:
-        value = measures.get(check.measure)
+        value = measures.get(check.measure, math.nan if whole and check.limits else None)
         if value is not None and (limit := check.limit(value)) is not None:
             told = "{name} could not be measured" if math.isnan(value) else check.fault
             found[check.measure] = told.format(name=check.measure, value=value, limit=limit)
     return found
+
+
+class Rejected(RegistrationError):
+    """A result that its measures speak against.
+
+    Parameters
+    ----------
+    found : mapping of str to str
+        From `faults`.
+    measures : mapping of str to float
+    """
+
+    def __init__(self, found: Mapping[str, str], measures: Mapping[str, float]) -> None:
+        super().__init__(found, measures)
+        self.measures = dict(measures)
+
+    def __str__(self) -> str:
+        """Return all that speaks against it."""
+        return "; ".join(self.args[0].values())
 
 
 def strain(measures: Mapping[str, float]) -> float:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsdeface.imaging.facemask import region_distance
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, tissue_threshold, voxel_ml
+from bidsdeface.imaging.volume import Volume, apply_affine, tissue_threshold, voxel_ml
 
 EDGE_MM = 4.0  # nearer to the edge of the face region than that, two good registrations may differ
 BRAIN_EDGE_MM = 4.0  # and so far beyond the guard
@@ -54,10 +54,11 @@ def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> f
         Distance to the template's head.
     """
     voxels = _tissue(defaced)
-    there = apply_affine(to_template @ defaced.affine, voxels)
-    apart = interpolate(head_mm.data, head_mm.affine, there) > AIR_MM  # unknown places are not
+    points = apply_affine(defaced.affine, voxels)
+    apart = region_distance((head_mm,), to_template, points) > AIR_MM
+    above_neck = apply_affine(to_template, points)[:, 2] > NECK_Z_MM
     stray = np.zeros(defaced.data.shape, bool)
-    stray[tuple(voxels[apart & (there[:, 2] > NECK_Z_MM)].T)] = True
+    stray[tuple(voxels[apart & above_neck].T)] = True
     pieces, _ = ndimage.label(stray)
     return float(np.bincount(pieces.ravel())[1:].max(initial=0)) * voxel_ml(defaced.affine)
 

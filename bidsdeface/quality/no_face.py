@@ -22,7 +22,7 @@ from bidsdeface.imaging.volume import (
     world_aligned,
 )
 
-CLEAR_MM = 5.0  # a field of view that ends so far from the face region has no face by any registration
+CLEAR_MM = 10.0  # a field of view that ends so far from the face region has no face by any registration
 NOT_EMPTY = 0.025  # of an image's brightness
 EDGE_VOXELS = 2  # beyond that from a bare brain, everything is exactly empty
 MIN_OVERLAP = 0.94  # Dice; bare brains 0.96 and 0.97, a fruit 0.92, intact heads at most 0.90

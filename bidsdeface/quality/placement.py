@@ -46,14 +46,15 @@ def measure_placement(
         Measures of `CHECKS`.
     """
     tissue = saturated(world_aligned(scan, FINE_SPACING_MM))
-    stretches = np.linalg.svd(placement.to_template[:3, :3], compute_uv=False)
+    linear = placement.to_template[:3, :3]
+    stretches = np.linalg.svd(linear, compute_uv=False)
     return {
         "similarity": placement.similarity,
         "lead": placement.similarity - placement.rival,
         "start_disagreement_mm": placement.disagreement_mm,
         "outline_correlation": _outline_correlation(tissue, to_template, template, face_mm),
         "outline_shift_mm": _outline_shift_mm(tissue, to_template, surface),
-        "scale": float(stretches.prod() ** (1 / 3)),
+        "scale": float(np.cbrt(np.linalg.det(linear))),
         "stretch": float(stretches[0] / stretches[2]),
     }
 

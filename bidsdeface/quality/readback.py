@@ -34,12 +34,14 @@ def check_written(original: Image, written: Image, mask: NDArray[np.bool_], fill
         raise ImageError("voxels inside the mask were not replaced; is the disk sound?")
 
 
-def check_mask_written(mask: NDArray[np.bool_], written: Image) -> None:
+def check_mask_written(mask: NDArray[np.bool_], affine: NDArray, written: Image) -> None:
     """Check that a written mask is the one that was used.
 
     Parameters
     ----------
     mask : numpy.ndarray, shape (X, Y, Z), bool
+    affine : numpy.ndarray, shape (4, 4)
+        Of the scan.
     written : Image
 
     Raises
@@ -47,7 +49,7 @@ def check_mask_written(mask: NDArray[np.bool_], written: Image) -> None:
     ImageError
         It is not.
     """
-    if not np.array_equal(written.stored, mask):
+    if not (np.array_equal(written.stored, mask) and np.array_equal(written.affine, affine)):
         raise ImageError("the mask did not come back as it was written; is the disk sound?")
 
 

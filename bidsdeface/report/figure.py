@@ -12,7 +12,7 @@ from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.pose import saturated
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
 
-PANEL_MM = 260.0
+PANEL_MM = (260.0, 480.0)  # at least a head, at most all that is in view
 PANEL_PIXELS = 320
 SURFACE_MM = 2.0
 SKIN_MM = 1.5  # smoothing of the surface
@@ -40,13 +40,16 @@ def views(
     """
     view, affine = canonical(image.stored, image.affine)
     view = view.reshape(*view.shape[:3], -1)[..., 0]
-    slices = [_slice(image, view, affine, centre, axis) for axis in range(3)]
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in view.shape])).reshape(3, -1).T
+    reach_mm = 2 * float(np.abs(apply_affine(affine, corners) - centre).max())
+    planes = [_plane(centre, axis, float(np.clip(reach_mm, *PANEL_MM))) for axis in range(3)]
+    slices = [_slice(image, view, affine, plane) for plane in planes]
     if mask is not None:
         for axis, panel in enumerate(slices):
-            inside = interpolate(mask.view(np.uint8), image.affine, _plane(centre, axis), 0.0) > 0.5
+            inside = interpolate(mask.view(np.uint8), image.affine, planes[axis], 0.0) > 0.5
             panel[inside & ~ndimage.binary_erosion(inside)] = 255
     surface = smoothed(saturated(world_aligned(volume, SURFACE_MM)), SKIN_MM)
-    return np.concatenate([*slices, *(_surface(surface, centre, axis) for axis in (1, 0))], axis=1)
+    return np.concatenate([*slices, *(_surface(surface, planes[axis], axis) for axis in (1, 0))], axis=1)
 
 
 def draw(path: Path, *rows: NDArray[np.uint8]) -> None:
@@ -56,9 +59,9 @@ def draw(path: Path, *rows: NDArray[np.uint8]) -> None:
     Picture.fromarray(np.concatenate(rows, axis=0)).save(path, format="PNG")
 
 
-def _plane(centre: NDArray, axis: int) -> NDArray:
+def _plane(centre: NDArray, axis: int, panel_mm: float) -> NDArray:
     """Return world points of a square panel across an axis, shape (rows, columns, 3)."""
-    steps = (np.arange(PANEL_PIXELS) + 0.5) / PANEL_PIXELS * PANEL_MM - PANEL_MM / 2
+    steps = (np.arange(PANEL_PIXELS) + 0.5) / PANEL_PIXELS * panel_mm - panel_mm / 2
     across, up = [a for a in range(3) if a != axis]
     points = np.broadcast_to(centre, (PANEL_PIXELS, PANEL_PIXELS, 3)).copy()
     points[..., across] += steps[None, :]
@@ -66,9 +69,8 @@ def _plane(centre: NDArray, axis: int) -> NDArray:
     return points
 
 
-def _slice(image: Image, view: NDArray, affine: NDArray, centre: NDArray, axis: int) -> NDArray[np.uint8]:
+def _slice(image: Image, view: NDArray, affine: NDArray, points: NDArray) -> NDArray[np.uint8]:
     # Only the voxels around the plane are converted: the image may be large.
-    points = _plane(centre, axis)
     voxels = apply_affine(np.linalg.inv(affine), points)
     low = np.clip(np.floor(voxels.min(axis=(0, 1))).astype(int), 0, np.array(view.shape) - 1)
     high = np.clip(np.ceil(voxels.max(axis=(0, 1))).astype(int) + 1, low + 1, view.shape)
@@ -80,7 +82,7 @@ def _slice(image: Image, view: NDArray, affine: NDArray, centre: NDArray, axis: 
     return np.uint8(255 * np.clip((values - dark) / max(bright - dark, 1e-6), 0, 1))
 
 
-def _surface(surface: Volume, centre: NDArray, axis: int) -> NDArray[np.uint8]:
+def _surface(surface: Volume, points: NDArray, axis: int) -> NDArray[np.uint8]:
     """Return the head as seen from the front (axis 1) or from its right (axis 0), in grey."""
     columns = np.moveaxis(surface.data, axis, 0)[::-1]  # the viewer is where the axis points to
     hit = columns > 0.5
@@ -95,6 +97,5 @@ def _surface(surface: Volume, centre: NDArray, axis: int) -> NDArray[np.uint8]:
     brightness = 0.25 + 0.75 * np.clip(normal @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
     brightness = np.where(hit.any(axis=0), brightness, 0.0)
     rows, up = [a for a in range(3) if a != axis]
-    points = _plane(centre, axis)
     grid = [(points[..., a] - surface.affine[a, 3]) / SURFACE_MM for a in (rows, up)]
     return np.uint8(255 * ndimage.map_coordinates(brightness, grid, order=1, mode="constant"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import html
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,11 @@ from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.masking import Loaded, Masked
 from bidsdeface.outcome import FAILED, Outcome
+from bidsdeface.privacy.scratch import private_folder
+from bidsdeface.privacy.state import State
 from bidsdeface.quality.checks import CHECKS, strain
 from bidsdeface.report.figure import draw, views
 
-FOLDER = "report"
 PAGE = "index.html"
 STYLE = """
 body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 1640px; padding: 0 1em; color: #222 }
@@ -28,15 +32,18 @@ td.number { text-align: right }
 """
 
 
-def tell(
-    state_folder: Path, outcome: Outcome, loaded: Loaded, masked: Masked | None, centre: NDArray
-) -> None:
+def report_folder(state: State, output_dir: Path) -> Path:
+    """Return the folder of an output dataset's private report: a work dir may serve several."""
+    return state.folder / "report" / state.derive("report", os.fsencode(output_dir.resolve())).hex()[:8]
+
+
+def tell(folder: Path, outcome: Outcome, loaded: Loaded, masked: Masked | None, centre: NDArray) -> None:
     """Keep the pictures of a scan, before and after, and what became of it.
 
     Parameters
     ----------
-    state_folder : pathlib.Path
-        Private.
+    folder : pathlib.Path
+        From `report_folder`.
     outcome : Outcome
     loaded : Loaded
     masked : Masked or None
@@ -54,14 +61,14 @@ def tell(
     if masked:
         defaced = replace(image, stored=remove(image, masked.mask))
         rows.append(views(defaced, reduce_image(defaced, "the defaced image"), centre))
-    folder = state_folder / FOLDER
-    with storage_errors(folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        draw(folder / f"{outcome.scan}.png", *rows)
-        (folder / f"{outcome.scan}.json").write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+    with _writing(folder) as unfinished:
+        for name in (f"{outcome.scan}.png", f"{outcome.scan}.json"):
+            (unfinished / name).touch(0o600)
+        draw(unfinished / f"{outcome.scan}.png", *rows)
+        (unfinished / f"{outcome.scan}.json").write_text(json.dumps(asdict(outcome)), encoding="utf-8")
 
 
-def write_page(state_folder: Path) -> Path | None:
+def write_page(folder: Path) -> Path | None:
     """Put everything that was told, by this run or others, on one page, worst first.
 
     Returns
@@ -74,22 +81,32 @@ def write_page(state_folder: Path) -> Path | None:
     BidsdefaceError
         It cannot be written.
     """
-    folder = state_folder / FOLDER
-    with storage_errors(folder):
-        told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-        if not told:
-            return None
-        told.sort(key=lambda one: (one["verdict"] != FAILED, -strain(one["measures"])))
-        sections = "\n".join(_section(one) for one in told)
-        page = folder / PAGE
-        page.write_text(
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    if not told:
+        return None
+    told.sort(key=lambda one: (one["verdict"] != FAILED, -strain(one["measures"])))
+    sections = "\n".join(_section(one) for one in told)
+    with _writing(folder) as unfinished:
+        (unfinished / PAGE).touch(0o600)
+        (unfinished / PAGE).write_text(
             "<!doctype html><html lang='en'><meta charset='utf-8'><title>bidsdeface: private report</title>"
             f"<style>{STYLE}</style><h1>Private report</h1><p>{len(told)} scans, worst first. Above, each as "
             "it came, with the mask outlined; below, as it was defaced. <b>This page shows faces: it is "
             f"for you alone.</b></p>{sections}</html>",
             encoding="utf-8",
         )
-    return page
+    return folder / PAGE
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[Path]:
+    """Give a private folder whose files come into the report at the end, each whole."""
+    with storage_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with private_folder(folder) as unfinished:
+            yield unfinished
+            for path in unfinished.glob("*.*"):
+                os.replace(path, folder / path.name)
 
 
 def _section(told: dict[str, Any]) -> str:

@@ -14,11 +14,10 @@ import pytest
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.publish import Staging, withdraw
 from bidsdeface.dataset.resume import is_complete
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
-HEAD = Head("1", None, (SCAN,), SCAN)
 OUTPUTS = outputs_of(SCAN)
 FILES = tuple(vars(OUTPUTS).values())
 
@@ -59,7 +58,7 @@ def test_the_sidecar_that_vouches_for_all_files_comes_last_and_is_withdrawn_firs
     monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(Path(b)), replace(a, b)))
     stage_and_publish(tmp_path)
     monkeypatch.setattr(Path, "unlink", lambda path, **k: (removed.append(path), unlink(path, **k)))
-    withdraw(tmp_path, HEAD, SCAN)
+    withdraw(tmp_path, SCAN)
     assert [path.relative_to(tmp_path) for path in moved] == [Path(name) for name in FILES]
     own = [path.relative_to(tmp_path) for path in removed if "_desc-noface_" not in path.name]
     assert own == [Path(name) for name in reversed(FILES)]
@@ -233,8 +232,8 @@ def test_a_read_only_disk_is_one_clear_line(small_disk):
 
 def test_a_withdrawn_result_is_gone_and_withdrawing_twice_is_no_error(tmp_path):
     stage_and_publish(tmp_path)
-    withdraw(tmp_path, HEAD, SCAN)
-    withdraw(tmp_path, HEAD, SCAN)
+    withdraw(tmp_path, SCAN)
+    withdraw(tmp_path, SCAN)
     assert names(tmp_path) == []
 
 
@@ -244,8 +243,10 @@ def test_a_mask_that_a_set_shares_stays_while_another_of_the_set_has_its_result(
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    withdraw(tmp_path, Head("1", None, tuple(echoes), echoes[0]), echoes[1])
+    withdraw(tmp_path, echoes[1])
     assert names(tmp_path) == sorted(str(name) for name in vars(outputs_of(echoes[0])).values())
+    withdraw(tmp_path, echoes[0])
+    assert names(tmp_path) == []
 
 
 def test_a_result_is_complete_only_with_all_files_and_the_same_settings(tmp_path):

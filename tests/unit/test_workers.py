@@ -19,7 +19,7 @@ def make_square(log):
     """Prepare a function that squares numbers, and count how often that is done."""
     with Path(log).open("a") as file:
         file.write(f"{os.getpid()}\n")
-    return lambda number: number**2
+    return lambda number: [number**2]
 
 
 def make_obedient():
@@ -30,6 +30,8 @@ def make_obedient():
         if what == "die":
             os.kill(os.getpid(), how[0])
             time.sleep(30)
+        if what == "allocate":
+            return bytes(how[0])
         if what == "signal":
             os.kill(os.getpid(), how[0])
         if what == "exit":
@@ -47,7 +49,19 @@ def make_obedient():
             return lambda: None
         return what
 
-    return obey
+    return lambda order: [obey(order)]
+
+
+def make_counter():
+    """Prepare a function that tells all numbers up to the item, and dies at 3."""
+
+    def count(last):
+        for number in range(last):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield number
+
+    return count
 
 
 def make_nothing(error):
@@ -64,6 +78,12 @@ def test_every_item_comes_back_once_with_its_result(tmp_path, n_procs):
     assert sorted(results) == [(number, number**2) for number in range(7)]
     prepared = (tmp_path / "log").read_text().split()
     assert len(set(prepared)) == len(prepared) <= min(n_procs, 7)
+
+
+def test_results_come_one_by_one_and_a_killed_worker_costs_only_those_it_had_not_told():
+    told = list(run_in_workers(make_counter, (), [2, 5], 1))
+    assert told[:5] == [(2, 0), (2, 1), (5, 0), (5, 1), (5, 2)]
+    assert len(told) == 6 and isinstance(told[5][1], Lost)
 
 
 def test_no_items_start_no_process():
@@ -173,6 +193,12 @@ def test_an_interrupt_of_the_parent_leaves_no_process(tmp_path):
         run([order])
     thread.join()
     assert not is_running(int((tmp_path / "one").read_text()))
+
+
+def test_an_item_that_memory_does_not_hold_says_so_and_the_worker_goes_on():
+    results = run([("allocate", 2**46), ("a",)], 1)
+    assert isinstance(results[0][1], Lost) and "more memory or lower --n-procs" in results[0][1].reason
+    assert results[1] == (("a",), "a")
 
 
 def test_too_little_memory_from_the_start_is_said_at_once():
