@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -180,7 +180,7 @@ def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: Sta
     return outcomes
 
 
-def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[..., None]:
+def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[..., Iterator[Outcome]]:
     os.environ.update(environment_in(scratch))
     if settings.verbosity < 1:
         _silence_libraries()

@@ -63,8 +63,8 @@ def run_in_workers(
     Parameters
     ----------
     prepare : callable
-        Called once in each worker with `arguments`; returns the function to call on an item, which returns its
-        results, or yields them one by one. It must be importable by name.
+        Called once in each worker with `arguments`; returns the function to call on an item, which returns
+        its results, or yields them one by one. It must be importable by name.
     arguments : tuple
     items : sequence
     n_procs : int

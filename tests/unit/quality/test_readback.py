@@ -13,6 +13,7 @@ from tests.conftest import as_image, fake_head
 
 SHAPE = (6, 7, 8)
 MASK = np.zeros(SHAPE, bool)
+AFFINE = np.diag([20.0, 20.0, 20.0, 1.0])  # large enough for a head
 MASK[2:, 3:, 2:6] = True
 OUTSIDE, INSIDE = (0, 0, 0), (3, 4, 3)
 
@@ -131,22 +132,27 @@ def test_another_type_or_shape_is_found():
 @pytest.fixture
 def written_mask(tmp_path):
     """Return a mask as it comes back from the disk."""
-    scan = as_image(original().stored, np.diag([20.0, 20.0, 20.0, 1.0]))
+    scan = as_image(original().stored, AFFINE)
     write_image(tmp_path / "mask.nii.gz", mask_header(scan.header), MASK.view(np.uint8))
     return read_image(tmp_path / "mask.nii.gz")
 
 
 def test_a_mask_that_came_back_passes(written_mask):
-    check_mask_written(MASK, written_mask)
+    check_mask_written(MASK, AFFINE, written_mask)
 
 
 @pytest.mark.parametrize("where", [OUTSIDE, INSIDE])
 def test_one_voxel_of_a_mask_that_is_another_is_found(written_mask, where):
     for other in {0, 1, 2, 255} - {int(MASK[where])}:
         with pytest.raises(ImageError, match="the mask did not come back"):
-            check_mask_written(MASK, changed(written_mask, where, other))
+            check_mask_written(MASK, AFFINE, changed(written_mask, where, other))
+
+
+def test_a_mask_that_lies_elsewhere_is_found(written_mask):
+    with pytest.raises(ImageError, match="the mask did not come back"):
+        check_mask_written(MASK, AFFINE + np.eye(4)[:, [3]] * [0, 0, 0, 1], written_mask)
 
 
 def test_a_mask_of_another_shape_is_found(written_mask):
     with pytest.raises(ImageError, match="the mask did not come back"):
-        check_mask_written(MASK[:, :, :-1], written_mask)
+        check_mask_written(MASK[:, :, :-1], AFFINE, written_mask)
