@@ -106,14 +106,35 @@ def head_surface(image: Image, name: str) -> Surface:
     view, affine = canonical(image.stored, image.affine)
     if view.ndim > 3:
         view = view.reshape(*view.shape[:3], -1).mean(axis=-1)
-    blocks, fine_affine = in_blocks(view, affine, FINE_MM)
-    fine = np.nan_to_num(image.scaled(blocks), posinf=0.0, neginf=0.0)
+    blocks, affine = in_blocks(view, affine, FINE_MM)
+    return tissue_surface(image.scaled(blocks), affine, name)
+
+
+def tissue_surface(fine: NDArray, fine_affine: NDArray, name: str, skin_share: float = SKIN_SHARE) -> Surface:
+    """Return the surface of the head in intensities, from air (dark) to tissue.
+
+    Parameters
+    ----------
+    fine : numpy.ndarray, shape (X, Y, Z)
+        Axes nearest to R, A, S.
+    fine_affine : numpy.ndarray, shape (4, 4)
+    name : str
+        For messages.
+    skin_share : float
+        Of Otsu's threshold, where tissue begins.
+
+    Raises
+    ------
+    ImageError
+        They show nothing that could be a head.
+    """
+    fine = np.nan_to_num(fine, posinf=0.0, neginf=0.0)
     coarse, coarse_affine = in_blocks(fine, fine_affine, COARSE_MM)
     dark, bright = np.percentile(coarse, [DARK_PERCENTILE, BRIGHT_PERCENTILE])
     if not bright > dark:
         raise ImageError(f"{name}: has the same value everywhere; convert it again")
     scaled = np.clip((coarse - dark) / (bright - dark), 0, 1)
-    threshold = SKIN_SHARE * tissue_threshold(Volume(scaled, coarse_affine, np.ones_like(scaled)))
+    threshold = skin_share * tissue_threshold(Volume(scaled, coarse_affine, np.ones_like(scaled)))
     head = _largest(scaled > threshold)
     if not head.any():
         raise ImageError(f"{name}: shows nothing but air; is it an image of a head?")
