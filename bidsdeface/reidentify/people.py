@@ -15,10 +15,14 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.image import Image, canonical
+from bidsdeface.imaging.volume import reduce_image, tissue_threshold
 
 LATTICE_MM = 4.0
 # The bends of a person: how far they reach (sigma) and how large they are (standard deviation), mm.
-BENDS_MM = ((30.0, 2.5), (16.0, 1.5), (9.0, 0.65))
+WIDE_BENDS_MM = ((30.0, 2.5),)
+FINE_BENDS_MM = ((16.0, 1.5), (9.0, 0.65))
+CRANIUM_SHARE = 0.3  # of the fine bends: a cranium has no cheeks
+CROWN_TO_BROW_MM = 70.0
 ASYMMETRY = 0.25  # of the bends
 STRETCH = 0.025  # standard deviation of width, depth and height
 SQUARINGS = 6
@@ -30,6 +34,7 @@ SOFT_MM, SOFT_REACH_MM = 0.7, 14.0  # neck, lips and cheeks are never quite the 
 BIAS, BIAS_REACH_MM = 0.25, 60.0
 BLUR_VOXELS = (0.05, 0.4)  # least and most
 NOISE = 0.03  # of bright tissue
+AIR_PERCENTILE = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,12 @@ def make_person(head: Image, seed: int) -> Person:
     """Return a person who does not exist, the same for the same seed."""
     rng = np.random.default_rng(seed)
     grid = _Grid.of(head)
-    velocity = np.zeros_like(grid.points)
-    for reach, size in BENDS_MM:
-        velocity += size * np.stack([_smooth_noise(rng, grid, reach) for _ in range(3)])
+    wide, fine = (
+        sum(size * np.stack([_smooth_noise(rng, grid, reach) for _ in range(3)]) for reach, size in bends)
+        for bends in (WIDE_BENDS_MM, FINE_BENDS_MM)
+    )
+    below_crown = (_crown_mm(head) - grid.points[2]) / CROWN_TO_BROW_MM
+    velocity = wide + fine * np.clip(below_crown, CRANIUM_SHARE, 1)
     mirrored = velocity[:, ::-1] * np.array([-1, 1, 1], np.float32)[:, None, None, None]
     even, odd = (velocity + mirrored) / np.sqrt(2), (velocity - mirrored) / np.sqrt(2)
     velocity = even * np.sqrt(1 - ASYMMETRY**2) + odd * ASYMMETRY
@@ -67,8 +75,8 @@ def make_person(head: Image, seed: int) -> Person:
 def scan(person: Person, seed: int) -> Image:
     """Return a scan of a person, float32, on the grid of the base head; the same for the same seed.
 
-    What the base head's field of view has cut off is continued as it was at the edge, so that a person's head
-    is cut by this scan's field of view, and not by a bent one.
+    Neck and ears that the base head's field of view has cut off are continued as they were at the edge, so
+    that a person is cut by this scan's field of view, and not by a bent one. Above and in front is air.
     """
     rng = np.random.default_rng(seed)
     grid = _Grid.of(person.head)
@@ -86,7 +94,8 @@ def scan(person: Person, seed: int) -> Image:
     blur = rng.uniform(*BLUR_VOXELS)
     level = NOISE * np.percentile(values[values > values.mean()], 90)
     voxels = np.stack([grid.upsample(p / s) for p, s in zip(places, grid.spacing, strict=True)])
-    values = ndimage.map_coordinates(values, voxels, order=1, mode="nearest", prefilter=False)
+    with_air = np.pad(values, ((0, 0), (0, 1), (0, 1)), constant_values=np.percentile(values, AIR_PERCENTILE))
+    values = ndimage.map_coordinates(with_air, voxels, order=1, mode="nearest", prefilter=False)
     values = ndimage.gaussian_filter(values, blur) * grid.upsample(bias)
     real, imaginary = (level * rng.standard_normal(values.shape, np.float32) for _ in range(2))
     return _like(person.head, np.hypot(values + real, imaginary))
@@ -134,6 +143,14 @@ class _Grid:
             weights.append(np.maximum(1 - np.abs(at[:, None] - np.arange(field.shape[axis])), 0))
         x, y, z = (np.asarray(w, np.float32) for w in weights)
         return np.einsum("xi,yj,zk,ijk->xyz", x, y, z, field.astype(np.float32), optimize=True)
+
+
+def _crown_mm(head: Image) -> float:
+    """Return how high the top of a head lies above the lowest plane of the image, mm."""
+    volume = reduce_image(head, "the head")
+    tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
+    top = np.flatnonzero(tissue.any(axis=(0, 1))).max(initial=0)
+    return float(top * np.linalg.norm(volume.affine[:3, 2]))
 
 
 def _smooth_noise(rng: np.random.Generator, grid: _Grid, reach_mm: float) -> NDArray[np.float32]:
