@@ -7,6 +7,7 @@ another day: it lies differently, and bias field, sharpness and noise are others
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.volume import reduce_image, tissue_threshold
 
 LATTICE_MM = 4.0
+SLAB_PLANES = 32
 # The bends of a person: how far they reach (sigma) and how large they are (standard deviation), mm.
 WIDE_BENDS_MM = ((30.0, 2.5),)
 FINE_BENDS_MM = ((16.0, 1.5), (9.0, 0.65))
@@ -92,13 +94,20 @@ def scan(person: Person, seed: int) -> Image:
     places += grid.sample(person.bend_mm, places)
     bias = np.exp(BIAS * _smooth_noise(rng, grid, BIAS_REACH_MM))
     blur = rng.uniform(*BLUR_VOXELS)
-    level = NOISE * np.percentile(values[values > values.mean()], 90)
-    voxels = np.stack([grid.upsample(p / s) for p, s in zip(places, grid.spacing, strict=True)])
-    with_air = np.pad(values, ((0, 0), (0, 1), (0, 1)), constant_values=np.percentile(values, AIR_PERCENTILE))
-    values = ndimage.map_coordinates(with_air, voxels, order=1, mode="nearest", prefilter=False)
-    values = ndimage.gaussian_filter(values, blur) * grid.upsample(bias)
-    real, imaginary = (level * rng.standard_normal(values.shape, np.float32) for _ in range(2))
-    return _like(person.head, np.hypot(values + real, imaginary))
+    sample = values[::3, ::3, ::3]
+    level = NOISE * np.percentile(sample[sample > sample.mean()], 90)
+    air = np.percentile(sample, AIR_PERCENTILE)
+    values = np.pad(values, ((0, 0), (0, 1), (0, 1)), constant_values=air)
+    scanned = np.empty(grid.shape, np.float32, order="F")
+    for planes in grid.slabs():
+        at = [grid.upsample(p / s, planes) for p, s in zip(places, grid.spacing, strict=True)]
+        scanned[:, :, planes] = ndimage.map_coordinates(values, at, order=1, mode="nearest", prefilter=False)
+    scanned = ndimage.gaussian_filter(scanned, blur)
+    for planes in grid.slabs():
+        slab = scanned[:, :, planes] * grid.upsample(bias, planes)
+        real, imaginary = (level * rng.standard_normal(slab.shape, np.float32) for _ in range(2))
+        scanned[:, :, planes] = np.hypot(slab + real, imaginary)
+    return _like(person.head, scanned)
 
 
 def rescan(image: Image, seed: int) -> Image:
@@ -135,11 +144,17 @@ class _Grid:
             [ndimage.map_coordinates(f, at, order=1, mode="nearest", prefilter=False) for f in fields]
         )
 
-    def upsample(self, field: NDArray) -> NDArray[np.float32]:
-        """Return a number for each voxel from one for each node, linear."""
+    def slabs(self) -> Iterator[slice]:
+        """Yield some planes at a time, for memory."""
+        for start in range(0, self.shape[2], SLAB_PLANES):
+            yield slice(start, min(start + SLAB_PLANES, self.shape[2]))
+
+    def upsample(self, field: NDArray, planes: slice) -> NDArray[np.float32]:
+        """Return a number for each voxel of some planes from one for each node, linear."""
         weights = []
-        for axis, (size, spacing) in enumerate(zip(self.shape, self.spacing, strict=True)):
-            at = np.arange(size) * spacing / LATTICE_MM
+        ranges = (range(self.shape[0]), range(self.shape[1]), range(planes.start, planes.stop))
+        for axis, (voxels, spacing) in enumerate(zip(ranges, self.spacing, strict=True)):
+            at = np.array(voxels) * spacing / LATTICE_MM
             weights.append(np.maximum(1 - np.abs(at[:, None] - np.arange(field.shape[axis])), 0))
         x, y, z = (np.asarray(w, np.float32) for w in weights)
         return np.einsum("xi,yj,zk,ijk->xyz", x, y, z, field.astype(np.float32), optimize=True)

