@@ -80,11 +80,18 @@ def true_ranks(
 
 def curve(ranks: NDArray, people: int) -> NDArray[np.float64]:
     """Return the cumulative match curve: the share of probes found within the first 1, 2 … people."""
+    if not len(ranks):
+        return np.full(people, np.nan)
     return (ranks[:, None] <= np.arange(1, people + 1)).mean(axis=0)
 
 
 def auc(distances: NDArray, truth: NDArray[np.int64]) -> float:
-    """Return how often a probe is nearer to its own person than to another, ties and misses one half."""
+    """Return how often a probe is nearer to its own person than to another, ties and misses one half.
+
+    NaN without probes, or without another person.
+    """
+    if not len(distances) or distances.shape[1] < 2:
+        return float("nan")
     own = np.take_along_axis(distances, truth[:, None], axis=1)
     nearer = (own < distances).sum(axis=1) + 0.5 * ((own == distances).sum(axis=1) - 1)
     shares = nearer / (distances.shape[1] - 1)

@@ -25,7 +25,7 @@ from bidsdeface.reidentify.ranks import Rate, auc, curve, rate, true_ranks
 from bidsdeface.reidentify.recognise import Recogniser
 from bidsdeface.reidentify.render import Surface, head_surface, mask_surface
 from bidsdeface.reidentify.restore import average_face, restore
-from bidsdeface.reidentify.sight import PROBE_LIGHT, Sight, look, look_as, remembered
+from bidsdeface.reidentify.sight import EMBEDDING, PROBE_LIGHT, Sight, look, look_as, remembered
 from bidsdeface.templates.template import Template, pose_template
 
 ATTACKERS = ("plain", "informed", "restoring", "mask")
@@ -221,7 +221,7 @@ def evaluate(
         How many of the gallery do not exist.
     """
     people = [name for name, sight in gallery.items() if sight.has_face]
-    embeddings = np.array([gallery[name].embedding for name in people])
+    embeddings = np.array([gallery[name].embedding for name in people]).reshape(-1, EMBEDDING)
     number = {name: index for index, name in enumerate(people)}
     kept = [k for k, (person, _, sight) in enumerate(originals) if sight.has_face and person in number]
     truth = np.array([number[originals[k][0]] for k in kept], int)
@@ -232,7 +232,7 @@ def evaluate(
         ranks = true_ranks(apart, truth, ties_to_attacker)
         return Figures(
             rate(np.array([sight.has_face for sight in sights], bool), clusters, 0.0),
-            {k: rate(ranks <= k, clusters, min(k / len(people), 1)) for k in RANKS},
+            {k: rate(ranks <= k, clusters, k / max(len(people), k)) for k in RANKS},
             auc(apart, truth),
             tuple(curve(ranks, len(people))),
         )
@@ -249,5 +249,5 @@ def evaluate(
 
 def distances(sights: Sequence[Sight], gallery: NDArray) -> NDArray[np.float64]:
     """Return how far each sight is from each embedding of a gallery, shape (sights, people)."""
-    probes = np.array([sight.embedding for sight in sights]).reshape(-1, gallery.shape[1])
+    probes = np.array([sight.embedding for sight in sights]).reshape(-1, EMBEDDING)
     return np.linalg.norm(probes[:, None] - gallery[None], axis=2)
