@@ -1,4 +1,4 @@
-"""The study on made-up sights and with a made-up recogniser: what counts as found, missed, left out, enough."""
+"""The study, with made-up sights and a made-up recogniser: what is found, missed, left out, and enough."""
 
 import numpy as np
 import pytest
