@@ -29,22 +29,14 @@ from bidsdeface.imaging.image import Image, canonical, mask_header, read_image, 
 from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.registration import Registration, place, warp_brain
 from bidsdeface.imaging.volume import in_blocks, reduce_image, tissue_threshold
+from bidsdeface.reidentify.attack import ATTACKERS, Defaced, Tools, attack_on, look_at
+from bidsdeface.reidentify.findings import Findings, distances, evaluate
 from bidsdeface.reidentify.people import Person, make_person, scan
 from bidsdeface.reidentify.ranks import rate
 from bidsdeface.reidentify.recognise import DlibRecogniser
 from bidsdeface.reidentify.render import View, head_surface, mask_surface, render
 from bidsdeface.reidentify.restore import restore
 from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
-from bidsdeface.reidentify.study import (
-    ATTACKERS,
-    Defaced,
-    Findings,
-    Tools,
-    attack_on,
-    distances,
-    evaluate,
-    look_at,
-)
 from bidsdeface.settings import DEFAULT_GUARD_MM
 from bidsdeface.templates.source import whole_head
 

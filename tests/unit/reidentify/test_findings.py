@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bidsdeface.reidentify import sight as sights
+from bidsdeface.reidentify.findings import evaluate
 from bidsdeface.reidentify.recognise import Face
 from bidsdeface.reidentify.render import head_surface
 from bidsdeface.reidentify.sight import EMBEDDING, YAWS, Sight, look, look_as, remembered
-from bidsdeface.reidentify.study import evaluate
 from tests.conftest import as_image
 from tests.unit.reidentify.test_render import ball
 
