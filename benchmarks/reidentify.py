@@ -30,7 +30,7 @@ from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.registration import Registration, place, warp_brain
 from bidsdeface.imaging.volume import in_blocks, reduce_image, tissue_threshold
 from bidsdeface.reidentify.attack import ATTACKERS, Defaced, Tools, attack_on, look_at
-from bidsdeface.reidentify.findings import Findings, distances, evaluate
+from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate
 from bidsdeface.reidentify.people import Person, make_person, scan
 from bidsdeface.reidentify.ranks import rate
 from bidsdeface.reidentify.recognise import DlibRecogniser
@@ -296,15 +296,13 @@ def plot(path: Path, findings: dict[str, Findings]) -> None:
     figure.savefig(path, dpi=110)
 
 
-def first_base(sights: list[Sight], gallery: dict[str, Sight], bases: list[str]) -> str:
+def first_base(sights: list[Sight], probes: list[Probe]) -> str:
     """Return how often the nearest of the gallery comes from the same base head."""
-    names = [name for name, sight in gallery.items() if sight.has_face]
-    apart = distances(sights, np.array([gallery[name].embedding for name in names]))
-    known = ~np.isnan(apart).any(axis=1)
-    nearest = np.array([name.partition("-")[0] for name in names])[
-        np.argmin(np.where(known[:, None], apart, 1), axis=1)
-    ]
-    found = rate((nearest == np.array(bases)) & known, bases, 1 / len(set(bases)))
+    apart = distances(sights, [probe.gallery for probe in probes])
+    known = np.isfinite(apart)
+    nearest = np.where(known, apart, np.inf).argmin(axis=1)
+    bases = np.array([probe.cluster for probe in probes])
+    found = rate((bases[nearest] == bases) & known.any(axis=1), bases, 1 / len(set(bases)))
     return f"{found.value:.2f} (of {found.chance:.2f})"
 
 
@@ -318,26 +316,26 @@ def main() -> None:
     given = parser.parse_args()
     given.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     tools = Tools.of(DlibRecogniser(), whole_head(), given.folder)
-    gallery, originals, attacks = {}, [], []
+    probes: dict[str, list[Probe]] = {method: [] for method in given.methods}
     for number, subject in enumerate(tqdm(list(cohort(given.people)), unit="person")):
         pictures = given.pictures if number < 10 else None
-        picture, original, seen = see(subject, tools, given.methods, pictures)
-        gallery[subject.name] = picture
-        originals.append((subject.name, subject.base, original))
-        attacks.append(seen)
-    findings = {
-        method: evaluate(gallery, originals, [seen[method] for seen in attacks], synthetic=len(gallery))
-        for method in given.methods
-    }
-    bases = [base for _, base, _ in originals]
-    relatives = {("original", "plain"): first_base([sight for *_, sight in originals], gallery, bases)}
-    for method in given.methods:
+        gallery, original, seen = see(subject, tools, given.methods, pictures)
+        for method in given.methods:
+            probes[method].append(Probe(subject.name, subject.base, gallery, original, seen[method]))
+    report(probes, given.plot)
+
+
+def report(probes: dict[str, list[Probe]], picture: Path | None) -> None:
+    """Print the table of all methods, and plot their curves if asked to."""
+    findings = {method: evaluate(seen) for method, seen in probes.items()}
+    some = next(iter(probes.values()))
+    relatives = {("original", "plain"): first_base([probe.original for probe in some], some)}
+    for method, seen in probes.items():
         for attacker in METHODS[method][1]:
-            sights = [seen[method][attacker] for seen in attacks]
-            relatives[method, attacker] = first_base(sights, gallery, bases)
+            relatives[method, attacker] = first_base([probe.after[attacker] for probe in seen], seen)
     print_table(findings, relatives)
-    if given.plot:
-        plot(given.plot, findings)
+    if picture:
+        plot(picture, findings)
 
 
 if __name__ == "__main__":

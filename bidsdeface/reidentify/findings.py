@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from bidsdeface.reidentify.ranks import Rate, auc, curve, rate, true_ranks
 from bidsdeface.reidentify.sight import EMBEDDING, Sight
 
 RANKS = (1, 5)
 MIN_BEFORE = 0.5  # below this, an attack that finds nobody afterwards proves nothing
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A scan under attack, and all that was seen of it.
+
+    Attributes
+    ----------
+    person : str
+    cluster : str
+        Probes of one cluster may hang together: the scans of a person, the siblings of a base head.
+    gallery : Sight
+        Of the same person in another picture: what the probe is to be matched with.
+    original : Sight
+        Before defacing.
+    after : dict of str to Sight
+        By attacker.
+    """
+
+    person: str
+    cluster: str
+    gallery: Sight
+    original: Sight
+    after: dict[str, Sight]
+
+    @property
+    def has_face(self) -> bool:
+        """Whether there was a face to recognise, in both intact pictures."""
+        return self.original.has_face and self.gallery.has_face
 
 
 @dataclass(frozen=True)
@@ -72,53 +102,53 @@ class Findings:
         return self.before.ranks[1].exact[0] < MIN_BEFORE
 
 
-def evaluate(
-    gallery: Mapping[str, Sight],
-    originals: Sequence[tuple[str, str, Sight]],
-    attacks: Sequence[Mapping[str, Sight]],
-    synthetic: int = 0,
-) -> Findings:
+def evaluate(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> Findings:
     """Return the figures of a study.
+
+    The gallery has one picture of each person, that of the person's first probe, and the strangers; a further
+    probe of a person looks for its own picture in place of that one.
 
     Parameters
     ----------
-    gallery : mapping of str to Sight
-        What was seen of each person, in another picture than those below.
-    originals : sequence of tuple
-        For each scan its person, its cluster (scans that hang together) and what was seen of it.
-    attacks : sequence of mapping of str to Sight
-        For each scan what each attacker saw of it once defaced.
-    synthetic : int
-        How many of the gallery do not exist.
+    probes : sequence of Probe
+    strangers : sequence of Sight
+        Synthetic people who fill up the gallery.
     """
-    people = [name for name, sight in gallery.items() if sight.has_face]
-    embeddings = np.array([gallery[name].embedding for name in people]).reshape(-1, EMBEDDING)
-    number = {name: index for index, name in enumerate(people)}
-    kept = [k for k, (person, _, sight) in enumerate(originals) if sight.has_face and person in number]
-    truth = np.array([number[originals[k][0]] for k in kept], int)
-    clusters = [originals[k][1] for k in kept]
+    kept = [probe for probe in probes if probe.has_face]
+    filling = [sight for sight in strangers if sight.has_face]
+    first = {probe.person: probe.gallery for probe in reversed(kept)}
+    number = {person: index for index, person in enumerate(first)}
+    people = len(first) + len(filling)
+    truth = np.array([number[probe.person] for probe in kept], int)
+    clusters = [probe.cluster for probe in kept]
 
     def figures(sights: Sequence[Sight], ties_to_attacker: bool) -> Figures:
-        apart = distances(sights, embeddings)
+        apart = distances(sights, [*first.values(), *filling])
+        own = [distances([sight], [probe.gallery])[0, 0] for sight, probe in zip(sights, kept, strict=True)]
+        apart[np.arange(len(kept)), truth] = own
         ranks = true_ranks(apart, truth, ties_to_attacker)
         return Figures(
             rate(np.array([sight.has_face for sight in sights], bool), clusters, 0.0),
-            {k: rate(ranks <= k, clusters, k / max(len(people), k)) for k in RANKS},
+            {k: rate(ranks <= k, clusters, k / max(people, k)) for k in RANKS},
             auc(apart, truth),
-            tuple(curve(ranks, len(people))),
+            tuple(curve(ranks, people)),
         )
 
-    names = attacks[0].keys() if attacks else ()
     return Findings(
-        len(people),
-        synthetic,
-        len(originals) - len(kept),
-        figures([originals[k][2] for k in kept], ties_to_attacker=False),
-        {name: figures([attacks[k][name] for k in kept], ties_to_attacker=True) for name in names},
+        people,
+        len(filling),
+        len(probes) - len(kept),
+        figures([probe.original for probe in kept], ties_to_attacker=False),
+        {
+            name: figures([probe.after[name] for probe in kept], ties_to_attacker=True)
+            for name in (kept[0].after if kept else ())
+        },
     )
 
 
-def distances(sights: Sequence[Sight], gallery: NDArray) -> NDArray[np.float64]:
-    """Return how far each sight is from each embedding of a gallery, shape (sights, people)."""
-    probes = np.array([sight.embedding for sight in sights]).reshape(-1, EMBEDDING)
-    return np.linalg.norm(probes[:, None] - gallery[None], axis=2)
+def distances(sights: Sequence[Sight], gallery: Sequence[Sight]) -> NDArray[np.float64]:
+    """Return how far each sight is from each of a gallery, shape (sights, gallery); NaN of nothing seen."""
+    one, other = (
+        np.array([sight.embedding for sight in side]).reshape(-1, EMBEDDING) for side in (sights, gallery)
+    )
+    return cdist(one, other)

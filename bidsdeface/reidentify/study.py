@@ -15,7 +15,7 @@ from tqdm import tqdm
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import Image, read_image
 from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
-from bidsdeface.reidentify.findings import Findings, evaluate
+from bidsdeface.reidentify.findings import Findings, Probe, evaluate
 from bidsdeface.reidentify.people import make_person, rescan, scan
 from bidsdeface.reidentify.recognise import DlibRecogniser
 from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
@@ -57,18 +57,9 @@ class Stranger:
     seed: int
 
     @property
-    def person(self) -> str:
-        """The name in the gallery."""
-        return f"synthetic {self.seed}"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was seen of a case: in the gallery, before, and by each attacker after."""
-
-    gallery: Sight
-    original: Sight | None = None
-    attacks: dict[str, Sight] | None = None
+    def key(self) -> str:
+        """As that of a case."""
+        return f"{self.case.key} synthetic {self.seed}"
 
 
 def conduct(cases: Sequence[Case], folder: Path, n_procs: int = 1, people: int = GALLERY) -> Findings:
@@ -91,25 +82,20 @@ def conduct(cases: Sequence[Case], folder: Path, n_procs: int = 1, people: int =
     """
     DlibRecogniser()  # what is missing is better said before the work than in every process
     items: list[Case | Stranger] = [*cases, *strangers(cases, people)]
-    seen: dict[Case | Stranger, Seen] = {}
+    seen: dict[Case | Stranger, Probe | Sight] = {}
     with tqdm(total=len(items), unit="head", desc="re-identification", disable=None) as bar:
         for item, result in run_in_workers(prepare, (folder,), items, n_procs):
             if isinstance(result, BidsdefaceError):
                 raise result
             if isinstance(result, Lost):
-                raise BidsdefaceError(f"{item.person}: {result.reason}")
+                raise BidsdefaceError(f"{item.key}: {result.reason}")
             seen[item] = result
             bar.update()
-    gallery: dict[str, Sight] = {}
-    for one in items:  # the first scan of a person stands for them
-        gallery.setdefault(one.person, seen[one].gallery)
-    originals, attacks = [], []
-    for case in cases:
-        original, after = seen[case].original, seen[case].attacks
-        assert original is not None and after is not None
-        originals.append((case.person, case.person, original))
-        attacks.append(after)
-    return evaluate(gallery, originals, attacks, synthetic=len(items) - len(cases))
+    results = [seen[item] for item in items]
+    return evaluate(
+        [result for result in results if isinstance(result, Probe)],
+        [result for result in results if isinstance(result, Sight)],
+    )
 
 
 def strangers(cases: Sequence[Case], people: int) -> Iterator[Stranger]:
@@ -118,13 +104,15 @@ def strangers(cases: Sequence[Case], people: int) -> Iterator[Stranger]:
         yield Stranger(cases[seed % len(cases)], seed)
 
 
-def prepare(folder: Path) -> Callable[[Case | Stranger], Seen]:
+def prepare(folder: Path) -> Callable[[Case | Stranger], Probe | Sight]:
     """Return the function that looks at one head, with everything it needs."""
     tools = Tools.of(DlibRecogniser(), whole_head(), folder)
-    return lambda item: _see_stranger(item, tools) if isinstance(item, Stranger) else _see_case(item, tools)
+    return lambda item: (
+        _look_at_case(item, tools) if isinstance(item, Case) else _look_at_stranger(item, tools)
+    )
 
 
-def _see_case(case: Case, tools: Tools) -> Seen:
+def _look_at_case(case: Case, tools: Tools) -> Probe:
     def gallery() -> Image:
         return read_image(case.other) if case.other else rescan(read_image(case.original), SESSION)
 
@@ -132,15 +120,17 @@ def _see_case(case: Case, tools: Tools) -> Seen:
         return Defaced(read_image(case.defaced), read_image(case.mask))
 
     original = look_at(f"{case.key} original", lambda: read_image(case.original), tools)
-    return Seen(
+    return Probe(
+        case.person,
+        case.person,
         look_at(f"{case.key} gallery", gallery, tools, GALLERY_LIGHT),
         original,
         attack_on(f"{case.key} defaced", defaced, original, tools),
     )
 
 
-def _see_stranger(stranger: Stranger, tools: Tools) -> Seen:
+def _look_at_stranger(stranger: Stranger, tools: Tools) -> Sight:
     def gallery() -> Image:
         return scan(make_person(read_image(stranger.case.original), stranger.seed), SESSION)
 
-    return Seen(look_at(f"{stranger.case.key} {stranger.person}", gallery, tools, GALLERY_LIGHT))
+    return look_at(stranger.key, gallery, tools, GALLERY_LIGHT)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.reidentify import sight as sights
-from bidsdeface.reidentify.findings import evaluate
+from bidsdeface.reidentify.findings import Probe, evaluate
 from bidsdeface.reidentify.recognise import Face
 from bidsdeface.reidentify.render import head_surface
 from bidsdeface.reidentify.sight import EMBEDDING, YAWS, Sight, look, look_as, remembered
@@ -20,12 +20,18 @@ def seen(place, found=True):
     return Sight(np.full(len(YAWS), found), embedding, np.zeros(3), 0.0, np.zeros((len(YAWS), 5, 2), int))
 
 
-def study(after, before=None, gallery=None):
-    names = [f"p{k}" for k in range(len(after))]
-    gallery = dict(zip(names, gallery or [seen(k) for k in range(len(after))], strict=True))
-    before = before or [seen(k + 0.1) for k in range(len(after))]
-    originals = [(name, name, sight) for name, sight in zip(names, before, strict=True)]
-    return evaluate(gallery, originals, [{"plain": sight} for sight in after])
+def study(after, before=None, gallery=None, people=None, strangers=()):
+    count = len(after)
+    before = before or [seen(k + 0.1) for k in range(count)]
+    gallery = gallery or [seen(k) for k in range(count)]
+    people = people or [f"p{k}" for k in range(count)]
+    return evaluate(
+        [
+            Probe(person, person, own, original, {"plain": sight})
+            for person, own, original, sight in zip(people, gallery, before, after, strict=True)
+        ],
+        strangers,
+    )
 
 
 def test_heads_that_are_recognised_before_and_not_after_are_counted_so():
@@ -55,7 +61,7 @@ def test_a_head_without_a_face_in_view_before_is_left_out_and_counted_apart():
     before = [seen(k + 0.1) for k in range(9)] + [seen(None, found=False)]
     findings = study([seen(k) for k in range(10)], before)
     assert findings.faceless == 1 and findings.after["plain"].ranks[1].count == 9
-    assert findings.people == 10  # its picture in the gallery stays
+    assert findings.people == 9
     gallery = [seen(k) for k in range(9)] + [seen(None, found=False)]
     findings = study([seen(k) for k in range(10)], gallery=gallery)
     assert findings.faceless == 1 and findings.people == 9
@@ -82,6 +88,27 @@ def test_a_study_in_which_every_face_is_out_of_view_is_underpowered_and_does_not
     blind = [seen(None, found=False)] * 4
     findings = study(blind, before=blind, gallery=blind)
     assert findings.faceless == 4 and findings.people == 0 and findings.underpowered
+
+
+def test_strangers_make_it_harder_and_are_counted_apart_unless_their_faces_are_out_of_view():
+    crowd = [seen(k + 0.1) for k in range(10, 20)] + [seen(None, found=False)]
+    findings = study([seen(-1)] * 4, strangers=crowd)
+    assert (findings.people, findings.synthetic) == (14, 10)
+    assert findings.after["plain"].ranks[1].chance == 1 / 14
+    nearer = study([seen(k + 0.1) for k in range(4)], strangers=[seen(k + 0.1) for k in range(4)])
+    assert nearer.after["plain"].ranks[1].hits == 0 and nearer.after["plain"].curve[1] == 1
+
+
+def test_two_scans_of_a_person_are_one_person_of_the_gallery_each_matched_with_the_other_picture():
+    findings = study(
+        [seen(5), seen(9), seen(7)],
+        before=[seen(5), seen(9), seen(7)],
+        gallery=[seen(5.1), seen(9.1), seen(7.1)],
+        people=["a", "a", "b"],
+    )
+    assert findings.people == 2
+    assert findings.after["plain"].ranks[1].hits == 3  # with the picture of another scan, 9 were nearer to b
+    assert findings.after["plain"].ranks[1].count == 3
 
 
 class Watcher:
