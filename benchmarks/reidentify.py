@@ -34,7 +34,7 @@ from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate
 from bidsdeface.reidentify.people import Person, make_person, scan
 from bidsdeface.reidentify.ranks import rate
 from bidsdeface.reidentify.recognise import DlibRecogniser
-from bidsdeface.reidentify.render import View, head_surface, mask_surface, render
+from bidsdeface.reidentify.render import View, image_surface, mask_surface, render
 from bidsdeface.reidentify.restore import restore
 from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
 from bidsdeface.settings import DEFAULT_GUARD_MM
@@ -102,7 +102,7 @@ def by_box(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
 
 def by_shaving(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
     image = scanned.image
-    surface = head_surface(image, "the scan")
+    surface = image_surface(image, "the scan")
     # The image has its axes along R, A, S and no voxel below 1 mm, so both grids have the same voxels.
     offset = np.round((np.linalg.inv(image.affine) @ surface.affine)[:3, 3]).astype(int)
     steps = int(round(SHAVED_MM / np.linalg.norm(image.affine[:3, 0])))
@@ -240,9 +240,9 @@ def draw(path: Path, original: Image, defaced: Defaced, sight: Sight, tools: Too
     """Draw a synthetic person: original, defaced, restored, the mask alone; from the front and aside."""
     from PIL import Image as Picture
 
-    surface = head_surface(defaced.image, "the defaced image")
+    surface = image_surface(defaced.image, "the defaced image")
     surfaces = [
-        head_surface(original, "the original"),
+        image_surface(original, "the original"),
         surface,
         restore(surface, defaced.mask, tools.average, defaced.to_template),
         mask_surface(defaced.mask.stored, defaced.mask.affine),

@@ -20,7 +20,7 @@ from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.reidentify.recognise import Recogniser
-from bidsdeface.reidentify.render import Surface, head_surface, mask_surface
+from bidsdeface.reidentify.render import Surface, image_surface, mask_surface
 from bidsdeface.reidentify.restore import average_face, restore
 from bidsdeface.reidentify.sight import PROBE_LIGHT, Sight, look, look_as, remembered
 from bidsdeface.templates.template import Template, pose_template
@@ -88,7 +88,7 @@ def attack(
     attackers : sequence of str
         Some of `ATTACKERS`.
     """
-    surface = head_surface(defaced.image, "the defaced image")
+    surface = image_surface(defaced.image, "the defaced image")
     sights = {}
     if "plain" in attackers:
         sights["plain"] = look(surface, tools.recogniser)
@@ -121,7 +121,7 @@ def look_at(
     """
     sights = remembered(
         f"{key} {light}",
-        lambda: {"": look(head_surface(image(), "the original"), tools.recogniser, light)},
+        lambda: {"": look(image_surface(image(), "the original"), tools.recogniser, light)},
         tools.folder,
     )
     return sights[""]

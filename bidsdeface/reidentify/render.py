@@ -88,7 +88,7 @@ class View:
     ambient: float = 0.25
 
 
-def head_surface(image: Image, name: str) -> Surface:
+def image_surface(image: Image, name: str) -> Surface:
     """Return the surface of the head in an image of any orientation, voxel size and contrast.
 
     Parameters

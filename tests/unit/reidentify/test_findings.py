@@ -6,7 +6,7 @@ import pytest
 from bidsdeface.reidentify import sight as sights
 from bidsdeface.reidentify.findings import Probe, evaluate
 from bidsdeface.reidentify.recognise import Face
-from bidsdeface.reidentify.render import head_surface
+from bidsdeface.reidentify.render import image_surface
 from bidsdeface.reidentify.sight import EMBEDDING, YAWS, Sight, look, look_as, remembered
 from tests.conftest import as_image
 from tests.unit.reidentify.test_render import ball
@@ -133,7 +133,7 @@ class Watcher:
 @pytest.fixture
 def surfaces():
     head, blank = ball((4.0, 4.0, 4.0), bump=(0, 1, 0)), ball((4.0, 4.0, 4.0), bump=(0, 0, -1))
-    return [head_surface(as_image(np.asanyarray(b.dataobj), b.affine), "x") for b in (head, blank)]
+    return [image_surface(as_image(np.asanyarray(b.dataobj), b.affine), "x") for b in (head, blank)]
 
 
 def test_the_informed_attacker_looks_from_where_the_original_was_seen_and_at_its_landmarks(surfaces):

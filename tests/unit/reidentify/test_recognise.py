@@ -11,7 +11,7 @@ from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import read_image
 from bidsdeface.reidentify import recognise
 from bidsdeface.reidentify.recognise import DlibRecogniser, find_weights, search_pitch
-from bidsdeface.reidentify.render import View, head_surface, render
+from bidsdeface.reidentify.render import View, image_surface, render
 from tests.conftest import as_image
 from tests.heads import find_head
 from tests.unit.reidentify.test_render import ball
@@ -25,7 +25,7 @@ def recogniser():
 
 @pytest.fixture(scope="module")
 def surface():
-    return head_surface(read_image(find_head("S01")), "S01")
+    return image_surface(read_image(find_head("S01")), "S01")
 
 
 def package_in(monkeypatch, folder):
@@ -63,7 +63,7 @@ def test_the_landmarks_that_allow_no_commercial_use_are_never_named():
 @pytest.mark.parametrize("pitch", [-32.0, -8.0, 0.0, 16.0])
 def test_pose_search_finds_the_view_that_looks_most_like_a_face(pitch):
     image = ball((5.0, 5.0, 5.0), bump=(0, 0.9, -0.4))
-    head = head_surface(as_image(np.asanyarray(image.dataobj), image.affine), "x")
+    head = image_surface(as_image(np.asanyarray(image.dataobj), image.affine), "x")
     wanted = render(head, View(pitch), recognise.SEARCH_PIXELS).astype(float)
 
     class Picky:
@@ -79,7 +79,9 @@ def test_where_nothing_looks_like_a_face_the_head_is_seen_straight_on():
             return -np.inf
 
     image = ball((5.0, 5.0, 5.0))
-    assert search_pitch(head_surface(as_image(np.asanyarray(image.dataobj), image.affine), "x"), Blind()) == 0
+    assert (
+        search_pitch(image_surface(as_image(np.asanyarray(image.dataobj), image.affine), "x"), Blind()) == 0
+    )
 
 
 @pytest.mark.heads
@@ -95,7 +97,7 @@ def test_a_real_face_is_found_and_its_landmarks_are_where_eyes_and_nose_are(reco
 
 @pytest.mark.heads
 def test_the_same_head_is_nearer_to_itself_from_elsewhere_than_to_another(recogniser, surface):
-    other = head_surface(read_image(find_head("S04")), "S04")
+    other = image_surface(read_image(find_head("S04")), "S04")
 
     def look(surface, view):
         picture = render(surface, view)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.errors import ImageError
-from bidsdeface.reidentify.render import BACKGROUND, CAMERA_MM, WIDTH_MM, View, head_surface, render
+from bidsdeface.reidentify.render import BACKGROUND, CAMERA_MM, WIDTH_MM, View, image_surface, render
 from tests.conftest import as_image
 from tests.unit.imaging.test_volume import ALL_ORIENTATIONS
 
@@ -26,7 +26,7 @@ def ball(spacing=(2.0, 2.0, 2.0), bump=None, centre=(0.0, 0.0, 0.0), size_mm=200
 
 
 def picture(image, view=FRONT, pixels=120):
-    surface = head_surface(as_image(np.asanyarray(image.dataobj), image.affine), "x")
+    surface = image_surface(as_image(np.asanyarray(image.dataobj), image.affine), "x")
     return render(surface, view, pixels)
 
 
@@ -115,7 +115,7 @@ def test_a_cleft_inside_a_head_that_is_cut_open_looks_shallow():
     values = np.asanyarray(head.dataobj).copy()
     values[48:52, 20:60, 30:70] = 0
     values[:, 60:] = 0  # the front is gone
-    surface = head_surface(as_image(values, head.affine), "x")
+    surface = image_surface(as_image(values, head.affine), "x")
     x, _, z = np.array(surface.solid.shape) // 2
     front = np.argmax(surface.solid[x, ::-1, z] > 0.5)
     depth = surface.affine[1, 3] + 2.0 * (surface.solid.shape[1] - 1 - front)
@@ -123,7 +123,7 @@ def test_a_cleft_inside_a_head_that_is_cut_open_looks_shallow():
 
 
 def test_the_surface_is_hit_at_a_fraction_of_a_voxel():
-    flat, tilted = (render(head_surface(as_image(*both), "x"), View()) for both in (plane(0.0), plane(0.5)))
+    flat, tilted = (render(image_surface(as_image(*both), "x"), View()) for both in (plane(0.0), plane(0.5)))
     assert np.abs(flat.astype(int) - tilted)[40:-40, 40:-40].max() < 12  # no terraces
 
 
@@ -135,8 +135,8 @@ def plane(slope):
 
 def test_an_image_of_nothing_is_an_error_that_names_the_file():
     with pytest.raises(ImageError, match="a.nii.gz: has the same value everywhere"):
-        head_surface(as_image(np.zeros((20, 20, 20), np.int16)), "a.nii.gz")
+        image_surface(as_image(np.zeros((20, 20, 20), np.int16)), "a.nii.gz")
     spikes = np.zeros((20, 20, 20), np.int16)
     spikes[::5, ::5, ::5] = 100
     with pytest.raises(ImageError, match="a.nii.gz: .* is it an image of a head"):
-        head_surface(as_image(spikes), "a.nii.gz")
+        image_surface(as_image(spikes), "a.nii.gz")
