@@ -121,9 +121,7 @@ def verdict(findings: Findings) -> str:
         )
     found = [name for name, figures in findings.after.items() if figures.reidentifiable]
     if found:
-        return (
-            f"People are still recognised more often than by guessing, by the attacker: {', '.join(found)}."
-        )
+        return f"People are still recognised more often than by guessing; attacker: {', '.join(found)}."
     return "No attacker recognised people more often than guessing would, as far as so many heads can tell."
 
 

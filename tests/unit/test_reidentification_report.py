@@ -47,7 +47,7 @@ def test_the_table_has_a_row_for_the_originals_and_one_for_each_attacker():
     [
         (findings(HIDDEN), "No attacker recognised people more often than guessing"),
         (findings(SHOWN), "still recognised more often than by guessing; attacker: informed"),
-        (findings(SHOWN, before=[k - 7 for k in range(20)]), "Underpowered: of the originals 0 of 20"),
+        (findings(SHOWN, before=[(k + 7) % 20 for k in range(20)]), "Underpowered: of the originals 0 of 20"),
     ],
 )
 def test_the_verdict_says_what_the_figures_allow(result, words):
