@@ -10,26 +10,21 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
-import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from benchmarks.child import keep
-from benchmarks.heads import find_heads, niimath
-from bidsdeface.imaging.facemask import face_mask
-from bidsdeface.imaging.image import Image, canonical, mask_header, read_image, write_image
-from bidsdeface.imaging.methods import remove
+from benchmarks.defacers import METHODS, Scanned
+from benchmarks.heads import find_heads
+from bidsdeface.imaging.image import Image, canonical, mask_header, read_image
 from bidsdeface.imaging.registration import Registration, place, warp_brain
 from bidsdeface.imaging.volume import in_blocks, reduce_image, tissue_threshold
-from bidsdeface.reidentify.attack import ATTACKERS, Defaced, Tools, attack_on, look_at
+from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
 from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate
 from bidsdeface.reidentify.people import Person, make_person, scan
 from bidsdeface.reidentify.ranks import rate
@@ -37,99 +32,11 @@ from bidsdeface.reidentify.recognise import DlibRecogniser
 from bidsdeface.reidentify.render import View, image_surface, mask_surface, render
 from bidsdeface.reidentify.restore import restore
 from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
-from bidsdeface.settings import DEFAULT_GUARD_MM
 from bidsdeface.templates.source import whole_head
 
 BASE_HEADS = ("S01", "S03", "S04", "S06a", "S09")
 MARGIN_MM = 15.0  # of air kept around a base head, and more in front
 FRONT_MARGIN_MM = 40.0
-SHAVED_MM, BLUR_MM = 4.0, 6.0
-# In the template: before the ears; below the eyes and before the temporal lobes.
-FLOOR_Y_MM = 20.0
-BOX_Y_MM, BOX_Z_MM = 40.0, -35.0
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """A scan of a synthetic person, and where it lies in the template."""
-
-    image: Image
-    registration: Registration
-    tools: Tools
-
-    def in_template(self, axis: int) -> NDArray[np.float64]:
-        """Return a coordinate of all voxels in the template, mm."""
-        x, y, z = np.ogrid[tuple(slice(n) for n in self.image.stored.shape)]
-        a, b, c, d = (self.registration.to_template @ self.image.affine)[axis]
-        return a * x + b * y + c * z + d
-
-    def face(self) -> NDArray[np.bool_]:
-        """Return this program's mask."""
-        template = self.tools.template
-        regions = (template.regions_mm["face"],)
-        shape = self.image.stored.shape
-        masked = face_mask(
-            shape, self.image.affine, self.registration, regions, template.brain_mm, DEFAULT_GUARD_MM
-        )
-        return masked.mask
-
-
-def by_bidsdeface(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
-    mask = scanned.face()
-    return remove(scanned.image, mask), mask
-
-
-def by_niimath(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
-    image = scanned.image
-    write_image(folder / "in.nii.gz", image.header, image.stored)
-    template, target = keep(f"{folder}/keep.nii.gz"), folder / "out.nii.gz"
-    command = [niimath(), f"{folder}/in.nii.gz", "-deface", template, f"{folder}/keep.nii.gz", str(target)]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, "-odt", "input"], check=True, capture_output=True, env=environ)
-    defaced = read_image(target).stored
-    return defaced, defaced != image.stored
-
-
-def by_floor(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
-    mask = scanned.in_template(1) > FLOOR_Y_MM
-    return remove(scanned.image, mask), mask
-
-
-def by_box(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
-    mask = (scanned.in_template(1) > BOX_Y_MM) & (scanned.in_template(2) < BOX_Z_MM)
-    return remove(scanned.image, mask), mask
-
-
-def by_shaving(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
-    image = scanned.image
-    surface = image_surface(image, "the scan")
-    # The image has its axes along R, A, S and no voxel below 1 mm, so both grids have the same voxels.
-    offset = np.round((np.linalg.inv(image.affine) @ surface.affine)[:3, 3]).astype(int)
-    steps = int(round(SHAVED_MM / np.linalg.norm(image.affine[:3, 0])))
-    deep = np.zeros(image.stored.shape, bool)
-    at = np.argwhere(ndimage.binary_erosion(surface.solid >= 0.5, iterations=steps)) + offset
-    deep[tuple(at.T)] = True
-    mask = scanned.face() & ~deep
-    return remove(image, mask), mask
-
-
-def by_blurring(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
-    image, mask = scanned.image, scanned.face()
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    return np.where(mask, ndimage.gaussian_filter(image.stored, BLUR_MM / spacing), image.stored), mask
-
-
-Method = Callable[[Scanned, Path], tuple[NDArray, NDArray[np.bool_]]]
-# Each with the attackers that make sense: whatever publishes no mask has none to attack, and where a face
-# is left, there is no hole to fill.
-METHODS: dict[str, tuple[Method, tuple[str, ...]]] = {
-    "bidsdeface": (by_bidsdeface, ATTACKERS),
-    "niimath": (by_niimath, ATTACKERS[:3]),
-    "front cut off": (by_floor, ATTACKERS[:3]),
-    "coarse box": (by_box, ATTACKERS[:3]),
-    "skin shaved": (by_shaving, ATTACKERS[:2]),
-    "blurred": (by_blurring, ATTACKERS[:2]),
-}
 
 
 def base_head(path: Path) -> Image:
@@ -220,7 +127,7 @@ def see(
         masked = Image(mask_header(image.header), image.affine, mask)
         result = Defaced(image, masked, scanned().registration.to_template)
         if pictures:
-            draw(pictures / f"{subject.name} {method}.png", scanned().image, result, original, tools)
+            draw(pictures / f"{subject.name} {method}.png", scanned(), result, original, tools)
         return result
 
     seen = {
@@ -236,15 +143,15 @@ def see(
     return gallery, original, seen
 
 
-def draw(path: Path, original: Image, defaced: Defaced, sight: Sight, tools: Tools) -> None:
+def draw(path: Path, original: Scanned, defaced: Defaced, sight: Sight, tools: Tools) -> None:
     """Draw a synthetic person: original, defaced, restored, the mask alone; from the front and aside."""
     from PIL import Image as Picture
 
     surface = image_surface(defaced.image, "the defaced image")
     surfaces = [
-        image_surface(original, "the original"),
+        image_surface(original.image, "the original"),
         surface,
-        restore(surface, defaced.mask, tools.average, defaced.to_template),
+        restore(surface, defaced.mask, tools.average, original.registration.to_template),
         mask_surface(defaced.mask.stored, defaced.mask.affine),
     ]
     x, y, z = sight.centre
@@ -302,7 +209,7 @@ def first_base(sights: list[Sight], probes: list[Probe]) -> str:
     known = np.isfinite(apart)
     nearest = np.where(known, apart, np.inf).argmin(axis=1)
     bases = np.array([probe.cluster for probe in probes])
-    found = rate((bases[nearest] == bases) & known.any(axis=1), bases, 1 / len(set(bases)))
+    found = rate((bases[nearest] == bases) & known.any(axis=1), bases.tolist(), 1 / len(set(bases)))
     return f"{found.value:.2f} (of {found.chance:.2f})"
 
 
