@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import resource
 import sys
@@ -14,26 +15,35 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 STARTED = time.perf_counter()
 
-# Functions that `bidsdeface.deface` calls, and the step that each is; "read" is "read back" from the
-# second call on.
+# Functions that the program's modules call, and the step that each is; what begins with "check" is evidence.
 STEPS = {
-    "read_image": "read",
-    "reduce_image": "reduce",
-    "place": "place",
-    "measure_placement": "measure",
-    "warp_brain": "warp",
-    "face_mask": "mask",
-    "remove": "remove",
-    "write_image": "write",
-    "check_written": "read back",
-    "draw_defaced": "figure",
-    "read_metadata": "metadata",
+    "masking": {
+        "read_bytes": "read",
+        "parse_image": "read",
+        "reduce_image": "reduce",
+        "face_mask": "mask",
+        "measure_mask": "check mask",
+    },
+    "fitting": {"place": "place", "measure_placement": "check placement", "warp_brain": "warp"},
+    "deface": {
+        "remove": "remove",
+        "write_image": "write",
+        "read_image": "read back",
+        "check_written": "read back",
+        "check_mask_written": "read back",
+        "reduce_image": "check result",
+        "measure_defaced": "check result",
+        "views": "figure",
+        "draw": "figure",
+        "read_metadata": "metadata",
+    },
 }
 
 
@@ -48,33 +58,33 @@ def usage(since_wall: float, since_cpu: float) -> dict[str, float]:
 
 
 @contextmanager
-def timed_steps(module: Any) -> Iterator[dict[str, float]]:
+def timed_steps() -> Iterator[dict[str, float]]:
     """Give the CPU seconds that each of `STEPS` takes while the context lasts."""
     seconds: dict[str, float] = defaultdict(float)
-    originals = {name: getattr(module, name) for name in STEPS}
 
-    def timed(name: str) -> Callable[..., Any]:
+    def timed(function: Callable[..., Any], step: str) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            step = "read back" if STEPS[name] in seconds and name == "read_image" else STEPS[name]
             start = time.process_time()
             try:
-                return originals[name](*arguments)
+                return function(*arguments)
             finally:
                 seconds[step] += time.process_time() - start
 
         return call
 
-    vars(module).update({name: timed(name) for name in STEPS})
-    try:
+    with ExitStack() as patches:
+        for name, steps in STEPS.items():
+            module = importlib.import_module(f"bidsdeface.{name}")
+            for function, step in steps.items():
+                replacement = timed(getattr(module, function), step)
+                patches.enter_context(mock.patch.object(module, function, replacement))
         yield seconds
-    finally:
-        vars(module).update(originals)
 
 
 def deface(bids_dir: str, output_dir: str, name: str) -> dict[str, Any]:
     """Deface a scan twice, as a worker process does."""
-    import bidsdeface.deface as program
     from bidsdeface.dataset.scan import Head, Scan
+    from bidsdeface.deface import prepare
     from bidsdeface.settings import Settings
 
     settings = Settings(bids_dir=Path(bids_dir), output_dir=Path(output_dir), level="participant", force=True)
@@ -83,12 +93,13 @@ def deface(bids_dir: str, output_dir: str, name: str) -> dict[str, Any]:
     scan = Scan(path, (("sub", name),), "T1w", ".nii.gz")
     head = Head(name, None, (scan,), scan)
     with tempfile.TemporaryDirectory() as work_dir:
-        deface_head = program.prepare(settings, Path(work_dir))
-        outcomes = deface_head(head)
+        deface_head = prepare(settings, Path(work_dir), None)
+        outcomes: list[Any] = []
+        deface_head(head, outcomes.append)
         first = usage(STARTED, 0.0)
         start = time.perf_counter(), time.process_time()
-        with timed_steps(program) as steps:
-            outcomes += deface_head(head)
+        with timed_steps() as steps:
+            deface_head(head, outcomes.append)
         further = usage(*start)
     if failures := [reason for outcome in outcomes for reason in outcome.reasons]:
         sys.exit("; ".join(failures))

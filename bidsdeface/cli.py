@@ -14,6 +14,7 @@ from pathlib import Path
 from bidsdeface import __version__
 from bidsdeface.dataset.filters import read_filters
 from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.privacy.state import State, log_of_run, open_state
 from bidsdeface.settings import (
     DEFAULT_GUARD_MM,
     DEFAULT_TEMPLATE,
@@ -70,13 +71,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings) -> int:
+    if settings.work_dir is None or settings.dry_run:
+        return _run_level(settings, None)
+    state = open_state(settings.work_dir)
+    with log_of_run(state):
+        return _run_level(settings, state)
+
+
+def _run_level(settings: Settings, state: State | None) -> int:
     if settings.level == "group":
         from bidsdeface.group import run_group_level
 
         return run_group_level(settings)
     from bidsdeface.participant import run_participant_level
 
-    return run_participant_level(settings)
+    return run_participant_level(settings, state)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -103,6 +112,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         guard_mm=arguments.guard_mm,
         regions=tuple(arguments.regions.split(",")),
         mask=arguments.mask,
+        accept=tuple(arguments.accept),
+        private_report=arguments.private_report,
         n_procs=arguments.n_procs or default_n_procs(arguments.omp_nthreads),
         omp_nthreads=arguments.omp_nthreads,
         validate=arguments.validate,
@@ -199,6 +210,14 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
         type=Path,
         help="a face mask drawn by hand, used instead of the template's",
     )
+    group.add_argument(
+        "--accept",
+        metavar="FILE_STEM",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="publish these scans, such as sub-01_T1w, though their checks failed: you have looked",
+    )
 
 
 def _add_running(group: argparse._ArgumentGroup) -> None:
@@ -220,7 +239,13 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--work-dir",
         metavar="DIR",
         type=Path,
-        help="where private intermediate files go while it runs (default: a temporary folder)",
+        help="where private files go and stay: a key, fingerprints of inputs, logs "
+        "(default: a temporary folder, gone at the end)",
+    )
+    group.add_argument(
+        "--private-report",
+        action="store_true",
+        help="show every scan before and after, worst first, on a page in the work dir: it shows faces",
     )
     group.add_argument(
         "--dry-run",
@@ -258,9 +283,11 @@ def _count(text: str) -> int:
 def _log_to_stderr(verbosity: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    level = {-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}[verbosity]
+    handler.addFilter(lambda record: record.levelno >= level)  # a log file may want more; tqdm keeps filters
     logger = logging.getLogger("bidsdeface")
     logger.handlers = [handler]
-    logger.setLevel({-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}[verbosity])
+    logger.setLevel(level)
 
 
 @contextmanager

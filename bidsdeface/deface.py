@@ -1,4 +1,4 @@
-"""Deface the scans of one head: read, register, mask, deface, verify, publish.
+"""Deface the scans of one head: read, mask, deface, verify, publish.
 
 This is the whole way of the data for one head; each step is a call into the room that knows how.
 """
@@ -6,54 +6,42 @@ This is the whole way of the data for one head; each step is a call into the roo
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
+from numpy.typing import NDArray
 
-from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.layout import Outputs, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.metadata import read_metadata
-from bidsdeface.dataset.publish import Staging
-from bidsdeface.dataset.resume import finished_scans, promise
+from bidsdeface.dataset.publish import Staging, results_of, sharing_mask, withdraw
+from bidsdeface.dataset.resume import (
+    finished_scans,
+    is_by_hand,
+    no_face_promise,
+    promise,
+    remember_input,
+)
 from bidsdeface.dataset.scan import Head, Scan
-from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
-from bidsdeface.errors import (
-    BidsdefaceError,
-    ImageError,
-    RegistrationError,
-    TemplateError,
-    UsageError,
-    describe,
-)
-from bidsdeface.imaging.drawnmask import read_drawn_mask
-from bidsdeface.imaging.facemask import face_mask
-from bidsdeface.imaging.image import Image, clean_header, mask_header, read_image, write_image
+from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
+from bidsdeface.errors import BidsdefaceError, ImageError, UsageError, describe
+from bidsdeface.fitting import Fitted, Fitter, make_fitter, to_start
+from bidsdeface.imaging.image import canonical, clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove
-from bidsdeface.imaging.pose import PoseTemplate
-from bidsdeface.imaging.registration import (
-    Placement,
-    Registration,
-    disagreement_mm,
-    place,
-    place_rigidly,
-    through,
-    warp_brain,
-)
-from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
-from bidsdeface.outcome import BY_HAND, FAILED, KEPT, PASSED, Outcome, fail
-from bidsdeface.quality.measures import PlacementMeasures, measure_placement
-from bidsdeface.quality.readback import check_written
-from bidsdeface.quality.verdict import MIN_SIMILARITY, mask_faults, placement_faults
-from bidsdeface.report.figure import draw_defaced
+from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
+from bidsdeface.masking import BARE_BRAIN, Loaded, Masked, find, load, middle, take_drawn, take_from_set
+from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
+from bidsdeface.privacy.state import State
+from bidsdeface.quality.checks import Rejected, bids_name, faults
+from bidsdeface.quality.evidence import Expected, measure_defaced
+from bidsdeface.quality.readback import check_mask_written, check_written
+from bidsdeface.report.figure import draw, views
+from bidsdeface.report.private import report_folder, tell
 from bidsdeface.settings import Settings
-from bidsdeface.templates.source import load_template, whole_head
-from bidsdeface.templates.template import Template, pose_template
 
 LOGGER = logging.getLogger(__name__)
-WAY_OUT = "look at the scan, and if it shows a head, draw its face mask and give it with --mask"
-STILL_MM = 3.0
-HEAD_CENTRE_MM = np.array([0.0, 15.0, -25.0])  # in the template; eyes and brain show in slices through it
 
 
 @dataclass(frozen=True)
@@ -63,293 +51,199 @@ class Tools:
     Attributes
     ----------
     settings : Settings
-    template : Template
-        The one whose masks are used.
-    start : Template
-        The one that heads are found with: WholeHead.
-    pose : PoseTemplate
-        Of `start`.
-    link : numpy.ndarray, shape (4, 4)
-        World of `start` to world of `template`.
-    work_dir : pathlib.Path
-        Private.
+    fitter : Fitter
+    expected : Expected
+        The masks that a result is judged by.
+    state : State or None
+        What is private and stays.
     """
 
     settings: Settings
-    template: Template
-    start: Template
-    pose: PoseTemplate
-    link: np.ndarray
-    work_dir: Path
+    fitter: Fitter
+    expected: Expected
+    state: State | None
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A scan that has found its place.
-
-    Attributes
-    ----------
-    reference : str
-        Stem of the scan that was registered to the template: this one, or its head's reference.
-    volume : Volume
-    registration : Registration
-    measures : PlacementMeasures
-    """
-
-    reference: str
-    volume: Volume
-    registration: Registration
-    measures: PlacementMeasures
-
-
-@dataclass(frozen=True)
-class Masked:
-    """A scan's mask and where it comes from.
-
-    Attributes
-    ----------
-    mask : numpy.ndarray, shape (X, Y, Z), bool
-    affine : numpy.ndarray, shape (4, 4)
-        Of its grid.
-    measures : dict of str to float
-    reference : str or None
-        Stem of the scan that was registered to the template; None if a person drew the mask.
-    centre : numpy.ndarray, shape (3,)
-        Through which the picture's slices go, world, mm.
-    """
-
-    mask: np.ndarray
-    affine: np.ndarray
-    measures: dict[str, float]
-    reference: str | None
-    centre: np.ndarray
-
-
-def prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcome]]:
-    """Load the template once, and return the function that defaces a head.
+def prepare(
+    settings: Settings, scratch: Path, state: State | None
+) -> Callable[[Head, Callable[[Outcome], None]], None]:
+    """Load the template once, and return the function that defaces a head and reports each outcome.
 
     Raises
     ------
     TemplateError
         The template is missing, or not what it says it is.
     """
-    start = whole_head(settings.regions)
-    pose = pose_template(start)
-    template = start
-    link: np.ndarray = np.eye(4)
-    if settings.template != start.name:
-        template = load_template(settings.template, settings.regions)
-        try:
-            placement = place(template.head, pose, start.landscape)
-        except RegistrationError as error:
-            raise TemplateError(
-                f"template {settings.template}: shows no head that {start.name} fits; choose another template"
-            ) from error
-        measures = measure_placement(
-            template.head, placement, placement.to_template, pose, start.regions_mm["face"]
-        )
-        if faults := placement_faults(measures):
-            raise TemplateError(f"template {settings.template}: {'; '.join(faults)}; choose another template")
-        link = np.linalg.inv(placement.to_template)
-    tools = Tools(settings, template, start, pose, link, work_dir)
-    return lambda head: deface_head(head, tools)
+    fitter = make_fitter(settings.template, settings.regions, scratch)
+    regions_mm = tuple(fitter.template.regions_mm[name] for name in settings.regions)
+    expected = Expected(regions_mm, fitter.template.brain_mm, settings.guard_mm)
+    tools = Tools(settings, fitter, expected, state)
+    return partial(deface_head, tools)
 
 
-def deface_head(head: Head, tools: Tools) -> list[Outcome]:
+def deface_head(tools: Tools, head: Head, report: Callable[[Outcome], None]) -> None:
     """Deface the scans of a head that an earlier run has not finished.
 
     A scan that fails is withdrawn, and costs no other scan. The reference goes first; if it cannot be
-    registered, the next scan takes its place. Scans of one set (echoes, inversions) share one mask.
+    trusted, the next scan takes its place. Scans of one set (echoes, inversions) share one mask.
 
-    Returns
-    -------
-    list of Outcome
-        One for each scan.
+    Parameters
+    ----------
+    tools : Tools
+    head : Head
+    report : callable
+        Given the outcome of each scan as soon as it is known.
     """
-    settings = tools.settings
-    kept = finished_scans(head, settings)
-    outcomes = []
-    reference: Registered | None = None
-    drawn: dict[PurePosixPath, Masked] = {}
+    kept = finished_scans(head, tools.settings, tools.state)
+    if len(kept) == len(head.scans):
+        for scan in head.scans:
+            report(Outcome(scan.stem, KEPT))
+        return
+    reference: Fitted | None = None
+    sets: dict[PurePosixPath, Masked] = {}
     for scan in sorted(head.scans, key=lambda scan: scan != head.reference):
         outcome = Outcome(scan.stem, KEPT)
         if scan.stem not in kept or reference is None:
+            loaded, masked = None, None
             try:
-                image = read_image(scan.path)
-                mask_name = outputs_of(scan).mask
-                if mask_name in drawn:
-                    masked = _shared(drawn[mask_name], image, scan)
-                elif settings.mask:
-                    mask = read_drawn_mask(settings.mask, image)
-                    centre = apply_affine(image.affine, (np.array(mask.shape) - 1) / 2)
-                    masked = Masked(mask, image.affine, {}, None, centre)
-                else:
-                    registered = _register(scan, image, reference, tools)
-                    _check_still(image, registered, tools)
-                    reference = reference or registered
-                    masked = _by_template(image, registered, tools)
-                drawn[mask_name] = masked
+                loaded = load(scan, head)
+                masked = _mask(loaded, sets.get(outputs_of(scan).mask), reference, tools)
                 if scan.stem not in kept:
-                    outcome = _publish(scan, image, masked, head, tools)
+                    outcome = _publish(loaded, masked, tools)
+                if not masked.no_face:
+                    sets.setdefault(outputs_of(scan).mask, masked)
+                    reference = reference or (None if faults(masked.measures) else masked.fitted)
             except UsageError as error:  # the request is wrong, not what is published
                 outcome = Outcome(scan.stem, FAILED, (str(error),))
             except Exception as error:  # whatever one scan does, the others go on
                 if scan.stem not in kept:
-                    outcome = fail(head, scan, _reason(scan, error), settings.output_dir)
-        outcomes.append(outcome)
-    return outcomes
+                    outcome = _fail(scan, error, tools.settings.output_dir)
+            if tools.settings.private_report and loaded and outcome.verdict != KEPT:
+                _tell(loaded, masked, outcome, tools)
+        report(outcome)
 
 
-def _register(scan: Scan, image: Image, reference: Registered | None, tools: Tools) -> Registered:
-    """Find a scan's place: through the head's reference where that can be trusted, else by itself.
-
-    Raises
-    ------
-    RegistrationError
-        With all that speaks against the placement.
-    """
-    volume, template = reduce_image(image, str(scan.path)), tools.template
-    placement = place(volume, tools.pose, template.landscape, tools.link)
-    LOGGER.debug("%s: %s placed, similarity %.2f", scan.stem, template.name, placement.similarity)
-    if reference is not None:
-        to_template = reference.registration.to_template
-        on_head = _points_on_head(to_template, template)
-        start = np.linalg.inv(to_template) @ placement.to_template
-        rigid = place_rigidly(volume, reference.volume, start, on_head)
-        apart = disagreement_mm(
-            np.linalg.inv(placement.to_template),
-            np.linalg.inv(to_template @ rigid.to_template),
-            template.landscape.probes,
-        )
-        rigid = replace(rigid, disagreement_mm=max(rigid.disagreement_mm, apart))
-        registration = through(reference.registration, rigid)
-        LOGGER.debug("%s: placed on %s, similarity %.2f", scan.stem, reference.reference, rigid.similarity)
-        measures = _measure(volume, registration.placement, registration.to_template, tools)
-        if not placement_faults(measures):
-            return Registered(reference.reference, volume, registration, measures)
-        LOGGER.info("%s: does not fit %s; registered by itself", scan.stem, reference.reference)
-    measures = _measure(volume, placement, placement.to_template, tools)
-    if faults := placement_faults(measures):
-        raise RegistrationError(f"{'; '.join(faults)}; {WAY_OUT}")
-    registration = warp_brain(volume, placement, template.landscape, template.brain_mm, tools.work_dir)
-    LOGGER.debug("%s: brain warped, by %.1f mm at most", scan.stem, np.abs(registration.warp_mm).max())
-    return Registered(scan.stem, volume, registration, measures)
+def _mask(loaded: Loaded, of_set: Masked | None, reference: Fitted | None, tools: Tools) -> Masked:
+    if of_set is not None:
+        return take_from_set(of_set, loaded, tools.fitter, tools.expected)
+    if tools.settings.mask:
+        return take_drawn(tools.settings.mask, loaded.image)
+    accepted = loaded.scan.stem in tools.settings.accept
+    return find(loaded, reference, tools.fitter, tools.expected, accepted)
 
 
-def _check_still(image: Image, registered: Registered, tools: Tools) -> None:
-    """Check that the head holds still through the volumes of an image: they are to share one mask.
+def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
+    """Write a scan's result, judge it by what was written, and publish it.
 
     Raises
     ------
-    RegistrationError
-        It moves by more than `STILL_MM`.
-    """
-    if image.stored.ndim < 4:
-        return
-    on_head = _points_on_head(registered.registration.to_template, tools.template)
-    series = image.stored.reshape(*image.stored.shape[:3], -1, order="F")
-    for number in range(series.shape[-1]):
-        volume = reduce_image(replace(image, stored=series[..., number]), f"volume {number + 1}")
-        moved = place_rigidly(volume, registered.volume, np.eye(4), on_head)
-        moved_mm = disagreement_mm(np.linalg.inv(moved.to_template), np.eye(4), on_head)
-        if moved_mm > STILL_MM or moved.similarity < MIN_SIMILARITY:
-            raise RegistrationError(
-                f"the head moves by {moved_mm:.0f} mm in volume {number + 1} "
-                f"(at most {STILL_MM:.0f} expected); align the volumes first, or split the file"
-            )
-
-
-def _points_on_head(to_template: np.ndarray, template: Template) -> np.ndarray:
-    """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
-    return apply_affine(np.linalg.inv(to_template), template.landscape.stages[1].where)
-
-
-def _measure(
-    volume: Volume, placement: Placement, to_template: np.ndarray, tools: Tools
-) -> PlacementMeasures:
-    to_start = np.linalg.inv(tools.link) @ to_template
-    return measure_placement(volume, placement, to_start, tools.pose, tools.start.regions_mm["face"])
-
-
-def _by_template(image: Image, registered: Registered, tools: Tools) -> Masked:
-    template, settings = tools.template, tools.settings
-    face = face_mask(
-        image.stored.shape[:3],
-        image.affine,
-        registered.registration,
-        tuple(template.regions_mm[name] for name in settings.regions),
-        template.brain_mm,
-        settings.guard_mm,
-    )
-    if faults := mask_faults(face):
-        raise RegistrationError(f"{'; '.join(faults)}; {WAY_OUT}")
-    measures = {
-        **asdict(registered.measures),
-        "brain_distance_mm": face.brain_distance_mm,
-        "guard_depth_mm": face.guard_depth_mm,
-    }
-    to_start = np.linalg.inv(tools.link) @ registered.registration.to_template
-    head_centre = apply_affine(np.linalg.inv(to_start), HEAD_CENTRE_MM)
-    return Masked(face.mask, image.affine, measures, registered.reference, head_centre)
-
-
-def _shared(masked: Masked, image: Image, scan: Scan) -> Masked:
-    """Return the mask of a set for another scan of it.
-
-    Raises
-    ------
-    ImageError
-        The scan is on another grid than the first of its set.
-    """
-    if image.stored.shape[:3] != masked.mask.shape or not np.allclose(image.affine, masked.affine, atol=1e-3):
-        raise ImageError(
-            f"{scan.path}: is not on the grid of its set, and BIDS has one mask for a set; set it apart"
-        )
-    return masked
-
-
-def _publish(scan: Scan, image: Image, masked: Masked, head: Head, tools: Tools) -> Outcome:
-    """Deface a scan, check the written files, and publish them.
-
-    Raises
-    ------
+    Rejected
+        A measure speaks against the result, and no person has accepted it; nothing was published.
     BidsdefaceError
-        Something speaks against the result; nothing was published.
+        The written files are not as they should be; nothing was published.
     """
-    settings, outputs = tools.settings, outputs_of(scan)
-    voxel_ml = float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
-    verdict = BY_HAND if settings.mask else PASSED
-    measures = {**masked.measures, "mask_ml": float(masked.mask.sum()) * voxel_ml}
-    provenance = {
-        **promise(settings),
-        "Reference": masked.reference,
-        "Verdict": verdict,
-        "Measures": {_camel(name): round(value, 4) for name, value in measures.items()},
-    }
+    scan, image, settings = loaded.scan, loaded.image, tools.settings
+    outputs = no_face_outputs_of(scan) if masked.no_face else outputs_of(scan)
     metadata = read_metadata(settings.bids_dir, scan)
-    sources = [other.uri for other in head.scans if outputs_of(other).mask == outputs.mask]
     with Staging(settings.output_dir) as staging:
         files = {name: staging.folder / name.name for name in vars(outputs).values()}
         defaced = remove(image, masked.mask)
         write_image(files[outputs.image], clean_header(image.header), defaced, settings.omp_nthreads)
         written = read_image(files[outputs.image])
         check_written(image, written, masked.mask, background(image))
-        LOGGER.debug("%s: defaced, written, read back and compared", scan.stem)
-        write_image(files[outputs.mask], mask_header(image.header), masked.mask.view(np.uint8))
-        files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(provenance, sources)))
-        draw_defaced(files[outputs.figure], written, masked.centre)
-        files[outputs.image_sidecar].write_text(to_json(image_sidecar(metadata, provenance, scan.uri)))
-        staging.publish(files)
-    return Outcome(scan.stem, verdict, measures=provenance["Measures"])
+        volume = reduce_image(written, "the written image")
+        LOGGER.debug("%s: written, read back and compared", scan.stem)
+        measures = {**masked.measures, **_measure_written(volume, image.affine, masked, tools)}
+        found = faults(measures, whole=masked.fitted is not None)
+        if found and scan.stem not in settings.accept:
+            raise Rejected(found, measures)
+        verdict = _verdict(masked, found, settings)
+        record = {
+            **(no_face_promise(settings) if masked.no_face else promise(settings)),
+            "Reference": masked.fitted.reference if masked.fitted else None,
+            "Verdict": verdict,
+            **({"Evidence": masked.no_face} if masked.no_face else {}),
+            **({"Accepted": [bids_name(name) for name in found]} if found else {}),
+            "Measures": {
+                bids_name(name): round(value, 4) if math.isfinite(value) else None
+                for name, value in measures.items()
+            },
+        }
+        if isinstance(outputs, Outputs):
+            sidecar = image_sidecar(metadata, record, scan.uri)
+            sources = [one.uri for one in loaded.head.scans if outputs_of(one).mask == outputs.mask]
+            write_image(files[outputs.mask], mask_header(image.header), masked.mask.view("uint8"))
+            check_mask_written(masked.mask, image.affine, read_image(files[outputs.mask]))
+            _make_way(loaded, outputs.mask, files[outputs.mask], settings)
+            files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(record, sources)))
+        else:
+            sidecar = no_face_sidecar(metadata, record, scan.uri, masked.no_face == BARE_BRAIN)
+        files[outputs.image_sidecar].write_text(to_json(sidecar))
+        draw(files[outputs.figure], views(written, volume, middle(loaded, masked, tools.fitter)))
+        remember_input(tools.state, settings.output_dir, scan, loaded.content, metadata, files[outputs.image])
+        staging.publish(files, stale=results_of(settings.output_dir, scan))
+    return Outcome(scan.stem, verdict, measures=measures)
 
 
-def _camel(name: str) -> str:
-    """Return a measure's name as BIDS spells them: brain_distance_mm is BrainDistanceMM."""
-    return "".join(word.upper() if word in ("mm", "ml") else word.title() for word in name.split("_"))
+def _make_way(loaded: Loaded, name: PurePosixPath, new: Path, settings: Settings) -> None:
+    """Withdraw results of the same set that were made with another mask: there is one file for all.
+
+    Raises
+    ------
+    ImageError
+        A person drew that mask, or those results are not to be done again in this run.
+    """
+    old = settings.output_dir / name
+    if not old.exists() or old.read_bytes() == new.read_bytes():
+        return
+    planned = {scan.stem for scan in loaded.head.scans}
+    for other in sharing_mask(settings.output_dir, loaded.scan):
+        if settings.mask:
+            LOGGER.warning("%s: withdrawn, as it had another mask; give it --mask as well", other.stem)
+        elif other.stem not in planned or is_by_hand(settings.output_dir, other):
+            raise ImageError(
+                f"{loaded.scan.path}: is of one set with {other.stem}, which has another mask, and BIDS "
+                "has one for a set; do the whole set at once, or give its mask with --mask"
+            )
+        withdraw(settings.output_dir, other)
 
 
-def _reason(scan: Scan, error: Exception) -> str:
+def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Tools) -> dict[str, float]:
+    if masked.fitted is None:
+        return {}
+    hidden, _ = in_blocks(*canonical(masked.mask, affine))
+    volume = replace(volume, seen=(hidden < 0.5).astype("float32"))
+    to_head = to_start(masked.fitted, tools.fitter)
+    head_mm = tools.fitter.surface.head_mm
+    return measure_defaced(volume, to_head, head_mm, masked.fitted.second, tools.expected)
+
+
+def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
+    if found:
+        return ACCEPTED
+    if masked.no_face:
+        return NO_FACE
+    return BY_HAND if settings.mask else PASSED
+
+
+def _tell(loaded: Loaded, masked: Masked | None, outcome: Outcome, tools: Tools) -> None:
+    assert tools.state is not None  # by check_settings
+    try:
+        folder = report_folder(tools.state, tools.settings.output_dir)
+        tell(folder, outcome, loaded, masked, middle(loaded, masked, tools.fitter))
+    except Exception as error:  # a picture costs no scan
+        LOGGER.warning("%s: not in the private report: %s", outcome.scan, describe(error))
+
+
+def _fail(scan: Scan, error: Exception, output_dir: Path) -> Outcome:
     if not isinstance(error, BidsdefaceError):
         LOGGER.debug("%s: unexpected error", scan.stem, exc_info=error)
     reason = describe(error)
-    return reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
+    if isinstance(error, Rejected):
+        reason += (
+            f"; look at it (--private-report): if it is right all the same, --accept {scan.stem}, "
+            "else draw its face mask and give it with --mask"
+        )
+    reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
+    outcome = fail(scan, reason, output_dir)
+    return replace(outcome, measures=error.measures) if isinstance(error, Rejected) else outcome

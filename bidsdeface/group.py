@@ -13,17 +13,30 @@ from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.query import natural_key
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.quality.checks import CHECKS, Check, bids_name
 from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
+PUBLISHED = ("defaced", "noface")
+UNITS = {"mm": "mm", "ml": "mL"}
+
+
+def _column(check: Check) -> dict[str, str]:
+    unit = UNITS.get(check.measure.rpartition("_")[2])
+    limits = f"; published if {check.limits}" if check.limits else ""
+    return {"Description": check.description + limits, **({"Units": unit} if unit else {})}
+
+
 # The columns of quality.tsv, and what quality.json says of them.
 COLUMNS: dict[str, dict[str, Any]] = {
-    "scan": {"Description": "Path of the defaced image, relative to the dataset"},
+    "scan": {"Description": "Path of the published image, relative to the dataset"},
     "Verdict": {
         "Description": "What the checks concluded",
         "Levels": {
             "passed": "Published on evidence",
+            "no-face": "Published as it is, on evidence that it shows no face",
+            "accepted": "Published because a person has looked, though measures are beyond their limits",
             "by hand": "Published with a mask that a person drew and answers for",
         },
     },
@@ -33,34 +46,9 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "GuardMM": {"Description": "Margin around the brain that is never touched", "Units": "mm"},
     "MaskSource": {"Description": "Where the mask comes from: the template, or a person's hand"},
     "Reference": {"Description": "Scan of this head that was registered to the template"},
-    "Similarity": {
-        "Description": "Correlation ratio of intensities, scan and template (or reference), 0 to 1; "
-        "T1w 0.7 to 0.8, other contrasts from 0.3"
-    },
-    "RivalSimilarity": {
-        "Description": "Similarity of the best placement that is quite another, such as back to front; "
-        "-1 if there is none; normally far below Similarity",
-    },
-    "StartDisagreementMM": {
-        "Description": "Largest distance over the head between registrations from two starts; "
-        "normally below 0.5",
-        "Units": "mm",
-    },
-    "OutlineCorrelation": {
-        "Description": "Correlation of tissue and air, scan and template, outside the face; "
-        "normally above 0.9"
-    },
-    "Scale": {"Description": "Size of the template's head relative to the scan's; normally 0.85 to 1.1"},
-    "Stretch": {"Description": "Largest over smallest stretch of the template; normally below 1.2"},
-    "BrainDistanceMM": {
-        "Description": "Smallest distance from the mask to the brain as registered",
-        "Units": "mm",
-    },
-    "GuardDepthMM": {
-        "Description": "How deep the brain guard reaches into the face region; normally below 7",
-        "Units": "mm",
-    },
-    "MaskML": {"Description": "Volume of the mask, air included", "Units": "mL"},
+    "Accepted": {"Description": "Measures beyond their limits, which a person has accepted"},
+    "Evidence": {"Description": "How it is certain that the image shows no face"},
+    **{bids_name(check.measure): _column(check) for check in CHECKS},
 }
 
 
@@ -95,15 +83,15 @@ def run_group_level(settings: Settings) -> int:
 
 def _rows(output_dir: Path) -> list[dict[str, Any]]:
     rows = []
-    for path in sorted(
-        output_dir.glob("sub-*/**/*_desc-defaced_*.json"), key=lambda path: natural_key(path.name)
-    ):
+    sidecars = (path for desc in PUBLISHED for path in output_dir.glob(f"sub-*/**/*_desc-{desc}_*.json"))
+    for path in sorted(sidecars, key=lambda path: natural_key(path.name)):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))["Bidsdeface"]
-            values = {**record, **record["Measures"], "Regions": ",".join(record.get("Regions", []))}
+            lists = {name: ",".join(record.get(name, [])) for name in ("Regions", "Accepted")}
+            values = {**record, **record["Measures"], **lists}
         except FileNotFoundError:
             continue  # a participant task is replacing it at this moment
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BidsdefaceError(
                 f"{path}: is not a sidecar of this program ({error}); remove it and its image"
             ) from error

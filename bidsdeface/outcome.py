@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bidsdeface.dataset.publish import withdraw
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
-PASSED, BY_HAND, FAILED, KEPT = "passed", "by hand", "failed", "kept"
+PASSED, NO_FACE, BY_HAND, ACCEPTED = "passed", "no-face", "by hand", "accepted"
+FAILED, KEPT = "failed", "kept"
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Outcome:
     scan : str
         Its stem, such as ``sub-01_T1w``.
     verdict : str
-        ``passed``; ``by hand``, published with the mask that a person drew; ``failed``, nothing is
-        published; ``kept``, an earlier run's result still holds.
+        ``passed``; ``no-face``, published as it is; ``by hand``, published with the mask that a person
+        drew; ``accepted``, published because a person says so; ``failed``, nothing is published; ``kept``,
+        an earlier run's result still holds.
     reasons : tuple of str
         Why it failed, in words.
     measures : dict
@@ -36,10 +38,10 @@ class Outcome:
     measures: dict[str, Any] = field(default_factory=dict)
 
 
-def fail(head: Head, scan: Scan, reason: str, output_dir: Path) -> Outcome:
+def fail(scan: Scan, reason: str, output_dir: Path) -> Outcome:
     """Withdraw a scan's older result, and return the failure with its reasons."""
     try:
-        withdraw(output_dir, head, scan)
+        withdraw(output_dir, scan)
     except BidsdefaceError as error:
         return Outcome(scan.stem, FAILED, (reason, f"its older result could not be removed: {error}"))
     return Outcome(scan.stem, FAILED, (reason,))

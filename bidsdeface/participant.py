@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,23 +13,31 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.dataset.description import write_dataset_files
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.publish import sweep
+from bidsdeface.dataset.publish import withdraw
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.scan import Head
 from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.outcome import FAILED, KEPT, Outcome, fail
+from bidsdeface.privacy.scratch import environment_in, private_folder, sweep, temporary_dir
+from bidsdeface.privacy.state import State
 from bidsdeface.settings import Settings
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
 EXIT_FAILED = 1
-TOLD = ("OutlineCorrelation", "Similarity", "StartDisagreementMM")
+TOLD = ("similarity", "mask_disagreement_mm", "outline_shift_mm", "brain_in_mask_ml", "tissue_left_ml")
 
 
-def run_participant_level(settings: Settings) -> int:
+def run_participant_level(settings: Settings, state: State | None = None) -> int:
     """Deface the scans that were asked for.
+
+    Parameters
+    ----------
+    settings : Settings
+    state : State, optional
+        Private state in the work dir, by which changed inputs are known.
 
     Returns
     -------
@@ -46,32 +52,47 @@ def run_participant_level(settings: Settings) -> int:
     plan = find_heads(settings.bids_dir, settings.participants, settings.sessions, settings.filters)
     for problem in plan.problems:
         LOGGER.error("FAILED %s", problem)
-    _check_mask_request(settings, plan.heads)
+    for scan in () if settings.dry_run else plan.twins:
+        withdraw(settings.output_dir, scan)
+    _check_remedies(settings, plan.heads)
     if settings.dry_run:
         _print_plan(plan.heads)
         return EXIT_FAILED if plan.problems else 0
-    if settings.validate:
-        check_valid(settings.bids_dir, sorted({head.subject for head in plan.heads}))
-    write_dataset_files(settings.output_dir, settings.bids_dir)
-    outcomes: list[Outcome] = []
-    to_do: list[Head] = []
-    for head in plan.heads:
-        if len(finished_scans(head, settings)) == len(head.scans):
-            outcomes += [Outcome(scan.stem, KEPT) for scan in head.scans]
-        else:
-            to_do.append(head)
-    outcomes += _deface(settings, to_do)
+    sweep(temporary_dir())  # of runs without a work dir
+    with private_folder(state.folder if state else temporary_dir()) as scratch:
+        if settings.validate:
+            check_valid(settings.bids_dir, sorted({head.subject for head in plan.heads}), scratch)
+        write_dataset_files(settings.output_dir, settings.bids_dir)
+        outcomes: list[Outcome] = []
+        to_do: list[Head] = []
+        for head in plan.heads:
+            # With private state, inputs have to be read to tell: that is for the workers.
+            if state is None and len(finished_scans(head, settings)) == len(head.scans):
+                outcomes += [Outcome(scan.stem, KEPT) for scan in head.scans]
+            else:
+                to_do.append(head)
+        outcomes += _deface(settings, to_do, scratch, state)
+    if settings.private_report and state:
+        from bidsdeface.report.private import report_folder, write_page
+
+        page = write_page(report_folder(state, settings.output_dir))
+        LOGGER.info("private report: %s", page or "nothing to show")
     _log_summary(outcomes)
     failed = plan.problems or any(outcome.verdict == FAILED for outcome in outcomes)
     return EXIT_FAILED if failed else 0
 
 
-def _check_mask_request(settings: Settings, heads: Sequence[Head]) -> None:
+def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
     scans = [scan.stem for head in heads for scan in head.scans]
     if settings.mask and len(scans) > 1:
         raise UsageError(
             f"{settings.mask}: --mask is for one scan, and this request has {len(scans)}; narrow it with "
             "--participant-label, --session-label or --bids-filter-file"
+        )
+    if unknown := sorted(set(settings.accept) - set(scans)):
+        raise UsageError(
+            f"--accept {' '.join(unknown)}: no such scan in this request; give names as in sub-01_T1w, "
+            "without extension"
         )
 
 
@@ -83,25 +104,30 @@ def _print_plan(heads: Sequence[Head]) -> None:
             print(f"  {scan.path}\n    -> {outputs.image}\n    -> {outputs.mask}")
 
 
-def _deface(settings: Settings, heads: Sequence[Head]) -> list[Outcome]:
+def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: State | None) -> list[Outcome]:
     outcomes: list[Outcome] = []
     scans = sum(len(head.scans) for head in heads)
     hidden = settings.verbosity < 0 or not sys.stderr.isatty()
     try:
         with (
-            _private_folder(settings.work_dir) as work_dir,
             tqdm(total=scans, unit="scan", disable=hidden) as bar,
             logging_redirect_tqdm([LOGGER]),
         ):
-            for head, result in run_in_workers(_prepare, (settings, work_dir), heads, settings.n_procs):
+            arguments = (settings, scratch, state)
+            for head, result in run_in_workers(_prepare, arguments, heads, settings.n_procs):
                 if isinstance(result, BidsdefaceError):
                     raise result  # the template is missing: the same for every head
-                done = _without_worker(settings, head, result.reason) if isinstance(result, Lost) else result
-                for outcome in done:
+                if isinstance(result, Lost):
+                    told = {outcome.scan for outcome in outcomes}
+                    new = _without_worker(settings, head, told, result.reason, state)
+                else:
+                    new = [result] if isinstance(result, Outcome) else []
+                for outcome in new:
                     _log_outcome(outcome, len(outcomes) + 1, scans)
                     outcomes.append(outcome)
                     bar.update()
-                if settings.stop_on_first_crash and any(outcome.verdict == FAILED for outcome in done):
+                failed = any(outcome.verdict == FAILED for outcome in outcomes)
+                if settings.stop_on_first_crash and failed and not isinstance(result, Outcome):
                     LOGGER.error(
                         "stopped at the first failure, as asked; %d scans were not tried",
                         scans - len(outcomes),
@@ -112,43 +138,47 @@ def _deface(settings: Settings, heads: Sequence[Head]) -> list[Outcome]:
     return outcomes
 
 
-def _prepare(settings: Settings, work_dir: Path) -> Callable[[Head], list[Outcome]]:
+def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[..., None]:
+    os.environ.update(environment_in(scratch))
+    if settings.verbosity < 1:
+        _silence_libraries()
     from bidsdeface.deface import prepare  # heavy: for the workers alone
 
-    return prepare(settings, work_dir)
+    return prepare(settings, scratch, state)
 
 
-def _without_worker(settings: Settings, head: Head, reason: str) -> list[Outcome]:
-    """Give up what a lost worker had not finished of its head."""
-    finished = finished_scans(head, settings)
+def _silence_libraries() -> None:
+    """Close standard output and error: ANTs and ITK write to them what comes back as an exception as well."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
+def _without_worker(
+    settings: Settings, head: Head, told: Set[str], reason: str, state: State | None
+) -> list[Outcome]:
+    """Give up the scans of a head of which a lost worker has not told what became of them."""
+    finished = finished_scans(head, settings, state)
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished
-        else fail(head, scan, f"{scan.path}: {reason}", settings.output_dir)
+        else fail(scan, f"{scan.path}: {reason}", settings.output_dir)
         for scan in head.scans
+        if scan.stem not in told
     ]
-
-
-@contextmanager
-def _private_folder(work_dir: Path | None) -> Iterator[Path]:
-    """Give a folder that only this user can enter, gone at the end."""
-    before = os.umask(0o077)
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="bidsdeface-", dir=work_dir)
-    finally:
-        os.umask(before)
-    with folder as path:
-        yield Path(path)
 
 
 def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
     if outcome.verdict == FAILED:
-        LOGGER.error("FAILED [%d/%d] %s", number, total, "; ".join(outcome.reasons))
+        reasons = " ".join("; ".join(outcome.reasons).split())  # one line, whatever libraries say
+        LOGGER.error("FAILED [%d/%d] %s", number, total, reasons)
     elif outcome.verdict == KEPT:
         LOGGER.info("[%d/%d] %s: kept, done by an earlier run", number, total, outcome.scan)
     else:
         seen = [f"{name} {outcome.measures[name]:.2f}" for name in TOLD if name in outcome.measures]
-        LOGGER.info("[%d/%d] %s: %s  %s", number, total, outcome.scan, outcome.verdict, ", ".join(seen))
+        said = f"{outcome.verdict}  {', '.join(seen)}".rstrip()
+        LOGGER.info("[%d/%d] %s: %s", number, total, outcome.scan, said)
 
 
 def _log_summary(outcomes: Sequence[Outcome]) -> None:

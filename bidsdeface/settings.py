@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bidsdeface.cpus import available_cpus
-from bidsdeface.errors import UsageError
+from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
+from bidsdeface.privacy.scratch import temporary_dir
+from bidsdeface.privacy.state import state_folder
 
 REGIONS = (("face",), ("face", "ears"))
 DEFAULT_TEMPLATE = "WholeHead"
@@ -39,12 +41,17 @@ class Settings:
         One of `REGIONS`.
     mask : Path, optional
         A face mask made by hand, used instead of the template's.
+    accept : tuple of str
+        Names of scans, without extension, that a person has looked at: publish them whatever their
+        measures are.
+    private_report : bool
+        Whether to keep pictures of every scan, before and after, in the work dir.
     n_procs, omp_nthreads : int
         Heads worked on at once, and threads for each.
     validate : bool
         Whether the selected participants go through the BIDS validator first.
     work_dir : Path, optional
-        Where private state is kept; None for a temporary folder.
+        Where private state is kept; None for a temporary folder, gone at the end.
     dry_run : bool
         Print the plan and stop.
     force : bool
@@ -65,6 +72,8 @@ class Settings:
     guard_mm: float = DEFAULT_GUARD_MM
     regions: tuple[str, ...] = REGIONS[0]
     mask: Path | None = None
+    accept: tuple[str, ...] = ()
+    private_report: bool = False
     n_procs: int = 1
     omp_nthreads: int = 1
     validate: bool = True
@@ -94,7 +103,13 @@ def check_settings(settings: Settings) -> None:
     if settings.work_dir is not None:
         _check_apart(settings.work_dir, "--work-dir", settings.bids_dir, "BIDS_DIR")
         _check_apart(settings.work_dir, "--work-dir", settings.output_dir, "OUTPUT_DIR")
-        _check_writable(settings.work_dir, "--work-dir", mode=0o700)
+        private = state_folder(settings.work_dir)  # in the work dir's parent the datasets may well be
+        for dataset, name in ((settings.bids_dir, "BIDS_DIR"), (settings.output_dir, "OUTPUT_DIR")):
+            _check_apart(private, "--work-dir's private folder", dataset, name)
+            _check_apart(dataset, name, private, "--work-dir's private folder")
+    else:
+        _check_apart(temporary_dir(), "TMPDIR", settings.bids_dir, "BIDS_DIR")
+        _check_apart(temporary_dir(), "TMPDIR", settings.output_dir, "OUTPUT_DIR")
     if not (math.isfinite(settings.guard_mm) and 0 <= settings.guard_mm <= MAX_GUARD_MM):
         raise UsageError(
             f"--guard-mm {settings.guard_mm:g}: not a margin around the brain; "
@@ -102,8 +117,10 @@ def check_settings(settings: Settings) -> None:
         )
     if settings.mask is not None and not os.path.isfile(settings.mask):
         raise UsageError(f"{settings.mask}: no such file; give --mask an existing NIfTI image")
+    if settings.private_report and settings.work_dir is None:
+        raise UsageError("--private-report: shows faces, so it needs a place to stay; give --work-dir DIR")
     if not settings.dry_run:
-        _check_writable(settings.output_dir, "OUTPUT_DIR")
+        _make_writable(settings.output_dir)
 
 
 def _check_input(bids_dir: Path) -> None:
@@ -129,13 +146,11 @@ def _check_apart(inner: Path, inner_name: str, outer: Path, outer_name: str) -> 
         )
 
 
-def _check_writable(folder: Path, name: str, mode: int = 0o777) -> None:
+def _make_writable(output_dir: Path) -> None:
     try:
-        folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"{folder}: cannot be written ({error.strerror}); "
-            f"choose another {name} that you may write to, or change its permissions"
-        ) from error
+        with storage_errors(output_dir):
+            output_dir.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=output_dir):  # has no name: another's dataset stays as it is
+                pass
+    except BidsdefaceError as error:
+        raise UsageError(str(error)) from error

@@ -8,6 +8,7 @@ workers there are: numeric libraries get one thread in each.
 from __future__ import annotations
 
 import logging
+import mmap
 import multiprocessing
 import os
 import signal
@@ -26,7 +27,9 @@ ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
+LEAST_MEMORY_BYTES = 768 * 2**20  # of address space; no scan gets by with less
 LOGGER = logging.getLogger("bidsdeface")
+DONE = "done"
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,18 @@ class _PipeHandler(logging.Handler):
 
 
 def run_in_workers(
-    prepare: Callable[..., Callable[[Any], Any]],
+    prepare: Callable[..., Callable[[Any, Callable[[Any], None]], None]],
     arguments: tuple,
     items: Sequence[Any],
     n_procs: int,
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield each item with its result, as they get done.
+    """Yield each item's results as they come, and its end.
 
     Parameters
     ----------
     prepare : callable
-        Called once in each worker with `arguments`; returns the function to call on items. It must be
-        importable by name.
+        Called once in each worker with `arguments`; returns the function to call on an item and a function
+        that takes its results. It must be importable by name.
     arguments : tuple
     items : sequence
     n_procs : int
@@ -71,7 +74,8 @@ def run_in_workers(
     Yields
     ------
     item, result
-        The function's result; the `BidsdefaceError` if it or `prepare` raised one; else `Lost`.
+        Each of the item's results, then its end: `DONE`; the `BidsdefaceError` if `prepare` raised one; else
+        `Lost`.
     """
     context = multiprocessing.get_context("spawn")
     waiting = list(reversed(items))
@@ -113,40 +117,48 @@ def run_in_workers(
                 if kind == "log":
                     LOGGER.log(*content)
                     continue
-                del busy[pipe]
-                hand_over(pipe, process)
+                if kind == "end":
+                    del busy[pipe]
+                    hand_over(pipe, process)
                 yield item, content
     finally:
         for process, _ in busy.values():
-            process.terminate()
+            process.kill()
         for process, _ in busy.values():
             process.join()
 
 
-def _work(
-    pipe: Connection, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple, level: int
-) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+def _work(pipe: Connection, prepare: Callable[..., Any], arguments: tuple, level: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a job: the parent decides
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     LOGGER.handlers = [_PipeHandler(pipe)]
     LOGGER.setLevel(level)
     LOGGER.propagate = False
-    function: Callable[[Any], Any] | None = None
+    function: Callable[[Any, Callable[[Any], None]], None] | None = None
     while True:
         try:
             item = pipe.recv()
         except EOFError:
             return
         try:
-            function = function or prepare(*arguments)
-            result = function(item)
+            if function is None:
+                _check_memory()
+                function = prepare(*arguments)
+            function(item, lambda result: pipe.send(("result", result)))
+            end: Any = DONE
         except BidsdefaceError as error:
-            result = error
+            end = error
         except Exception as error:
             LOGGER.debug("unexpected error", exc_info=True)
-            result = Lost(describe(error))
-        pipe.send(("result", result))
+            end = Lost(describe(error))
+        pipe.send(("end", end))
+
+
+def _check_memory() -> None:
+    """Raise an error where memory is short from the start: OpenBLAS would try for ever to get some."""
+    mmap.mmap(-1, LEAST_MEMORY_BYTES).close()
 
 
 def _end_with_parent() -> None:

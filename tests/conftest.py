@@ -7,9 +7,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 from hypothesis import settings
 
+from bidsdeface.fitting import make_fitter
 from bidsdeface.imaging.image import Image
+from bidsdeface.quality.evidence import Expected
+from bidsdeface.settings import DEFAULT_GUARD_MM
 
 settings.register_profile("shared machine", deadline=None)  # a slow moment is no fault
 settings.load_profile("shared machine")
@@ -17,6 +21,23 @@ settings.load_profile("shared machine")
 # What may change in a header: free text, fields that NIfTI-1 keeps for Analyze, and where voxels begin.
 SCRUBBED = {"descrip", "aux_file", "db_name", "intent_name", "vox_offset"}
 SCRUBBED |= {"data_type", "extents", "session_error", "regular", "glmax", "glmin"}
+
+
+@pytest.fixture(scope="session")
+def fitter(tmp_path_factory):
+    """Return the template and what is made of it, made once: nothing changes it."""
+    return make_fitter("WholeHead", ("face",), tmp_path_factory.mktemp("fitter"))
+
+
+@pytest.fixture(scope="session")
+def average(fitter):
+    """Return the embedded template, the average of many heads."""
+    return fitter.start
+
+
+@pytest.fixture(scope="session")
+def expected(average):
+    return Expected((average.regions_mm["face"],), average.brain_mm, DEFAULT_GUARD_MM)
 
 
 def fake_head(shape=(32, 40, 36), zooms=(5.0, 5.0, 5.0), dtype=np.int16):

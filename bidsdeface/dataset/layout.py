@@ -15,13 +15,23 @@ _AFTER_MOD = ("chunk",)
 class Outputs:
     """Files that one scan leaves, relative to the root of the derivative dataset.
 
-    In the order in which they are published: the image's sidecar vouches for all the others.
+    In the order in which they are published: the image's sidecar vouches for all the others, and the image
+    is without it for the shortest time.
     """
 
-    image: PurePosixPath
     mask: PurePosixPath
     mask_sidecar: PurePosixPath
     figure: PurePosixPath
+    image: PurePosixPath
+    image_sidecar: PurePosixPath
+
+
+@dataclass(frozen=True)
+class NoFaceOutputs:
+    """Files that a scan leaves which shows no face, in the order in which they are published."""
+
+    figure: PurePosixPath
+    image: PurePosixPath
     image_sidecar: PurePosixPath
 
 
@@ -48,7 +58,6 @@ def outputs_of(scan: Scan) -> Outputs:
     'sub-01/anat/sub-01_mod-T1w_desc-face_defacemask.nii.gz'
     """
     labels = dict(scan.entities)
-    image = join_name((*scan.entities, ("desc", "defaced")), scan.suffix)
     mask_entities = (
         *((key, labels[key]) for key in _BEFORE_MOD if key in labels),
         ("mod", scan.suffix),
@@ -57,9 +66,29 @@ def outputs_of(scan: Scan) -> Outputs:
     )
     mask = join_name(mask_entities, "defacemask")
     return Outputs(
-        image=scan.folder / f"{image}.nii.gz",
         mask=scan.folder / f"{mask}.nii.gz",
         mask_sidecar=scan.folder / f"{mask}.json",
-        figure=PurePosixPath(f"sub-{scan.subject}", "figures", f"{image}.png"),
-        image_sidecar=scan.folder / f"{image}.json",
+        **_image_files(scan, "defaced"),
     )
+
+
+def no_face_outputs_of(scan: Scan) -> NoFaceOutputs:
+    """Name the copy of an image that shows no face, and its sidecar.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> scan = Scan(Path("sub-01_T1w.nii"), (("sub", "01"),), "T1w", ".nii")
+    >>> str(no_face_outputs_of(scan).image)
+    'sub-01/anat/sub-01_desc-noface_T1w.nii.gz'
+    """
+    return NoFaceOutputs(**_image_files(scan, "noface"))
+
+
+def _image_files(scan: Scan, desc: str) -> dict[str, PurePosixPath]:
+    image = join_name((*scan.entities, ("desc", desc)), scan.suffix)
+    return {
+        "figure": PurePosixPath(f"sub-{scan.subject}", "figures", f"{image}.png"),
+        "image": scan.folder / f"{image}.nii.gz",
+        "image_sidecar": scan.folder / f"{image}.json",
+    }

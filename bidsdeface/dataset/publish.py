@@ -1,27 +1,20 @@
 """Put finished files into the output dataset: all of a result or nothing of it.
 
 Files are written in a private folder inside the output folder, moved into place with one rename
-each, the sidecar last: where the sidecar is, all that belongs to it is. A killed run leaves its
-private folder behind; the next run knows by its lock that nobody owns it, and removes it.
+each, the sidecar last: where the sidecar is, all that belongs to it is.
 """
 
-import errno
 import fcntl
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path, PurePath
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path, PurePath, PurePosixPath
 from types import TracebackType
 
-from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.scan import Head, Scan
-from bidsdeface.errors import BidsdefaceError
-
-_PREFIX = ".bidsdeface-"
-_LOCK = "lock"
-_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
+from bidsdeface.dataset.scan import Scan
+from bidsdeface.errors import BidsdefaceError, storage_error, storage_errors
+from bidsdeface.privacy.scratch import private_folder
 
 
 class Staging:
@@ -40,18 +33,17 @@ class Staging:
     Raises
     ------
     BidsdefaceError
-        On entering, and from within the context where storage is full or read-only.
+        On entering, and from within the context where a file cannot be written.
     """
 
     folder: Path
 
     def __init__(self, output_dir: Path) -> None:
         self._output_dir = output_dir
+        self._private = private_folder(output_dir)
 
     def __enter__(self) -> "Staging":
-        with _storage_errors(self._output_dir):
-            sweep(self._output_dir)
-            self.folder, self._lock = _claim(self._output_dir)
+        self.folder = self._private.__enter__()
         return self
 
     def __exit__(
@@ -60,12 +52,11 @@ class Staging:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._lock)
-        if isinstance(error, OSError) and error.errno in _STORAGE_ERRORS:
-            raise _storage_error(self._output_dir, error) from error
+        self._private.__exit__(None, None, None)
+        if isinstance(error, OSError):  # nothing but these files is touched in here
+            raise storage_error(self._output_dir, error) from error
 
-    def publish(self, files: Mapping[PurePath, Path]) -> None:
+    def publish(self, files: Mapping[PurePath, Path], stale: Sequence[PurePath] = ()) -> None:
         """Move finished files into place, in the order given.
 
         Parameters
@@ -73,92 +64,125 @@ class Staging:
         files : mapping of PurePath to Path
             Final path, relative to the output dataset, to the staged file. The last one vouches
             for all the others: its older version goes first, and it comes last.
+        stale : sequence of PurePath
+            Files of an older result, to be removed before: an image is never without its own evidence.
 
         Raises
         ------
         BidsdefaceError
-            If a file cannot be written or moved.
+            If a file cannot be written or moved, or another run wrote the same result at this moment.
         """
         for staged in files.values():
-            with _storage_errors(staged):
+            with storage_errors(staged):
                 _flush_to_disk(staged)
-        *others, last = files
-        with _storage_errors(self._output_dir / last):
-            (self._output_dir / last).parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time((self._output_dir / last).parent):
+        targets = {self._output_dir / final: staged for final, staged in files.items()}
+        *others, last = targets
+        for target in targets:
+            _check_inside(target, self._output_dir)
+            with storage_errors(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(last.parent) as alone:
             if others:
-                with _storage_errors(self._output_dir / last):
-                    (self._output_dir / last).unlink(missing_ok=True)
-            for final, staged in files.items():
-                target = self._output_dir / final
-                with _storage_errors(target):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    _check_inside(target, self._output_dir)
-                    os.replace(staged, target)
+                with storage_errors(last):
+                    last.unlink(missing_ok=True)
+            _remove([self._output_dir / name for name in stale])
+            moved = {}
+            for target, staged in targets.items():
+                with storage_errors(target):
+                    moved[target] = _move(staged, target)
+            if others and not alone and not all(_is(target, status) for target, status in moved.items()):
+                with storage_errors(last):
+                    last.unlink(missing_ok=True)  # it vouched for a mixture
+                raise BidsdefaceError(
+                    f"{last}: another run wrote it at the same moment; run the same command again"
+                )
 
 
-def withdraw(output_dir: Path, head: Head, scan: Scan) -> None:
-    """Remove an older result of a scan, the image's sidecar first.
+def withdraw(output_dir: Path, scan: Scan) -> None:
+    """Remove an older result of a scan, whatever its verdict, the image's sidecar first.
 
-    A mask that other scans of the head share stays.
+    A mask that other published scans share stays.
 
     Parameters
     ----------
     output_dir : Path
         Root of the output dataset.
-    head : Head
     scan : Scan
-        One of the head's; files of it that do not exist are passed over.
+        Files of it that do not exist are passed over.
 
     Raises
     ------
     BidsdefaceError
         If a file exists and cannot be removed.
     """
-    others = [vars(outputs_of(other)).values() for other in head.scans if other != scan]
-    shared = {name for names in others for name in names}
-    for name in reversed(vars(outputs_of(scan)).values()):
-        if name in shared:
-            continue
-        with _storage_errors(output_dir / name):
-            (output_dir / name).unlink(missing_ok=True)
+    own = [output_dir / name for name in results_of(output_dir, scan)]
+    for path in own:
+        _check_inside(path, output_dir)
+    with _one_at_a_time(own[0].parent):
+        _remove(own)
 
 
-def _claim(output_dir: Path) -> tuple[Path, int]:
-    """Make a private folder (mode 0700) and hold its lock."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=output_dir))
-        with suppress(FileNotFoundError):  # another run's sweep may take the folder at this moment
-            lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-            with suppress(OSError):  # no locks on this file system: then nobody sweeps either
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.fstat(lock).st_nlink:
-                return folder, lock
-            os.close(lock)
+def results_of(output_dir: Path, scan: Scan) -> list[PurePosixPath]:
+    """Return the files that a scan may have left, and that no other published scan needs.
+
+    In the order in which to remove them: what vouches for others comes first.
+    """
+    outputs = outputs_of(scan)
+    files = [*vars(outputs).values(), *vars(no_face_outputs_of(scan)).values()]
+    needed = (outputs.mask, outputs.mask_sidecar) if sharing_mask(output_dir, scan) else ()
+    return [name for name in reversed(files) if name not in needed]
 
 
-def sweep(output_dir: Path) -> None:
-    """Remove the private folders of killed runs: those whose lock nobody holds."""
-    for folder in output_dir.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # gone meanwhile, another user's, or no locks on this file system
-            lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
+def sharing_mask(output_dir: Path, scan: Scan) -> list[Scan]:
+    """Return the other published scans that have the same mask file: those of a set."""
+    found = []
+    end = f"_desc-defaced_{scan.suffix}.json"
+    for path in sorted((output_dir / scan.folder).glob(f"*{end}")):
+        entities = tuple(
+            (key, label) for key, _, label in (e.partition("-") for e in path.name[: -len(end)].split("_"))
+        )
+        other = Scan(path, entities, scan.suffix, ".nii.gz")
+        if other.stem != scan.stem and outputs_of(other).mask == outputs_of(scan).mask:
+            found.append(other)
+    return found
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
+
+
+def _move(staged: Path, target: Path) -> os.stat_result:
+    """Rename a file, and return what it is."""
+    status = staged.stat()
+    try:
+        os.replace(staged, target)
+    except FileNotFoundError:
+        # NFS sends a request again if the answer to it was lost, and then finds the file moved already.
+        if not _is(target, status):
+            raise
+    return status
+
+
+def _is(path: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), status)
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Keep two runs from mixing their files of one result, where the file system has locks."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
+def _one_at_a_time(folder: Path) -> Iterator[bool]:
+    """Keep two runs from mixing their files of one result; tell whether the file system has locks for it."""
+    alone = False
+    with ExitStack() as opened:
         with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            opened.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+            alone = True
+        yield alone
 
 
 def _check_inside(path: Path, output_dir: Path) -> None:
@@ -170,18 +194,3 @@ def _check_inside(path: Path, output_dir: Path) -> None:
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _storage_error(path, error) from error
-
-
-def _storage_error(path: Path, error: OSError) -> BidsdefaceError:
-    return BidsdefaceError(
-        f"{path}: cannot be written ({error.strerror}); free some space, change the permissions "
-        "or choose another OUTPUT_DIR"
-    )

@@ -33,10 +33,13 @@ class Plan:
         In natural order.
     problems : tuple of str
         What was asked for and cannot be done, one line each.
+    twins : tuple of Scan
+        Those of them that are there twice, as ``.nii`` and as ``.nii.gz``.
     """
 
     heads: tuple[Head, ...]
     problems: tuple[str, ...]
+    twins: tuple[Scan, ...] = ()
 
 
 def find_heads(
@@ -88,7 +91,12 @@ def find_heads(
         if label not in found
     ]
     scans, twins = _without_twins(scans)
-    return Plan(_gather(scans), (*missing, *twins))
+    problems = (
+        f"{same[0].path}: is there as {' and '.join(scan.extension for scan in same)}, and they "
+        "may differ; remove one"
+        for same in twins
+    )
+    return Plan(_gather(scans), (*missing, *problems), tuple(same[0] for same in twins))
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -195,18 +203,13 @@ def _parse(bids_dir: Path, relative: PurePosixPath) -> Scan | None:
     return scan if scan.folder == relative.parent else None
 
 
-def _without_twins(scans: Iterable[Scan]) -> tuple[list[Scan], list[str]]:
+def _without_twins(scans: Iterable[Scan]) -> tuple[list[Scan], list[list[Scan]]]:
     """Set scans apart that would be written under one name (``.nii`` beside ``.nii.gz``)."""
     by_stem: dict[str, list[Scan]] = defaultdict(list)
     for scan in scans:
         by_stem[scan.stem].append(scan)
-    problems = [
-        f"{same[0].path}: is there as {' and '.join(scan.extension for scan in same)}, and they "
-        "may differ; remove one"
-        for same in by_stem.values()
-        if len(same) > 1
-    ]
-    return [same[0] for same in by_stem.values() if len(same) == 1], problems
+    single = [same[0] for same in by_stem.values() if len(same) == 1]
+    return single, [same for same in by_stem.values() if len(same) > 1]
 
 
 def _gather(scans: Iterable[Scan]) -> tuple[Head, ...]:

@@ -1,13 +1,22 @@
-"""Tell whether an earlier run has finished a scan in the way that is asked for now."""
+"""Tell whether an earlier run has finished a scan in the way that is asked for now.
+
+Version and settings are in the sidecar. Whether the input is still the same only private state can tell:
+it holds, for each scan, one fingerprint of the input and the result together.
+"""
 
 import json
+import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface import __version__
-from bidsdeface.dataset.layout import Outputs, outputs_of
-from bidsdeface.dataset.scan import Head
+from bidsdeface.dataset.layout import NoFaceOutputs, Outputs, no_face_outputs_of, outputs_of
+from bidsdeface.dataset.metadata import read_metadata
+from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.imaging.image import read_bytes
+from bidsdeface.privacy.state import State
 from bidsdeface.settings import Settings
 
 METHOD = "remove"
@@ -22,28 +31,128 @@ def promise(settings: Settings) -> dict[str, Any]:
         "Version": __version__,
         "Method": METHOD,
         "MaskSource": "template",
+        **_by_template(settings),
+    }
+
+
+def no_face_promise(settings: Settings) -> dict[str, Any]:
+    """Return what the ``Bidsdeface`` object of every image that shows no face says: it claims no method."""
+    return {"Version": __version__, **_by_template(settings)}
+
+
+def _by_template(settings: Settings) -> dict[str, Any]:
+    return {
         "Template": settings.template,
         "Regions": list(settings.regions),
         "GuardMM": settings.guard_mm,
     }
 
 
-def finished_scans(head: Head, settings: Settings) -> set[str]:
+def finished_scans(head: Head, settings: Settings, state: State | None = None) -> set[str]:
     """Return the stems of a head's scans that need not be done again.
 
-    What a person did by hand stays, until it is given anew or everything is redone by force.
+    What a person drew or accepted stays, until it is given anew or everything is redone by force. With
+    private state, the inputs are read; a result that was made from another input is not finished.
     """
     if settings.force or settings.mask:
         return set()
+    finished = {
+        scan.stem
+        for scan in head.scans
+        if (found := _result(scan, settings))
+        and not (state and _was_made_of_another(scan, found.image, settings, state))
+    }
+    # The scans of a set share one mask, so they are done together or not at all.
+    undone = {outputs_of(scan).mask for scan in head.scans if scan.stem not in finished}
+    by_hand = {scan.stem for scan in head.scans if is_by_hand(settings.output_dir, scan)}
     return {
         scan.stem
         for scan in head.scans
-        for wanted in (promise(settings), BY_HAND)
-        if is_complete(settings.output_dir, outputs_of(scan), wanted)
+        if scan.stem in finished and (outputs_of(scan).mask not in undone or scan.stem in by_hand)
     }
 
 
-def is_complete(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any]) -> bool:
+def is_by_hand(output_dir: Path, scan: Scan) -> bool:
+    """Tell whether a scan is published with a mask that a person drew."""
+    return is_complete(output_dir, outputs_of(scan), BY_HAND)
+
+
+def _result(scan: Scan, settings: Settings) -> Outputs | NoFaceOutputs | None:
+    """Return the files of a finished result that was made with the same settings, if there is one."""
+    possible = (
+        (outputs_of(scan), promise(settings)),
+        (outputs_of(scan), BY_HAND),
+        (no_face_outputs_of(scan), no_face_promise(settings)),
+    )
+    for outputs, wanted in possible:
+        if is_complete(settings.output_dir, outputs, wanted):
+            return outputs
+    return None
+
+
+def remember_input(
+    state: State | None,
+    output_dir: Path,
+    scan: Scan,
+    content: bytes,
+    metadata: Mapping[str, Any],
+    image: Path,
+) -> None:
+    """Keep the fingerprint of a scan, right before its result is published; without private state, nothing.
+
+    Before, not after, so that no result is ever without one. If the run ends in between, the fingerprint
+    fits no result, and the scan is done again.
+
+    Parameters
+    ----------
+    state : State or None
+    output_dir : Path
+        Root of the output dataset.
+    scan : Scan
+    content : bytes
+        The image file, as it was read.
+    metadata : mapping
+        Of the scan, as it was read.
+    image : Path
+        The defaced image that is about to be published.
+
+    Raises
+    ------
+    BidsdefaceError
+        It cannot be written.
+    """
+    if state:
+        state.remember(_name(state, output_dir, scan), _fingerprint(state, content, metadata, image))
+
+
+def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: Settings, state: State) -> bool:
+    """Tell whether the result in the output is known to be made of another input than today's."""
+    if not scan.path.exists():  # such as dropped by git-annex: nothing says that it changed
+        return False
+    try:
+        remembered = state.remembered(_name(state, settings.output_dir, scan))
+        if remembered is None:
+            return False
+        metadata = read_metadata(settings.bids_dir, scan)
+        content = read_bytes(scan.path)
+        return remembered != _fingerprint(state, content, metadata, settings.output_dir / image)
+    except (BidsdefaceError, OSError):  # doing it again will tell
+        return True
+
+
+def _name(state: State, output_dir: Path, scan: Scan) -> str:
+    """Name a scan of this output dataset: the work dir may serve several."""
+    place = (os.fsencode(output_dir.resolve()), str(scan.folder / scan.stem).encode())
+    return state.derive("name of a fingerprint", *place).hex()
+
+
+def _fingerprint(state: State, content: bytes, metadata: Mapping[str, Any], image: Path) -> bytes:
+    """Bind input and result together, so that a fingerprint can never speak for another result."""
+    as_text = json.dumps(metadata, sort_keys=True, default=str)
+    return state.derive("fingerprint", content, as_text.encode(), image.read_bytes())
+
+
+def is_complete(output_dir: Path, outputs: Outputs | NoFaceOutputs, provenance: Mapping[str, Any]) -> bool:
     """Look for a finished result that was made with the same settings.
 
     Parameters

@@ -53,6 +53,34 @@ def image_sidecar(
     }
 
 
+def no_face_sidecar(
+    source_metadata: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    source_uri: str,
+    skull_stripped: bool,
+) -> dict[str, Any]:
+    """Compose the sidecar of an image that shows no face: nothing was removed, and nothing is claimed.
+
+    Parameters
+    ----------
+    source_metadata, provenance, source_uri
+        As of `image_sidecar`.
+    skull_stripped : bool
+        Whether the image shows a bare brain.
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        **keep_physics(source_metadata),
+        "Description": "Image that shows no face; nothing was removed",
+        "SkullStripped": skull_stripped,
+        "Sources": [source_uri],
+        "Bidsdeface": dict(provenance),
+    }
+
+
 def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> dict[str, Any]:
     """Compose the sidecar of a face mask.
 

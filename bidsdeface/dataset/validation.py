@@ -5,12 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, storage_errors
+from bidsdeface.privacy.scratch import environment_in, private_folder, temporary_dir
 
 _EXECUTABLE = "bids-validator-deno"
 _EXIT_VALID, _EXIT_INVALID = 0, 16
@@ -28,7 +28,7 @@ _LEFT_TO_THE_READER = (
 )
 
 
-def check_valid(bids_dir: Path, participants: Sequence[str] = ()) -> None:
+def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path | None = None) -> None:
     """Refuse a dataset with validation errors.
 
     Parameters
@@ -37,13 +37,15 @@ def check_valid(bids_dir: Path, participants: Sequence[str] = ()) -> None:
         Root of the dataset.
     participants : sequence of str, optional
         Labels without ``sub-``; all where empty.
+    scratch : Path, optional
+        A private folder for what the validator is given and writes; else one is made for it.
 
     Raises
     ------
     BidsdefaceError
         Names the first problems and the way out.
     """
-    problems = find_problems(bids_dir, participants)
+    problems = find_problems(bids_dir, participants, scratch)
     if problems:
         shown = "; ".join(problems[:_SHOWN_AT_MOST])
         more = len(problems) - _SHOWN_AT_MOST
@@ -52,7 +54,7 @@ def check_valid(bids_dir: Path, participants: Sequence[str] = ()) -> None:
         )
 
 
-def find_problems(bids_dir: Path, participants: Sequence[str] = ()) -> list[str]:
+def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Path | None = None) -> list[str]:
     """List the validator's errors, one line each.
 
     Parameters
@@ -61,6 +63,8 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = ()) -> list[str]
         Root of the dataset.
     participants : sequence of str, optional
         Labels without ``sub-``; all where empty.
+    scratch : Path, optional
+        A private folder for what the validator is given and writes; else one is made for it.
 
     Returns
     -------
@@ -72,12 +76,12 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = ()) -> list[str]
     BidsdefaceError
         If the validator is missing or breaks down.
     """
-    with tempfile.TemporaryDirectory(prefix="bidsdeface-") as folder:
-        selection = Path(folder, "dataset")
-        _link_selection(bids_dir.resolve(), participants, selection)
-        config = Path(folder, "config.json")
-        config.write_text(json.dumps({"ignore": [{"code": one} for one in _LEFT_TO_THE_READER]}))
-        report = _run_validator(selection, config)
+    with private_folder(scratch or temporary_dir()) as folder:
+        selection, config = folder / "dataset", folder / "config.json"
+        with storage_errors(folder):
+            _link_selection(bids_dir.resolve(), participants, selection)
+            config.write_text(json.dumps({"ignore": [{"code": one} for one in _LEFT_TO_THE_READER]}))
+        report = _run_validator(selection, config, {**os.environ, **environment_in(folder)})
     return sorted(_as_line(issue) for issue in report["issues"]["issues"])
 
 
@@ -91,9 +95,11 @@ def _link_selection(bids_dir: Path, participants: Sequence[str], selection: Path
             (selection / entry.name).symlink_to(entry)
 
 
-def _run_validator(dataset: Path, config: Path) -> dict[str, Any]:
+def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     command = [_find_executable(), "--format", "json", "--ignoreWarnings", "--config", str(config)]
-    result = subprocess.run([*command, str(dataset)], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*command, str(dataset)], capture_output=True, text=True, check=False, env=environ
+    )
     if result.returncode not in (_EXIT_VALID, _EXIT_INVALID):
         said = result.stderr.strip().splitlines() or ["nothing said"]
         raise BidsdefaceError(

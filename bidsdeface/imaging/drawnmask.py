@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bidsdeface.errors import UsageError
 from bidsdeface.imaging.image import Image, read_image
-from bidsdeface.imaging.volume import apply_affine, interpolate, reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import apply_affine, nearest, reduce_image, tissue_threshold, voxel_ml
 
 LEAST_ML = 20.0  # a nose and two eyes
 LARGEST_SHARE_OF_HEAD = 0.5
@@ -47,8 +47,8 @@ def read_drawn_mask(path: Path, image: Image) -> NDArray[np.bool_]:
     mask = np.asfortranarray(scaled != 0)
     volume = reduce_image(image, "the scan")
     tissue = apply_affine(volume.affine, np.argwhere(volume.data > tissue_threshold(volume)))
-    share = np.mean(interpolate(mask.astype(np.float32), image.affine, tissue) > 0.5)
-    size_ml = mask.sum() * float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
+    share = np.mean(nearest(mask, image.affine, tissue))
+    size_ml = mask.sum() * voxel_ml(image.affine)
     if size_ml < LEAST_ML or share > LARGEST_SHARE_OF_HEAD:
         raise UsageError(
             f"{path}: marks {size_ml:.0f} mL and {share:.0%} of the head, which is no face; "

@@ -70,12 +70,8 @@ def face_mask(
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
     to_face = registration.to_template
-    straight = apply_affine(to_face, points)
-    scan_mm = float(
-        np.abs(np.linalg.det(to_face[:3, :3])) ** (-1 / 3)
-    )  # in the scan, for 1 mm in the template
-    face = np.min([_distance(region, straight) for region in regions_mm], axis=0) * scan_mm
-    brain = _distance(brain_mm, registration.warped_to_template(points)) * scan_mm
+    face = region_distance(regions_mm, to_face, points)
+    brain = _distance(brain_mm, registration.warped_to_template(points)) * _scan_mm(to_face)
     mask = np.empty(shape, bool, order="F")
     nearest = np.inf
     for planes, face_slab, brain_slab in _upsampled(face, brain, step, shape):
@@ -84,6 +80,32 @@ def face_mask(
         mask[:, :, planes] = hidden
     depth = -face.min(where=brain <= guard_mm, initial=0.0)
     return FaceMask(mask, float(nearest), float(depth))
+
+
+def region_distance(
+    regions_mm: tuple[Volume, ...], to_template: NDArray, points: NDArray
+) -> NDArray[np.float32]:
+    """Return the signed distance in mm from scan world points to the nearest of some regions.
+
+    Parameters
+    ----------
+    regions_mm : tuple of Volume
+        Signed distances in template space, mm, negative inside.
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to template world, RAS+ mm.
+    points : numpy.ndarray, shape (..., 3)
+
+    Returns
+    -------
+    numpy.ndarray, shape (...)
+    """
+    there = apply_affine(to_template, points)
+    return np.min([_distance(region, there) for region in regions_mm], axis=0) * _scan_mm(to_template)
+
+
+def _scan_mm(to_template: NDArray) -> float:
+    """Return the length in the scan of 1 mm in the template."""
+    return float(np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3))
 
 
 def _distance(region: Volume, points: NDArray) -> NDArray[np.float32]:

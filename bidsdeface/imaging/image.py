@@ -6,6 +6,7 @@ Nothing here converts, rescales or reorients; that is what makes "bit-identical 
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,73 @@ def read_image(path: Path) -> Image:
         The file cannot be read, is not a single-file NIfTI, is cut short, holds colours instead of
         intensities, or says nothing usable about its place in space.
     """
-    content = _read_bytes(path)
+    return parse_image(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file as it is, whole and of one moment.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Links are followed.
+
+    Returns
+    -------
+    bytes
+        At least one.
+
+    Raises
+    ------
+    ImageError
+        The file is not there, is empty, cannot be read, or changed meanwhile.
+    """
+    try:
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            content = file.read()
+        after = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise ImageError(f"{path}: its content is not here; run: datalad get {path}") from None
+        raise ImageError(f"{path}: is not there") from None
+    except PermissionError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except OSError as error:
+        raise ImageError(
+            f"{path}: cannot be read ({error.strerror}); check the disk, and run again"
+        ) from error
+    if not os.path.samestat(before, after) or (before.st_size, before.st_mtime_ns, len(content)) != (
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_size,
+    ):
+        raise ImageError(f"{path}: changed while it was read; run again when the copy is complete")
+    if not content:
+        raise ImageError(f"{path}: is empty (0 bytes); fetch or convert it again")
+    return content
+
+
+def parse_image(packed: bytes, path: Path) -> Image:
+    """Make sense of the bytes of a NIfTI-1 or NIfTI-2 file, compressed or not.
+
+    Parameters
+    ----------
+    packed : bytes
+        From `read_bytes`.
+    path : pathlib.Path
+        Where they are from, for messages.
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    ImageError
+        As `read_image` does.
+    """
+    content = _unpack(packed, path)
     raw, header = _parse_header(content, path)
     dtype, shape = header.get_data_dtype(), header.get_data_shape()
     if dtype.fields is not None or dtype.kind not in "iufc":
@@ -156,19 +223,9 @@ def canonical(stored: NDArray, affine: NDArray) -> tuple[NDArray, NDArray[np.flo
     return view, affine @ nib.orientations.inv_ornt_aff(orientation, stored.shape[:3])
 
 
-def _read_bytes(path: Path) -> bytes:
+def _unpack(packed: bytes, path: Path) -> bytes:
     from isal import igzip, isal_zlib
 
-    try:
-        packed = path.read_bytes()
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise ImageError(f"{path}: its content is not here; run: datalad get {path}") from None
-        raise ImageError(f"{path}: is not there") from None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if not packed:
-        raise ImageError(f"{path}: is empty (0 bytes); fetch or convert it again")
     if not packed.startswith(b"\x1f\x8b"):
         return packed
     try:

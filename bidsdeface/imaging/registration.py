@@ -8,6 +8,9 @@ ITK's world is LPS; everything else here is RAS+ mm.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.errors import RegistrationError
+from bidsdeface.errors import RegistrationError, is_out_of_memory, storage_error
 from bidsdeface.imaging.affine import Points, fit_affine
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
@@ -64,14 +67,17 @@ class Placement:
         Scan world to template world, RAS+ mm.
     similarity : float
         Correlation ratio, 0 to 1.
+    second : numpy.ndarray, shape (4, 4)
+        The nearest placement from another start, as `to_template`; the same where there is no other.
     disagreement_mm : float
-        The largest distance, over the head, between this and the nearest placement from another start.
+        The largest distance between the two over the head; infinite where there is no other.
     rival : float
         Similarity of the best placement that is quite another (back to front, upside down); -1 if none is.
     """
 
     to_template: NDArray[np.float64]
     similarity: float
+    second: NDArray[np.float64]
     disagreement_mm: float
     rival: float
 
@@ -257,9 +263,15 @@ def disagreement_mm(first: NDArray, second: NDArray, probes: NDArray) -> float:
 def _best(ends: list[tuple[NDArray, float]], probes: NDArray) -> Placement:
     order = sorted(range(len(ends)), key=lambda k: -ends[k][1])
     best, similarity = ends[order[0]]
-    apart = [disagreement_mm(best, ends[k][0], probes) for k in order[1:]]
-    rivals = [ends[k][1] for k, mm in zip(order[1:], apart, strict=True) if mm > ANOTHER_MM]
-    return Placement(np.linalg.inv(best), similarity, min(apart, default=np.inf), max(rivals, default=-1.0))
+    apart = {k: disagreement_mm(best, ends[k][0], probes) for k in order[1:]}
+    nearest = min(apart, key=lambda k: apart[k], default=order[0])
+    return Placement(
+        to_template=np.linalg.inv(best),
+        similarity=similarity,
+        second=np.linalg.inv(ends[nearest][0]),
+        disagreement_mm=apart.get(nearest, np.inf),
+        rival=max((ends[k][1] for k, mm in apart.items() if mm > ANOTHER_MM), default=-1.0),
+    )
 
 
 def _nearest_rotation(affine: NDArray, centre: NDArray) -> NDArray:
@@ -308,6 +320,10 @@ def _syn(fixed: Volume, moving: Volume, to_template: NDArray, work_dir: Path) ->
             field = nib.Nifti1Image.from_filename(f"{folder}/1Warp.nii.gz").get_fdata(dtype=np.float32)
             warp = field.reshape(*fixed.data.shape, 3)
         except Exception as error:  # ANTs and the reading of its files raise all kinds
+            if shutil.disk_usage(folder).free < 2 * 3 * fixed.data.nbytes:
+                raise storage_error(work_dir, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+            if is_out_of_memory(error):
+                raise MemoryError from error
             raise RegistrationError(
                 f"ANTs could not warp the brain ({error}); give the scan's mask with --mask"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,29 @@ def interpolate(data: NDArray, affine: NDArray, points: NDArray, outside: float 
     """
     voxels = np.moveaxis(apply_affine(np.linalg.inv(affine), points), -1, 0)
     return ndimage.map_coordinates(data, voxels, order=1, mode="constant", cval=outside, prefilter=False)
+
+
+def nearest(data: NDArray, affine: NDArray, points: NDArray) -> NDArray:
+    """Return the values of a grid at the voxels nearest to world points; beyond the grid, those of its edge.
+
+    Parameters
+    ----------
+    data : numpy.ndarray, shape (X, Y, Z)
+    affine : numpy.ndarray, shape (4, 4)
+    points : numpy.ndarray, shape (..., 3)
+        World coordinates, RAS+ mm.
+
+    Returns
+    -------
+    numpy.ndarray, shape (...)
+    """
+    voxels = np.round(apply_affine(np.linalg.inv(affine), points)).astype(int)
+    return data[tuple(np.moveaxis(np.clip(voxels, 0, np.array(data.shape) - 1), -1, 0))]
+
+
+def voxel_ml(affine: NDArray) -> float:
+    """Return the volume of one voxel in mL."""
+    return float(abs(np.linalg.det(affine[:3, :3]))) / 1000
 
 
 def reduce_image(image: Image, name: str) -> Volume:
@@ -128,6 +152,8 @@ def tissue_threshold(volume: Volume) -> float:
     below, mass = np.cumsum(counts), np.cumsum(counts * centres)
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (mass[-1] * below / below[-1] - mass) ** 2 / (below * (below[-1] - below))
+    if not np.isfinite(between).any():
+        return math.inf  # the same everywhere: no tissue
     return float(centres[np.nanargmax(between)] ** 2)
 
 

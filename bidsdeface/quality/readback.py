@@ -34,6 +34,25 @@ def check_written(original: Image, written: Image, mask: NDArray[np.bool_], fill
         raise ImageError("voxels inside the mask were not replaced; is the disk sound?")
 
 
+def check_mask_written(mask: NDArray[np.bool_], affine: NDArray, written: Image) -> None:
+    """Check that a written mask is the one that was used.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+    affine : numpy.ndarray, shape (4, 4)
+        Of the scan.
+    written : Image
+
+    Raises
+    ------
+    ImageError
+        It is not.
+    """
+    if not (np.array_equal(written.stored, mask) and np.array_equal(written.affine, affine)):
+        raise ImageError("the mask did not come back as it was written; is the disk sound?")
+
+
 def _same_bits(first: NDArray, second: NDArray, where: NDArray[np.bool_]) -> bool:
     """Tell whether two arrays are the same, bit by bit, where asked: NaN is NaN, and -0 is not 0."""
     if first.shape != second.shape or first.dtype != second.dtype:

@@ -1,4 +1,4 @@
-"""A picture of a defaced scan: three slices, and the head's surface from the front and the side."""
+"""Pictures of a scan: three slices, and the head's surface from the front and the side."""
 
 from __future__ import annotations
 
@@ -10,46 +10,58 @@ from scipy import ndimage
 
 from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.pose import saturated
-from bidsdeface.imaging.volume import (
-    Volume,
-    apply_affine,
-    reduce_image,
-    smoothed,
-    world_aligned,
-)
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
 
-PANEL_MM = 260.0
+PANEL_MM = (260.0, 480.0)  # at least a head, at most all that is in view
 PANEL_PIXELS = 320
 SURFACE_MM = 2.0
 SKIN_MM = 1.5  # smoothing of the surface
 LIGHT = np.array([-0.35, 0.45, 0.82])  # from the upper left, towards the viewer
 
 
-def draw_defaced(path: Path, image: Image, centre: NDArray) -> None:
-    """Write a picture of a defaced scan as PNG.
+def views(
+    image: Image, volume: Volume, centre: NDArray, mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """Return an image as a row of panels: three slices, and its surface from the front and from the right.
 
     Parameters
     ----------
-    path : pathlib.Path
     image : Image
-        The defaced image.
+    volume : Volume
+        Of the same image, from `reduce_image`.
     centre : numpy.ndarray, shape (3,)
         World coordinates (RAS+ mm) through which the slices go.
-    """
-    from PIL import Image as Picture
+    mask : numpy.ndarray, shape (X, Y, Z), bool, optional
+        To be outlined in the slices, on the image's grid.
 
+    Returns
+    -------
+    numpy.ndarray, shape (rows, columns), uint8
+    """
     view, affine = canonical(image.stored, image.affine)
     view = view.reshape(*view.shape[:3], -1)[..., 0]
-    slices = [_slice(image, view, affine, centre, axis) for axis in range(3)]
-    volume = world_aligned(reduce_image(image, "the defaced image"), SURFACE_MM)
-    surface = smoothed(saturated(volume), SKIN_MM)
-    views = [_surface(surface, centre, axis) for axis in (1, 0)]
-    Picture.fromarray(np.concatenate([*slices, *views], axis=1)).save(path)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in view.shape])).reshape(3, -1).T
+    reach_mm = 2 * float(np.abs(apply_affine(affine, corners) - centre).max())
+    planes = [_plane(centre, axis, float(np.clip(reach_mm, *PANEL_MM))) for axis in range(3)]
+    slices = [_slice(image, view, affine, plane) for plane in planes]
+    if mask is not None:
+        for axis, panel in enumerate(slices):
+            inside = interpolate(mask.view(np.uint8), image.affine, planes[axis], 0.0) > 0.5
+            panel[inside & ~ndimage.binary_erosion(inside)] = 255
+    surface = smoothed(saturated(world_aligned(volume, SURFACE_MM)), SKIN_MM)
+    return np.concatenate([*slices, *(_surface(surface, planes[axis], axis) for axis in (1, 0))], axis=1)
 
 
-def _plane(centre: NDArray, axis: int) -> NDArray:
+def draw(path: Path, *rows: NDArray[np.uint8]) -> None:
+    """Write rows of panels, from `views`, as one PNG."""
+    from PIL import Image as Picture
+
+    Picture.fromarray(np.concatenate(rows, axis=0)).save(path, format="PNG")
+
+
+def _plane(centre: NDArray, axis: int, panel_mm: float) -> NDArray:
     """Return world points of a square panel across an axis, shape (rows, columns, 3)."""
-    steps = (np.arange(PANEL_PIXELS) + 0.5) / PANEL_PIXELS * PANEL_MM - PANEL_MM / 2
+    steps = (np.arange(PANEL_PIXELS) + 0.5) / PANEL_PIXELS * panel_mm - panel_mm / 2
     across, up = [a for a in range(3) if a != axis]
     points = np.broadcast_to(centre, (PANEL_PIXELS, PANEL_PIXELS, 3)).copy()
     points[..., across] += steps[None, :]
@@ -57,9 +69,8 @@ def _plane(centre: NDArray, axis: int) -> NDArray:
     return points
 
 
-def _slice(image: Image, view: NDArray, affine: NDArray, centre: NDArray, axis: int) -> NDArray[np.uint8]:
+def _slice(image: Image, view: NDArray, affine: NDArray, points: NDArray) -> NDArray[np.uint8]:
     # Only the voxels around the plane are converted: the image may be large.
-    points = _plane(centre, axis)
     voxels = apply_affine(np.linalg.inv(affine), points)
     low = np.clip(np.floor(voxels.min(axis=(0, 1))).astype(int), 0, np.array(view.shape) - 1)
     high = np.clip(np.ceil(voxels.max(axis=(0, 1))).astype(int) + 1, low + 1, view.shape)
@@ -71,7 +82,7 @@ def _slice(image: Image, view: NDArray, affine: NDArray, centre: NDArray, axis: 
     return np.uint8(255 * np.clip((values - dark) / max(bright - dark, 1e-6), 0, 1))
 
 
-def _surface(surface: Volume, centre: NDArray, axis: int) -> NDArray[np.uint8]:
+def _surface(surface: Volume, points: NDArray, axis: int) -> NDArray[np.uint8]:
     """Return the head as seen from the front (axis 1) or from its right (axis 0), in grey."""
     columns = np.moveaxis(surface.data, axis, 0)[::-1]  # the viewer is where the axis points to
     hit = columns > 0.5
@@ -86,6 +97,5 @@ def _surface(surface: Volume, centre: NDArray, axis: int) -> NDArray[np.uint8]:
     brightness = 0.25 + 0.75 * np.clip(normal @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
     brightness = np.where(hit.any(axis=0), brightness, 0.0)
     rows, up = [a for a in range(3) if a != axis]
-    points = _plane(centre, axis)
     grid = [(points[..., a] - surface.affine[a, 3]) / SURFACE_MM for a in (rows, up)]
     return np.uint8(255 * ndimage.map_coordinates(brightness, grid, order=1, mode="constant"))

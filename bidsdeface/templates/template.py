@@ -20,6 +20,11 @@ POINT_SPACING_MM = (10.0, 8.0, 6.0)
 FACE_CLEARANCE_MM = 8.0  # no point nearer to the face: smoothing would let it look in
 MASK_SMOOTHING_MM = 2.0
 FAR_MM = 40.0
+# Places on and around the head's surface, for a registration by its outline alone.
+OUTLINE_REACH_MM = 25.0
+OUTLINE_CLEARANCE_MM = 10.0
+OUTLINE_SPACING_MM = 8.0
+OUTLINE_SMOOTHING_MM = 3.0
 BRAIN_IN_FACE_LIMIT = 0.01
 
 
@@ -46,6 +51,25 @@ class Template:
     brain_mm: Volume
     regions_mm: dict[str, Volume]
     landscape: Landscape
+
+
+@dataclass(frozen=True)
+class HeadSurface:
+    """A template's head as its surface shows it: what the head of a scan is compared with.
+
+    Attributes
+    ----------
+    outline : Points
+        Tissue (1) or air (0) in and around the head, none near the face.
+    face : numpy.ndarray, shape (N, 3)
+        Places in the face, template world, mm.
+    head_mm : Volume
+        Distance to the head, 0 inside; known down to the template's neck.
+    """
+
+    outline: Points
+    face: NDArray[np.float64]
+    head_mm: Volume
 
 
 def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, NDArray]) -> Template:
@@ -93,6 +117,29 @@ def pose_template(template: Template) -> PoseTemplate:
     return PoseTemplate(tissue, weight, centre - [0.0, 0.0, 20.0])
 
 
+def head_surface(template: Template, pose: PoseTemplate) -> HeadSurface:
+    """Return a template's surface, from its air and tissue in `pose`."""
+    tissue, brain_mm, face_mm = pose.tissue, template.brain_mm, template.regions_mm["face"]
+    where = _places(tissue, OUTLINE_SPACING_MM)
+    near = interpolate(brain_mm.data, brain_mm.affine, where, np.inf) < OUTLINE_REACH_MM
+    clear = interpolate(face_mm.data, face_mm.affine, where, np.inf) > OUTLINE_CLEARANCE_MM
+    where = where[near & clear & (interpolate(tissue.seen, tissue.affine, where, 0.0) > 0.98)]
+    level = smoothed(tissue, OUTLINE_SMOOTHING_MM)
+    outline = Points(where, interpolate(level.data, level.affine, where))
+    inside = apply_affine(tissue.affine, np.argwhere(tissue.data > 0.5))
+    face = inside[interpolate(face_mm.data, face_mm.affine, inside, np.inf) < 0]
+    return HeadSurface(outline, face[:: max(len(face) // 150, 1)], _distance_to_head(template.head))
+
+
+def _distance_to_head(head: Volume) -> Volume:
+    coarse = world_aligned(head, SPACING_MM)
+    tissue = (saturated(coarse).data > 0.5) & (coarse.seen > 0)
+    pieces, _ = ndimage.label(ndimage.binary_closing(tissue, iterations=2))
+    largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
+    distance = ndimage.distance_transform_edt(~ndimage.binary_fill_holes(largest)) * SPACING_MM
+    return Volume(np.maximum(distance - SPACING_MM / 2, 0).astype(np.float32), coarse.affine, coarse.seen)
+
+
 def signed_distance(mask: NDArray, affine: NDArray) -> Volume:
     """Return the distance in mm to a mask's surface, negative inside, without the voxels' stairs.
 
@@ -125,14 +172,19 @@ def _centre(mask: NDArray, affine: NDArray) -> NDArray[np.float64]:
     return apply_affine(affine, np.argwhere(mask).mean(axis=0))
 
 
+def _places(volume: Volume, spacing: float) -> NDArray[np.float64]:
+    """Return the multiples of a spacing that lie in a volume, world mm, shape (N, 3)."""
+    low, high = volume.affine[:3, 3], apply_affine(volume.affine, np.array(volume.data.shape) - 1.0)
+    axes = [np.arange(np.ceil(a / spacing) * spacing, b, spacing) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+
+
 def _landscape(head: Volume, brain_mm: Volume, face_mm: Volume) -> Landscape:
     coarse = world_aligned(head, SPACING_MM)
     finest = STAGES[-1][0]
     stages = []
     for (sigma, _), reach, spacing in zip(STAGES, REACH_MM, POINT_SPACING_MM, strict=True):
-        low, high = head.affine[:3, 3], apply_affine(head.affine, np.array(head.data.shape) - 1.0)
-        axes = [np.arange(np.ceil(a / spacing) * spacing, b, spacing) for a, b in zip(low, high, strict=True)]
-        where = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+        where = _places(head, spacing)
         near = interpolate(brain_mm.data, brain_mm.affine, where, np.inf) < reach
         clear = interpolate(face_mm.data, face_mm.affine, where, np.inf) > FACE_CLEARANCE_MM
         seen = interpolate(head.seen, head.affine, where, 0.0) > 0.98

@@ -13,15 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bidsdeface.fitting import Fitted, Fitter, Rejected, fit
 from bidsdeface.imaging.facemask import FaceMask, face_mask
 from bidsdeface.imaging.image import Image
-from bidsdeface.imaging.registration import Registration, place, warp_brain
+from bidsdeface.imaging.registration import Registration
 from bidsdeface.imaging.volume import Volume, reduce_image
-from bidsdeface.quality.measures import measure_placement
-from bidsdeface.quality.verdict import mask_faults, placement_faults
-from bidsdeface.settings import DEFAULT_GUARD_MM
-from bidsdeface.templates.source import whole_head
-from bidsdeface.templates.template import pose_template
+from bidsdeface.quality.checks import faults
+from bidsdeface.quality.evidence import Expected, measure_mask
 from tests.heads import find_head
 
 
@@ -121,8 +119,8 @@ def _state(path: Path) -> tuple:
 class Masked:
     """A head with its mask, or with what speaks against it."""
 
-    registration: Registration
-    face: FaceMask
+    registration: Registration | None
+    face: FaceMask | None
     faults: tuple[str, ...]
 
 
@@ -133,40 +131,45 @@ class Engine:
     the registration of before is taken.
     """
 
-    def __init__(self, work_dir: Path):
-        self.template = whole_head()
-        self._pose = pose_template(self.template)
-        self._work_dir = work_dir
-        self._known: dict[str, tuple[Registration, list[str]]] = {}
+    def __init__(self, fitter: Fitter, expected: Expected):
+        self._fitter, self._expected = fitter, expected
+        self._known: dict[str, Fitted | Rejected] = {}
 
     def mask(self, image: Image) -> Masked:
         volume = reduce_image(image, "the head")
         key = hashlib.sha256(volume.data.tobytes() + np.round(volume.affine, 4).tobytes()).hexdigest()
         if key not in self._known:
-            self._known[key] = self._register(volume)
-        registration, faults = self._known[key]
-        result = self.apply(image.stored.shape[:3], image.affine, registration)
-        return Masked(registration, result, (*faults, *mask_faults(result)))
+            self._known[key] = self._fit(volume)
+        fitted = self._known[key]
+        if isinstance(fitted, Rejected):
+            return Masked(None, None, tuple(fitted.faults.values()))
+        face = self.apply(image.stored.shape[:3], image.affine, fitted.registration)
+        measures = {
+            **fitted.measures,
+            **measure_mask(
+                volume, face.mask, image.affine, fitted.registration, fitted.second, self._expected
+            ),
+            "guard_depth_mm": face.guard_depth_mm,
+        }
+        nothing = () if face.mask.any() else ("the face lies outside the field of view",)
+        return Masked(fitted.registration, face, (*nothing, *faults(measures).values()))
 
-    def _register(self, volume: Volume) -> tuple[Registration, list[str]]:
-        template = self.template
-        placement = place(volume, self._pose, template.landscape)
-        face = template.regions_mm["face"]
-        measures = measure_placement(volume, placement, placement.to_template, self._pose, face)
-        faults = placement_faults(measures)
-        if faults:
-            return Registration(placement, np.zeros((2, 2, 2, 3)), np.eye(4), np.eye(4)), faults
-        warped = warp_brain(volume, placement, template.landscape, template.brain_mm, self._work_dir)
-        return warped, faults
+    def _fit(self, volume: Volume) -> Fitted | Rejected:
+        try:
+            return fit("the head", volume, None, self._fitter, accepted=False)
+        except Rejected as rejected:
+            return rejected
 
     def apply(self, shape, affine, registration: Registration) -> FaceMask:
-        regions = (self.template.regions_mm["face"],)
-        return face_mask(shape, affine, registration, regions, self.template.brain_mm, DEFAULT_GUARD_MM)
+        expected = self._expected
+        return face_mask(
+            shape, affine, registration, expected.regions_mm, expected.brain_mm, expected.guard_mm
+        )
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory):
-    return Engine(tmp_path_factory.mktemp("work"))
+def engine(fitter, expected):
+    return Engine(fitter, expected)
 
 
 def dice(one, other) -> float:

@@ -83,7 +83,7 @@ def mounted_read_only(tmp_path):
 def test_an_output_that_cannot_be_written(mounted_read_only, tmp_path):
     line = the_line(bidsdeface_read_only(make_dataset(tmp_path), mounted_read_only), 2)
     assert line.startswith(f"{mounted_read_only}: cannot be written (Read-only file system)")
-    assert "choose another OUTPUT_DIR" in line
+    assert "choose another folder" in line
 
 
 def test_somebody_elses_dataset_as_output(tmp_path):

@@ -68,10 +68,28 @@ def test_regions_can_include_the_ears(run):
     assert run("--regions", "face,ears")[1].regions == ("face", "ears")
 
 
+def test_scans_to_accept_are_taken_by_name(run):
+    assert run()[1].accept == ()
+    assert run("--accept", "sub-01_T1w", "sub-02_T1w", "--accept", "sub-03_T1w")[1].accept == (
+        "sub-01_T1w",
+        "sub-02_T1w",
+        "sub-03_T1w",
+    )
+
+
+def test_a_private_report_needs_a_place_of_its_own(run, tmp_path, capsys):
+    code, settings = run("--private-report")
+    assert (code, settings) == (2, None)
+    assert "--private-report: shows faces" in capsys.readouterr().err
+    code, settings = run("--private_report", "-w", str(tmp_path / "work"))
+    assert code == 0 and settings.private_report
+
+
 @pytest.mark.parametrize(
     "options",
     [
         ["--no-such-option"],
+        ["--accept"],
         ["--n-procs", "0"],
         ["--omp-nthreads", "-1"],
         ["--guard-mm", "thick"],

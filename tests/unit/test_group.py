@@ -8,6 +8,7 @@ import pytest
 
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.group import COLUMNS, run_group_level
+from bidsdeface.quality.checks import CHECKS, bids_name
 from bidsdeface.settings import Settings
 
 RECORD = {
@@ -20,6 +21,18 @@ RECORD = {
     "Reference": "sub-1_T1w",
     "Verdict": "passed",
     "Measures": {"Similarity": 0.8, "Scale": 0.95, "BrainDistanceMM": 4.01, "MaskML": 812.5, "NewInIt": 1},
+}
+
+
+NO_FACE = {
+    "Version": "0.1.0",
+    "Template": "WholeHead",
+    "Regions": ["face"],
+    "GuardMM": 4.0,
+    "Reference": None,
+    "Verdict": "no-face",
+    "Evidence": "a bare brain",
+    "Measures": {},
 }
 
 
@@ -67,6 +80,43 @@ def test_a_mask_by_hand_has_no_measures_and_no_reference(settings, tmp_path):
     run_group_level(settings)
     (row,) = table(tmp_path)
     assert (row["MaskSource"], row["Reference"], row["Similarity"]) == ("by hand", "n/a", "n/a")
+
+
+def test_all_four_verdicts_of_published_scans_are_told_apart(settings, tmp_path):
+    beyond = {**RECORD["Measures"], "OutlineShiftMM": 14.2, "StrayTissueML": None}
+    records = {
+        "sub-1_desc-defaced_T1w": RECORD,
+        "sub-2_desc-noface_T1w": NO_FACE,
+        "sub-3_desc-defaced_T1w": {
+            **RECORD,
+            "Verdict": "accepted",
+            "Accepted": ["OutlineShiftMM", "StrayTissueML"],
+            "Measures": beyond,
+        },
+        "sub-4_desc-defaced_T1w": {**RECORD, "Verdict": "by hand", "MaskSource": "by hand", "Measures": {}},
+    }
+    for name, record in records.items():
+        put(tmp_path, f"sub-{name[4]}/anat/{name}", record)
+    run_group_level(settings)
+    passed, no_face, accepted, by_hand = table(tmp_path)
+    verdicts = [row["Verdict"] for row in (passed, no_face, accepted, by_hand)]
+    assert verdicts == ["passed", "no-face", "accepted", "by hand"]
+    assert set(verdicts) == set(json.loads((tmp_path / "quality.json").read_text())["Verdict"]["Levels"])
+    assert no_face["scan"] == "sub-2/anat/sub-2_desc-noface_T1w.nii.gz"
+    assert (no_face["Evidence"], no_face["Method"], no_face["Similarity"]) == ("a bare brain", "n/a", "n/a")
+    assert (accepted["Accepted"], accepted["OutlineShiftMM"]) == ("OutlineShiftMM,StrayTissueML", "14.2")
+    assert accepted["StrayTissueML"] == "n/a"  # it could not be measured
+    assert passed["Accepted"] == passed["Evidence"] == by_hand["Accepted"] == "n/a"
+
+
+def test_the_dictionary_tells_units_and_limits_of_each_measure(settings, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    run_group_level(settings)
+    described = json.loads((tmp_path / "quality.json").read_text())
+    for check in CHECKS:
+        column = described[bids_name(check.measure)]
+        assert column.get("Units") == {"mm": "mm", "ml": "mL"}.get(check.measure[-2:])
+        assert check.limits in column["Description"]
 
 
 def test_every_column_is_described(settings, tmp_path):

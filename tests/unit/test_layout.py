@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.scan import Scan
 
 # Entities of raw anatomical images, in the order of BIDS.
@@ -41,6 +42,25 @@ def test_names_are_those_of_the_design():
     mask = folder + "sub-01_ses-a_acq-x_run-2_mod-T1w_desc-face_defacemask"
     assert (str(outputs.mask), str(outputs.mask_sidecar)) == (f"{mask}.nii.gz", f"{mask}.json")
     assert str(outputs.figure) == "sub-01/figures/sub-01_ses-a_acq-x_run-2_desc-defaced_T1w.png"
+
+
+def test_a_scan_without_face_has_an_image_a_sidecar_and_a_picture_and_no_mask():
+    outputs = no_face_outputs_of(scan("sub-01_ses-a_acq-x_T1w.nii"))
+    assert {key: str(name) for key, name in vars(outputs).items()} == {
+        "figure": "sub-01/figures/sub-01_ses-a_acq-x_desc-noface_T1w.png",
+        "image": "sub-01/ses-a/anat/sub-01_ses-a_acq-x_desc-noface_T1w.nii.gz",
+        "image_sidecar": "sub-01/ses-a/anat/sub-01_ses-a_acq-x_desc-noface_T1w.json",
+    }
+
+
+@given(scans())
+def test_a_result_with_and_one_without_face_share_no_file(scan):
+    assert not {*vars(outputs_of(scan)).values()} & {*vars(no_face_outputs_of(scan)).values()}
+
+
+@pytest.mark.parametrize("outputs", [outputs_of, no_face_outputs_of])
+def test_what_vouches_for_the_others_comes_last(outputs):
+    assert list(vars(outputs(scan("sub-01_T1w.nii"))))[-2:] == ["image", "image_sidecar"]
 
 
 def test_an_echo_set_shares_one_mask():

@@ -11,9 +11,10 @@ from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import promise
 from bidsdeface.errors import TemplateError
-from bidsdeface.outcome import FAILED, PASSED, Outcome
+from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
+from bidsdeface.privacy import scratch
 from bidsdeface.settings import Settings
-from bidsdeface.workers import Lost
+from bidsdeface.workers import DONE, Lost
 from tests.conftest import make_dataset
 
 SCANS = (
@@ -44,7 +45,10 @@ def run(bids_dir, output_dir, monkeypatch, capsys):
         def deface(prepare, arguments, heads, n_procs):
             for head in heads:
                 worked_on.append(head.name)
-                yield head, result(head) if result else [Outcome(scan.stem, PASSED) for scan in head.scans]
+                end = result(head) if result else [Outcome(scan.stem, PASSED) for scan in head.scans]
+                for outcome in end if isinstance(end, list) else ():
+                    yield head, outcome
+                yield head, DONE if isinstance(end, list) else end
 
         monkeypatch.setattr(participant, "run_in_workers", deface)
         arguments = [str(bids_dir), str(output_dir), "participant", "--skip-bids-validation", *options]
@@ -102,6 +106,40 @@ def test_a_mask_for_one_scan_is_taken(run, tmp_path):
     mask = tmp_path / "mask.nii.gz"
     mask.touch()
     assert run("--mask", str(mask), "--participant-label", "02")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["sub-03_T1w", "sub-01_T1w.nii.gz", "sub-01", "T1w", "*"])
+def test_a_name_to_accept_that_no_scan_has_is_a_usage_error_and_nothing_is_done(run, output_dir, name):
+    code, said, worked_on = run("--accept", "sub-01_T1w", name)
+    assert code == 2 and worked_on == []
+    assert f"--accept {name}: no such scan in this request" in said and said.count("\n") == 1
+    assert files(output_dir) == []
+
+
+def test_a_name_to_accept_outside_of_the_selection_is_a_usage_error(run):
+    assert run("--accept", "sub-01_T1w", "--participant-label", "02")[0] == 2
+    assert run("--accept", "sub-02_T1w", "--participant-label", "02")[0] == 0
+
+
+@pytest.mark.parametrize(("verdict", "code"), [(NO_FACE, 0), (BY_HAND, 0), (ACCEPTED, 0), (FAILED, 1)])
+def test_only_a_failed_scan_ends_with_1_and_each_verdict_is_told(run, verdict, code):
+    def result(head):
+        return [Outcome(scan.stem, verdict, ("x.nii: broken",) if code else ()) for scan in head.scans]
+
+    ended, said, _ = run(result=result)
+    assert ended == code and said.splitlines()[-1] == f"INFO in all: 3 {verdict}"
+    assert said.count(f": {verdict}\n") == (0 if code else 3) and said.count("ERROR FAILED") == 3 * code
+
+
+def test_a_line_of_a_scan_tells_its_most_telling_measures(run):
+    measures = {"similarity": 0.81234, "tissue_left_ml": 0.0, "scale": 1.0}
+    said = run(result=lambda head: [Outcome(scan.stem, PASSED, (), measures) for scan in head.scans])[1]
+    assert "INFO [1/3] sub-01_T1w: passed  similarity 0.81, tissue_left_ml 0.00\n" in said
+
+
+def test_a_dry_run_refuses_unknown_names_to_accept_as_well(bids_dir, output_dir):
+    arguments = [str(bids_dir), str(output_dir), "participant", "--dry-run", "--accept", "sub-09_T1w"]
+    assert cli.main(arguments) == 2
 
 
 def test_all_passed_ends_with_0_and_a_summary(run, output_dir):
@@ -166,6 +204,23 @@ def test_a_lost_head_fails_with_its_files_named_and_is_withdrawn(run, bids_dir, 
     assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
 
 
+def test_a_lost_worker_costs_only_the_scans_it_had_not_told_of_even_by_force(
+    run, bids_dir, output_dir, monkeypatch
+):
+    publish(bids_dir, output_dir)
+
+    def lose(prepare, arguments, heads, n_procs):
+        for head in heads:
+            yield head, Outcome(head.scans[0].stem, PASSED)
+            yield head, Lost("its process was killed")
+
+    monkeypatch.setattr(participant, "run_in_workers", lose)
+    arguments = [str(bids_dir), str(output_dir), "participant", "--skip-bids-validation", "--force"]
+    assert cli.main(arguments) == 1
+    left = [name for name in files(output_dir) if name.endswith("_desc-defaced_T1w.json")]
+    assert len(left) == 2 and not list(output_dir.glob("**/*_T2w.json"))
+
+
 def test_a_missing_template_is_told_once_and_nothing_else_is_tried(run, bids_dir, output_dir):
     publish(bids_dir, output_dir)
     before = len(files(output_dir))
@@ -177,17 +232,49 @@ def test_a_missing_template_is_told_once_and_nothing_else_is_tried(run, bids_dir
     assert len(files(output_dir)) == before  # older results stay
 
 
-def test_the_private_folder_is_private_and_gone_at_the_end(run, tmp_path):
+def test_the_private_folder_is_private_and_gone_at_the_end(run, tmp_path, monkeypatch):
     seen = []
 
     def result(head):
-        seen.extend((tmp_path / "work").iterdir())
+        seen.append([path.stat().st_mode & 0o777 for path in place.glob(".bidsdeface-*")])
         return [Outcome(scan.stem, PASSED) for scan in head.scans]
 
+    place = tmp_path
+    monkeypatch.setenv("TMPDIR", str(place))
+    run(result=result)
+    place = tmp_path / "work/bidsdeface"
     run("-w", str(tmp_path / "work"), result=result)
-    assert seen and seen[0].name.startswith("bidsdeface-")
-    assert (tmp_path / "work").stat().st_mode & 0o777 == 0o700
-    assert list((tmp_path / "work").iterdir()) == []
+    assert seen == [[0o700]] * 4
+    assert list(tmp_path.glob(".bidsdeface-*")) == []
+    assert sorted(path.name for path in place.iterdir()) == ["fingerprints", "key", "logs"]
+
+
+def test_the_temporary_folder_of_a_killed_run_is_swept_by_the_next_with_or_without_work_dir(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for options in ((), ("-w", str(tmp_path / "work"))):
+        left = tmp_path / f".bidsdeface-{scratch._system()}-killed"
+        left.mkdir(mode=0o700)
+        (left / "0GenericAffine.mat").touch()
+        assert run(*options)[0] == 0 and not left.exists()
+
+
+def test_a_temporary_folder_that_cannot_be_used_is_one_clear_line(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    code, said, worked_on = run()
+    assert code == 1 and worked_on == []
+    assert f"{tmp_path / 'none'}: cannot be written" in said and said.count("\n") == 1
+
+
+def test_a_failure_is_one_line_whatever_the_reason_holds(run):
+    def result(head):
+        return [Outcome(scan.stem, FAILED, ("x.nii: said\nERROR FAILED\nmuch", "y")) for scan in head.scans]
+
+    code, said, _ = run(result=result)
+    failed = [line for line in said.splitlines() if line.startswith("ERROR FAILED")]
+    assert code == 1 and len(failed) == len(SCANS)
+    assert failed[0] == "ERROR FAILED [1/3] x.nii: said ERROR FAILED much; y"
 
 
 def test_an_invalid_dataset_is_refused_before_any_work(run, bids_dir, output_dir, capsys):

@@ -1,8 +1,9 @@
 """Publishing: whole results or none, after crashes and side by side."""
 
+import errno
+import fcntl
 import json
 import os
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,10 @@ import pytest
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.publish import Staging, withdraw
 from bidsdeface.dataset.resume import is_complete
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
-HEAD = Head("1", None, (SCAN,), SCAN)
 OUTPUTS = outputs_of(SCAN)
 FILES = tuple(vars(OUTPUTS).values())
 
@@ -58,9 +58,10 @@ def test_the_sidecar_that_vouches_for_all_files_comes_last_and_is_withdrawn_firs
     monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(Path(b)), replace(a, b)))
     stage_and_publish(tmp_path)
     monkeypatch.setattr(Path, "unlink", lambda path, **k: (removed.append(path), unlink(path, **k)))
-    withdraw(tmp_path, HEAD, SCAN)
+    withdraw(tmp_path, SCAN)
     assert [path.relative_to(tmp_path) for path in moved] == [Path(name) for name in FILES]
-    assert [path.relative_to(tmp_path) for path in removed] == [Path(name) for name in reversed(FILES)]
+    own = [path.relative_to(tmp_path) for path in removed if "_desc-noface_" not in path.name]
+    assert own == [Path(name) for name in reversed(FILES)]
 
 
 def test_an_error_leaves_nothing(tmp_path):
@@ -93,40 +94,102 @@ def test_a_single_file_is_replaced_without_ever_being_absent(tmp_path):
     assert final.read_text() == "new"
 
 
-def killed_run(output_dir, body="time.sleep(60)"):
-    """Start a process that stages a file; return it when the file is there."""
+def test_the_leftovers_of_a_killed_run_are_swept(tmp_path):
     script = (
-        "import sys, time; from pathlib import Path\n"
+        "import os, sys; from pathlib import Path\n"
         "from bidsdeface.dataset.publish import Staging\n"
         "with Staging(Path(sys.argv[1])) as staging:\n"
         "    (staging.folder / 'face.nii').write_text('private')\n"
-        f"    print(staging.folder, flush=True); {body}\n"
+        "    os.kill(os.getpid(), 9)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(output_dir)], stdout=subprocess.PIPE, text=True
-    )
-    return process, Path(process.stdout.readline().strip())
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
+    (left,) = tmp_path.iterdir()
+    assert (left / "face.nii").exists()
+    stage_and_publish(tmp_path)
+    assert not left.exists()
 
 
-def test_the_leftovers_of_a_killed_run_are_swept_and_those_of_a_living_run_are_not(tmp_path):
-    killed, leftover = killed_run(tmp_path)
-    living, in_use = killed_run(tmp_path)
-    try:
-        os.kill(killed.pid, signal.SIGKILL)
-        killed.wait()
-        assert (leftover / "face.nii").exists()
-        stage_and_publish(tmp_path)
-        assert not leftover.exists()
-        assert (in_use / "face.nii").exists()
-    finally:
-        living.kill()
-        living.wait()
+def error(number):
+    return OSError(number, os.strerror(number))
 
 
-def test_a_run_killed_before_it_had_its_lock_is_swept(tmp_path):
-    (tmp_path / ".bidsdeface-empty").mkdir(mode=0o700)
-    with Staging(tmp_path) as staging:
-        assert list(tmp_path.iterdir()) == [staging.folder]
+def test_a_rename_that_nfs_reports_as_failed_though_it_was_done_counts_as_done(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def retransmitted(source, target):
+        replace(source, target)
+        raise error(errno.ENOENT)
+
+    stage_and_publish(tmp_path, {"Run": 1})
+    monkeypatch.setattr(os, "replace", retransmitted)
+    stage_and_publish(tmp_path, {"Run": 2})
+    assert names(tmp_path) == sorted(map(str, FILES))
+    assert all('"Run": 2' in (tmp_path / name).read_text() for name in FILES)
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE, errno.EIO])
+@pytest.mark.parametrize("failing", range(len(FILES)))
+def test_a_rename_that_failed_is_one_clear_line_and_nothing_vouches_for_the_rest(
+    tmp_path, monkeypatch, number, failing
+):
+    replace, calls = os.replace, []
+
+    def failing_once(source, target):
+        calls.append(target)
+        if len(calls) == failing + 1:
+            raise error(number)
+        replace(source, target)
+
+    stage_and_publish(tmp_path, {"Run": 1})
+    monkeypatch.setattr(os, "replace", failing_once)
+    with pytest.raises(BidsdefaceError, match="cannot be written .*choose another folder"):
+        stage_and_publish(tmp_path, {"Run": 2})
+    assert not (tmp_path / OUTPUTS.image_sidecar).exists()
+    monkeypatch.undo()
+    stage_and_publish(tmp_path, {"Run": 2})
+    assert names(tmp_path) == sorted(map(str, FILES))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EBADF])
+def test_without_locks_a_result_that_two_runs_mixed_is_taken_back(tmp_path, monkeypatch, number):
+    def no_locks(*_):
+        raise error(number)
+
+    def as_another_run_comes_in_between(source, target):
+        replace(source, target)
+        if Path(target) == tmp_path / OUTPUTS.figure:
+            monkeypatch.setattr(os, "replace", replace)
+            stage_and_publish(tmp_path, {"Run": "other"})
+
+    replace = os.replace
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    stage_and_publish(tmp_path, {"Run": 1})  # alone, it needs no lock
+    monkeypatch.setattr(os, "replace", as_another_run_comes_in_between)
+    with pytest.raises(BidsdefaceError, match="another run wrote it at the same moment; run the same"):
+        stage_and_publish(tmp_path, {"Run": 2})
+    assert not (tmp_path / OUTPUTS.image_sidecar).exists()
+
+
+def test_nothing_is_made_through_a_link_that_leads_out_of_the_output(tmp_path):
+    (tmp_path / "input/sub-1").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/sub-1").symlink_to(tmp_path / "input/sub-1")
+    with pytest.raises(BidsdefaceError, match="is a link out of OUTPUT_DIR"):
+        stage_and_publish(tmp_path / "out")
+    assert list((tmp_path / "input/sub-1").iterdir()) == []
+
+
+def test_an_output_that_vanishes_is_one_clear_line_and_is_not_made_again(tmp_path):
+    output_dir = tmp_path / "out"
+    output_dir.mkdir()
+    with pytest.raises(BidsdefaceError, match="out.*cannot be written .No such file"):  # noqa: SIM117
+        with Staging(output_dir) as staging:
+            staged = {name: staging.folder / name.name for name in FILES}
+            for path in staged.values():
+                path.touch()
+            output_dir.rename(tmp_path / "elsewhere")
+            staging.publish(staged)
+    assert not output_dir.exists()
 
 
 def test_many_runs_side_by_side_keep_out_of_each_others_way(tmp_path):
@@ -169,8 +232,8 @@ def test_a_read_only_disk_is_one_clear_line(small_disk):
 
 def test_a_withdrawn_result_is_gone_and_withdrawing_twice_is_no_error(tmp_path):
     stage_and_publish(tmp_path)
-    withdraw(tmp_path, HEAD, SCAN)
-    withdraw(tmp_path, HEAD, SCAN)
+    withdraw(tmp_path, SCAN)
+    withdraw(tmp_path, SCAN)
     assert names(tmp_path) == []
 
 
@@ -180,8 +243,10 @@ def test_a_mask_that_a_set_shares_stays_while_another_of_the_set_has_its_result(
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    withdraw(tmp_path, Head("1", None, tuple(echoes), echoes[0]), echoes[1])
+    withdraw(tmp_path, echoes[1])
     assert names(tmp_path) == sorted(str(name) for name in vars(outputs_of(echoes[0])).values())
+    withdraw(tmp_path, echoes[0])
+    assert names(tmp_path) == []
 
 
 def test_a_result_is_complete_only_with_all_files_and_the_same_settings(tmp_path):

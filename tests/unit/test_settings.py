@@ -70,6 +70,38 @@ def test_a_work_dir_inside_either_dataset_is_refused(settings, tmp_path, place):
     assert "--work-dir lies inside" in refusal(replace(settings, work_dir=tmp_path / place))
 
 
+@pytest.mark.parametrize("name", ["bids_dir", "output_dir"])
+def test_a_work_dir_is_seen_through_links_and_dots(settings, tmp_path, name):
+    dataset = getattr(settings, name)
+    dataset.mkdir(exist_ok=True)
+    (tmp_path / "link").symlink_to(dataset)
+    for work_dir in (tmp_path / "link/work", tmp_path / "none/.." / dataset.name / "work"):
+        assert "--work-dir lies inside" in refusal(replace(settings, work_dir=work_dir))
+    assert not (dataset / "work").exists()
+
+
+def test_a_work_dir_whose_private_folder_leads_into_a_dataset_is_refused(settings, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/bidsdeface").symlink_to(settings.bids_dir / "sourcedata")
+    assert "private folder lies inside BIDS_DIR" in refusal(replace(settings, work_dir=tmp_path / "work"))
+
+
+@pytest.mark.parametrize("output", ["bidsdeface", "bidsdeface/out"])
+def test_an_output_in_the_place_of_the_private_folder_is_refused(settings, tmp_path, output):
+    settings = replace(settings, work_dir=tmp_path, output_dir=tmp_path / output)
+    assert "private folder" in refusal(settings) and not (tmp_path / "bidsdeface").exists()
+
+
+def test_datasets_may_lie_beside_the_private_folder_in_the_work_dir(settings, tmp_path):
+    check_settings(replace(settings, work_dir=tmp_path))
+
+
+@pytest.mark.parametrize("place", ["bids", "out/tmp"])
+def test_temporary_files_inside_either_dataset_are_refused(settings, tmp_path, monkeypatch, place):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / place))
+    assert "TMPDIR lies inside" in refusal(settings)
+
+
 @pytest.mark.parametrize("guard_mm", [-0.1, 20.1, math.nan, math.inf])
 def test_an_impossible_guard_is_refused(settings, guard_mm):
     assert "--guard-mm" in refusal(replace(settings, guard_mm=guard_mm))

@@ -8,7 +8,7 @@ from bidsschematools.schema import load_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, to_json
+from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
 from bidsdeface.privacy.sidecar import keep_physics
 
 URI = "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
@@ -120,6 +120,16 @@ def test_the_image_sidecar_says_what_bids_and_dicom_ask_for():
         assert len(code["CodeValue"]) <= 16 and len(code["CodingSchemeDesignator"]) <= 16
         assert len(code["CodeMeaning"]) <= 64
     assert "Rigshospitalet" not in to_json(sidecar)
+
+
+@pytest.mark.parametrize("skull_stripped", [True, False])
+def test_the_sidecar_of_an_image_without_face_claims_no_method(skull_stripped):
+    sidecar = no_face_sidecar(REAL, {"Verdict": "no-face"}, URI, skull_stripped)
+    assert sidecar["SkullStripped"] is skull_stripped
+    assert not [field for field in sidecar if field.startswith("Deidentification")]
+    assert "defaced" not in to_json(sidecar) and "removed by" not in to_json(sidecar)
+    assert sidecar["Sources"] == [URI] and sidecar["Bidsdeface"] == {"Verdict": "no-face"}
+    assert sidecar["EchoTime"] == REAL["EchoTime"] and "Rigshospitalet" not in to_json(sidecar)
 
 
 def test_the_mask_sidecar_calls_it_a_face_mask():

@@ -95,3 +95,15 @@ def test_a_validator_that_breaks_down_is_one_clear_line(bids_dir, monkeypatch, t
     monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "python"))
     with pytest.raises(BidsdefaceError, match="exit code 1 .no memory left"):
         find_problems(bids_dir)
+
+
+def test_participants_labels_and_all_else_go_to_the_private_folder(bids_dir, tmp_path, monkeypatch):
+    validator = tmp_path / "bids-validator-deno"
+    validator.write_text('#!/bin/sh\necho "$TMPDIR $DENO_DIR" >&2\nexit 1\n')
+    validator.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "python"))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(BidsdefaceError, match=rf"\({scratch}/[^/]+ {scratch}/[^/]+/deno\)"):
+        find_problems(bids_dir, ["01"], scratch)
+    assert list(scratch.iterdir()) == []

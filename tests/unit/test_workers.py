@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from bidsdeface.errors import TemplateError
-from bidsdeface.workers import ONE_THREAD, Lost, run_in_workers
+from bidsdeface.workers import DONE, ONE_THREAD, Lost, run_in_workers
 
 
 def make_square(log):
     """Prepare a function that squares numbers, and count how often that is done."""
     with Path(log).open("a") as file:
         file.write(f"{os.getpid()}\n")
-    return lambda number: number**2
+    return lambda number, tell: tell(number**2)
 
 
 def make_obedient():
@@ -28,6 +30,10 @@ def make_obedient():
         if what == "die":
             os.kill(os.getpid(), how[0])
             time.sleep(30)
+        if what == "allocate":
+            return bytes(how[0])
+        if what == "signal":
+            os.kill(os.getpid(), how[0])
         if what == "exit":
             os._exit(how[0])
         if what == "raise":
@@ -43,7 +49,19 @@ def make_obedient():
             return lambda: None
         return what
 
-    return obey
+    return lambda order, tell: tell(obey(order))
+
+
+def make_counter():
+    """Prepare a function that tells all numbers up to the item, and dies at 3."""
+
+    def count(last, tell):
+        for number in range(last):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            tell(number)
+
+    return count
 
 
 def make_nothing(error):
@@ -51,15 +69,25 @@ def make_nothing(error):
 
 
 def run(orders, n_procs=2):
-    return list(run_in_workers(make_obedient, (), orders, n_procs))
+    return results_of(run_in_workers(make_obedient, (), orders, n_procs))
+
+
+def results_of(told):
+    return [(item, result) for item, result in told if result != DONE]
 
 
 @pytest.mark.parametrize("n_procs", [1, 2, 5])
 def test_every_item_comes_back_once_with_its_result(tmp_path, n_procs):
-    results = list(run_in_workers(make_square, (tmp_path / "log",), range(7), n_procs))
+    results = results_of(run_in_workers(make_square, (tmp_path / "log",), range(7), n_procs))
     assert sorted(results) == [(number, number**2) for number in range(7)]
     prepared = (tmp_path / "log").read_text().split()
     assert len(set(prepared)) == len(prepared) <= min(n_procs, 7)
+
+
+def test_results_come_one_by_one_and_a_killed_worker_costs_only_those_it_had_not_told():
+    told = list(run_in_workers(make_counter, (), [2, 5], 1))
+    assert told[:6] == [(2, 0), (2, 1), (2, DONE), (5, 0), (5, 1), (5, 2)]
+    assert len(told) == 7 and isinstance(told[6][1], Lost)
 
 
 def test_no_items_start_no_process():
@@ -77,11 +105,11 @@ def test_a_killed_worker_costs_its_own_item_and_says_so(n_procs):
 
 
 def test_all_workers_killed_one_after_the_other_lose_only_what_they_had():
-    orders = [("die", signal.SIGKILL), ("exit", 3), ("die", signal.SIGTERM), ("die", signal.SIGSEGV), ("a",)]
+    orders = [("die", signal.SIGKILL), ("exit", 3), ("die", signal.SIGABRT), ("die", signal.SIGSEGV), ("a",)]
     results = run(orders)
     reasons = {order: result.reason for order, result in results if isinstance(result, Lost)}
     assert len(results) == 5 and len(reasons) == 4
-    assert signal.strsignal(signal.SIGTERM) in reasons["die", signal.SIGTERM]
+    assert signal.strsignal(signal.SIGABRT) in reasons["die", signal.SIGABRT]
     assert signal.strsignal(signal.SIGSEGV) in reasons["die", signal.SIGSEGV]
     assert "exit code 3" in reasons["exit", 3]
     assert dict(results)["a",] == "a"
@@ -136,6 +164,11 @@ def wait_for(condition, seconds=30):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_of_a_job_is_for_the_parent_to_decide_on(number):
+    assert run([("signal", number), ("a",)], 1) == [(("signal", number), "signal"), (("a",), "a")]
+
+
 def test_closing_the_generator_leaves_no_process(tmp_path):
     orders = [("a",), ("sleep", tmp_path / "one"), ("sleep", tmp_path / "two")]
     results = run_in_workers(make_obedient, (), orders, 3)
@@ -164,3 +197,20 @@ def test_an_interrupt_of_the_parent_leaves_no_process(tmp_path):
         run([order])
     thread.join()
     assert not is_running(int((tmp_path / "one").read_text()))
+
+
+def test_an_item_that_memory_does_not_hold_says_so_and_the_worker_goes_on():
+    results = run([("allocate", 2**46), ("a",)], 1)
+    assert isinstance(results[0][1], Lost) and "more memory or lower --n-procs" in results[0][1].reason
+    assert results[1] == (("a",), "a")
+
+
+def test_too_little_memory_from_the_start_is_said_at_once():
+    script = (
+        "from tests.unit.test_workers import run\n"
+        "if __name__ == '__main__':\n"
+        "    import resource; resource.setrlimit(resource.RLIMIT_AS, (500 * 2**20,) * 2)\n"
+        "    print(run([('a',), ('b',)], 1))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.count("most likely for memory") == 2, done.stderr

@@ -34,7 +34,8 @@ def registration(to_template=None, warp_mm=(0, 0, 0), rigid=None):
     affine = np.diag([20.0, 20.0, 20.0, 1.0])
     affine[:3, 3] = -1000
     warp = np.broadcast_to(np.array(warp_mm, np.float32), (101, 101, 101, 3))
-    placement = Placement(np.eye(4) if to_template is None else to_template, 1.0, 0.0, -1.0)
+    to_template = np.eye(4) if to_template is None else to_template
+    placement = Placement(to_template, 1.0, to_template, 0.0, -1.0)
     return Registration(placement, warp, affine, np.eye(4) if rigid is None else rigid)
 
 

@@ -9,18 +9,11 @@ from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.pose import find_poses, saturated
 from bidsdeface.imaging.volume import Volume, apply_affine
-from bidsdeface.templates.source import whole_head
-from bidsdeface.templates.template import pose_template
 
 
 @pytest.fixture(scope="module")
-def average():
-    return whole_head()
-
-
-@pytest.fixture(scope="module")
-def template(average):
-    return pose_template(average)
+def template(fitter):
+    return fitter.pose
 
 
 def all_poses(scan, template, count):

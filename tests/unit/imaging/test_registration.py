@@ -9,18 +9,11 @@ from scipy.spatial.transform import Rotation
 from bidsdeface.errors import RegistrationError
 from bidsdeface.imaging.registration import Registration, place, place_rigidly, through, warp_brain
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
-from bidsdeface.templates.source import whole_head
-from bidsdeface.templates.template import pose_template
 
 
 @pytest.fixture(scope="module")
-def average():
-    return whole_head()
-
-
-@pytest.fixture(scope="module")
-def pose(average):
-    return pose_template(average)
+def pose(fitter):
+    return fitter.pose
 
 
 @pytest.fixture(scope="module")

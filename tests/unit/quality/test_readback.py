@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bidsdeface.errors import ImageError
-from bidsdeface.imaging.image import clean_header, read_image, write_image
+from bidsdeface.imaging.image import clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove
-from bidsdeface.quality.readback import check_written
+from bidsdeface.quality.readback import check_mask_written, check_written
 from tests.conftest import as_image, fake_head
 
 SHAPE = (6, 7, 8)
@@ -126,3 +126,27 @@ def test_another_type_or_shape_is_found():
         check(image, replace(result, stored=result.stored.astype(np.int32)))
     with pytest.raises(ImageError):
         check(image, replace(result, stored=result.stored[..., None]))
+
+
+@pytest.fixture
+def written_mask(tmp_path):
+    """Return a mask as it comes back from the disk."""
+    scan = as_image(original().stored, np.diag([20.0, 20.0, 20.0, 1.0]))
+    write_image(tmp_path / "mask.nii.gz", mask_header(scan.header), MASK.view(np.uint8))
+    return read_image(tmp_path / "mask.nii.gz")
+
+
+def test_a_mask_that_came_back_passes(written_mask):
+    check_mask_written(MASK, written_mask)
+
+
+@pytest.mark.parametrize("where", [OUTSIDE, INSIDE])
+def test_one_voxel_of_a_mask_that_is_another_is_found(written_mask, where):
+    for other in {0, 1, 2, 255} - {int(MASK[where])}:
+        with pytest.raises(ImageError, match="the mask did not come back"):
+            check_mask_written(MASK, changed(written_mask, where, other))
+
+
+def test_a_mask_of_another_shape_is_found(written_mask):
+    with pytest.raises(ImageError, match="the mask did not come back"):
+        check_mask_written(MASK[:, :, :-1], written_mask)

@@ -1,0 +1,193 @@
+"""The calibration study: ``BIDSDEFACE_HEADS=FOLDER python -m benchmarks.calibrate [--jobs N] [--docs]``.
+
+Good results on all heads in reach and on variants of them, and deliberate failures; for each check both
+distributions and its limit. Everything at 2 mm, where the checks work. `--docs` writes the tables and the
+plot to docs/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.calibration_page import write_page
+from benchmarks.heads import find_heads
+from benchmarks.spoil import failures, fold, variants, without_face
+from bidsdeface.errors import RegistrationError
+from bidsdeface.fitting import Fitted, Fitter, Rejected, fit, make_fitter, measure, to_start
+from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.image import read_image
+from bidsdeface.imaging.registration import disagreement_mm, place
+from bidsdeface.imaging.volume import Volume, reduce_image
+from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS
+from bidsdeface.quality.checks import faults
+from bidsdeface.quality.evidence import Expected, measure_defaced, measure_mask
+from bidsdeface.quality.no_face import brain_shape, field_ends_before_face, is_bare_brain
+from bidsdeface.settings import DEFAULT_GUARD_MM
+from bidsdeface.templates.source import load_template
+from bidsdeface.templates.template import head_surface, pose_template
+from bidsdeface.workers import ONE_THREAD
+
+FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]
+OF_SECOND = ("start_disagreement_mm", "mask_disagreement_mm", "tissue_left_ml")
+GOOD, FAILURE, BOTH, WRONG = "good", "failure", "both", "wrong template"
+FOLDED, NO_FACE, OTHER = "folded", "no-face", "other"
+WRONG_TEMPLATE = "MNI152NLin2009cAsym"
+
+
+def main() -> None:
+    """Measure everything, print the tables, and keep all numbers in a JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--docs", action="store_true", help="write docs/calibration.md and its plot")
+    parser.add_argument("--json", type=Path, default=Path("calibration.json"), help="all numbers")
+    parser.add_argument("--again", action="store_true", help="take the numbers of an earlier run")
+    arguments = parser.parse_args()
+    if not arguments.again:
+        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+        with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=1) as pool:
+            rows: list[dict[str, Any]] = []
+            for found in pool.imap_unordered(study, find_heads(all_scans=True).items(), chunksize=1):
+                rows += found
+                print(f"{found[0]['head']}: {len(found)} results", flush=True)
+        arguments.json.write_text(json.dumps(rows))
+    rows = json.loads(arguments.json.read_text())
+    print(write_page(rows, Path("docs") if arguments.docs else None))
+
+
+def study(head: tuple[str, Path]) -> list[dict[str, Any]]:
+    """Return what is measured of one scan: a row for each result, good or spoilt."""
+    name, path = head
+    scan = reduce_image(read_image(path), str(path))
+    with tempfile.TemporaryDirectory(prefix="bidsdeface-calibrate-") as work:
+        fitter = make_fitter("WholeHead", ("face",), Path(work))
+        regions_mm = (fitter.template.regions_mm["face"],)
+        expected = Expected(regions_mm, fitter.template.brain_mm, DEFAULT_GUARD_MM)
+        rows = list(_rows(name, scan, fitter, expected))
+    return [{"head": name, **row} for row in rows]
+
+
+def _rows(name: str, scan: Volume, fitter: Fitter, expected: Expected) -> Iterator[dict[str, Any]]:
+    if name[0] not in "SP":  # no head, or one without a face
+        yield _result(OTHER, "as it is", scan, fitter, expected)
+        return
+    good = fit(name, scan, None, fitter, accepted=True)
+    to_template = good.registration.to_template
+    for variant, spoilt_scan in variants(scan, to_template, seed=sum(name.encode())):
+        yield _result(GOOD, variant, spoilt_scan, fitter, expected)
+    for variant, cut in without_face(scan, to_template):
+        yield _result(NO_FACE, variant, cut, fitter, expected)
+    for failure, motion in failures(fitter.template.landscape.probes):
+        spoilt = _spoil(good, motion, fitter)
+        judged = _judge(spoilt, fitter, expected)
+        yield {"kind": FAILURE, "name": failure, **judged}
+        # What a second registration tells says nothing if it went wrong in the same way.
+        told = {key: value for key, value in judged["measures"].items() if key not in OF_SECOND}
+        found = sorted(faults(told)) or (["no face in view"] if not told["mask_ml"] else [])
+        yield {"kind": BOTH, "name": failure, "verdict": "failed" if found else "passed", "faults": found}
+    if os.environ.get("TEMPLATEFLOW_HOME"):
+        yield _with_wrong_template(scan, good, fitter)
+    if name.startswith("S"):  # the nose is in view
+        for depth, gap in FOLDS:
+            folded = fold(scan, to_template, depth, gap, fitter.surface.head_mm)
+            yield _result(FOLDED, f"{depth} mm, {gap} mm of air", folded, fitter, expected)
+
+
+def _with_wrong_template(scan: Volume, good: Fitted, fitter: Fitter) -> dict[str, Any]:
+    """Let a template that ends at the nose find the head; measure how far the face is off."""
+    link = make_fitter(WRONG_TEMPLATE, ("face",), fitter.work_dir).link
+    start = load_template(WRONG_TEMPLATE, ("face",))
+    pose = pose_template(start)
+    wrong = Fitter(
+        start,
+        start,
+        pose,
+        head_surface(start, pose),
+        brain_shape(start.brain_mm, start.landscape.stages[1]),
+        np.eye(4),
+        fitter.work_dir,
+    )
+    expected = Expected((start.regions_mm["face"],), start.brain_mm, DEFAULT_GUARD_MM)
+    row = _result(WRONG, WRONG_TEMPLATE, scan, wrong, expected)
+    placed = place(scan, pose, start.landscape).to_template
+    off_mm = disagreement_mm(
+        np.linalg.inv(good.registration.to_template),
+        np.linalg.inv(placed) @ link,
+        fitter.surface.face,
+    )
+    return {**row, "off_mm": off_mm}
+
+
+def _result(kind: str, name: str, scan: Volume, fitter: Fitter, expected: Expected) -> dict[str, Any]:
+    """Do what the program does with a scan."""
+    row = {"kind": kind, "name": name}
+    try:
+        fitted = fit(name, scan, None, fitter, accepted=False)
+    except RegistrationError as error:
+        bare = is_bare_brain(scan, fitter.brain)
+        measures = error.measures if isinstance(error, Rejected) else {}
+        found = [BARE_BRAIN] if bare else sorted(faults(measures)) or ["no head found"]
+        return {**row, "verdict": "no-face" if bare else "failed", "faults": found, "measures": measures}
+    return {**row, **_judge(fitted, fitter, expected)}
+
+
+def _judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]:
+    scan, registration = fitted.volume, fitted.registration
+    start = time.process_time()
+    placement = replace(
+        registration.placement,
+        disagreement_mm=disagreement_mm(
+            np.linalg.inv(registration.to_template),
+            np.linalg.inv(fitted.second),
+            fitter.template.landscape.probes,
+        ),
+    )
+    measures = measure(scan, placement, registration.to_template, fitter)
+    face = face_mask(
+        scan.data.shape,
+        scan.affine,
+        registration,
+        expected.regions_mm,
+        expected.brain_mm,
+        expected.guard_mm,
+    )
+    measures["guard_depth_mm"] = face.guard_depth_mm
+    measures |= measure_mask(scan, face.mask, scan.affine, registration, fitted.second, expected)
+    defaced = Volume(np.where(face.mask, 0, scan.data), scan.affine, scan.seen * ~face.mask)
+    to_head = to_start(fitted, fitter)
+    measures |= measure_defaced(defaced, to_head, fitter.surface.head_mm, fitted.second, expected)
+    seconds = time.process_time() - start
+    found, verdict = sorted(faults(measures)), "passed"
+    if not face.mask.any():
+        placements = (registration.to_template, fitted.second)
+        ends = field_ends_before_face(scan.data.shape, scan.affine, placements, expected.regions_mm)
+        verdict, found = ("no-face", found) if ends else ("failed", [*found, "no face in view, or nearly"])
+    return {
+        "verdict": "failed" if found else verdict,
+        "faults": found or ([FIELD_ENDS] if verdict == "no-face" else []),
+        "measures": measures,
+        "cpu_s": seconds,
+    }
+
+
+def _spoil(good: Fitted, motion: NDArray, fitter: Fitter) -> Fitted:
+    """Return a registration that went wrong, and a second one that did not."""
+    placement = good.registration.placement
+    wrong = replace(placement, to_template=np.linalg.inv(motion) @ placement.to_template)
+    registration = replace(good.registration, placement=wrong)
+    return replace(good, registration=registration, second=good.registration.to_template)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What is left in the defaced image: none of the face, and no face that folded over to somewhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bidsdeface.imaging.facemask import region_distance
+from bidsdeface.imaging.volume import Volume, apply_affine, tissue_threshold, voxel_ml
+
+EDGE_MM = 4.0  # nearer to the edge of the face region than that, two good registrations may differ
+BRAIN_EDGE_MM = 4.0  # and so far beyond the guard
+AIR_MM = 6.0  # farther than that from the template's head there is air
+NECK_Z_MM = -70.0  # in the template; below there may be shoulders
+
+
+def tissue_left_ml(
+    defaced: Volume,
+    second: NDArray,
+    regions_mm: tuple[Volume, ...],
+    brain_mm: Volume,
+    guard_mm: float,
+) -> float:
+    """Return how much tissue is left where a second registration has the face.
+
+    Parameters
+    ----------
+    defaced : Volume
+        The written image, from `reduce_image`.
+    second : numpy.ndarray, shape (4, 4)
+        Scan world to template world, from another start than the one that made the mask.
+    regions_mm, brain_mm : tuple of Volume, Volume
+        Signed distances in the template, mm.
+    guard_mm : float
+    """
+    points = apply_affine(defaced.affine, _tissue(defaced))
+    points = points[region_distance(regions_mm, second, points) < -EDGE_MM]
+    left = region_distance((brain_mm,), second, points) > guard_mm + BRAIN_EDGE_MM
+    return float(left.sum()) * voxel_ml(defaced.affine)
+
+
+def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> float:
+    """Return the largest piece of tissue in the air around the head.
+
+    A nose that the field of view cuts off appears at the other end of it, behind the head.
+
+    Parameters
+    ----------
+    defaced : Volume
+        The written image, from `reduce_image`.
+    to_template : numpy.ndarray, shape (4, 4)
+    head_mm : Volume
+        Distance to the template's head.
+    """
+    voxels = _tissue(defaced)
+    points = apply_affine(defaced.affine, voxels)
+    apart = region_distance((head_mm,), to_template, points) > AIR_MM
+    above_neck = apply_affine(to_template, points)[:, 2] > NECK_Z_MM
+    stray = np.zeros(defaced.data.shape, bool)
+    stray[tuple(voxels[apart & above_neck].T)] = True
+    pieces, _ = ndimage.label(stray)
+    return float(np.bincount(pieces.ravel())[1:].max(initial=0)) * voxel_ml(defaced.affine)
+
+
+def _tissue(volume: Volume) -> NDArray[np.intp]:
+    return np.argwhere(volume.data > tissue_threshold(volume))

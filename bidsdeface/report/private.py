@@ -1,0 +1,129 @@
+"""The private report: every scan before and after, worst first. It shows faces: for the work dir only."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bidsdeface.errors import storage_errors
+from bidsdeface.imaging.methods import remove
+from bidsdeface.imaging.volume import reduce_image
+from bidsdeface.masking import Loaded, Masked
+from bidsdeface.outcome import FAILED, Outcome
+from bidsdeface.privacy.scratch import private_folder
+from bidsdeface.privacy.state import State
+from bidsdeface.quality.checks import CHECKS, strain
+from bidsdeface.report.figure import draw, views
+
+PAGE = "index.html"
+STYLE = """
+body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 1640px; padding: 0 1em; color: #222 }
+img { width: 100%; background: #000 } section { margin: 2.5em 0 } h2 { margin: 0 }
+.failed { color: #a00 } table { border-collapse: collapse } td, th { padding: 0 1em 0 0; text-align: left }
+td.number { text-align: right }
+"""
+
+
+def report_folder(state: State, output_dir: Path) -> Path:
+    """Return the folder of an output dataset's private report: a work dir may serve several."""
+    return state.folder / "report" / state.derive("report", os.fsencode(output_dir.resolve())).hex()[:8]
+
+
+def tell(folder: Path, outcome: Outcome, loaded: Loaded, masked: Masked | None, centre: NDArray) -> None:
+    """Keep the pictures of a scan, before and after, and what became of it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        From `report_folder`.
+    outcome : Outcome
+    loaded : Loaded
+    masked : Masked or None
+        None if no mask was found: then there is no "after".
+    centre : numpy.ndarray, shape (3,)
+        World coordinates (RAS+ mm) through which the slices go.
+
+    Raises
+    ------
+    BidsdefaceError
+        It cannot be written.
+    """
+    image = loaded.image
+    rows = [views(image, loaded.volume, centre, masked.mask if masked else None)]
+    if masked:
+        defaced = replace(image, stored=remove(image, masked.mask))
+        rows.append(views(defaced, reduce_image(defaced, "the defaced image"), centre))
+    with _writing(folder) as unfinished:
+        for name in (f"{outcome.scan}.png", f"{outcome.scan}.json"):
+            (unfinished / name).touch(0o600)
+        draw(unfinished / f"{outcome.scan}.png", *rows)
+        (unfinished / f"{outcome.scan}.json").write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+
+
+def write_page(folder: Path) -> Path | None:
+    """Put everything that was told, by this run or others, on one page, worst first.
+
+    Returns
+    -------
+    pathlib.Path or None
+        The page; None if nothing was told.
+
+    Raises
+    ------
+    BidsdefaceError
+        It cannot be written.
+    """
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    if not told:
+        return None
+    told.sort(key=lambda one: (one["verdict"] != FAILED, -strain(one["measures"])))
+    sections = "\n".join(_section(one) for one in told)
+    with _writing(folder) as unfinished:
+        (unfinished / PAGE).touch(0o600)
+        (unfinished / PAGE).write_text(
+            "<!doctype html><html lang='en'><meta charset='utf-8'><title>bidsdeface: private report</title>"
+            f"<style>{STYLE}</style><h1>Private report</h1><p>{len(told)} scans, worst first. Above, each as "
+            "it came, with the mask outlined; below, as it was defaced. <b>This page shows faces: it is "
+            f"for you alone.</b></p>{sections}</html>",
+            encoding="utf-8",
+        )
+    return folder / PAGE
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[Path]:
+    """Give a private folder whose files come into the report at the end, each whole."""
+    with storage_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with private_folder(folder) as unfinished:
+            yield unfinished
+            for path in unfinished.glob("*.*"):
+                os.replace(path, folder / path.name)
+
+
+def _section(told: dict[str, Any]) -> str:
+    name, verdict = html.escape(told["scan"]), html.escape(told["verdict"])
+    reasons = "".join(f"<p>{html.escape(reason)}</p>" for reason in told["reasons"])
+    rows = "".join(_row(check, told["measures"]) for check in CHECKS if check.measure in told["measures"])
+    return (
+        f"<section><h2>{name}: <span class='{verdict}'>{verdict}</span></h2>{reasons}"
+        f"<img src='{name}.png' alt='{name} before and after' loading='lazy'>"
+        f"<details><summary>Measures</summary><table>{rows}</table></details></section>"
+    )
+
+
+def _row(check: Any, measures: dict[str, float]) -> str:
+    value = measures[check.measure]
+    mark = " class='failed'" if check.limit(value) is not None else ""
+    return (
+        f"<tr{mark}><th>{check.measure}</th><td class='number'>{value:.2f}</td>"
+        f"<td>{html.escape(check.description)}</td></tr>"
+    )

@@ -1,0 +1,108 @@
+"""From measures to what speaks against a result: each limit, on both sides of it."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bidsdeface.quality.checks import CHECKS, bids_name, faults, strain
+
+GOOD = {check.measure: check.best for check in CHECKS}
+LIMITS = [
+    pytest.param(check, limit, beyond, id=f"{check.measure} {limit}")
+    for check in CHECKS
+    for limit, beyond in ((check.least, -math.inf), (check.most, math.inf))
+    if math.isfinite(limit)
+]
+LIMITED = [check for check in CHECKS if check.limits]
+by_name = pytest.mark.parametrize("check", LIMITED, ids=lambda check: check.measure)
+
+
+def test_a_result_that_could_not_be_better_has_no_fault_and_no_strain():
+    assert faults(GOOD) == {}
+    assert strain(GOOD) == 0
+
+
+@pytest.mark.parametrize(("check", "limit", "beyond"), LIMITS)
+def test_each_limit_is_still_good_and_what_lies_beyond_is_a_fault(check, limit, beyond):
+    assert faults({**GOOD, check.measure: limit}) == {}
+    found = faults({**GOOD, check.measure: math.nextafter(limit, beyond)})
+    assert list(found) == [check.measure]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.measure)
+def test_what_is_not_a_number_is_a_fault_and_says_so(check):
+    assert faults({**GOOD, check.measure: math.nan}) == {
+        check.measure: f"{check.measure} could not be measured"
+    }
+
+
+@by_name
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
+def test_what_is_infinite_is_a_fault_but_on_the_side_without_limit(check, value):
+    if math.isfinite(check.most if value > 0 else check.least):
+        assert list(faults({**GOOD, check.measure: value})) == [check.measure]
+    else:
+        assert faults({**GOOD, check.measure: value}) == {}
+
+
+@by_name
+def test_a_fault_is_told_in_words_with_its_limit(check):
+    for limit in filter(math.isfinite, (check.least, check.most)):
+        value = 2 * limit if limit == check.most else limit - 1
+        words = faults({check.measure: value})[check.measure]
+        assert words and "{" not in words and "}" not in words and "\n" not in words
+        assert any(written in words for written in (f"{limit:g}", f"{limit:.2f}", f"{limit:.0%}", str(limit)))
+
+
+def test_all_faults_are_told_in_the_order_of_the_table():
+    worst = {check.measure: math.nan for check in reversed(CHECKS)}
+    assert [*faults(worst)] == [check.measure for check in CHECKS]
+
+
+def test_a_measure_that_was_not_taken_is_no_fault():
+    """Such as those of a mask that a person drew; which measures must be there, their makers say."""
+    assert faults({}) == {} and faults({"seconds": 99.0}) == {}
+
+
+def test_the_worst_measure_tells_how_near_a_result_is_to_being_rejected():
+    assert strain({"tissue_left_ml": 0.25, "stray_tissue_ml": 0.1}) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("check", "limit", "beyond"), LIMITS)
+def test_a_strain_is_1_at_the_limit_and_half_of_it_half_way(check, limit, beyond):
+    assert check.strain(limit) == pytest.approx(1)
+    assert check.strain((check.best + limit) / 2) == pytest.approx(0.5)
+
+
+@given(st.sampled_from(LIMITED), st.floats(-1e6, 1e6))
+def test_a_strain_is_above_1_exactly_where_there_is_a_fault(check, value):
+    beyond = check.strain(value) > 1
+    assert beyond == bool(faults({check.measure: value})) or check.strain(value) == pytest.approx(1)
+
+
+@by_name
+def test_what_is_better_than_the_best_is_no_strain(check):
+    if math.isinf(check.least):
+        assert check.strain(check.best - 1) <= 0
+    if math.isinf(check.most):
+        assert check.strain(check.best + 1) <= 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_could_not_be_measured_is_the_worst_of_all(value):
+    assert strain({**GOOD, "similarity": value}) == math.inf
+    assert strain({}) == math.inf
+
+
+def test_every_check_says_what_it_measures_and_where_its_best_lies():
+    assert len({bids_name(check.measure) for check in CHECKS}) == len(CHECKS)
+    for check in CHECKS:
+        assert check.description and check.least <= check.best <= check.most
+        assert bool(check.fault) == bool(check.limits)
+
+
+def test_names_follow_bids():
+    assert bids_name("start_disagreement_mm") == "StartDisagreementMM"
+    assert bids_name("stray_tissue_ml") == "StrayTissueML"

@@ -1,0 +1,174 @@
+"""The way of a head without its engine: what one scan costs the others, and what is written of a verdict."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bidsdeface import deface
+from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
+from bidsdeface.dataset.query import find_heads
+from bidsdeface.deface import Tools, deface_head
+from bidsdeface.errors import BidsdefaceError, RegistrationError
+from bidsdeface.imaging.image import read_image
+from bidsdeface.masking import BARE_BRAIN, Masked
+from bidsdeface.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
+from bidsdeface.privacy.state import open_state
+from bidsdeface.settings import Settings
+from tests.conftest import make_dataset
+
+ECHOES = [f"sub-01/anat/sub-01_echo-{n}_MEGRE.nii.gz" for n in (1, 2, 3)]
+
+
+@pytest.fixture
+def run(tmp_path, fitter, expected, monkeypatch):
+    """Deface a head of fake scans, for which `find` is told what to find."""
+
+    def run_head(found, scans=("sub-01/anat/sub-01_T1w.nii.gz",), **options):
+        if not (tmp_path / "bids").exists():
+            make_dataset(tmp_path, scans)
+            (tmp_path / "out").mkdir()
+
+        def find(loaded, reference, fitter, expected, accepted):
+            result = found(loaded) if callable(found) else found
+            if isinstance(result, Exception):
+                raise result
+            mask = np.zeros(loaded.image.stored.shape, bool, order="F")
+            mask[:, 22:] = not result.get("no_face")
+            return Masked(**{"mask": mask, "affine": loaded.image.affine, "measures": {}, **result})
+
+        monkeypatch.setattr(deface, "find", find)
+        bids_dir, output_dir = tmp_path / "bids", tmp_path / "out"
+        settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
+        state = open_state(settings.work_dir) if settings.work_dir else None
+        (head,) = find_heads(bids_dir).heads
+        outcomes = []
+        deface_head(Tools(settings, fitter, expected, state), head, outcomes.append)
+        return {outcome.scan: outcome for outcome in outcomes}, head
+
+    return run_head
+
+
+def there(root, outputs):
+    return [name for name, path in vars(outputs).items() if (root / "out" / path).exists()]
+
+
+def record(root, outputs):
+    return json.loads((root / "out" / outputs.image_sidecar).read_text())["Bidsdeface"]
+
+
+def test_a_head_that_is_finished_is_not_registered_again(run, tmp_path):
+    first, _ = run({}, work_dir=tmp_path / "work")
+    assert [outcome.verdict for outcome in first.values()] == [PASSED]
+    looked_at = []
+    again, _ = run(lambda loaded: looked_at.append(loaded) or {}, work_dir=tmp_path / "work")
+    assert [outcome.verdict for outcome in again.values()] == [KEPT] and looked_at == []
+
+
+def test_that_one_scan_of_a_set_is_a_bare_brain_says_nothing_of_the_others(run, tmp_path):
+    def found(loaded):
+        first = "echo-1" in loaded.scan.stem
+        return {"no_face": BARE_BRAIN} if first else RegistrationError("no bare brain")
+
+    outcomes, head = run(found, ECHOES)
+    assert [outcomes[scan.stem].verdict for scan in head.scans] == [NO_FACE, FAILED, FAILED]
+    for scan, files in zip(head.scans, (3, 0, 0), strict=True):
+        assert len(there(tmp_path, no_face_outputs_of(scan))) == files
+        assert there(tmp_path, outputs_of(scan)) == []
+
+
+def test_scans_of_a_set_share_the_mask_of_the_first(run, tmp_path):
+    looked_at = []
+    outcomes, head = run(lambda loaded: looked_at.append(loaded.scan.stem) or {}, ECHOES)
+    assert {outcome.verdict for outcome in outcomes.values()} == {PASSED}
+    assert looked_at == [head.scans[0].stem]
+
+
+def test_a_set_is_redone_as_a_whole_so_that_its_mask_fits_all_of_it(run, tmp_path):
+    """Or the mask would be found anew for one scan, and take the place of what the others have."""
+    _, head = run({}, [*ECHOES, "sub-01/anat/sub-01_T1w.nii.gz"])
+    first, second = (scan for scan in head.scans if "echo-1" in scan.stem or "echo-2" in scan.stem)
+    (tmp_path / "out" / outputs_of(second).image_sidecar).unlink()
+
+    def another(loaded):
+        mask = np.zeros(loaded.image.stored.shape, bool, order="F")
+        mask[:, 30:] = True
+        return {"mask": mask}
+
+    outcomes, _ = run(another)
+    assert outcomes["sub-01_T1w"].verdict == KEPT
+    assert outcomes[first.stem].verdict == outcomes[second.stem].verdict == PASSED
+    mask = read_image(tmp_path / "out" / outputs_of(first).mask).stored > 0
+    for scan in (first, second):
+        defaced = read_image(tmp_path / "out" / outputs_of(scan).image).stored
+        original = read_image(scan.path).stored
+        assert np.array_equal(defaced[~mask], original[~mask]) and not defaced[mask].any()
+
+
+def test_a_measure_beyond_its_limit_fails_and_names_the_ways_out(run, tmp_path):
+    outcomes, head = run({"measures": {"outline_shift_mm": 99.0}})
+    (outcome,) = outcomes.values()
+    assert outcome.verdict == FAILED and outcome.measures["outline_shift_mm"] == 99
+    (reason,) = outcome.reasons
+    for words in (str(head.scans[0].path), "99 mm", "--private-report", "--accept sub-01_T1w", "--mask"):
+        assert words in reason
+    assert there(tmp_path, outputs_of(head.scans[0])) == []
+
+
+def test_what_a_person_accepts_is_published_and_says_what_spoke_against_it(run, tmp_path):
+    measures = {"outline_shift_mm": 99.0, "similarity": 0.8}
+    outcomes, head = run({"measures": measures}, accept=("sub-01_T1w",))
+    assert outcomes["sub-01_T1w"].verdict == ACCEPTED
+    written = record(tmp_path, outputs_of(head.scans[0]))
+    assert written["Verdict"] == "accepted" and written["Accepted"] == ["OutlineShiftMM"]
+    assert written["Measures"] == {"OutlineShiftMM": 99.0, "Similarity": 0.8}
+
+
+def test_what_a_person_accepts_is_called_passed_where_nothing_speaks_against_it(run, tmp_path):
+    outcomes, head = run({"measures": {"similarity": 0.8}}, accept=("sub-01_T1w",))
+    assert outcomes["sub-01_T1w"].verdict == PASSED
+    assert "Accepted" not in record(tmp_path, outputs_of(head.scans[0]))
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_what_could_not_be_measured_can_be_accepted_too(run, tmp_path, value):
+    outcomes, head = run({"measures": {"outline_shift_mm": value}}, accept=("sub-01_T1w",))
+    assert outcomes["sub-01_T1w"].verdict == ACCEPTED, outcomes
+    written = record(tmp_path, outputs_of(head.scans[0]))
+    assert written["Measures"] == {"OutlineShiftMM": None}
+    assert written["Accepted"] == ["OutlineShiftMM"]
+
+
+def test_a_result_of_the_other_kind_is_removed(run, tmp_path):
+    _, head = run({})
+    (scan,) = head.scans
+    assert len(there(tmp_path, outputs_of(scan))) == 5
+    outcomes, _ = run({"no_face": BARE_BRAIN}, force=True)
+    assert outcomes[scan.stem].verdict == NO_FACE
+    assert there(tmp_path, outputs_of(scan)) == []
+    assert len(there(tmp_path, no_face_outputs_of(scan))) == 3
+    run({}, force=True)
+    assert len(there(tmp_path, outputs_of(scan))) == 5
+    assert there(tmp_path, no_face_outputs_of(scan)) == []
+    run(RegistrationError("no head"), force=True)
+    assert there(tmp_path, outputs_of(scan)) == there(tmp_path, no_face_outputs_of(scan)) == []
+
+
+@pytest.mark.parametrize("error", [BidsdefaceError("disk full"), ValueError("a bug")])
+def test_a_private_report_that_cannot_be_drawn_costs_no_result(run, tmp_path, monkeypatch, caplog, error):
+    def tell(*_):
+        raise error
+
+    monkeypatch.setattr(deface, "tell", tell)
+    outcomes, head = run({}, private_report=True, work_dir=tmp_path / "work")
+    assert outcomes["sub-01_T1w"].verdict == PASSED
+    assert len(there(tmp_path, outputs_of(head.scans[0]))) == 5
+    assert "sub-01_T1w" in caplog.text and str(error) in caplog.text
+
+
+def test_the_private_report_tells_of_failed_scans_too(run, tmp_path):
+    outcomes, _ = run(RegistrationError("no head"), private_report=True, work_dir=tmp_path / "work")
+    assert outcomes["sub-01_T1w"].verdict == FAILED
+    told = sorted(path.name for path in (tmp_path / "work/bidsdeface/report").glob("*/*"))
+    assert told == ["sub-01_T1w.json", "sub-01_T1w.png"]
+    assert list((tmp_path / "out").iterdir()) == []
