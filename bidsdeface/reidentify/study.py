@@ -89,8 +89,9 @@ def conduct(cases: Sequence[Case], folder: Path, n_procs: int = 1, people: int =
                 raise result
             if isinstance(result, Lost):
                 raise BidsdefaceError(f"{item.key}: {result.reason}")
-            seen[item] = result
-            bar.update()
+            if isinstance(result, Probe | Sight):
+                seen[item] = result
+                bar.update()
     results = [seen[item] for item in items]
     return evaluate(
         [result for result in results if isinstance(result, Probe)],
@@ -104,10 +105,10 @@ def strangers(cases: Sequence[Case], people: int) -> Iterator[Stranger]:
         yield Stranger(cases[seed % len(cases)], seed)
 
 
-def prepare(folder: Path) -> Callable[[Case | Stranger], Probe | Sight]:
-    """Return the function that looks at one head, with everything it needs."""
+def prepare(folder: Path) -> Callable[[Case | Stranger, Callable[[Probe | Sight], None]], None]:
+    """Return the function that looks at one head and tells what it saw, with everything it needs."""
     tools = Tools.of(DlibRecogniser(), whole_head(), folder)
-    return lambda item: (
+    return lambda item, tell: tell(
         _look_at_case(item, tools) if isinstance(item, Case) else _look_at_stranger(item, tools)
     )
 
