@@ -157,7 +157,9 @@ def tissue_threshold(volume: Volume) -> float:
     return float(centres[np.nanargmax(between)] ** 2)
 
 
-def in_blocks(data: NDArray, affine: NDArray) -> tuple[NDArray, NDArray[np.float64]]:
+def in_blocks(
+    data: NDArray, affine: NDArray, block_mm: float = BLOCK_MM
+) -> tuple[NDArray, NDArray[np.float64]]:
     """Return the means over blocks of about 2 mm, and the affine of the blocks.
 
     Parameters
@@ -165,9 +167,11 @@ def in_blocks(data: NDArray, affine: NDArray) -> tuple[NDArray, NDArray[np.float
     data : numpy.ndarray, shape (X, Y, Z)
         What does not fill a block at the far ends is left out.
     affine : numpy.ndarray, shape (4, 4)
+    block_mm : float
+        If another size is wanted.
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    factors = np.clip(np.round(BLOCK_MM / spacing).astype(int), 1, data.shape)
+    factors = np.clip(np.round(block_mm / spacing).astype(int), 1, data.shape)
     to_voxels = np.diag([*factors, 1.0])
     to_voxels[:3, 3] = (factors - 1) / 2
     for axis, factor in enumerate(factors):

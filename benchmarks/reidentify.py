@@ -1,0 +1,249 @@
+"""How recognisable heads are, before and after: ``python -m benchmarks.reidentify --folder PRIVATE``.
+
+A cohort of synthetic people is made from the full-face heads in reach (BIDSDEFACE_HEADS=FOLDER), each is
+scanned twice, one scan is defaced in several ways, and all attackers try to find it in a gallery of the
+others. What has been seen is kept in the folder: interrupted, the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from tqdm import tqdm
+
+from benchmarks.defacers import METHODS, Scanned
+from benchmarks.heads import find_heads
+from bidsdeface.imaging.image import Image, canonical, mask_header, read_image
+from bidsdeface.imaging.registration import Registration, place, warp_brain
+from bidsdeface.imaging.volume import in_blocks, reduce_image, tissue_threshold
+from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
+from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate
+from bidsdeface.reidentify.people import Person, make_person, scan
+from bidsdeface.reidentify.ranks import rate
+from bidsdeface.reidentify.recognise import DlibRecogniser
+from bidsdeface.reidentify.render import View, image_surface, mask_surface, render
+from bidsdeface.reidentify.restore import restore
+from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
+from bidsdeface.templates.source import whole_head
+
+BASE_HEADS = ("S01", "S03", "S04", "S06a", "S09")
+MARGIN_MM = 15.0  # of air kept around a base head, and more in front
+FRONT_MARGIN_MM = 40.0
+
+
+def base_head(path: Path) -> Image:
+    """Return a head at about 1 mm, axes nearest to R, A, S, with little air around it."""
+    image = read_image(path)
+    view, affine = canonical(image.stored, image.affine)
+    fine, affine = in_blocks(view, affine, 1.0)
+    values = image.scaled(fine)
+    volume = reduce_image(image, str(path))
+    tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
+    to_fine = np.linalg.inv(affine) @ volume.affine
+    corners = np.argwhere(tissue) @ to_fine[:3, :3].T + to_fine[:3, 3]
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    low = np.maximum(corners.min(axis=0) - MARGIN_MM / spacing, 0).astype(int)
+    front = np.array([MARGIN_MM, FRONT_MARGIN_MM, MARGIN_MM])
+    high = np.minimum(corners.max(axis=0) + front / spacing + 1, values.shape).astype(int)
+    values = np.asfortranarray(values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
+    affine[:3, 3] += affine[:3, :3] @ low
+    header = image.header.copy()
+    header.set_data_shape(values.shape)
+    header.set_data_dtype(np.float32)
+    header.set_sform(affine)
+    header.set_qform(affine)
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    return Image(header, affine, values)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A synthetic person, by number: scans are made again whenever they are needed."""
+
+    base: str
+    number: int
+    head: Callable[[], Image]
+
+    @property
+    def name(self) -> str:
+        """Base head and number."""
+        return f"{self.base}-{self.number:03}"
+
+    @property
+    def seed(self) -> int:
+        """Of its own, whatever the size of the cohort."""
+        return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:4], "big")
+
+    @functools.cached_property
+    def person(self) -> Person:
+        """The person in full."""
+        return make_person(self.head(), self.seed)
+
+    def scan(self, session: int) -> Image:
+        """Return the scan of one day."""
+        return scan(self.person, self.seed + session)
+
+
+def cohort(people: int) -> Iterator[Subject]:
+    """Yield people, base heads in turn, so that the first few are a cohort too."""
+    heads = {name: path for name, path in find_heads().items() if name in BASE_HEADS}
+    load = {name: functools.cache(functools.partial(base_head, path)) for name, path in heads.items()}
+    for number in range(people):
+        name = list(heads)[number % len(heads)]
+        yield Subject(name, number, load[name])
+
+
+def register(image: Image, tools: Tools) -> Registration:
+    volume = reduce_image(image, "the scan")
+    template = tools.template
+    placement = place(volume, tools.pose, template.landscape)
+    return warp_brain(volume, placement, template.landscape, template.brain_mm, tools.folder)
+
+
+def see(
+    subject: Subject, tools: Tools, methods: list[str], pictures: Path | None
+) -> tuple[Sight, Sight, dict]:
+    """Return what is seen of a person in the gallery, in the other scan, and once that is defaced."""
+    gallery = look_at(f"{subject.name} gallery", lambda: subject.scan(1), tools, GALLERY_LIGHT)
+    original = look_at(f"{subject.name} original", lambda: subject.scan(2), tools)
+
+    @functools.cache
+    def scanned() -> Scanned:
+        image = subject.scan(2)
+        return Scanned(image, register(image, tools), tools)
+
+    def defaced(method: str) -> Defaced:
+        with tempfile.TemporaryDirectory(dir=tools.folder) as folder:
+            values, mask = METHODS[method][0](scanned(), Path(folder))
+        image = replace(scanned().image, stored=values)
+        masked = Image(mask_header(image.header), image.affine, mask)
+        result = Defaced(image, masked, scanned().registration.to_template)
+        if pictures:
+            draw(pictures / f"{subject.name} {method}.png", scanned(), result, original, tools)
+        return result
+
+    seen = {
+        method: attack_on(
+            f"{subject.name} {method}",
+            functools.partial(defaced, method),
+            original,
+            tools,
+            METHODS[method][1],
+        )
+        for method in methods
+    }
+    return gallery, original, seen
+
+
+def draw(path: Path, original: Scanned, defaced: Defaced, sight: Sight, tools: Tools) -> None:
+    """Draw a synthetic person: original, defaced, restored, the mask alone; from the front and aside."""
+    from PIL import Image as Picture
+
+    surface = image_surface(defaced.image, "the defaced image")
+    surfaces = [
+        image_surface(original.image, "the original"),
+        surface,
+        restore(surface, defaced.mask, tools.average, original.registration.to_template),
+        mask_surface(defaced.mask.stored, defaced.mask.affine),
+    ]
+    x, y, z = sight.centre
+    rows = [
+        np.concatenate([render(s, View(sight.pitch, yaw, (x, y, z))) for s in surfaces], axis=1)
+        for yaw in (0.0, 45.0)
+    ]
+    Picture.fromarray(np.concatenate(rows)).save(path)
+
+
+def print_table(findings: dict[str, Findings], relatives: dict[tuple[str, str], str]) -> None:
+    first = next(iter(findings.values()))
+    print(f"\n{first.people} people in the gallery, {first.faceless} heads without a face in view left out")
+    print("\n| method | attacker | detected | rank 1 | rank 5 | AUC | right base head first |")
+    print("|---|---|--:|--:|--:|--:|--:|")
+    rows = [("original", "plain", first.before)]
+    rows += [(m, attacker, f) for m, found in findings.items() for attacker, f in found.after.items()]
+    for method, attacker, f in rows:
+        ranks = [
+            f"{r.value:.2f} ({r.exact[0]:.2f}–{r.exact[1]:.2f}; {r.clustered[0]:.2f}–{r.clustered[1]:.2f})"
+            + ("*" if r.above_chance else "")
+            for r in f.ranks.values()
+        ]
+        print(
+            f"| {method} | {attacker} | {f.detected.value:.2f} | {' | '.join(ranks)} | {f.auc:.2f} "
+            f"| {relatives[method, attacker]} |"
+        )
+    chances = " | ".join(f"{r.chance:.2f}" for r in first.before.ranks.values())
+    print(f"| chance | | | {chances} | 0.50 | |")
+    print("\n95 % intervals: exact; by base head. *: above chance.")
+    if first.underpowered:
+        print("UNDERPOWERED: too few originals are recognised")
+
+
+def plot(path: Path, findings: dict[str, Findings]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    first = next(iter(findings.values()))
+    places = np.arange(1, first.people + 1)
+    axes.plot(places, first.before.curve, color="black", label="original")
+    for colour, (method, found) in enumerate(findings.items()):
+        worst = max(found.after, key=lambda name: found.after[name].ranks[5].value)
+        axes.plot(places, found.after[worst].curve, color=f"C{colour}", label=f"{method} ({worst})")
+    axes.plot(places, places / first.people, color="grey", linestyle=":", label="chance")
+    axes.set(xscale="log", xlabel="among the first … people", ylabel="share of heads found", ylim=(0, 1.02))
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+
+
+def first_base(sights: list[Sight], probes: list[Probe]) -> str:
+    """Return how often the nearest of the gallery comes from the same base head."""
+    apart = distances(sights, [probe.gallery for probe in probes])
+    known = np.isfinite(apart)
+    nearest = np.where(known, apart, np.inf).argmin(axis=1)
+    bases = np.array([probe.cluster for probe in probes])
+    found = rate((bases[nearest] == bases) & known.any(axis=1), bases.tolist(), 1 / len(set(bases)))
+    return f"{found.value:.2f} (of {found.chance:.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="private; keeps what was seen")
+    parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--pictures", type=Path, help="of the first ten people")
+    given = parser.parse_args()
+    given.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tools = Tools.of(DlibRecogniser(), whole_head(), given.folder)
+    probes: dict[str, list[Probe]] = {method: [] for method in given.methods}
+    for number, subject in enumerate(tqdm(list(cohort(given.people)), unit="person")):
+        pictures = given.pictures if number < 10 else None
+        gallery, original, seen = see(subject, tools, given.methods, pictures)
+        for method in given.methods:
+            probes[method].append(Probe(subject.name, subject.base, gallery, original, seen[method]))
+    report(probes, given.plot)
+
+
+def report(probes: dict[str, list[Probe]], picture: Path | None) -> None:
+    """Print the table of all methods, and plot their curves if asked to."""
+    findings = {method: evaluate(seen) for method, seen in probes.items()}
+    some = next(iter(probes.values()))
+    relatives = {("original", "plain"): first_base([probe.original for probe in some], some)}
+    for method, seen in probes.items():
+        for attacker in METHODS[method][1]:
+            relatives[method, attacker] = first_base([probe.after[attacker] for probe in seen], seen)
+    print_table(findings, relatives)
+    if picture:
+        plot(picture, findings)
+
+
+if __name__ == "__main__":
+    main()

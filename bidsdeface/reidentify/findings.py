@@ -1,0 +1,154 @@
+"""The figures of a study: how many were recognised before, and how many by each attacker after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from bidsdeface.reidentify.ranks import Rate, auc, curve, rate, true_ranks
+from bidsdeface.reidentify.sight import EMBEDDING, Sight
+
+RANKS = (1, 5)
+MIN_BEFORE = 0.5  # below this, an attack that finds nobody afterwards proves nothing
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A scan under attack, and all that was seen of it.
+
+    Attributes
+    ----------
+    person : str
+    cluster : str
+        Probes of one cluster may hang together: the scans of a person, the siblings of a base head.
+    gallery : Sight
+        Of the same person in another picture: what the probe is to be matched with.
+    original : Sight
+        Before defacing.
+    after : dict of str to Sight
+        By attacker.
+    """
+
+    person: str
+    cluster: str
+    gallery: Sight
+    original: Sight
+    after: dict[str, Sight]
+
+    @property
+    def has_face(self) -> bool:
+        """Whether there was a face to recognise, in both intact pictures."""
+        return self.original.has_face and self.gallery.has_face
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How one attack went.
+
+    Attributes
+    ----------
+    detected : Rate
+        Heads in which the detector saw a face.
+    ranks : dict of int to Rate
+        Heads whose person was among the first 1, 5.
+    auc : float
+        How often a head is nearer to its own person than to another.
+    curve : tuple of float
+        The share of heads found within the first 1, 2 … people.
+    """
+
+    detected: Rate
+    ranks: dict[int, Rate]
+    auc: float
+    curve: tuple[float, ...]
+
+    @property
+    def reidentifiable(self) -> bool:
+        """Whether people are found more often than by guessing, beyond what may be luck."""
+        return any(found.above_chance for found in self.ranks.values())
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found.
+
+    Attributes
+    ----------
+    people : int
+        In the gallery.
+    synthetic : int
+        How many of them do not exist.
+    faceless : int
+        Heads left out, because no face was seen in the original or in its gallery picture.
+    before : Figures
+        Of the originals.
+    after : dict of str to Figures
+        Of the defaced, by attacker.
+    """
+
+    people: int
+    synthetic: int
+    faceless: int
+    before: Figures
+    after: dict[str, Figures]
+
+    @property
+    def underpowered(self) -> bool:
+        """Whether too few originals are recognised for the figures after defacing to mean anything."""
+        return self.before.ranks[1].exact[0] < MIN_BEFORE
+
+
+def evaluate(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> Findings:
+    """Return the figures of a study.
+
+    The gallery has one picture of each person, that of the person's first probe, and the strangers; a further
+    probe of a person looks for its own picture in place of that one.
+
+    Parameters
+    ----------
+    probes : sequence of Probe
+    strangers : sequence of Sight
+        Synthetic people who fill up the gallery.
+    """
+    kept = [probe for probe in probes if probe.has_face]
+    filling = [sight for sight in strangers if sight.has_face]
+    first = {probe.person: probe.gallery for probe in reversed(kept)}
+    number = {person: index for index, person in enumerate(first)}
+    people = len(first) + len(filling)
+    truth = np.array([number[probe.person] for probe in kept], int)
+    clusters = [probe.cluster for probe in kept]
+
+    def figures(sights: Sequence[Sight], ties_to_attacker: bool) -> Figures:
+        apart = distances(sights, [*first.values(), *filling])
+        own = [distances([sight], [probe.gallery])[0, 0] for sight, probe in zip(sights, kept, strict=True)]
+        apart[np.arange(len(kept)), truth] = own
+        ranks = true_ranks(apart, truth, ties_to_attacker)
+        return Figures(
+            rate(np.array([sight.has_face for sight in sights], bool), clusters, 0.0),
+            {k: rate(ranks <= k, clusters, k / max(people, k)) for k in RANKS},
+            auc(apart, truth),
+            tuple(curve(ranks, people)),
+        )
+
+    return Findings(
+        people,
+        len(filling),
+        len(probes) - len(kept),
+        figures([probe.original for probe in kept], ties_to_attacker=False),
+        {
+            name: figures([probe.after[name] for probe in kept], ties_to_attacker=True)
+            for name in (kept[0].after if kept else ())
+        },
+    )
+
+
+def distances(sights: Sequence[Sight], gallery: Sequence[Sight]) -> NDArray[np.float64]:
+    """Return how far each sight is from each of a gallery, shape (sights, gallery); NaN of nothing seen."""
+    one, other = (
+        np.array([sight.embedding for sight in side]).reshape(-1, EMBEDDING) for side in (sights, gallery)
+    )
+    return cdist(one, other)

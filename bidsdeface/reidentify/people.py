@@ -1,0 +1,197 @@
+"""Synthetic people from real heads, and rescans of them.
+
+A person is a head bent by a random, smooth, mostly symmetric deformation of all of it: face, cranium,
+ears and jaw, so that siblings of one base head differ everywhere, as people do. A rescan is the same head on
+another day: it lies differently, and bias field, sharpness and noise are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from bidsdeface.imaging.image import Image, canonical
+from bidsdeface.imaging.volume import reduce_image, tissue_threshold
+
+LATTICE_MM = 4.0
+SLAB_PLANES = 32
+# The bends of a person: how far they reach (sigma) and how large they are (standard deviation), mm.
+WIDE_BENDS_MM = ((30.0, 2.5),)
+FINE_BENDS_MM = ((16.0, 1.5), (9.0, 0.65))
+CRANIUM_SHARE = 0.3  # of the fine bends: a cranium has no cheeks
+CROWN_TO_BROW_MM = 70.0
+ASYMMETRY = 0.25  # of the bends
+STRETCH = 0.025  # standard deviation of width, depth and height
+SQUARINGS = 6
+
+# A rescan, standard deviations: pitch most, as on a pillow.
+TURN_DEG = (4.0, 2.4, 2.4)
+SHIFT_MM = 3.0
+SOFT_MM, SOFT_REACH_MM = 0.7, 14.0  # neck, lips and cheeks are never quite the same
+BIAS, BIAS_REACH_MM = 0.25, 60.0
+BLUR_VOXELS = (0.05, 0.4)  # least and most
+NOISE = 0.03  # of bright tissue
+AIR_PERCENTILE = 1.0
+
+
+@dataclass(frozen=True)
+class Person:
+    """A base head, and where each place of it comes from.
+
+    Attributes
+    ----------
+    head : Image
+        The base head.
+    bend_mm : numpy.ndarray, shape (3, X', Y', Z')
+        What to add to a place in the person's head to come to the base head; on a lattice over the image,
+        its axes nearest to R, A, S.
+    """
+
+    head: Image
+    bend_mm: NDArray[np.float32]
+
+
+def make_person(head: Image, seed: int) -> Person:
+    """Return a person who does not exist, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    grid = _Grid.of(head)
+    wide, fine = (
+        sum(size * np.stack([_smooth_noise(rng, grid, reach) for _ in range(3)]) for reach, size in bends)
+        for bends in (WIDE_BENDS_MM, FINE_BENDS_MM)
+    )
+    below_crown = (_crown_mm(head) - grid.points[2]) / CROWN_TO_BROW_MM
+    velocity = wide + fine * np.clip(below_crown, CRANIUM_SHARE, 1)
+    mirrored = velocity[:, ::-1] * np.array([-1, 1, 1], np.float32)[:, None, None, None]
+    even, odd = (velocity + mirrored) / np.sqrt(2), (velocity - mirrored) / np.sqrt(2)
+    velocity = even * np.sqrt(1 - ASYMMETRY**2) + odd * ASYMMETRY
+    stretch = rng.normal(0, STRETCH, 3)[:, None, None, None]
+    velocity += stretch * (grid.points - grid.centre[:, None, None, None])
+    return Person(head, _exponential(velocity.astype(np.float32), grid))
+
+
+def scan(person: Person, seed: int) -> Image:
+    """Return a scan of a person, float32, on the grid of the base head; the same for the same seed.
+
+    Neck and ears that the base head's field of view has cut off are continued as they were at the edge, so
+    that a person is cut by this scan's field of view, and not by a bent one. Above and in front is air.
+    """
+    rng = np.random.default_rng(seed)
+    grid = _Grid.of(person.head)
+    values, _ = canonical(person.head.stored, person.head.affine)
+    if values.ndim > 3:
+        values = values.reshape(*values.shape[:3], -1)[..., 0]
+    values = np.nan_to_num(person.head.scaled(values))
+    turn = Rotation.from_euler("xyz", rng.normal(0, TURN_DEG), degrees=True)
+    soft = SOFT_MM * np.stack([_smooth_noise(rng, grid, SOFT_REACH_MM) for _ in range(3)])
+    about = np.moveaxis(grid.points, 0, -1) - grid.centre
+    places = np.moveaxis(turn.apply(about.reshape(-1, 3)).reshape(about.shape), -1, 0) + soft
+    places += (grid.centre + rng.normal(0, SHIFT_MM, 3))[:, None, None, None]
+    places += grid.sample(person.bend_mm, places)
+    bias = np.exp(BIAS * _smooth_noise(rng, grid, BIAS_REACH_MM))
+    blur = rng.uniform(*BLUR_VOXELS)
+    sample = values[::3, ::3, ::3]
+    level = NOISE * np.percentile(sample[sample > sample.mean()], 90)
+    air = np.percentile(sample, AIR_PERCENTILE)
+    values = np.pad(values, ((0, 0), (0, 1), (0, 1)), constant_values=air)
+    scanned = np.empty(grid.shape, np.float32, order="F")
+    for planes in grid.slabs():
+        at = [grid.upsample(p / s, planes) for p, s in zip(places, grid.spacing, strict=True)]
+        scanned[:, :, planes] = ndimage.map_coordinates(values, at, order=1, mode="nearest", prefilter=False)
+    scanned = ndimage.gaussian_filter(scanned, blur)
+    for planes in grid.slabs():
+        slab = scanned[:, :, planes] * grid.upsample(bias, planes)
+        real, imaginary = (level * rng.standard_normal(slab.shape, np.float32) for _ in range(2))
+        scanned[:, :, planes] = np.hypot(slab + real, imaginary)
+    return _like(person.head, scanned)
+
+
+def rescan(image: Image, seed: int) -> Image:
+    """Return a scan of the same head on another day."""
+    return scan(Person(image, np.zeros_like(_Grid.of(image).points)), seed)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The voxels of an image, axes nearest to R, A, S, in mm from the first, and a lattice over them."""
+
+    shape: tuple[int, int, int]
+    spacing: NDArray[np.float64]
+    points: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, image: Image) -> _Grid:
+        view, affine = canonical(image.stored, image.affine)
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        nodes = [
+            LATTICE_MM * np.arange(int(np.ceil((n - 1) * s / LATTICE_MM)) + 1, dtype=np.float32)
+            for n, s in zip(view.shape[:3], spacing, strict=True)
+        ]
+        return cls(view.shape[:3], spacing, np.stack(np.meshgrid(*nodes, indexing="ij")))
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        return (np.array(self.shape) - 1) * self.spacing / 2
+
+    def sample(self, fields: NDArray, places: NDArray) -> NDArray:
+        """Return vectors of the lattice at places, shape (3, ...), in mm."""
+        at = places / LATTICE_MM
+        return np.stack(
+            [ndimage.map_coordinates(f, at, order=1, mode="nearest", prefilter=False) for f in fields]
+        )
+
+    def slabs(self) -> Iterator[slice]:
+        """Yield some planes at a time, for memory."""
+        for start in range(0, self.shape[2], SLAB_PLANES):
+            yield slice(start, min(start + SLAB_PLANES, self.shape[2]))
+
+    def upsample(self, field: NDArray, planes: slice) -> NDArray[np.float32]:
+        """Return a number for each voxel of some planes from one for each node, linear."""
+        weights = []
+        ranges = (range(self.shape[0]), range(self.shape[1]), range(planes.start, planes.stop))
+        for axis, (voxels, spacing) in enumerate(zip(ranges, self.spacing, strict=True)):
+            at = np.array(voxels) * spacing / LATTICE_MM
+            weights.append(np.maximum(1 - np.abs(at[:, None] - np.arange(field.shape[axis])), 0))
+        x, y, z = (np.asarray(w, np.float32) for w in weights)
+        return np.einsum("xi,yj,zk,ijk->xyz", x, y, z, field.astype(np.float32), optimize=True)
+
+
+def _crown_mm(head: Image) -> float:
+    """Return how high the top of a head lies above the lowest plane of the image, mm."""
+    volume = reduce_image(head, "the head")
+    tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
+    top = np.flatnonzero(tissue.any(axis=(0, 1))).max(initial=0)
+    return float(top * np.linalg.norm(volume.affine[:3, 2]))
+
+
+def _smooth_noise(rng: np.random.Generator, grid: _Grid, reach_mm: float) -> NDArray[np.float32]:
+    noise = rng.standard_normal(grid.points.shape[1:])
+    noise = ndimage.gaussian_filter(noise, reach_mm / LATTICE_MM, mode="reflect")
+    return (noise / noise.std()).astype(np.float32)
+
+
+def _exponential(velocity: NDArray[np.float32], grid: _Grid) -> NDArray[np.float32]:
+    """Return the displacement that a velocity leads to in one unit of time: it never folds.
+
+    By scaling and squaring (Arsigny et al., MICCAI 2006).
+    """
+    shift = velocity / 2**SQUARINGS
+    for _ in range(SQUARINGS):
+        shift = shift + grid.sample(shift, grid.points + shift)
+    return shift
+
+
+def _like(image: Image, values: NDArray[np.float32]) -> Image:
+    """Return values, axes nearest to R, A, S, as an image on the same grid."""
+    _, affine = canonical(image.stored, image.affine)
+    header = image.header.copy()
+    header.set_data_shape(values.shape)
+    header.set_data_dtype(np.float32)
+    header.set_sform(affine)
+    header.set_qform(affine)
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    return Image(header, affine, np.asfortranarray(values))

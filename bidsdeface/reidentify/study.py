@@ -1,0 +1,136 @@
+"""The study of a dataset: every published scan is attacked, beside its original.
+
+What is seen on the way identifies people: it is kept in the folder that is passed in, and nowhere else. An
+interrupted study goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.imaging.image import Image, read_image
+from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
+from bidsdeface.reidentify.findings import Findings, Probe, evaluate
+from bidsdeface.reidentify.people import make_person, rescan, scan
+from bidsdeface.reidentify.recognise import DlibRecogniser
+from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
+from bidsdeface.templates.source import whole_head
+from bidsdeface.workers import Lost, run_in_workers
+
+GALLERY = 100  # people at least: among a handful, everybody is recognised
+SESSION = 1  # seed of simulated rescans
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan of a study, before and after.
+
+    Attributes
+    ----------
+    key : str
+        Names the contents of all files, for what is kept of them: if they change, so must the key.
+    person : str
+    original, defaced, mask : pathlib.Path
+    other : pathlib.Path, optional
+        Another scan of the same person (session, run or contrast) for the gallery; without one, a rescan is
+        simulated.
+    """
+
+    key: str
+    person: str
+    original: Path
+    defaced: Path
+    mask: Path
+    other: Path | None = None
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A synthetic person who only fills the gallery."""
+
+    case: Case
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """As that of a case."""
+        return f"{self.case.key} synthetic {self.seed}"
+
+
+def conduct(cases: Sequence[Case], folder: Path, n_procs: int = 1, people: int = GALLERY) -> Findings:
+    """Attack all cases, and return how recognisable they were and are.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    folder : pathlib.Path
+        Private, and there.
+    n_procs : int
+        How many processes at most, of less than 1 GB each.
+    people : int
+        In the gallery at least; synthetic ones fill it up.
+
+    Raises
+    ------
+    BidsdefaceError
+        Face recognition is not installed, or a file cannot be read.
+    """
+    DlibRecogniser()  # what is missing is better said before the work than in every process
+    items: list[Case | Stranger] = [*cases, *strangers(cases, people)]
+    seen: dict[Case | Stranger, Probe | Sight] = {}
+    with tqdm(total=len(items), unit="head", desc="re-identification", disable=None) as bar:
+        for item, result in run_in_workers(prepare, (folder,), items, n_procs):
+            if isinstance(result, BidsdefaceError):
+                raise result
+            if isinstance(result, Lost):
+                raise BidsdefaceError(f"{item.key}: {result.reason}")
+            seen[item] = result
+            bar.update()
+    results = [seen[item] for item in items]
+    return evaluate(
+        [result for result in results if isinstance(result, Probe)],
+        [result for result in results if isinstance(result, Sight)],
+    )
+
+
+def strangers(cases: Sequence[Case], people: int) -> Iterator[Stranger]:
+    """Yield as many synthetic people as the gallery lacks, made from the scans in turn."""
+    for seed in range(people - len({case.person for case in cases})):
+        yield Stranger(cases[seed % len(cases)], seed)
+
+
+def prepare(folder: Path) -> Callable[[Case | Stranger], list[Probe | Sight]]:
+    """Return the function that looks at one head, with everything it needs."""
+    tools = Tools.of(DlibRecogniser(), whole_head(), folder)
+    return lambda item: [
+        _look_at_case(item, tools) if isinstance(item, Case) else _look_at_stranger(item, tools)
+    ]
+
+
+def _look_at_case(case: Case, tools: Tools) -> Probe:
+    def gallery() -> Image:
+        return read_image(case.other) if case.other else rescan(read_image(case.original), SESSION)
+
+    def defaced() -> Defaced:
+        return Defaced(read_image(case.defaced), read_image(case.mask))
+
+    original = look_at(f"{case.key} original", lambda: read_image(case.original), tools)
+    return Probe(
+        case.person,
+        case.person,
+        look_at(f"{case.key} gallery", gallery, tools, GALLERY_LIGHT),
+        original,
+        attack_on(f"{case.key} defaced", defaced, original, tools),
+    )
+
+
+def _look_at_stranger(stranger: Stranger, tools: Tools) -> Sight:
+    def gallery() -> Image:
+        return scan(make_person(read_image(stranger.case.original), stranger.seed), SESSION)
+
+    return look_at(stranger.key, gallery, tools, GALLERY_LIGHT)

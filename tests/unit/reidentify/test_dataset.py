@@ -1,0 +1,90 @@
+"""Which scans a study takes, and with which other scan of the same person they are compared."""
+
+import json
+
+import pytest
+
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.reidentify.dataset import published_cases
+
+
+def make(tmp_path, *stems):
+    """Write empty files where a raw and a derivative dataset have theirs."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    for stem in stems:
+        folder = "/".join(part for part in stem.split("_") if part[:4] in ("sub-", "ses-")) + "/anat"
+        entities, _, suffix = stem.rpartition("_")
+        names = {
+            raw / folder / f"{stem}.nii.gz": "",
+            out / folder / f"{entities}_desc-defaced_{suffix}.nii.gz": "",
+            out / folder / f"{entities}_mod-{suffix}_desc-face_defacemask.nii.gz": "",
+            out / folder / f"{entities}_desc-defaced_{suffix}.json": json.dumps(
+                {"Sources": [f"bids:raw:{folder}/{stem}.nii.gz"]}
+            ),
+        }
+        for path, text in names.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return raw, out
+
+
+def others(tmp_path, *stems):
+    cases = published_cases(*make(tmp_path, *stems))
+    return {case.original.name[:-7]: case.other and case.other.name[:-7] for case in cases}
+
+
+def test_every_published_scan_is_a_case_with_its_original_and_its_mask(tmp_path):
+    raw, out = make(tmp_path, "sub-01_T1w", "sub-02_ses-a_T1w")
+    first, second = published_cases(raw, out)
+    assert (first.person, second.person) == ("01", "02")
+    assert second.original == raw / "sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz"
+    assert second.defaced == out / "sub-02/ses-a/anat/sub-02_ses-a_desc-defaced_T1w.nii.gz"
+    assert second.mask == out / "sub-02/ses-a/anat/sub-02_ses-a_mod-T1w_desc-face_defacemask.nii.gz"
+    assert first.other is None
+
+
+def test_another_session_goes_before_another_run_and_the_same_contrast_before_another(tmp_path):
+    found = others(
+        tmp_path,
+        "sub-01_ses-a_T1w",
+        "sub-01_ses-a_T2w",
+        "sub-01_ses-b_T1w",
+        "sub-01_ses-b_T2w",
+        "sub-02_run-1_T1w",
+        "sub-02_run-2_T1w",
+        "sub-02_T2w",
+        "sub-03_FLAIR",
+        "sub-03_T1w",
+    )
+    assert found["sub-01_ses-a_T1w"] == "sub-01_ses-b_T1w"
+    assert found["sub-01_ses-b_T2w"] == "sub-01_ses-a_T2w"
+    assert found["sub-02_run-1_T1w"] == "sub-02_run-2_T1w"
+    assert found["sub-02_T2w"] in ("sub-02_run-1_T1w", "sub-02_run-2_T1w")
+    assert found["sub-03_T1w"] == "sub-03_FLAIR"
+
+
+def test_a_file_that_changes_changes_the_key(tmp_path):
+    raw, out = make(tmp_path, "sub-01_T1w")
+    before = published_cases(raw, out)[0]
+    before.defaced.write_text("defaced again")
+    assert published_cases(raw, out)[0].key != before.key
+
+
+def test_an_original_that_is_gone_is_named(tmp_path):
+    raw, out = make(tmp_path, "sub-01_T1w")
+    (raw / "sub-01/anat/sub-01_T1w.nii.gz").unlink()
+    with pytest.raises(BidsdefaceError, match="sub-01_T1w.nii.gz: cannot be read .*needs all originals"):
+        published_cases(raw, out)
+
+
+def test_a_sidecar_that_names_no_original_is_named(tmp_path):
+    raw, out = make(tmp_path, "sub-01_T1w")
+    path = next(out.rglob("*.json"))
+    path.write_text('{"Sources": []}')
+    with pytest.raises(BidsdefaceError, match="does not name its original"):
+        published_cases(raw, out)
+
+
+def test_a_dataset_without_defaced_scans_is_refused(tmp_path):
+    with pytest.raises(BidsdefaceError, match="run the participant level first"):
+        published_cases(tmp_path, tmp_path)
