@@ -170,7 +170,7 @@ def test_tasks_and_group_give_what_one_run_gives(whole, tmp_path):
 def test_a_run_that_is_killed_is_completed_by_the_next(whole, tmp_path):
     output_dir = tmp_path / "out"
     process = start(whole.bids_dir, output_dir, *whole.options())
-    wait_for(lambda: any(output_dir.glob("sub-*/*/anat/*_T1w.json")), process)
+    wait_for(lambda: any(output_dir.glob("sub-*/*/anat/*_T1w.json")), process, seconds=240)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     for path in output_dir.glob("sub-*/**/*.nii.gz"):
