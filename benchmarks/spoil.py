@@ -67,7 +67,7 @@ def variants(scan: Volume, to_template: NDArray, seed: int) -> Iterator[tuple[st
 
 def without_face(scan: Volume, to_template: NDArray) -> Iterator[tuple[str, Volume]]:
     """Yield the head with a field of view that ends before the face."""
-    for name, axis, keep, place in (("above the brows", 2, 1, 20.0), ("behind the eyes", 1, -1, 15.0)):
+    for name, axis, keep, place in (("above the brows", 2, 1, 20.0), ("behind the eyes", 1, -1, 8.0)):
         if (cut := crop(scan, to_template, axis, keep, place)) is not None:
             yield name, cut
 
