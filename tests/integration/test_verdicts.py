@@ -1,0 +1,232 @@
+"""Every verdict through the real program: no-face, failed, accepted, kept; and that no failure gets by."""
+
+import json
+import stat
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from benchmarks.spoil import failures
+from bidsdeface import fitting
+from bidsdeface.dataset.description import write_dataset_files
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.query import find_heads
+from bidsdeface.dataset.validation import find_problems
+from bidsdeface.deface import Tools, deface_head
+from bidsdeface.imaging.image import clean_header, read_image
+from bidsdeface.imaging.registration import place
+from bidsdeface.imaging.volume import apply_affine, interpolate
+from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS, load
+from bidsdeface.outcome import FAILED
+from bidsdeface.quality.checks import faults
+from bidsdeface.settings import Settings
+from tests.conftest import make_dataset
+from tests.heads import find_head
+from tests.integration.conftest import bidsdeface_read_only, files, published, snapshot
+
+TIP_MM, OCCIPUT_MM = 118.0, -94.0  # where the average head ends, in front and behind
+STRIPPED = {"sub-D06_T1w": "D06", "sub-D08_T1w": "D08T1", "sub-D08_T2w": "D08T2", "sub-D08_FLAIR": "D08FLAIR"}
+NO_FACE = {**dict.fromkeys((*STRIPPED, "sub-brain_T1w"), BARE_BRAIN), "sub-cap_T1w": FIELD_ENDS}
+FOLDED = "sub-folded_T1w"
+
+
+def brain_of(path, brain_mm):
+    """Return the brain of the average head, in nothing."""
+    scan = nib.load(path)
+    voxels = np.stack(np.meshgrid(*map(np.arange, scan.shape), indexing="ij"), -1)
+    to_brain_mm = interpolate(brain_mm.data, brain_mm.affine, apply_affine(scan.affine, voxels), np.inf)
+    return nib.Nifti1Image(np.where(to_brain_mm < 0, scan.dataobj, 0).astype(np.uint8), scan.affine)
+
+
+def behind_the_eyes(path):
+    """Return the average head in a field of view that ends before its face."""
+    scan = nib.load(path)
+    return scan.slicer[:, : int((6 - scan.affine[1, 3]) / scan.affine[1, 1])]
+
+
+def folded(path, depth_mm, gap_mm):
+    """Return the average head with a field of view too short for its nose, which appears behind the head."""
+    scan = nib.load(path)
+    spacing, planes = scan.affine[1, 1], int(gap_mm / scan.affine[1, 1])
+    values = np.pad(np.asanyarray(scan.dataobj), ((0, 0), (planes, 0), (0, 0)))  # there may be too little air
+    affine = scan.affine @ nib.affines.from_matvec(np.eye(3), [0, -planes, 0])
+    ends = (OCCIPUT_MM - gap_mm, TIP_MM - depth_mm)
+    first, last = (round((mm - affine[1, 3]) / spacing) for mm in ends)
+    inside, beyond = values[:, first:last].copy(), values[:, last : 2 * last - first]
+    inside[:, : beyond.shape[1]] = np.maximum(inside[:, : beyond.shape[1]], beyond)
+    return nib.Nifti1Image(inside, affine @ nib.affines.from_matvec(np.eye(3), [0, first, 0]))
+
+
+def path_of(scan, suffix=""):
+    subject, kind = scan.split("_")
+    return f"{subject}/anat/{subject}{suffix}_{kind}"
+
+
+def put_older_results(bids_dir, output_dir):
+    """Write what a version of before took for a defaced image, for every scan."""
+    output_dir.mkdir()
+    write_dataset_files(output_dir, bids_dir)
+    for head in find_heads(bids_dir).heads:
+        for scan in head.scans:
+            for name in vars(outputs_of(scan)).values():
+                (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
+                (output_dir / name).write_text('{"Bidsdeface": {"Version": "0.0.1"}}')
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory, average):
+    """Run the program once on everything that shows no face, and a folded nose; over older results."""
+    root = tmp_path_factory.mktemp("verdicts")
+    head = find_head("average")
+    scans = {
+        "sub-brain_T1w": brain_of(head, average.brain_mm),
+        "sub-cap_T1w": behind_the_eyes(head),
+        FOLDED: folded(head, depth_mm=15, gap_mm=40),
+    }
+    for scan, name in STRIPPED.items():
+        try:
+            scans[scan] = find_head(name)
+        except pytest.skip.Exception:
+            continue
+    bids_dir = make_dataset(root, {f"{path_of(scan)}.nii.gz": image for scan, image in scans.items()})
+    put_older_results(bids_dir, root / "out")
+    options = ("--n-procs", "1", "--private-report", "-w", str(root / "work"))
+    return root, bidsdeface_read_only(bids_dir, root / "out", *options)
+
+
+@pytest.fixture(params=NO_FACE)
+def without_face(request, outcome):
+    """Return the scan's name, and the paths of the original and of what was published."""
+    scan = request.param
+    if scan in STRIPPED:
+        find_head(STRIPPED[scan])  # or skip, and say why
+    root, _ = outcome
+    stem = root / "out" / path_of(scan, "_desc-noface")
+    return scan, root / "bids" / f"{path_of(scan)}.nii.gz", stem.with_suffix(".nii.gz")
+
+
+@pytest.mark.slow
+def test_what_shows_no_face_is_published_as_it_is(outcome, without_face):
+    scan, original, image = without_face
+    assert f"{scan}: no-face" in outcome[1].said
+    before, after = read_image(original), read_image(image)
+    assert after.stored.dtype == before.stored.dtype
+    assert after.stored.tobytes() == before.stored.tobytes()
+    assert after.header.binaryblock == clean_header(before.header).binaryblock
+
+
+@pytest.mark.slow
+def test_what_shows_no_face_claims_no_method_and_says_how_that_is_certain(outcome, without_face):
+    scan, _, image = without_face
+    sidecar = json.loads(image.with_name(image.name.replace(".nii.gz", ".json")).read_text())
+    record = sidecar["Bidsdeface"]
+    assert (record["Verdict"], record["Evidence"]) == ("no-face", NO_FACE[scan])
+    assert sidecar["SkullStripped"] is (NO_FACE[scan] == BARE_BRAIN)
+    assert not [field for field in sidecar if field.startswith("Deidentification")]
+    assert "Method" not in record and "MaskSource" not in record
+
+
+@pytest.mark.slow
+def test_what_shows_no_face_has_no_mask_and_nothing_of_an_older_result_is_left(outcome, without_face):
+    root, _ = outcome
+    scan, _, image = without_face
+    subject, kind = scan.split("_")
+    left = [path for path in published(root / "out", subject) if path.endswith((f"_{kind}.png", kind))]
+    assert left == [f"{subject}/figures/{subject}_desc-noface_{kind}.png"]
+    beside = [path.name for path in image.parent.iterdir() if kind in path.name]
+    assert sorted(beside) == [f"{subject}_desc-noface_{kind}.{end}" for end in ("json", "nii.gz")]
+
+
+@pytest.mark.slow
+def test_a_nose_folded_to_the_back_fails_and_its_older_result_is_withdrawn(outcome):
+    root, run = outcome
+    assert run.code == 1
+    (line,) = [line for line in run.said.splitlines() if line.startswith("ERROR FAILED")]
+    for words in (f"{FOLDED}.nii.gz", "a nose that folded over", "--private-report", f"--accept {FOLDED}"):
+        assert words in line
+    assert published(root / "out", "sub-folded") == []
+
+
+@pytest.mark.slow
+def test_the_private_report_shows_every_scan_and_nothing_of_it_is_in_the_output(outcome):
+    root, run = outcome
+    (report,) = (root / "work/bidsdeface/report").iterdir()
+    scans = {line.split(": ")[0].split()[-1] for line in run.said.splitlines() if ": no-face" in line}
+    names = {path.name for path in report.iterdir()}
+    assert names == {"index.html", *(f"{scan}.{end}" for scan in (*scans, FOLDED) for end in ("png", "json"))}
+    assert stat.S_IMODE(report.stat().st_mode) == 0o700
+    page = (report / "index.html").read_text()
+    assert page.index(FOLDED) < min(page.index(scan) for scan in scans)
+    assert f"/report/{report.name}/index.html" in run.said
+    assert not [path for path in files(root / "out") if "report" in path or path.endswith(".html")]
+    figures = [path for path in files(root / "out") if path.endswith(".png")]
+    assert sorted(figures) == sorted(
+        f"{s.split('_')[0]}/figures/{s.replace('_', '_desc-noface_')}.png" for s in scans
+    )
+
+
+@pytest.mark.slow
+def test_a_second_run_keeps_what_shows_no_face_and_the_dataset_is_valid(outcome, tmp_path):
+    root, _ = outcome
+    assert find_problems(root / "out") == []
+    before = snapshot(root / "out")
+    options = ("--skip-bids-validation", "--participant-label", "brain", "cap")
+    run = bidsdeface_read_only(root / "bids", root / "out", *options)
+    assert run.code == 0 and run.said.splitlines()[-1].endswith("in all: 2 kept"), run.said
+    assert snapshot(root / "out") == before
+
+
+@pytest.mark.slow
+def test_what_a_person_accepts_is_published_and_stays_until_it_is_redone(outcome):
+    root, _ = outcome
+    only = ("--skip-bids-validation", "--participant-label", "folded")
+    run = bidsdeface_read_only(root / "bids", root / "out", *only, "--accept", FOLDED)
+    assert run.code == 0 and f"{FOLDED}: accepted" in run.said, run.said
+    sidecar = json.loads((root / "out" / f"{path_of(FOLDED, '_desc-defaced')}.json").read_text())
+    assert sidecar["Bidsdeface"]["Verdict"] == "accepted"
+    assert sidecar["Bidsdeface"]["Accepted"] == ["StrayTissueML"]
+    assert find_problems(root / "out") == []
+    before = snapshot(root / "out")
+    run = bidsdeface_read_only(root / "bids", root / "out", *only)
+    assert run.code == 0 and run.said.splitlines()[-1].endswith("in all: 1 kept")
+    assert snapshot(root / "out") == before
+    run = bidsdeface_read_only(root / "bids", root / "out", *only, "--force")
+    assert run.code == 1 and "a nose that folded over" in run.said
+    assert published(root / "out", "sub-folded") == []
+
+
+WRONG = (
+    "shift 15 mm",
+    "turn 15°",
+    "upside down",
+    "back to front",
+    "mirrored",
+    "onto the neck",
+    "face outside",
+)
+
+
+@pytest.mark.parametrize("name", ["average", "S04"])
+def test_no_wrong_placement_gets_by_though_both_registrations_agree(
+    name, average, fitter, expected, tmp_path, monkeypatch
+):
+    """Every one fails, and none is taken for a field of view without a face."""
+    bids_dir = make_dataset(tmp_path, {"sub-01/anat/sub-01_T1w.nii.gz": find_head(name)})
+    settings = Settings(bids_dir=bids_dir, output_dir=tmp_path / "out", level="participant")
+    settings.output_dir.mkdir()
+    (head,) = find_heads(bids_dir).heads
+    right = place(load(head.reference, head).volume, fitter.pose, average.landscape)
+    wrong = {name: motion for name, motion in failures(average.landscape.probes) if name.startswith(WRONG)}
+    assert len(wrong) == 17
+    got_by = {}
+    for name, motion in wrong.items():
+        moved = np.linalg.inv(motion) @ right.to_template
+        placement = replace(right, to_template=moved, second=moved)
+        monkeypatch.setattr(fitting, "place", lambda *_, placement=placement: placement)
+        (outcome,) = deface_head(Tools(settings, fitter, expected, None), head)
+        if outcome.verdict != FAILED or not faults(outcome.measures):
+            got_by[name] = outcome
+    assert got_by == {}
+    assert list(settings.output_dir.rglob("*.nii.gz")) == []
