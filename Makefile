@@ -22,7 +22,7 @@ demo: $(READY)  ## deface one real head, from PyPI, in demo/
 	@ls demo/out/sub-01/figures/*.png | sed 's/^/picture: /'
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
