@@ -2,10 +2,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help venv demo test lint bench clean
+.PHONY: help venv demo test lint bench image container-test package-test clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
 
 venv: $(READY)  ## make .venv with bidsdeface and the tools to develop it
 
@@ -32,6 +32,16 @@ lint: $(READY)  ## check style and types
 bench: $(READY)  ## time and memory, beside other programs
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 	$(BIN)/python -m benchmarks
+
+image:  ## build the container image
+	docker build --build-arg VERSION="$$(cat version)" --build-arg REVISION="$$(git rev-parse HEAD)" \
+	    -t bidsdeface:latest -t "bidsdeface:$$(cat version)" .
+
+container-test: $(READY)  ## test the image in Docker, Apptainer and Slurm; root on Debian installs them
+	$(BIN)/python -m pytest tests/container
+
+package-test: $(READY)  ## build wheel and sdist, and install each in an empty environment
+	$(BIN)/python -m pytest tests/package
 
 clean:  ## remove what the other targets made
 	rm -rf .venv demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
