@@ -25,18 +25,18 @@ from benchmarks.calibration_page import write_page
 from benchmarks.heads import find_heads
 from benchmarks.spoil import failures, fold, variants, without_face
 from bidsdeface.errors import RegistrationError
-from bidsdeface.fitting import Fitted, Fitter, Rejected, fit, make_fitter, measure, to_start
+from bidsdeface.fitting import Fitted, Fitter, fit, fitter_of, make_fitter, measure, to_start
 from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.foldover import find_foldover
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.registration import disagreement_mm, place
-from bidsdeface.imaging.volume import Volume, reduce_image
+from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
 from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS
-from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import Expected, measure_defaced, measure_mask
-from bidsdeface.quality.no_face import brain_shape, field_ends_before_face, is_bare_brain
+from bidsdeface.quality.brain import SPACING_MM
+from bidsdeface.quality.checks import Rejected, faults
+from bidsdeface.quality.evidence import Expected, measure_defaced, measure_mask, measure_removed
+from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
 from bidsdeface.settings import DEFAULT_GUARD_MM
-from bidsdeface.templates.source import load_template
-from bidsdeface.templates.template import head_surface, pose_template
 from bidsdeface.workers import ONE_THREAD
 
 FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]
@@ -106,21 +106,12 @@ def _rows(name: str, scan: Volume, fitter: Fitter, expected: Expected) -> Iterat
 
 def _with_wrong_template(scan: Volume, good: Fitted, fitter: Fitter) -> dict[str, Any]:
     """Let a template that ends at the nose find the head; measure how far the face is off."""
-    link = make_fitter(WRONG_TEMPLATE, ("face",), fitter.work_dir).link
-    start = load_template(WRONG_TEMPLATE, ("face",))
-    pose = pose_template(start)
-    wrong = Fitter(
-        start,
-        start,
-        pose,
-        head_surface(start, pose),
-        brain_shape(start.brain_mm, start.landscape.stages[1]),
-        np.eye(4),
-        fitter.work_dir,
-    )
+    linked = make_fitter(WRONG_TEMPLATE, ("face",), fitter.work_dir)
+    start, link = linked.template, linked.link
+    wrong = fitter_of(start, fitter.work_dir)
     expected = Expected((start.regions_mm["face"],), start.brain_mm, DEFAULT_GUARD_MM)
     row = _result(WRONG, WRONG_TEMPLATE, scan, wrong, expected)
-    placed = place(scan, pose, start.landscape).to_template
+    placed = place(scan, wrong.pose, start.landscape).to_template
     off_mm = disagreement_mm(
         np.linalg.inv(good.registration.to_template),
         np.linalg.inv(placed) @ link,
@@ -163,10 +154,15 @@ def _judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]
         expected.guard_mm,
     )
     measures["guard_depth_mm"] = face.guard_depth_mm
-    measures |= measure_mask(scan, face.mask, scan.affine, registration, fitted.second, expected)
-    defaced = Volume(np.where(face.mask, 0, scan.data), scan.affine, scan.seen * ~face.mask)
-    to_head = to_start(fitted, fitter)
-    measures |= measure_defaced(defaced, to_head, fitter.surface.head_mm, fitted.second, expected)
+    coarse = world_aligned(scan, SPACING_MM)
+    measures |= measure_mask(coarse, face.mask, scan.affine, registration, fitted.second, expected)
+    to_head, head_mm = to_start(fitted, fitter), fitter.surface.head_mm
+    if face.mask.any():
+        measures |= measure_removed(coarse, scan.data, face.mask, scan.affine, to_head, head_mm)
+    folded = find_foldover(scan, to_head, head_mm)
+    hidden = face.mask if folded is None else face.mask | folded
+    defaced = Volume(np.where(hidden, 0, scan.data), scan.affine, scan.seen * ~hidden)
+    measures |= measure_defaced(defaced, to_head, head_mm, fitted.second, expected)
     seconds = time.process_time() - start
     found, verdict = sorted(faults(measures)), "passed"
     if not face.mask.any():

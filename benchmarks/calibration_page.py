@@ -41,6 +41,7 @@ def write_page(rows: Sequence[Row], docs: Path | None) -> str:
             "## Good results\n",
             _good_table(rows),
             "## A nose that folded over to the back\n",
+            "What is found of it is emptied; *passed* says that at most 1 mL is left in the air.\n",
             _verdict_table([row for row in rows if row["kind"] == "folded"], "beyond the field of view"),
             "## Fields of view that end before the face\n",
             _verdict_table([row for row in rows if row["kind"] == "no-face"], "cut"),

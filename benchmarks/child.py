@@ -29,7 +29,10 @@ STEPS = {
         "parse_image": "read",
         "reduce_image": "reduce",
         "face_mask": "mask",
+        "world_aligned": "check mask",
         "measure_mask": "check mask",
+        "measure_removed": "check mask",
+        "find_foldover": "check mask",
     },
     "fitting": {"place": "place", "measure_placement": "check placement", "warp_brain": "warp"},
     "deface": {

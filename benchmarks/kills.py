@@ -27,7 +27,6 @@ from bidsdeface.imaging.image import read_image
 from bidsdeface.templates.source import EMBEDDED_ROOT
 
 HEADS = 6
-RESULTS = 5  # files a scan: image, its sidecar, mask, its sidecar, figure
 AVERAGE = EMBEDDED_ROOT / "tpl-WholeHead" / "tpl-WholeHead_res-02_T1w.nii.gz"
 
 

@@ -21,19 +21,19 @@ from tqdm import tqdm
 
 from benchmarks.defacers import METHODS, Scanned
 from benchmarks.heads import find_heads
-from bidsdeface.imaging.image import Image, canonical, mask_header, read_image
+from bidsdeface.imaging.image import Image, mask_header, read_image
 from bidsdeface.imaging.registration import Registration, place, warp_brain
-from bidsdeface.imaging.volume import in_blocks, reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import reduce_image, tissue_threshold
 from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
 from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate
-from bidsdeface.reidentify.people import Person, make_person, scan
+from bidsdeface.reidentify.people import Person, as_float, at_one_mm, make_person, scan
+from bidsdeface.reidentify.picture import draw
 from bidsdeface.reidentify.ranks import rate
 from bidsdeface.reidentify.recognise import DlibRecogniser
-from bidsdeface.reidentify.render import View, image_surface, mask_surface, render
-from bidsdeface.reidentify.restore import restore
 from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
 from bidsdeface.templates.source import whole_head
 
+ALL_PEOPLE = ("bidsdeface", "front cut off")
 BASE_HEADS = ("S01", "S03", "S04", "S06a", "S09")
 MARGIN_MM = 15.0  # of air kept around a base head, and more in front
 FRONT_MARGIN_MM = 40.0
@@ -42,9 +42,8 @@ FRONT_MARGIN_MM = 40.0
 def base_head(path: Path) -> Image:
     """Return a head at about 1 mm, axes nearest to R, A, S, with little air around it."""
     image = read_image(path)
-    view, affine = canonical(image.stored, image.affine)
-    fine, affine = in_blocks(view, affine, 1.0)
-    values = image.scaled(fine)
+    fine = at_one_mm(image)
+    values, affine = fine.stored, fine.affine.copy()
     volume = reduce_image(image, str(path))
     tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
     to_fine = np.linalg.inv(affine) @ volume.affine
@@ -53,15 +52,9 @@ def base_head(path: Path) -> Image:
     low = np.maximum(corners.min(axis=0) - MARGIN_MM / spacing, 0).astype(int)
     front = np.array([MARGIN_MM, FRONT_MARGIN_MM, MARGIN_MM])
     high = np.minimum(corners.max(axis=0) + front / spacing + 1, values.shape).astype(int)
-    values = np.asfortranarray(values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
+    values = values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     affine[:3, 3] += affine[:3, :3] @ low
-    header = image.header.copy()
-    header.set_data_shape(values.shape)
-    header.set_data_dtype(np.float32)
-    header.set_sform(affine)
-    header.set_qform(affine)
-    header["scl_slope"], header["scl_inter"] = 1, 0
-    return Image(header, affine, values)
+    return as_float(image, values, affine)
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,7 @@ def see(
         masked = Image(mask_header(image.header), image.affine, mask)
         result = Defaced(image, masked, scanned().registration.to_template)
         if pictures:
-            draw(pictures / f"{subject.name} {method}.png", scanned(), result, original, tools)
+            draw(pictures / f"{subject.name} {method}.png", scanned().image, result, original, tools)
         return result
 
     seen = {
@@ -141,25 +134,6 @@ def see(
         for method in methods
     }
     return gallery, original, seen
-
-
-def draw(path: Path, original: Scanned, defaced: Defaced, sight: Sight, tools: Tools) -> None:
-    """Draw a synthetic person: original, defaced, restored, the mask alone; from the front and aside."""
-    from PIL import Image as Picture
-
-    surface = image_surface(defaced.image, "the defaced image")
-    surfaces = [
-        image_surface(original.image, "the original"),
-        surface,
-        restore(surface, defaced.mask, tools.average, original.registration.to_template),
-        mask_surface(defaced.mask.stored, defaced.mask.affine),
-    ]
-    x, y, z = sight.centre
-    rows = [
-        np.concatenate([render(s, View(sight.pitch, yaw, (x, y, z))) for s in surfaces], axis=1)
-        for yaw in (0.0, 45.0)
-    ]
-    Picture.fromarray(np.concatenate(rows)).save(path)
 
 
 def print_table(findings: dict[str, Findings], relatives: dict[tuple[str, str], str]) -> None:
@@ -218,23 +192,28 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="private; keeps what was seen")
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--rival-people", type=int, help="try the others than bidsdeface on so many only")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--pictures", type=Path, help="of the first ten people")
     given = parser.parse_args()
     given.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     tools = Tools.of(DlibRecogniser(), whole_head(), given.folder)
     probes: dict[str, list[Probe]] = {method: [] for method in given.methods}
+    gallery: list[Sight] = []
     for number, subject in enumerate(tqdm(list(cohort(given.people)), unit="person")):
         pictures = given.pictures if number < 10 else None
-        gallery, original, seen = see(subject, tools, given.methods, pictures)
-        for method in given.methods:
-            probes[method].append(Probe(subject.name, subject.base, gallery, original, seen[method]))
-    report(probes, given.plot)
+        rivals = given.rival_people is None or number < given.rival_people
+        methods = [method for method in given.methods if rivals or method in ALL_PEOPLE]
+        other_day, original, seen = see(subject, tools, methods, pictures)
+        gallery.append(other_day)
+        for method in methods:
+            probes[method].append(Probe(subject.name, subject.base, other_day, original, seen[method]))
+    report(probes, gallery, given.plot)
 
 
-def report(probes: dict[str, list[Probe]], picture: Path | None) -> None:
+def report(probes: dict[str, list[Probe]], gallery: list[Sight], picture: Path | None) -> None:
     """Print the table of all methods, and plot their curves if asked to."""
-    findings = {method: evaluate(seen) for method, seen in probes.items()}
+    findings = {method: evaluate(seen, gallery[len(seen) :]) for method, seen in probes.items()}
     some = next(iter(probes.values()))
     relatives = {("original", "plain"): first_base([probe.original for probe in some], some)}
     for method, seen in probes.items():

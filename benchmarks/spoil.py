@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, tissue_threshold
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, tissue_threshold, tissue_voxels
 
 AXES = {"left-right": 0, "front-back": 1, "up-down": 2}
 THICK_MM = 6.0
@@ -124,10 +124,10 @@ def fold(scan: Volume, to_template: NDArray, depth_mm: float, gap_mm: float, hea
     head_mm : Volume
         Distance to the template's head.
     """
-    points = apply_affine(scan.affine, np.argwhere(scan.data > tissue_threshold(scan)))
-    there = apply_affine(to_template, points)
+    tissue = tissue_voxels(scan)
+    there = apply_affine(to_template @ scan.affine, tissue)
     near = interpolate(head_mm.data, head_mm.affine, there, np.inf) < 12
-    rows = np.argwhere(scan.data > tissue_threshold(scan))[:, 1]
+    rows = tissue[:, 1]
     spacing = float(np.linalg.norm(scan.affine[:3, 1]))
     nose = near & (there[:, 2] > -75) & (there[:, 2] < -20) & (np.abs(there[:, 0]) < 15)
     tip = _outermost(rows[nose], scan.data.shape[1], 1)

@@ -95,16 +95,24 @@ def attack(
     if "informed" in attackers:
         sights["informed"] = look_as(original, surface, tools.recogniser)
     if "restoring" in attackers:
-        to_template = defaced.to_template
-        if to_template is None:
-            volume = reduce_image(defaced.image, "the defaced image")
-            to_template = place(volume, tools.pose, tools.template.landscape).to_template
-        restored = restore(surface, defaced.mask, tools.average, to_template)
-        sights["restoring"] = look(restored, tools.recogniser)
+        sights["restoring"] = look(restored(surface, defaced, tools), tools.recogniser)
     if "mask" in attackers:
-        cast = mask_surface(defaced.mask.stored > 0, defaced.mask.affine)
-        sights["mask"] = look_as(original, cast, tools.recogniser)
+        sights["mask"] = look_as(original, cast(defaced), tools.recogniser)
     return sights
+
+
+def restored(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
+    """Return a defaced head, of which this is the surface, with the template's average face."""
+    to_template = defaced.to_template
+    if to_template is None:
+        volume = reduce_image(defaced.image, "the defaced image")
+        to_template = place(volume, tools.pose, tools.template.landscape).to_template
+    return restore(surface, defaced.mask, tools.average, to_template)
+
+
+def cast(defaced: Defaced) -> Surface:
+    """Return the surface of a face mask."""
+    return mask_surface(defaced.mask.stored > 0, defaced.mask.affine)
 
 
 def look_at(

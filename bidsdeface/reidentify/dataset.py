@@ -2,52 +2,76 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.scan import Scan
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.dataset.published import Published, published_scans
+from bidsdeface.dataset.scan import RAW, Scan, scan_at
+from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.reidentify.study import Case
+from bidsdeface.settings import BIDS, DERIVATIVES
 
-RAW = "bids:raw:"
 
-
-def published_cases(bids_dir: Path, output_dir: Path) -> list[Case]:
-    """Return every published scan of a derivative dataset, in the order of their names.
+def published_cases(
+    bids_dir: Path,
+    output_dir: Path,
+    layout: str = DERIVATIVES,
+    participants: Collection[str] = (),
+    sessions: Collection[str] = (),
+) -> list[Case]:
+    """Return every defaced anatomical scan of an output dataset, in natural order of the names.
 
     A person with more than one scan is looked for by another of them: of another session if there is one,
     of the same contrast if there is one.
 
+    Parameters
+    ----------
+    bids_dir, output_dir : Path
+    layout : str, optional
+        Of the output dataset.
+    participants, sessions : collection of str, optional
+        Labels without ``sub-`` or ``ses-`` of those to return; all where empty.
+
     Raises
     ------
+    UsageError
+        A participant or a session has none.
     BidsdefaceError
         There is none, or one of its files or its original is missing.
     """
-    scans = [_source(path, bids_dir) for path in sorted(output_dir.glob("sub-*/**/*_desc-defaced_*.json"))]
+    published = (one for one in published_scans(output_dir, layout) if one.is_defaced and one.shows_anatomy)
+    scans = [_source(one, bids_dir, layout) for one in published]
     if not scans:
         raise BidsdefaceError(f"{output_dir}: no defaced scan here; run the participant level first")
-    return [_case(scan, scans, output_dir) for scan in scans]
+    for prefix, asked, there in (
+        ("sub-", participants, {scan.subject for scan in scans}),
+        ("ses-", sessions, {scan.session for scan in scans}),
+    ):
+        if missing := [prefix + label for label in asked if label not in there]:
+            raise UsageError(f"{output_dir}: no defaced scan of {', '.join(missing)} here; leave it out")
+    return [
+        _case(scan, scans, output_dir, layout)
+        for scan in scans
+        if (not participants or scan.subject in participants) and (not sessions or scan.session in sessions)
+    ]
 
 
-def _source(sidecar: Path, bids_dir: Path) -> Scan:
-    """Return the raw scan of a published image, from its sidecar."""
+def _source(published: Published, bids_dir: Path, layout: str) -> Scan:
+    """Return the raw scan of a published image."""
+    if layout == BIDS:
+        return scan_at(bids_dir / published.image)
     try:
-        source = json.loads(sidecar.read_text(encoding="utf-8"))["Sources"][0]
-        where = PurePosixPath(source.removeprefix(RAW))
-    except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:
+        return scan_at(bids_dir / published.sidecar["Sources"][0].removeprefix(RAW))
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise BidsdefaceError(
-            f"{sidecar}: does not name its original ({error}); remove it and its image"
+            f"{published.image}: its sidecar does not name its original ({error}); remove both"
         ) from error
-    stem, dot, extension = where.name.partition(".")
-    *entities, suffix = stem.split("_")
-    labels = tuple((key, label) for key, _, label in (entity.partition("-") for entity in entities))
-    return Scan(bids_dir / where, labels, suffix, dot + extension)
 
 
-def _case(scan: Scan, scans: list[Scan], output_dir: Path) -> Case:
-    outputs = outputs_of(scan)
+def _case(scan: Scan, scans: list[Scan], output_dir: Path, layout: str) -> Case:
+    outputs = outputs_of(scan, layout)
     files = (scan.path, output_dir / outputs.image, output_dir / outputs.mask)
     others = [other for other in scans if other.subject == scan.subject and other != scan]
     best = min(

@@ -102,7 +102,31 @@ class Findings:
         return self.before.ranks[1].exact[0] < MIN_BEFORE
 
 
-def evaluate(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> Findings:
+@dataclass(frozen=True)
+class Audit:
+    """What may be published of the study of a dataset.
+
+    Attributes
+    ----------
+    findings : Findings
+        Of all scans under attack.
+    left : Findings or None
+        Of those of them that have not been withdrawn; None if none was.
+    withdrawn : int
+        How many were.
+    whole : bool
+        Whether every defaced scan of the dataset was under attack.
+    """
+
+    findings: Findings
+    left: Findings | None = None
+    withdrawn: int = 0
+    whole: bool = True
+
+
+def evaluate(
+    probes: Sequence[Probe], strangers: Sequence[Sight] = (), others: Sequence[Probe] = ()
+) -> Findings:
     """Return the figures of a study.
 
     The gallery has one picture of each person, that of the person's first probe, and the strangers; a further
@@ -113,30 +137,26 @@ def evaluate(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> Findin
     probes : sequence of Probe
     strangers : sequence of Sight
         Synthetic people who fill up the gallery.
+    others : sequence of Probe
+        Scans that are not counted, but whose people stand in the gallery too.
     """
-    kept = [probe for probe in probes if probe.has_face]
-    filling = [sight for sight in strangers if sight.has_face]
-    first = {probe.person: probe.gallery for probe in reversed(kept)}
-    number = {person: index for index, person in enumerate(first)}
-    people = len(first) + len(filling)
-    truth = np.array([number[probe.person] for probe in kept], int)
+    lineup = _Lineup.of(probes, strangers, others)
+    kept = lineup.probes
     clusters = [probe.cluster for probe in kept]
 
     def figures(sights: Sequence[Sight], ties_to_attacker: bool) -> Figures:
-        apart = distances(sights, [*first.values(), *filling])
-        own = [distances([sight], [probe.gallery])[0, 0] for sight, probe in zip(sights, kept, strict=True)]
-        apart[np.arange(len(kept)), truth] = own
-        ranks = true_ranks(apart, truth, ties_to_attacker)
+        apart = lineup.distances(sights)
+        ranks = true_ranks(apart, lineup.truth, ties_to_attacker)
         return Figures(
             rate(np.array([sight.has_face for sight in sights], bool), clusters, 0.0),
-            {k: rate(ranks <= k, clusters, k / max(people, k)) for k in RANKS},
-            auc(apart, truth),
-            tuple(curve(ranks, people)),
+            {k: rate(ranks <= k, clusters, k / max(lineup.people, k)) for k in RANKS},
+            auc(apart, lineup.truth),
+            tuple(curve(ranks, lineup.people)),
         )
 
     return Findings(
-        people,
-        len(filling),
+        lineup.people,
+        lineup.synthetic,
         len(probes) - len(kept),
         figures([probe.original for probe in kept], ties_to_attacker=False),
         {
@@ -144,6 +164,54 @@ def evaluate(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> Findin
             for name in (kept[0].after if kept else ())
         },
     )
+
+
+def matches(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> list[tuple[str, ...]]:
+    """Return, for each probe, the attackers for whom its person comes first in the gallery, ties included.
+
+    None for a probe that `evaluate` leaves out.
+    """
+    lineup = _Lineup.of(probes, strangers)
+    kept = lineup.probes
+    found: dict[int, tuple[str, ...]] = {id(probe): () for probe in kept}
+    for name in kept[0].after if kept else ():
+        apart = lineup.distances([probe.after[name] for probe in kept])
+        for probe, first in zip(kept, true_ranks(apart, lineup.truth) == 1, strict=True):
+            found[id(probe)] += (name,) if first else ()
+    return [found.get(id(probe), ()) for probe in probes]
+
+
+@dataclass(frozen=True)
+class _Lineup:
+    """The probes that show a face, and the gallery in which each is looked for."""
+
+    probes: list[Probe]
+    gallery: list[Sight]
+    truth: NDArray[np.int64]
+    synthetic: int
+
+    @classmethod
+    def of(cls, probes: Sequence[Probe], strangers: Sequence[Sight], others: Sequence[Probe] = ()) -> _Lineup:
+        kept = [probe for probe in probes if probe.has_face]
+        filling = [sight for sight in strangers if sight.has_face]
+        real = [*kept, *(probe for probe in others if probe.has_face)]
+        first = {probe.person: probe.gallery for probe in reversed(real)}
+        number = {person: index for index, person in enumerate(first)}
+        truth = np.array([number[probe.person] for probe in kept], int)
+        return cls(kept, [*first.values(), *filling], truth, len(filling))
+
+    @property
+    def people(self) -> int:
+        return len(self.gallery)
+
+    def distances(self, sights: Sequence[Sight]) -> NDArray[np.float64]:
+        """Return how far a sight of each probe is from everybody, shape (probes, people)."""
+        apart = distances(sights, self.gallery)
+        apart[np.arange(len(sights)), self.truth] = [
+            distances([sight], [probe.gallery])[0, 0]
+            for sight, probe in zip(sights, self.probes, strict=True)
+        ]
+        return apart
 
 
 def distances(sights: Sequence[Sight], gallery: Sequence[Sight]) -> NDArray[np.float64]:

@@ -16,17 +16,18 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.image import Image, canonical
-from bidsdeface.imaging.volume import reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import in_blocks, reduce_image, tissue_threshold
+from bidsdeface.reidentify.render import FINE_MM
 
 LATTICE_MM = 4.0
 SLAB_PLANES = 32
 # The bends of a person: how far they reach (sigma) and how large they are (standard deviation), mm.
 WIDE_BENDS_MM = ((30.0, 2.5),)
-FINE_BENDS_MM = ((16.0, 1.5), (9.0, 0.65))
+FINE_BENDS_MM = ((16.0, 2.2), (9.0, 0.95))
 CRANIUM_SHARE = 0.3  # of the fine bends: a cranium has no cheeks
 CROWN_TO_BROW_MM = 70.0
 ASYMMETRY = 0.25  # of the bends
-STRETCH = 0.025  # standard deviation of width, depth and height
+STRETCH = 0.03  # standard deviation of width, depth and height
 SQUARINGS = 6
 
 # A rescan, standard deviations: pitch most, as on a pillow.
@@ -107,7 +108,17 @@ def scan(person: Person, seed: int) -> Image:
         slab = scanned[:, :, planes] * grid.upsample(bias, planes)
         real, imaginary = (level * rng.standard_normal(slab.shape, np.float32) for _ in range(2))
         scanned[:, :, planes] = np.hypot(slab + real, imaginary)
-    return _like(person.head, scanned)
+    return as_float(person.head, scanned, canonical(person.head.stored, person.head.affine)[1])
+
+
+def at_one_mm(image: Image) -> Image:
+    """Return the first volume of an image with voxels of about 1 mm, coarser ones as they are.
+
+    Nobody looks closer than that, and a person made of finer voxels takes more than 1 GB.
+    """
+    view, affine = canonical(image.stored, image.affine)
+    values, affine = in_blocks(view.reshape(*view.shape[:3], -1)[..., 0], affine, FINE_MM)
+    return as_float(image, image.scaled(values), affine)
 
 
 def rescan(image: Image, seed: int) -> Image:
@@ -185,9 +196,16 @@ def _exponential(velocity: NDArray[np.float32], grid: _Grid) -> NDArray[np.float
     return shift
 
 
-def _like(image: Image, values: NDArray[np.float32]) -> Image:
-    """Return values, axes nearest to R, A, S, as an image on the same grid."""
-    _, affine = canonical(image.stored, image.affine)
+def as_float(image: Image, values: NDArray[np.float32], affine: NDArray[np.float64]) -> Image:
+    """Return values on a grid as an image of numbers, under the header of another.
+
+    Parameters
+    ----------
+    image : Image
+        Whose header it gets, but for shape, type, scaling and grid.
+    values : numpy.ndarray, shape (X, Y, Z), float32
+    affine : numpy.ndarray, shape (4, 4)
+    """
     header = image.header.copy()
     header.set_data_shape(values.shape)
     header.set_data_dtype(np.float32)

@@ -103,6 +103,7 @@ def remembered(key: str, see: Callable[[], dict[str, Sight]], folder: Path) -> d
         **{f.name: np.stack([getattr(sight, f.name) for sight in seen.values()]) for f in fields(Sight)},
     }
     unfinished = path.with_suffix(f".{os.getpid()}.npz")
+    unfinished.touch(0o600)
     np.savez(unfinished, **columns)
     unfinished.replace(path)
     return seen

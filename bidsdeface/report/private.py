@@ -18,23 +18,18 @@ from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.masking import Loaded, Masked
 from bidsdeface.outcome import FAILED, Outcome
-from bidsdeface.privacy.scratch import private_folder
+from bidsdeface.privacy.scratch import make_private, private_folder
 from bidsdeface.privacy.state import State
 from bidsdeface.quality.checks import CHECKS, strain
 from bidsdeface.report.figure import draw, views
+from bidsdeface.report.page import page
 
 PAGE = "index.html"
-STYLE = """
-body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 1640px; padding: 0 1em; color: #222 }
-img { width: 100%; background: #000 } section { margin: 2.5em 0 } h2 { margin: 0 }
-.failed { color: #a00 } table { border-collapse: collapse } td, th { padding: 0 1em 0 0; text-align: left }
-td.number { text-align: right }
-"""
 
 
 def report_folder(state: State, output_dir: Path) -> Path:
-    """Return the folder of an output dataset's private report: a work dir may serve several."""
-    return state.folder / "report" / state.derive("report", os.fsencode(output_dir.resolve())).hex()[:8]
+    """Return the folder of an output dataset's private report."""
+    return state.folder_for("report", output_dir)
 
 
 def tell(folder: Path, outcome: Outcome, loaded: Loaded, masked: Masked | None, centre: NDArray) -> None:
@@ -88,25 +83,21 @@ def write_page(folder: Path) -> Path | None:
     sections = "\n".join(_section(one) for one in told)
     with _writing(folder) as unfinished:
         (unfinished / PAGE).touch(0o600)
-        (unfinished / PAGE).write_text(
-            "<!doctype html><html lang='en'><meta charset='utf-8'><title>bidsdeface: private report</title>"
-            f"<style>{STYLE}</style><h1>Private report</h1><p>{len(told)} scans, worst first. Above, each as "
-            "it came, with the mask outlined; below, as it was defaced. <b>This page shows faces: it is "
-            f"for you alone.</b></p>{sections}</html>",
-            encoding="utf-8",
+        content = (
+            f"<p>{len(told)} scans, worst first. Above, each as it came, with the mask outlined; below, as "
+            f"it was defaced. <b>This page shows faces: it is for you alone.</b></p>{sections}"
         )
+        (unfinished / PAGE).write_text(page("Private report", content), encoding="utf-8")
     return folder / PAGE
 
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[Path]:
     """Give a private folder whose files come into the report at the end, each whole."""
-    with storage_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with private_folder(folder) as unfinished:
-            yield unfinished
-            for path in unfinished.glob("*.*"):
-                os.replace(path, folder / path.name)
+    with private_folder(make_private(folder)) as unfinished, storage_errors(folder):
+        yield unfinished
+        for path in unfinished.glob("*.*"):
+            os.replace(path, folder / path.name)
 
 
 def _section(told: dict[str, Any]) -> str:

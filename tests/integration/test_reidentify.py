@@ -1,4 +1,13 @@
-"""A whole study of one real head: seen before, not after; kept, so that it goes on where it stopped."""
+"""Studies of real heads, and in a run: seen before, not after; kept, so as to go on where they stopped."""
+
+import csv
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,8 +15,12 @@ import pytest
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import mask_header, read_image, write_image
 from bidsdeface.reidentify import study
+from bidsdeface.reidentify.people import make_person, scan
 from bidsdeface.reidentify.study import Case, conduct, strangers
+from tests.conftest import make_dataset
 from tests.heads import find_head
+from tests.integration.conftest import bidsdeface, command, files, read_only
+from tests.integration.test_killed import wait_for
 
 pytestmark = pytest.mark.heads
 
@@ -27,7 +40,7 @@ def case(tmp_path_factory):
 
 def test_a_head_is_recognised_before_and_the_study_goes_on_where_it_stopped(case, tmp_path, monkeypatch):
     pytest.importorskip("dlib", reason="pip install bidsdeface[audit]")
-    findings = conduct([case], tmp_path, people=2)
+    findings = conduct([case], tmp_path, people=2).findings()
     assert (findings.people, findings.synthetic, findings.faceless) == (2, 1, 0)
     assert findings.before.ranks[1].hits == 1 and findings.before.detected.hits == 1
     assert findings.underpowered  # one head proves nothing
@@ -37,7 +50,7 @@ def test_a_head_is_recognised_before_and_the_study_goes_on_where_it_stopped(case
     assert len(kept) == 4 and {path.suffix for path in kept} == {".npz"}
     times = [path.stat().st_mtime_ns for path in kept[1:]]
     kept[0].unlink()  # as if it had stopped before this one
-    assert conduct([case], tmp_path, people=2) == findings
+    assert conduct([case], tmp_path, people=2).findings() == findings
     assert [path.stat().st_mtime_ns for path in kept[1:]] == times
 
 
@@ -57,3 +70,90 @@ def test_a_study_without_face_recognition_stops_before_the_work(case, tmp_path, 
     with pytest.raises(BidsdefaceError, match="dlib cannot be imported"):
         conduct([case], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+# The program with a gallery of the two people alone, for time.
+SMALL_GALLERY = (
+    "import sys; from bidsdeface import audit, cli; audit.GALLERY = 2; sys.exit(cli.main(sys.argv[1:]))"
+)
+
+
+def offline():
+    """Return what takes the network away from a command, where that is allowed."""
+    alone = ["unshare", "--net"]
+    return alone if subprocess.run([*alone, "true"], capture_output=True).returncode == 0 else []
+
+
+def group(bids_dir, output_dir, *options):
+    """Start the group level, in a session of its own."""
+    _, _, _, *arguments = command(bids_dir, output_dir, "--reidentify", *options, level="group")
+    return subprocess.Popen(
+        [*offline(), sys.executable, "-c", SMALL_GALLERY, *arguments, "--n-procs", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def private_files(work_dir: Path, end: str) -> dict[Path, int]:
+    """Return files of the audit in the work dir, with their times of change."""
+    found = sorted((work_dir / "bidsdeface" / "reidentification").rglob(f"*{end}"))
+    return {path: path.stat().st_mtime_ns for path in found}
+
+
+def rows_of(output_dir):
+    with (output_dir / "reidentification.tsv").open(newline="") as file:
+        return {(row["condition"], row["attacker"]): row for row in csv.DictReader(file, delimiter="\t")}
+
+
+@pytest.mark.slow
+def test_a_run_audits_what_it_has_published_goes_on_when_killed_and_withdraws_who_is_recognised(tmp_path):
+    pytest.importorskip("dlib", reason="pip install bidsdeface[audit]")
+    stranger = scan(make_person(read_image(find_head("S04")), 7), 1)
+    write_image(tmp_path / "stranger.nii.gz", stranger.header, stranger.stored)
+    heads = {"01": find_head("S04"), "02": tmp_path / "stranger.nii.gz"}
+    bids_dir = make_dataset(tmp_path, {f"sub-{n}/anat/sub-{n}_T1w.nii.gz": head for n, head in heads.items()})
+    output_dir, work_dir = tmp_path / "out", tmp_path / "work"
+    run = bidsdeface(bids_dir, output_dir, "--n-procs", "2", "--skip-bids-validation")
+    assert run.code == 0, run.said
+    undone = output_dir / "sub-02/anat/sub-02_desc-defaced_T1w.nii.gz"
+    undone.write_bytes(heads["02"].read_bytes())  # as if nothing had been removed
+    strict = ("--strict", "--keep-renders", "-w", str(work_dir))
+
+    with read_only(bids_dir):
+        process = group(bids_dir, output_dir, *strict)
+        wait_for(lambda: len(private_files(work_dir, ".npz")) >= 3, process)  # one of two is done
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        seen = private_files(work_dir, ".npz")
+        assert not (output_dir / "report.html").exists()
+        assert {stat.S_IMODE(path.stat().st_mode) for path in seen} == {0o600}
+
+        process = group(bids_dir, output_dir, *strict)
+        _, said = process.communicate()
+    assert process.returncode == 1 and "LEAK" not in said, said
+    assert private_files(work_dir, ".npz").items() >= seen.items()  # not looked at again
+    failed = [line for line in said.splitlines() if line.startswith("ERROR FAILED")]  # of two, by luck both
+    (line,) = [line for line in failed if f"{bids_dir}/sub-02/anat/sub-02_T1w.nii.gz" in line]
+    assert re.search(r"comes first of 2 \(attacker: plain, .*\); withdrawn, as --strict asks", line)
+    assert not [name for name in files(output_dir) if name.startswith("sub-02")]
+    left = [name for name in files(output_dir) if name.endswith("desc-defaced_T1w.nii.gz")]
+    assert len(left) == len((output_dir / "quality.tsv").read_text().splitlines()) - 1 == 2 - len(failed)
+    rows = rows_of(output_dir)
+    assert (rows["before", "plain"]["heads"], rows["before", "plain"]["rank1"]) == ("2", "2")
+    assert (rows["after", "plain"]["heads"], rows["after", "plain"]["rank1"]) == ("2", "1")
+    assert rows["after", "plain"]["withdrawn"] == str(len(failed))
+
+    page = (output_dir / "report.html").read_text()
+    told = page.partition("<h2>Quality</h2>")[0]
+    told += "".join((output_dir / f"reidentification.{end}").read_text() for end in ("tsv", "json"))
+    assert "rank 1" in told and not re.search(r"sub-|_T1w|anat", told)
+    assert "sub-02" not in page and str(tmp_path) not in page
+
+    (targets,) = private_files(work_dir, ".tsv")
+    assert "sub-02_T1w.nii.gz\tplain," in targets.read_text()
+    pictures = private_files(work_dir, ".png")
+    assert sorted(path.name for path in pictures) == ["sub-01_T1w.png", "sub-02_T1w.png"]
+    for path in (targets, *pictures):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700

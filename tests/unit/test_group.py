@@ -7,8 +7,9 @@ import logging
 import pytest
 
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.group import COLUMNS, run_group_level
+from bidsdeface.group import run_group_level
 from bidsdeface.quality.checks import CHECKS, bids_name
+from bidsdeface.report.quality import COLUMNS
 from bidsdeface.settings import Settings
 
 RECORD = {
@@ -136,10 +137,11 @@ def test_the_table_follows_what_is_published_now(settings, tmp_path):
     assert [row["scan"] for row in table(tmp_path)] == ["sub-2/anat/sub-2_desc-defaced_T1w.nii.gz"]
 
 
-def test_nothing_but_the_table_is_written(settings, tmp_path):
+def test_nothing_but_the_tables_and_the_page_are_written(settings, tmp_path):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
     run_group_level(settings)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["quality.json", "quality.tsv", "sub-1"]
+    names = ["quality.json", "quality.tsv", "report.html", "sub-1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_no_published_scan_is_one_clear_line(settings, tmp_path):

@@ -3,17 +3,20 @@
 import csv
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bidsdeface.reidentify.findings import Probe, evaluate
+from bidsdeface.privacy.leaks import find_leaks
+from bidsdeface.reidentify.findings import Audit, Probe, evaluate
+from bidsdeface.report.page import page
 from bidsdeface.report.reidentification import COLUMNS, description, section, table, verdict
 from tests.unit.reidentify.test_findings import seen
 
 
-def findings(after, before=None, strangers=20):
-    """Return the findings of 20 people whose place on a line is their number."""
+def study_of(after, before=None, strangers=20):
+    """Return the audit of 20 people whose place on a line is their number."""
     before = before or [k + 0.1 for k in range(20)]
     probes = [
         Probe(
@@ -21,7 +24,7 @@ def findings(after, before=None, strangers=20):
         )
         for k in range(20)
     ]
-    return evaluate(probes, [seen(100 + k) for k in range(strangers)])
+    return Audit(evaluate(probes, [seen(100 + k) for k in range(strangers)]))
 
 
 HIDDEN = {"plain": [None] * 20, "informed": [-1] * 20}
@@ -29,7 +32,7 @@ SHOWN = {"plain": [None] * 20, "informed": range(20)}
 
 
 def test_the_table_has_a_row_for_the_originals_and_one_for_each_attacker():
-    rows = list(csv.DictReader(table(findings(HIDDEN)).splitlines(), delimiter="\t"))
+    rows = list(csv.DictReader(table(study_of(HIDDEN)).splitlines(), delimiter="\t"))
     assert [(row["condition"], row["attacker"]) for row in rows] == [
         ("before", "plain"),
         ("after", "plain"),
@@ -45,19 +48,19 @@ def test_the_table_has_a_row_for_the_originals_and_one_for_each_attacker():
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        (findings(HIDDEN), "No attacker recognised people more often than guessing"),
-        (findings(SHOWN), "still recognised more often than by guessing; attacker: informed"),
-        (findings(SHOWN, before=[(k + 7) % 20 for k in range(20)]), "Underpowered: of the originals 0 of 20"),
+        (study_of(HIDDEN), "No attacker recognised people more often than guessing"),
+        (study_of(SHOWN), "still recognised more often than by guessing; attacker: informed"),
+        (study_of(SHOWN, before=[(k + 7) % 20 for k in range(20)]), "Underpowered: of the originals 0 of 20"),
     ],
 )
 def test_the_verdict_says_what_the_figures_allow(result, words):
-    assert words in verdict(result)
+    assert words in verdict(result.findings)
 
 
 def test_the_page_is_whole_and_takes_nothing_from_elsewhere():
-    page = section(findings(SHOWN))
+    page = section(study_of(SHOWN))
     root = ET.fromstring(f"<div>{page}</div>")
-    assert len(root.findall(".//table/tr")) == 4
+    assert len(root.findall(".//table//tr")) == 4
     assert "20 of 20: 100 %" in page
     assert page.count("http") == 1  # the name of SVG, which nobody fetches
     lines = root.findall(".//{http://www.w3.org/2000/svg}polyline")
@@ -68,12 +71,47 @@ def test_the_page_is_whole_and_takes_nothing_from_elsewhere():
 
 
 def test_nothing_that_is_published_names_a_person():
-    result = findings(SHOWN)
+    result = study_of(SHOWN)
     published = table(result) + json.dumps(description(result)) + section(result)
     assert "sub-" not in published
 
 
-def test_the_description_says_how_the_study_was_done_and_covers_all_columns():
-    entry = description(findings(HIDDEN))
-    assert entry["Study"]["GallerySynthetic"] == 20 and entry["Study"]["Underpowered"] is False
-    assert set(COLUMNS) <= set(entry)
+def test_the_table_says_how_the_study_was_done_and_the_description_covers_all_columns():
+    (row, *_) = csv.DictReader(table(study_of(HIDDEN)).splitlines(), delimiter="\t")
+    told = {name: row[name] for name in ("synthetic", "faceless", "underpowered", "withdrawn")}
+    assert told == {"synthetic": "20", "faceless": "0", "underpowered": "no", "withdrawn": "0"}
+    entry = description(study_of(HIDDEN))
+    assert list(entry) == list(COLUMNS) and all(column["Description"] for column in entry.values())
+
+
+def test_the_leak_check_finds_nothing_in_what_is_published(tmp_path):
+    audit = replace(study_of(SHOWN), withdrawn=3, left=study_of(HIDDEN).findings)
+    for name, text in {
+        "report.html": page("Defacing report", section(audit)),
+        "reidentification.tsv": table(audit),
+        "reidentification.json": json.dumps(description(audit)),
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert list(find_leaks(tmp_path)) == []
+
+
+def test_what_was_withdrawn_is_counted_told_and_apart_from_what_is_left():
+    whole = study_of(SHOWN).findings
+    nobody = evaluate([])
+    audit = Audit(whole, nobody, withdrawn=20)
+    rows = list(csv.DictReader(table(audit).splitlines(), delimiter="\t"))
+    assert [row["condition"] for row in rows] == ["before", "after", "after"]  # nobody is left
+    some = Audit(whole, study_of(HIDDEN).findings, withdrawn=3)
+    rows = list(csv.DictReader(table(some).splitlines(), delimiter="\t"))
+    assert [row["condition"] for row in rows] == ["before", "after", "after", "left", "left"]
+    assert {row["withdrawn"] for row in rows} == {"3"}
+    assert "3 scans whose person came first for an attacker were withdrawn" in section(some)
+    assert "withdrawn" not in section(Audit(whole))
+
+
+def test_an_audit_of_some_participants_says_that_it_is_not_of_the_dataset():
+    audit = study_of(HIDDEN)
+    part = Audit(audit.findings, whole=False)
+    assert "all defaced scans" in description(audit)["heads"]["Description"]
+    assert "some participants or sessions" in description(part)["heads"]["Description"]
+    assert "not the whole dataset" in section(part) and "not the whole dataset" not in section(audit)

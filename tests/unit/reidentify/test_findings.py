@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.reidentify import sight as sights
-from bidsdeface.reidentify.findings import Probe, evaluate
+from bidsdeface.reidentify.findings import Probe, evaluate, matches
 from bidsdeface.reidentify.recognise import Face
 from bidsdeface.reidentify.render import image_surface
 from bidsdeface.reidentify.sight import EMBEDDING, YAWS, Sight, look, look_as, remembered
@@ -109,6 +109,36 @@ def test_two_scans_of_a_person_are_one_person_of_the_gallery_each_matched_with_t
     assert findings.people == 2
     assert findings.after["plain"].ranks[1].hits == 3  # with the picture of another scan, 9 were nearer to b
     assert findings.after["plain"].ranks[1].count == 3
+
+
+def probes(*places):
+    """Return probes of people at 0, 1, 2 …, who after defacing are seen at these places."""
+    return [
+        Probe(f"p{k}", f"p{k}", seen(k), seen(k + 0.1), {"plain": seen(None, False), "mask": seen(place)})
+        for k, place in enumerate(places)
+    ]
+
+
+def test_matches_name_the_attackers_for_whom_a_person_comes_first_ties_included():
+    assert matches(probes(0.2, 0, 1.5, 9)) == [("mask",), (), ("mask",), ("mask",)]
+    assert matches(probes(0.5, 0.5), [seen(0.5)]) == [(), ()]
+    assert matches([]) == []
+
+
+def test_a_head_without_a_face_in_view_before_is_never_matched():
+    blind = Probe("p", "p", seen(0), seen(None, found=False), {"mask": seen(0)})
+    assert matches([blind, *probes(0, 1)]) == [(), ("mask",), ("mask",)]
+
+
+def test_who_is_withdrawn_is_not_counted_and_still_stands_in_the_gallery():
+    everybody = probes(0.2, 0, 0.9, 9)
+    left = evaluate(everybody[1:3], [seen(50)], others=[everybody[0], everybody[3]])
+    assert (left.people, left.synthetic) == (5, 1)
+    found = left.after["mask"]
+    assert found.ranks[1].count == 2 and found.ranks[1].hits == 0
+    assert found.ranks[1].chance == 1 / 5
+    again = evaluate(everybody[1:3], [seen(50)])
+    assert again.people == 3 and again.after["mask"].ranks[1].hits == 1  # without them it is another question
 
 
 class Watcher:

@@ -1,0 +1,53 @@
+"""One scan under attack, with a recogniser that is easily pleased: what is kept, drawn and private."""
+
+import stat
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from bidsdeface.imaging.image import mask_header, write_image
+from bidsdeface.reidentify.attack import ATTACKERS, Tools
+from bidsdeface.reidentify.render import PIXELS
+from bidsdeface.reidentify.study import Case, look_at_case
+from bidsdeface.templates.source import whole_head
+from tests.conftest import as_image, fake_head
+from tests.unit.reidentify.test_findings import Watcher
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory):
+    return Tools.of(Watcher(), whole_head(), tmp_path_factory.mktemp("sights"))
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scans")
+    head = fake_head()
+    image = as_image(np.asfortranarray(head.dataobj), head.affine)
+    mask = np.zeros(image.stored.shape, np.uint8, order="F")
+    mask[:, 28:] = 1
+    names = {"sub-01_T1w": image.stored, "defaced": np.where(mask, 0, image.stored).astype(np.int16)}
+    for name, values in names.items():
+        write_image(folder / f"{name}.nii.gz", image.header, np.asfortranarray(values))
+    write_image(folder / "mask.nii.gz", mask_header(image.header), mask)
+    return Case("a", "01", *(folder / f"{name}.nii.gz" for name in ("sub-01_T1w", "defaced", "mask")))
+
+
+def test_a_scan_is_attacked_by_all_attackers_and_what_is_seen_is_private(case, tools):
+    probe = look_at_case(case, tools)
+    assert probe.person == "01" and probe.has_face and set(probe.after) == set(ATTACKERS)
+    kept = list(tools.folder.iterdir())
+    assert len(kept) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+
+
+def test_a_picture_shows_original_defaced_restored_and_mask_and_is_private(case, tools, tmp_path):
+    look_at_case(case, tools, tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert path.name == "sub-01_T1w.png" and stat.S_IMODE(path.stat().st_mode) == 0o600
+    drawn = np.asarray(Picture.open(path))
+    assert drawn.shape == (2 * PIXELS, 4 * PIXELS, 3)
+    panels = np.split(drawn[:PIXELS], 4, axis=1)
+    assert all(np.ptp(panel) > 50 for panel in panels)
+    assert (panels[0] != panels[1]).any()
