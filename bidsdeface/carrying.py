@@ -121,9 +121,7 @@ def share_root(settings: Settings, state: State | None) -> Shared:
         A file cannot be written.
     """
     below = [path for label in participants(settings.bids_dir) for path in _walk(settings, f"sub-{label}")]
-    carried, left_out = plan_carryover(
-        [*below, *_above(settings, folders=True)], include=settings.include, ignored=_ignored(settings)
-    )
+    carried, left_out = _sort(settings, [*below, *_above(settings, folders=True)])
     data = [one for one in carried if one.path.parts[0].startswith("sub-")]
     files = [one for one in carried if one not in data]
     _log_behind("above participants", [one for one in left_out if not one.path.parts[0].startswith("sub-")])
@@ -176,15 +174,24 @@ def _put(
 def _plan(settings: Settings, subject: str) -> tuple[list[Carried], list[LeftOut]]:
     """Sort a participant's files, and the sidecars and tables above that apply to them."""
     paths = [*_walk(settings, f"sub-{subject}"), *_above(settings, folders=False)]
-    carried, left_out = plan_carryover(paths, include=settings.include, ignored=_ignored(settings))
+    carried, left_out = _sort(settings, paths)
     apply = (Treatment.SIDECAR, Treatment.TABLE)
     return [one for one in carried if len(one.path.parts) > 1 or one.treatment in apply], left_out
 
 
+def _sort(settings: Settings, paths: list[PurePosixPath]) -> tuple[list[Carried], list[LeftOut]]:
+    return plan_carryover(
+        paths, include=settings.include, ignored=_ignored(settings), defaced_suffixes=settings.suffixes
+    )
+
+
 def _walk(settings: Settings, folder: str) -> list[PurePosixPath]:
     found = []
-    for place, _, names in os.walk(settings.bids_dir / folder):
+    seen: set[str] = set()
+    for place, folders, names in os.walk(settings.bids_dir / folder, followlinks=True):
         here = PurePosixPath(Path(place).relative_to(settings.bids_dir))
+        seen.add(os.path.realpath(place))
+        folders[:] = [one for one in folders if os.path.realpath(Path(place, one)) not in seen]  # no circles
         found += [here / name for name in names]
     return found
 
@@ -261,9 +268,8 @@ def _sidecar_of(path: PurePosixPath) -> PurePosixPath:
 
 
 def _log_behind(where: str, left_out: Sequence[LeftOut]) -> None:
+    by_reason: dict[str, list[str]] = {}
     for one in left_out:
-        LOGGER.debug("%s: stays behind: %s", one.path, one.reason)
-    if left_out:
-        LOGGER.info(
-            "%s: %d files or folders stay behind; -v names each, with the reason", where, len(left_out)
-        )
+        by_reason.setdefault(one.reason, []).append(str(one.path))
+    for reason, paths in by_reason.items():
+        LOGGER.info("%s: stays behind (%s): %s", where, reason, ", ".join(paths))

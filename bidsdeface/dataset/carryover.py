@@ -73,7 +73,7 @@ _TREATMENT_BY_EXTENSION = {
     ".edf": Treatment.EDF,
     ".bdf": Treatment.EDF,
 }
-_WITHOUT_HEADER = ("motion",)
+WITHOUT_HEADER = ("motion",)
 
 
 def plan_carryover(
@@ -112,7 +112,9 @@ def plan_carryover(
             carried.append(Carried(path, decided))
         else:
             left_out.append(LeftOut(path, decided))
-    return carried, left_out
+    alone = _sidecars_alone(carried, left_out)
+    left_out += [LeftOut(path, "belongs to a file that stays behind") for path in sorted(alone)]
+    return [one for one in carried if one.path not in alone], left_out
 
 
 def is_faceless(path: PurePosixPath) -> bool:
@@ -124,6 +126,12 @@ def is_faceless(path: PurePosixPath) -> bool:
         and _allowed(name.datatype, name.suffix, name.extension, frozenset(name.entities))
         and _is_faceless(name)
     )
+
+
+def has_no_columns(suffix: str) -> bool:
+    """Tell whether BIDS has files of a suffix and none is a table: their metadata describe no columns."""
+    extensions = {extension for _, known, extension, _ in _rules() if known == suffix}
+    return bool(extensions) and not extensions & {".tsv", ".tsv.gz"}
 
 
 def _is_faceless(name: FileName) -> bool:
@@ -190,18 +198,29 @@ def _decide_data(name: FileName, defaced_suffixes: Sequence[str]) -> Treatment |
             return "keeps in a header extension what a reader needs, and perhaps a name"
         faceless = _is_faceless(name) and name.suffix not in defaced_suffixes
         return Treatment.IMAGE if faceless else Treatment.DEFACE
-    if name.extension == ".tsv" and name.suffix in _WITHOUT_HEADER:
+    if name.extension == ".tsv" and name.suffix in WITHOUT_HEADER:
         return Treatment.RECORDING
     return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
+
+
+def _sidecars_alone(carried: Sequence[Carried], left_out: Sequence[LeftOut]) -> set[PurePosixPath]:
+    """Return the sidecars of data that stay behind."""
+
+    def stem(path: PurePosixPath) -> tuple[PurePosixPath, str]:
+        return path.parent, path.name.partition(".")[0]
+
+    data = {stem(one.path) for one in carried if one.treatment is not Treatment.SIDECAR}
+    behind = {stem(one.path) for one in left_out} - data
+    return {one.path for one in carried if one.treatment is Treatment.SIDECAR and stem(one.path) in behind}
 
 
 def _at_your_word(path: PurePosixPath) -> Treatment:
     extension = path.name[path.name.find(".") :] if "." in path.name else ""
     if extension in (".nii", ".nii.gz"):
         return Treatment.IMAGE
-    if extension == ".json":
-        return Treatment.SIDECAR
-    return Treatment.TEXT if extension in (".md", ".txt", ".rst") else Treatment.COPY
+    if extension in (".md", ".txt", ".rst"):
+        return Treatment.TEXT
+    return _TREATMENT_BY_EXTENSION.get(extension, Treatment.COPY)
 
 
 def _is_ignored(path: PurePosixPath, patterns: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from bidsdeface import __version__
+from bidsdeface.dataset.layout import IGNORED_MASKS
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError, UsageError
@@ -69,7 +70,7 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
     _check_ours(output_dir, "derivative")
     source = _read_description(bids_dir / "dataset_description.json")
     texts = {
-        PurePath(".bidsignore"): _BIDSIGNORE,
+        PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS,
         PurePath("descriptions.tsv"): _DESCRIPTIONS,
         PurePath("dataset_description.json"): to_json(describe(source, environ)),
     }
@@ -94,11 +95,15 @@ def claim_shareable(output_dir: Path) -> None:
         `output_dir` holds the dataset of somebody else, or of the other layout.
     """
     _check_ours(output_dir, "raw")
-    name = PurePath("dataset_description.json")
-    if not (output_dir / name).exists():
-        with Staging(output_dir) as staging:
-            (staging.folder / name).write_text(to_json(describe_shareable({})), encoding="utf-8")
-            staging.publish({name: staging.folder / name})
+    texts = {
+        PurePath(".bidsignore"): IGNORED_MASKS,
+        PurePath("dataset_description.json"): to_json(describe_shareable({})),
+    }
+    for name, text in texts.items():
+        if not (output_dir / name).exists():
+            with Staging(output_dir) as staging:
+                (staging.folder / name).write_text(text, encoding="utf-8")
+                staging.publish({name: staging.folder / name})
 
 
 def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

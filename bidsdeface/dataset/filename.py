@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
 
@@ -41,7 +41,7 @@ class FileName:
         return PurePosixPath(*levels, *([self.datatype] if self.datatype else []))
 
 
-def parse_name(path: PurePosixPath) -> FileName | None:
+def parse_name(path: PurePath) -> FileName | None:
     """Take a file name apart.
 
     Examples
@@ -60,7 +60,7 @@ def parse_name(path: PurePosixPath) -> FileName | None:
     entities = {match[1]: match[2] for match in matches if match}
     if len(entities) < len(pairs):
         return None
-    return FileName(path, entities, suffix, dot + extension)
+    return FileName(PurePosixPath(path), entities, suffix, dot + extension)
 
 
 def applicable(data: FileName, sidecars: Iterable[FileName]) -> list[FileName]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.index import open_layout
 from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
@@ -30,10 +31,13 @@ def read_metadata(bids_dir: Path, scan: Scan) -> dict[str, Any]:
     """
     sessions = [scan.session] if scan.session else []
     try:
-        layout = open_layout(bids_dir, [scan.subject], sessions, metadata=True)
+        layout = open_layout(bids_dir, [scan.subject], sessions, datatypes=[scan.datatype], metadata=True)
         indexed_as = Path(layout.root) / scan.folder / scan.path.name
         return dict(layout.get_metadata(str(indexed_as)))
     except Exception as error:  # pybids passes on whatever the file made the parser raise
+        for folder in scan.path.parents[: len(scan.folder.parts) + 1]:
+            for sidecar in folder.glob("*.json"):
+                check_fetched(sidecar, bids_dir)
         cause = " ".join(str(error).split())
         raise BidsdefaceError(
             f"{scan.path}: its metadata cannot be read ({cause}); correct the JSON file"

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from bidsdeface.privacy.tables import Table
+from bidsdeface.privacy.tables import Table, keep_rows
 
 FILE_FIELDS = ("IntendedFor", "AssociatedEmptyRoom", "AnatomicalImage", "ReferenceSignal", "BasedOn")
 _URI = re.compile(r"bids:([A-Za-z0-9]*):(.+)")
@@ -62,14 +61,13 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
         "sessions": ("session_id", lambda value: path.parent / value in folders),
         "participants": ("participant_id", lambda value: PurePosixPath(value) in folders),
     }
-    suffix = path.stem.rpartition("_")[2]
+    suffix = "participants" if path.parts[0] == "phenotype" else path.stem.rpartition("_")[2]
     if suffix not in there:
         return table
     column, is_there = there[suffix]
     if column not in table.columns:
         return table
-    at = table.columns.index(column)
-    return replace(table, rows=tuple(row for row in table.rows if is_there(row[at])))
+    return keep_rows(table, column, is_there)
 
 
 def b0_identifiers(metadata: Mapping[str, Any]) -> set[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment
 from bidsdeface.dataset.filename import FileName, applicable, parse_name
 from bidsdeface.dataset.references import b0_identifiers
@@ -26,11 +27,12 @@ from bidsdeface.dataset.treatments import (
     scrubbed_table,
 )
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.privacy.columns import names_a_person
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.redact import identifiers_in
+from bidsdeface.privacy.redact import Identifiers, identifiers_in
 from bidsdeface.privacy.tables import parse_table
 
 # They say what else there is: written when that is known.
@@ -79,18 +81,22 @@ def read_source(
         name for one in files if one.path.suffix == ".json" and (name := parse_name(one.path)) is not None
     )
     fieldmaps: dict[PurePosixPath, frozenset[str]] = {}
-    taken_out: list[Any] = []
+    personal: list[Any] = []
+    free_text: list[Any] = []
     for one in files:
         if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
             metadata = merged_metadata(root, applicable(name, sidecars))
             fieldmaps[one.path] = frozenset(b0_identifiers(metadata))
-            taken_out += _header_texts(root / one.path)
+            free_text += _header_texts(root / one.path)
         elif one.treatment is Treatment.SIDECAR and one.path.name != "dataset_description.json":
-            taken_out += _dropped_values(root / one.path, wishes.policy)
+            for value, is_free in _dropped_values(root / one.path, wishes.policy):
+                (free_text if is_free else personal).append(value)
         elif one.treatment is Treatment.TABLE:
-            taken_out += _dropped_cells(root, one.path, sidecars, wishes)
+            for column, values in _dropped_columns(root, one.path, sidecars, wishes):
+                (personal if names_a_person(column) else free_text).extend(values)
     present = frozenset(one.path for one in files)
-    return Source(root, present, sidecars, fieldmaps, identifiers_in(taken_out)).without(withheld)
+    identifiers = identifiers_in(personal) | identifiers_in(free_text, free_text=True)
+    return Source(root, present, sidecars, fieldmaps, identifiers.without(_labels(present))).without(withheld)
 
 
 def carry_over(
@@ -124,11 +130,12 @@ def carry_over(
         if one.treatment is Treatment.DEFACE:
             continue
         if one.path not in source.present:
-            account.left_out.append(LeftOut(one.path, "belongs to an image that is not here"))
+            account.left_out.append(LeftOut(one.path, "a file that belongs to it is not here"))
             continue
         target = folder / one.path
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            check_fetched(source.root / one.path, source.root)
             write = WRITERS[one.treatment]
             dropped = write(source, one.path, target, wishes, provenance.get(one.path, {}))
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
@@ -148,27 +155,43 @@ def carry_over(
     return account
 
 
-def _dropped_values(path: Path, policy: Policy) -> Iterator[Any]:
+def _labels(paths: Iterable[PurePosixPath]) -> set[str]:
+    """Return the labels in paths, with and without what they are labels of."""
+    entities = [name.entities for path in paths if (name := parse_name(path))]
+    return {form for one in entities for key, label in one.items() for form in (label, f"{key}-{label}")}
+
+
+def _dropped_values(path: Path, policy: Policy) -> Iterator[tuple[Any, bool]]:
+    """Yield values of a sidecar that are not shared, and whether their field may hold any text."""
     try:
         content = read_json(path)
     except (BidsdefaceError, OSError):
         return
     kept, _ = scrub_dictionary(content, policy=policy)
-    yield from (
-        value for name, value in content.items() if name not in kept and not isinstance(value, Mapping)
-    )
+    yield from _with_kind({name: value for name, value in content.items() if name not in kept}, policy)
 
 
-def _dropped_cells(
+def _with_kind(metadata: Mapping[str, Any], policy: Policy) -> Iterator[tuple[Any, bool]]:
+    """Yield values, those of nested objects too, and whether their field may hold any text."""
+    for name, value in metadata.items():
+        if isinstance(value, Mapping):
+            yield from _with_kind(value, policy)
+        elif name in policy:
+            yield value, policy[name].kind != ""
+        else:
+            yield value, not names_a_person(name)
+
+
+def _dropped_columns(
     root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes
-) -> Iterator[str]:
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     try:
         table = parse_table((root / path).read_bytes(), path)
-        result = scrubbed_table(root, path, sidecars, wishes)
+        result = scrubbed_table(root, path, sidecars, wishes, Identifiers())
     except (BidsdefaceError, OSError):
         return
     for column in result.dropped:
-        yield from table.values(column)
+        yield column, table.values(column)
 
 
 def _header_texts(path: Path) -> Iterator[str]:

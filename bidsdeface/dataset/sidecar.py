@@ -30,6 +30,7 @@ def image_sidecar(
     provenance: Mapping[str, Any],
     source_uri: str | None,
     policy: Policy | None = None,
+    task: str | None = None,
 ) -> dict[str, Any]:
     """Compose the sidecar of a defaced image.
 
@@ -44,6 +45,8 @@ def image_sidecar(
         sources.
     policy : mapping of str to Rule, optional
         From `load_policy`; ours by default.
+    task : str, optional
+        Label of the task in the scan's name.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def image_sidecar(
         "Sources": [source_uri],
     }
     return {
-        **scrub_metadata(source_metadata, policy).metadata,
+        **scrub_metadata(source_metadata, policy, task).metadata,
         **(derived if source_uri else {}),
         "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
         "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
@@ -69,12 +72,13 @@ def no_face_sidecar(
     source_uri: str | None,
     skull_stripped: bool,
     policy: Policy | None = None,
+    task: str | None = None,
 ) -> dict[str, Any]:
     """Compose the sidecar of an image that shows no face: nothing was removed, and nothing is claimed.
 
     Parameters
     ----------
-    source_metadata, provenance, source_uri, policy
+    source_metadata, provenance, source_uri, policy, task
         As of `image_sidecar`.
     skull_stripped : bool
         Whether the image shows a bare brain.
@@ -89,7 +93,7 @@ def no_face_sidecar(
         "Sources": [source_uri],
     }
     return {
-        **scrub_metadata(source_metadata, policy).metadata,
+        **scrub_metadata(source_metadata, policy, task).metadata,
         **(derived if source_uri else {}),
         "Bidsdeface": dict(provenance),
     }

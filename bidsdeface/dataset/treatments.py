@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.carryover import Treatment
+from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
 from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.dataset.filename import FileName, applicable, parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
@@ -23,8 +23,9 @@ from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.policy import Policy, load_policy
-from bidsdeface.privacy.redact import redact
+from bidsdeface.privacy.redact import MARK_IN_NAMES, Identifiers, redact
 from bidsdeface.privacy.tables import (
+    INDEX_COLUMNS,
     ScrubbedTable,
     first_line_of_text,
     format_table,
@@ -35,7 +36,8 @@ from bidsdeface.privacy.tables import (
 LINE_BYTES = 1 << 20
 STATEMENT = (
     "De-identified with bidsdeface: faces removed from anatomical images; headers, sidecars and tables "
-    "cleaned. Functional, diffusion and phase images are not defaced: their voxels are as acquired."
+    "cleaned. Functional, diffusion and phase images are defaced only where their sidecar says so: else "
+    "their voxels are as acquired. Other images that show a head were left out."
 )
 
 
@@ -70,15 +72,15 @@ class Source:
         All JSON files that are carried.
     fieldmaps : mapping of PurePosixPath to frozenset of str
         Every image's ``B0FieldIdentifier``.
-    identifiers : frozenset of str
-        What is redacted in text.
+    identifiers : Identifiers
+        What is redacted.
     """
 
     root: Path
     present: frozenset[PurePosixPath]
     sidecars: tuple[FileName, ...]
     fieldmaps: Mapping[PurePosixPath, frozenset[str]]
-    identifiers: frozenset[str]
+    identifiers: Identifiers
 
     def fieldmaps_of(self, subject: str | None) -> frozenset[str]:
         """Return the field maps that are present, of a participant or of all."""
@@ -116,12 +118,16 @@ def _write_sidecar(
         )
         return ()
     name = parse_name(path)
-    subject = name.entities.get("sub") if name else None
-    gone_columns = _dropped_columns_of(source, path, wishes)
+    entities = name.entities if name else {}
+    subject = entities.get("sub")
+    columns = _columns_described_by(source, path, content, wishes)
     kept, dropped = scrub_dictionary(
-        content, gone_columns, wishes.policy, wishes.keep_columns, name.entities.get("task") if name else None
+        content, columns, wishes.policy, wishes.keep_columns, entities.get("task")
     )
-    kept = _redacted(kept, source.identifiers)
+    # The fields of a sidecar hold technical words and names of files; what is said of columns is free text.
+    told = {field: value for field, value in kept.items() if isinstance(value, Mapping) or field == "Columns"}
+    rest = {field: value for field, value in kept.items() if field not in told}
+    kept = {**rest, **_redacted(told, source.identifiers)}
     kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject))
     target.write_text(to_json({**kept, **added}), encoding="utf-8")
     return dropped
@@ -130,7 +136,7 @@ def _write_sidecar(
 def _write_table(
     source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any
 ) -> tuple[str, ...]:
-    result = scrubbed_table(source.root, path, source.sidecars, wishes)
+    result = scrubbed_table(source.root, path, source.sidecars, wishes, source.identifiers)
     table = prune_table(result.table, path, source.present)
     if not table.columns:
         raise NotCarried("has no column that can be shared")
@@ -142,8 +148,6 @@ def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any)
     """Copy a table of numbers, packed without name and time."""
     with open_unpacked(source.root / path) as stream:
         lines = iter(lambda: stream.readline(LINE_BYTES), b"")
-        if path.suffix in (".bval", ".bvec"):
-            lines = (b"\t".join(line.split()) + b"\n" for line in lines)
         if (line := first_line_of_text(lines)) is not None:
             raise NotCarried(f"line {line} has more than numbers")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
@@ -196,49 +200,70 @@ WRITERS: dict[Treatment, Callable[..., tuple[str, ...]]] = {
 
 
 def scrubbed_table(
-    root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes
+    root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes, identifiers: Identifiers
 ) -> ScrubbedTable:
-    """Read a table and return what of it may be shared."""
+    """Read a table and return what of it may be shared: a column that is called like somebody is dropped."""
     name = parse_name(path)
     subject = name.entities.get("sub") if name else None
     days = day_offset(wishes.key, subject) if wishes.key and subject else None
-    return scrub_table(
-        parse_table((root / path).read_bytes(), path),
+    table = parse_table((root / path).read_bytes(), path)
+    called = [column for column in table.columns if redact(column, identifiers.whole)[1]]
+    result = scrub_table(
+        table,
         path.stem.rpartition("_")[2],
         path,
         dictionary=merged_metadata(root, applicable(name, sidecars)) if name else {},
         days=days,
         keep=wishes.keep_columns,
-        drop=wishes.drop_columns,
+        drop={*wishes.drop_columns, *called} - set(wishes.keep_columns) - INDEX_COLUMNS.keys(),
     )
+    rows = tuple(tuple(_without_names(value, identifiers) for value in row) for row in result.table.rows)
+    return replace(result, table=replace(result.table, rows=rows))
 
 
-def _dropped_columns_of(source: Source, path: PurePosixPath, wishes: Wishes) -> frozenset[str]:
-    """Return the columns that are gone from the tables a data dictionary describes."""
+def _columns_described_by(
+    source: Source, path: PurePosixPath, content: Mapping[str, Any], wishes: Wishes
+) -> frozenset[str]:
+    """Return the columns of the tables that a data dictionary describes, as far as they are shared."""
     dictionary = parse_name(path)
-    gone: set[str] = set(wishes.drop_columns)
-    for table in source.present if dictionary else ():
-        name = parse_name(table) if table.suffix == ".tsv" else None
-        if name and dictionary and applicable(name, [dictionary]):
+    columns: set[str] = set()
+    for data in source.present if dictionary else ():
+        name = parse_name(data)
+        if not name or not dictionary or not applicable(name, [dictionary]):
+            continue
+        if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
             try:
-                gone |= set(scrubbed_table(source.root, table, source.sidecars, wishes).dropped)
+                columns |= set(
+                    scrubbed_table(
+                        source.root, data, source.sidecars, wishes, source.identifiers
+                    ).table.columns
+                )
             except (BidsdefaceError, OSError):
                 continue  # that table is left out by itself
-    return frozenset(gone)
+        elif name.extension in (".tsv", ".tsv.gz"):
+            columns |= {one for one in content.get("Columns", ()) if isinstance(one, str)}
+    return frozenset(columns)
 
 
-def _redacted(value: Any, identifiers: frozenset[str]) -> Any:
-    """Redact texts in what is kept; names of fields and authors stay."""
+def _redacted(value: Any, identifiers: Identifiers) -> Any:
+    """Redact texts in what is kept; authors stay."""
     if isinstance(value, str):
         return redact(value, identifiers)[0]
     if isinstance(value, list):
         return [_redacted(one, identifiers) for one in value]
     if isinstance(value, Mapping):
-        return {
-            name: one if name in ("Authors", "BIDSVersion") else _redacted(one, identifiers)
-            for name, one in value.items()
-        }
+        kept = {_without_names(name, identifiers): _redacted(one, identifiers) for name, one in value.items()}
+        for name in value.keys() & {"Authors", "BIDSVersion"}:
+            kept[name] = value[name]
+        if "Columns" in value:
+            kept["Columns"] = [_without_names(one, identifiers) for one in value["Columns"]]
+        return kept
     return value
+
+
+def _without_names(text: str, identifiers: Identifiers) -> str:
+    """Redact a value of a table, or the name of a field, a column or a level."""
+    return redact(text, identifiers.whole, MARK_IN_NAMES)[0]
 
 
 def merged_metadata(root: Path, sidecars: Iterable[FileName]) -> dict[str, Any]:
@@ -255,7 +280,7 @@ def merged_metadata(root: Path, sidecars: Iterable[FileName]) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or say why there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_bytes())  # UTF-8 or UTF-16, with a byte order mark or without
     except (ValueError, RecursionError) as error:
         raise NotCarried(f"is not JSON ({type(error).__name__}); correct it") from None
     if not isinstance(content, dict):

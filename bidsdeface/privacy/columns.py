@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from bidsdeface.privacy.looks import is_date_number, looks_like
+from bidsdeface.privacy.looks import MONTH_NAME, is_moment, looks_like
+from bidsdeface.privacy.policy import LARGEST_NUMBER
 
 NOTHING = ("n/a", "")
 LONGEST_VALUE, MOST_WORDS = 40, 5
@@ -12,6 +13,16 @@ LONGEST_VALUE, MOST_WORDS = 40, 5
 _SITE_CODE = re.compile(r"[A-Za-z]?\d{0,2}")
 _NAME_LIKE = re.compile(
     r"[^\W\d_a-z][^\W\d_]*[a-z][^\W\d_]*([ ,_-]+|, )[^\W\d_a-z][^\W\d_]*[a-z][^\W\d_]*\.?"
+)
+# A month, and a time of day: dates that stand for nothing else in a cell of their own.
+_MONTH_OR_TIME = re.compile(
+    rf"(19|20)\d\d[-/.](0[1-9]|1[0-2])|(0?[1-9]|1[0-2])[-/.](19|20)\d\d|{MONTH_NAME}[ .,-]+(19|20)\d\d"
+    r"|(19|20)\d\d \d\d? \d\d?|\d\d? \d\d? (19|20)\d\d|([01]?\d|2[0-3]):[0-5]\d( ?[ap]\.?m\.?)?",
+    re.IGNORECASE,
+)
+# Dr. Doe; J. Doe; Doe, J.: a title or an initial makes a name of any word.
+_TITLED = re.compile(
+    r"((Dr|Prof|Mr|Mrs|Herr|Frau|Mme)\.? |[A-Z]\. ?)[A-Z][^\W\d_]+|[A-Z][^\W\d_]+, ?[A-Z]\.?"
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -27,7 +38,13 @@ _ALWAYS = frozenset(
         address street city town village zip zipcode postcode postal county country hospital clinic
         institution institute university department ward latitude longitude lat lon residence birthplace
         employer nationality station phone telephone mobile tel fax email mail url website contact ip
-        physician doctor operator radiologist technician experimenter investigator interviewer referrer
+        physician doctor operator radiologist technician experimenter examiner tester investigator
+        interviewer referrer
+        nachname vorname familienname geburtsname geburtsdatum geburtstag geburtsort geb geboren initialen
+        datum adresse strasse straße wohnort plz stadt klinik krankenhaus telefon bemerkung kommentar
+        arzt nom prénom prenom adresse ville hôpital hopital naissance téléphone commentaire médecin
+        nombre apellido apellidos fecha nacimiento dirección direccion ciudad teléfono telefono comentario
+        cognome nascita indirizzo achternaam voornaam geboortedatum adres woonplaats
         nurse clinician comment comments note notes remark remarks memo diary photo fingerprint
         """,
     )
@@ -37,6 +54,7 @@ _ALONE = {
     "name": "first last full family given middle maiden patient subject participant person mother father "
     "child user kin scanner",
     "birth": "day year month place time name",
+    "year": "birth scan visit exam study",
     "time": "acq acquisition scan visit start study clock exam session death",
     "number": "record medical patient hospital security case file",
     "no": "record medical patient hospital case file",
@@ -73,7 +91,7 @@ def names_a_person(column: str) -> bool:
     [False, False, False, False]
     """
     words = tokens(column)
-    if len(words) == 1 and words[0] in _COMPANY and words[0] not in ("time", "number", "no"):
+    if len(words) == 1 and words[0] in _COMPANY and words[0] not in ("time", "number", "no", "year"):
         return True
     company = set(words)
     return bool(company & _ALWAYS) or any(company & _COMPANY.get(word, frozenset()) for word in words)
@@ -103,13 +121,14 @@ def values_identify(column: str, values: Sequence[str], description: Mapping[str
         return True
     for value in distinct:
         if _NUMBER.fullmatch(value):
-            whole = value.lstrip("+-")
-            if whole.isdecimal() and (
-                is_date_number(float(whole)) or (len(whole) >= 6 and not description.get("Units"))
+            if is_moment(number := float(value)) or (
+                abs(number) >= LARGEST_NUMBER and not description.get("Units")
             ):
                 return True
             continue
-        if looks_like(value):
+        if looks_like(value) or (_MONTH_OR_TIME.fullmatch(value) and not description.get("Units")):
+            return True
+        if value not in described and _TITLED.fullmatch(value):
             return True
         words = len(value.split())
         if value not in described and (words > MOST_WORDS or (words > 1 and len(value) > LONGEST_VALUE)):

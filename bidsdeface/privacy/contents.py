@@ -9,6 +9,7 @@ from typing import IO, cast
 
 GZIP = b"\x1f\x8b"
 START_BYTES = 2048
+BLOCK_BYTES, MEMBER_HEADER_BYTES = 1 << 18, 10
 _PICTURES = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
     b"BM": "BMP", b"II+\0": "TIFF", b"MM\0+": "TIFF",
@@ -94,19 +95,49 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
             yield cast("IO[bytes]", stream)
 
 
-def gzip_header_tells(start: bytes) -> list[str]:
-    r"""List what a gzip header has besides the data: ``time``, ``extra field``, ``name``, ``comment``.
+def gzip_headers_tell(path: Path) -> set[str]:
+    """Say what the headers of a gzip file's members have besides the data, and whether anything follows them.
 
-    Examples
-    --------
-    >>> gzip_header_tells(b"\x1f\x8b\x08\x08" + bytes(6) + b"Doe.nii" + bytes(1))
-    ['name']
+    Parameters
+    ----------
+    path : pathlib.Path
+        Packed or not.
+
+    Returns
+    -------
+    set of str
+        ``time``, ``extra field``, ``name``, ``comment``, ``bytes after the data``.
+
+    Raises
+    ------
+    EOFError, isal.isal_zlib.error
+        The file is cut short or damaged.
     """
-    if not start.startswith(GZIP) or len(start) < 10:
-        return []
-    flags = start[3]
-    told = ["time"] if struct.unpack("<I", start[4:8])[0] else []
-    return told + [name for bit, name in ((4, "extra field"), (8, "name"), (16, "comment")) if flags & bit]
+    from isal import isal_zlib
+
+    told: set[str] = set()
+    with path.open("rb") as file:
+        rest = file.read(BLOCK_BYTES)
+        is_packed = rest.startswith(GZIP)
+        while is_packed and rest:
+            if not rest.startswith(GZIP):
+                return told | ({"bytes after the data"} if any(rest) else set())
+            told |= _header_tells(rest)
+            member = isal_zlib.decompressobj(wbits=31)
+            while not member.eof:
+                if not rest:
+                    raise EOFError
+                member.decompress(rest, BLOCK_BYTES)
+                rest = member.unused_data if member.eof else member.unconsumed_tail or file.read(BLOCK_BYTES)
+            if len(rest) < MEMBER_HEADER_BYTES:  # the next one's may be cut by the block's end
+                rest += file.read(BLOCK_BYTES)
+    return told
+
+
+def _header_tells(start: bytes) -> set[str]:
+    flags = start[3] if len(start) > 3 else 0
+    told = {"time"} if any(start[4:8]) else set()
+    return told | {name for bit, name in ((4, "extra field"), (8, "name"), (16, "comment")) if flags & bit}
 
 
 def _is_nifti(start: bytes) -> bool:

@@ -15,7 +15,7 @@ _DESCRIPTIVE = {
 
 def scrub_dictionary(
     dictionary: Mapping[str, Any],
-    dropped: Collection[str] = (),
+    columns: Collection[str] | None = None,
     policy: Policy | None = None,
     keep: Collection[str] = (),
     task: str | None = None,
@@ -26,8 +26,8 @@ def scrub_dictionary(
     ----------
     dictionary : mapping
         Of one table, or an inherited one; may hold sidecar fields as well.
-    dropped : collection of str, optional
-        Columns that are gone from the table.
+    columns : collection of str, optional
+        Columns of the tables that it describes; what is said of others goes. Any, if they are not known.
     policy : mapping of str to Rule, optional
         For sidecar fields.
     keep : collection of str, optional
@@ -46,10 +46,10 @@ def scrub_dictionary(
     for name, entry in dictionary.items():
         if name in keep:
             kept[name] = entry
-        elif name in dropped:
+        elif name == "Columns" and columns is not None and not set(_texts(entry)) <= set(columns):
             gone.append(name)
         elif isinstance(entry, Mapping) and entry.keys() & _DESCRIPTIVE:
-            if looks_like(name):
+            if looks_like(name) or (columns is not None and name not in columns):
                 gone.append(name)
                 continue
             kept[name] = {key: value for key, value in entry.items() if _is_harmless(key, value)}
@@ -59,6 +59,10 @@ def scrub_dictionary(
             kept |= result.metadata
             gone += result.dropped
     return kept, tuple(gone)
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def _is_harmless(key: str, value: Any) -> bool:

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from bidsdeface.dataset.carryover import has_no_columns
+from bidsdeface.dataset.filename import FileName
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
+from bidsdeface.privacy.edf import is_harmless_label
 from bidsdeface.privacy.looks import is_date_number, looks_like
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.tables import (
@@ -52,9 +55,11 @@ def inspect_nifti(path: Path) -> Told:
         clean = clean_header(header)
         for field in header:
             was, may_be = header[field], clean[field]
-            if was.tobytes() == may_be.tobytes() or field in ("vox_offset", "magic", "eol_check"):
+            if was.dtype.kind not in "SV" and any(map(is_date_number, np.ravel(was))):
+                yield "number in the header", f"header field {field}"
+            elif was.tobytes() == may_be.tobytes() or field in ("vox_offset", "magic", "eol_check"):
                 continue
-            if was.dtype.kind in "SV":
+            elif was.dtype.kind in "SV":
                 if was.item().strip(b"\0 r"):
                     yield "header text", f"header field {field}"
             elif any(_is_large(field, value) for value in np.ravel(was)):
@@ -83,6 +88,11 @@ def inspect_edf(path: Path) -> Told:
                 yield "EDF header", place
         signals = int(header[252:256]) if header[252:256].strip().isdigit() else 0
         fields = stream.read(signals * 256).decode("latin-1")
+        if header[197:236].strip() or fields[signals * 224 :].strip():
+            yield "EDF header", "reserved fields"
+        labels = [fields[at : at + 16].strip() for at in range(0, signals * 16, 16)]
+        if not all(is_harmless_label(label) for label in labels):
+            yield "EDF header", "labels of signals"
         if signals and looks_like(fields[: signals * 96]):
             yield "EDF header", "signals"
         tail = b""
@@ -110,23 +120,25 @@ def inspect_picture(path: Path, kind: str, own: bool = False) -> Told:
 
 
 def inspect_json(
-    path: Path, policy: Policy, task: str | None = None, keep_columns: Collection[str] = ()
+    path: Path, policy: Policy, name: FileName | None = None, keep_columns: Collection[str] = ()
 ) -> Told:
     """Look into a sidecar or a data dictionary, by the policy."""
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         yield "not JSON", "whole file"
         return
     if not isinstance(metadata, Mapping):
         yield "not a JSON object", "whole file"
         return
+    task = name.entities.get("task") if name else None
+    columns = () if name and has_no_columns(name.suffix) else None
     for field, value in metadata.items():
         if path.name == "dataset_description.json" or field in OWN_FIELDS:
             for kind in _kinds_within(value):
                 yield kind, f"field {field}"
             continue
-        kept, gone = scrub_dictionary({field: value}, policy=policy, keep=keep_columns, task=task)
+        kept, gone = scrub_dictionary({field: value}, columns, policy, keep_columns, task)
         if gone:
             yield from (("identifying or unknown field", f"field {one}") for one in gone)
         elif kept.get(field) != value:
@@ -181,9 +193,7 @@ def inspect_text(path: Path) -> Told:
 
 
 def _is_large(field: str, value: float) -> bool:
-    return abs(value) >= LARGE_HEADER_NUMBER.get(field, LARGE_NUMBER) or (
-        bool(np.isfinite(value)) and is_date_number(float(value))
-    )
+    return abs(value) >= LARGE_HEADER_NUMBER.get(field, LARGE_NUMBER)
 
 
 def _kinds_within(value: Any) -> Iterator[str]:

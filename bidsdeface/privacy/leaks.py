@@ -13,14 +13,18 @@ from typing import Any
 
 from bidsdeface.dataset.filename import FileName, applicable, parse_name
 from bidsdeface.privacy import inspect
-from bidsdeface.privacy.contents import START_BYTES, gzip_header_tells, kind_of, open_unpacked
+from bidsdeface.privacy.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
 from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy, load_policy
 
 FaceTest = Callable[[Path], str | None]
 HISTORIES = (".git", ".svn", ".hg", ".datalad", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
-_HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?")
+_HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
 LABEL_DIGITS = 8
+# Sessions are often called by their day, 180604 or 040618.
+_SHORT_DATE = re.compile(
+    r"(?<=ses-)(\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])|([0-2]\d|3[01])(0[1-9]|1[0-2])\d\d)(?!\w)"
+)
 _OWN_PICTURE = re.compile(r"(.*/)?figures/[^/]*_desc-(defaced|noface)_[^/]*\.(png|svg|jpg)")
 _CLOSED_SUFFIXES = {
     ".rec": "Philips image", ".2dseq": "Bruker image", ".dat": "raw data", ".ima": "DICOM file",
@@ -122,9 +126,7 @@ def _look(
     if not file.is_file():
         yield "no plain file", "whole file"
         return
-    with file.open("rb") as raw:
-        packed = raw.read(START_BYTES)
-    for told in gzip_header_tells(packed):
+    for told in sorted(gzip_headers_tell(file)):
         yield "gzip header", told
     with open_unpacked(file) as stream:
         kind = kind_of(stream.read(START_BYTES))
@@ -148,8 +150,7 @@ def _look(
     elif kind != "text":
         yield "not looked into", kind.partition(" ")[2] or "unknown kind of file"
     elif extension == ".json":
-        task = name.entities.get("task") if name else None
-        yield from inspect.inspect_json(file, policy, task, keep_columns)
+        yield from inspect.inspect_json(file, policy, name, keep_columns)
     elif _HEADERLESS.fullmatch(path.name):
         yield from inspect.inspect_recording(file)
     elif extension == ".tsv" and path.name != "descriptions.tsv":
@@ -179,6 +180,7 @@ def _look_at_path(path: PurePosixPath) -> inspect.Told:
         # Labels of participants are numbers by right; what reads as a date or is long is no label.
         kinds = {kind for label in labels for kind in looks_like(label) if kind == "date"}
         kinds |= {"record number" for label in labels if label.isdecimal() and len(label) >= LABEL_DIGITS}
+        kinds |= {"date" for _ in _SHORT_DATE.finditer(part)}
         if name is None or part != path.name:
             kinds |= set(looks_like(part.partition(".")[0].replace("_", " ")))
         for kind in sorted(kinds):

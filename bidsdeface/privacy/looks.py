@@ -4,13 +4,18 @@ Patterns only: a name in plain words looks like any other word, and is found now
 """
 
 import re
+import unicodedata
 
 # Scans of living people; dates shifted to before 1926, as BIDS asks, pass.
 _YEAR = r"(?:19(?:2[6-9]|[3-9]\d)|20\d\d)"
 _MONTH, _DAY = r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
-_MONTH_NAME = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
-    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+# English, German, French, Spanish, Italian and Dutch.
+MONTH_NAME = (
+    r"(?:jan(?:uary|uar|vier)?|jänner|enero|gennaio|januari|feb(?:ruary|ruar|braio|rero|ruari)?|févr?(?:ier)?"
+    r"|mar(?:ch|s|zo)?|märz?|maart|mrt|apr(?:il|ile)?|avr(?:il)?|abr(?:il)?|may|mai|mayo|mei|maggio"
+    r"|june?|juni|juin|junio|giugno|july?|juli|juil(?:let)?|julio|luglio|aug(?:ust|ustus)?|août|ago(?:sto)?"
+    r"|sept?(?:ember|embre|tembre|iembre)?|sett(?:embre)?|o[ck]t(?:ober|obre|ubre)?|ott(?:obre)?"
+    r"|nov(?:ember|embre|iembre)?|de[cz](?:ember)?|déc(?:embre)?|dic(?:iembre|embre)?)\b"
 )
 
 _PATTERNS = {
@@ -18,8 +23,9 @@ _PATTERNS = {
     rf"|(?<!\d){_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{{6}})?(?!\d)"
     rf"|(?<![\d.]){_DAY}([-/.]){_MONTH}\2(?:{_YEAR}|\d\d)(?![\d.])"
     rf"|(?<![\d.]){_MONTH}([-/.]){_DAY}\3(?:{_YEAR}|\d\d)(?![\d.])"
-    rf"|\b{_DAY}(?:st|nd|rd|th)?[\s.-]+{_MONTH_NAME}[\s.,-]+{_YEAR}\b"
-    rf"|\b{_MONTH_NAME}\.?\s+{_DAY}(?:st|nd|rd|th)?,?\s+{_YEAR}\b",
+    rf"|\b{_DAY}(?:st|nd|rd|th|er)?[\s.-]+(?:de )?{MONTH_NAME}[\s.,-]+(?:de )?{_YEAR}\b"
+    rf"|(?<!\d){_YEAR}\s?[年년]\s?{_MONTH}"
+    rf"|\b{MONTH_NAME}\.?\s+{_DAY}(?:st|nd|rd|th)?,?\s+{_YEAR}\b",
     "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
     "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
     "telephone": r"(?<![\w.])\+\d[\d ()./-]{7,20}\d|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
@@ -38,9 +44,14 @@ _COMPILED["record number"] = re.compile(_PATTERNS["record number"])
 # What looks like a number of a record and is one of a publication or a public thing.
 _PUBLIC = re.compile(
     r"https?://[\w.-]+/[\w./#?=&%~-]*|(?:doi:\s*)?\b10\.\d{4,9}/[-._;()/:\w]+|\bPM(?:ID|C):?\s*\d+|\bRRID:\s?\w+"
-    r"|\bISBN[-:\s\d]+|\bISSN[-:\s\dXx]+|\barXiv:\s?[\d.]+",
+    r"|\b(?:v|versions?|python|release)[:\s]*\d+(?:\.\d+)+|\bISBN[-:\s\d]+|\bISSN[-:\s\dXx]+|\barXiv:\s?[\d.]+",
     re.IGNORECASE,
 )
+
+
+_HYPHENS = dict.fromkeys(map(ord, "\u2010\u2012\u2013\u2014\u2212"), "-")  # NFKC makes U+2011 U+2010
+# Seconds, and their thousandths, since 1970, from 1990 to 2040: what clocks of computers count.
+_CLOCK_SECONDS = (6.3e8, 2.21e9)
 
 
 def looks_like(text: str) -> tuple[str, ...]:
@@ -62,7 +73,7 @@ def looks_like(text: str) -> tuple[str, ...]:
     >>> looks_like("shifted to 1901-06-04, see doi:10.18112/openneuro.ds000001.v1.0.0")
     ()
     """
-    private = _PUBLIC.sub(" ", text)
+    private = _PUBLIC.sub(" ", unicodedata.normalize("NFKC", text).translate(_HYPHENS))
     return tuple(kind for kind, pattern in _COMPILED.items() if pattern.search(private))
 
 
@@ -75,3 +86,15 @@ def is_date_number(value: float) -> bool:
     (True, False)
     """
     return float(value).is_integer() and _COMPILED["date"].fullmatch(f"{abs(value):.0f}") is not None
+
+
+def is_moment(value: float) -> bool:
+    """Tell whether a number reads as a date, or as the clock of a computer.
+
+    Examples
+    --------
+    >>> is_moment(19780304), is_moment(1559638309.235), is_moment(1523411)
+    (True, True, False)
+    """
+    first, last = _CLOCK_SECONDS
+    return is_date_number(value) or any(first <= value / unit <= last for unit in (1, 1e3, 1e6))

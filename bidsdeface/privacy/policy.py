@@ -42,7 +42,8 @@ class Rule:
     action : str
         ``keep``, ``generalise`` or ``drop``.
     kind : str
-        What a value must look like to pass; empty for dropped fields, and where a person takes it as it is.
+        What a value must look like to pass; empty where a person takes it as it is. Of a dropped field:
+        ``text`` if it may hold any text, and empty if it is about somebody.
     """
 
     action: str

@@ -1,25 +1,31 @@
 """Search text for identifiers that stood in headers, sidecars and tables, and put a mark in their place."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from itertools import islice, zip_longest
 from typing import Any
 
 from bidsdeface.privacy.policy import technical_words
 
-MARK = "[removed]"
-SHORTEST_WORD, SHORTEST_NUMBER = 3, 4
+MARK, MARK_IN_NAMES = "[removed]", "removed"  # the second where brackets may not stand
+SHORTEST_WORD, SHORTEST_NUMBER, LONG_NUMBER, SHORTEST_GENITIVE = 3, 4, 6, 4
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
     "November", "December",
 )  # fmt: skip
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-/.]?(0\d|1[0-2])[-/.]?([0-2]\d|3[01])")
+_RUN = re.compile(r"[^\W\d_]+|\d+")
 # Words that stand in fields about people and places, and tell nothing by themselves.
 _COMMON = frozenset(
     re.findall(
         r"\w+",
         """
         and the for von van der den des del with from unknown none anonymous anonymized anonymised
+        sub ses task run acq
         hospital clinic university department institute institution center centre school medical
         medicine radiology neurology
         street road city state country district scan scanner study research patient subject
@@ -29,37 +35,76 @@ _COMMON = frozenset(
 )
 
 
-def identifiers_in(values: Iterable[Any]) -> frozenset[str]:
+@dataclass(frozen=True)
+class Identifiers:
+    """What to search for.
+
+    Attributes
+    ----------
+    names : frozenset of str
+        Whole names, numbers and dates: in any case, in tables too.
+    words : frozenset of str
+        Words of names, short numbers, and what stands out in free text: spelled like this, and in plain text
+        alone, for they may be words of the study as well.
+    """
+
+    names: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Identifiers") -> "Identifiers":
+        """Search for both."""
+        return Identifiers(self.names | other.names, self.words | other.words)
+
+    @property
+    def whole(self) -> "Identifiers":
+        """What to search for where each word counts: in tables, and in names of fields."""
+        return Identifiers(self.names)
+
+    def without(self, labels: Iterable[str]) -> "Identifiers":
+        """Return the same without labels that stand in file names anyway."""
+        known = {label.lower() for label in labels}
+        return Identifiers(
+            *(frozenset(one for one in some if one.lower() not in known) for some in vars(self).values())
+        )
+
+
+def identifiers_in(values: Iterable[Any], *, free_text: bool = False) -> Identifiers:
     """Return what to search for, given values that were taken out.
 
     Parameters
     ----------
     values : iterable of any
         Of JSON, of header fields, of table cells.
+    free_text : bool, optional
+        Whether they may be any text: then words with a capital and long numbers are taken for identifiers,
+        and else all that is not common or technical.
 
     Returns
     -------
-    frozenset of str
-        Whole texts, their parts and words, long numbers, and dates in all usual spellings; nothing that is
-        short, common or technical.
+    Identifiers
     """
-    found: set[str] = set()
+    names: set[str] = set()
+    words: set[str] = set()
     known = technical_words() | _COMMON
-    for value in values:
-        if isinstance(value, Mapping):
-            found |= identifiers_in(value.values())
-        elif isinstance(value, list | tuple):
-            found |= identifiers_in(value)
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            text = " ".join(str(value).split())
-            found |= _spellings(text)
-            parts = {text, *re.split(r"[\^,;|/\\()]+", text), *re.findall(r"[^\W_]+", text)}
-            found |= {part.strip() for part in parts if _is_telling(part.strip(), known)}
-    return frozenset(found)
+    for text in _texts(values):
+        names |= _spellings(text)
+        parts = {part.strip() for part in (text, *re.split(r"[\^,;|/\\()]+", text))}
+        tokens = {one for one in re.findall(r"[^\W_]+", text) if _is_telling(one, known)}
+        if free_text:
+            words |= {one for one in tokens if one[0].isupper() or sum(map(str.isdigit, one)) >= LONG_NUMBER}
+            continue
+        telling = {part for part in parts if _is_telling(part, known)}
+        short = {part for part in telling if part.isdecimal() and len(part) < LONG_NUMBER}
+        names |= telling - short
+        words |= {
+            form for one in tokens | short for form in (one, one.lower(), one.upper(), one.capitalize())
+        }
+    words |= {one.upper() for one in words}
+    return Identifiers(frozenset(names), frozenset(words))
 
 
-def redact(text: str, identifiers: Collection[str]) -> tuple[str, int]:
-    """Replace identifiers in a text, whatever their case, where they stand as words.
+def redact(text: str, identifiers: Identifiers, mark: str = MARK) -> tuple[str, int]:
+    """Replace identifiers in a text where they stand as words, also where digits or a genitive's s follow.
 
     Returns
     -------
@@ -69,15 +114,63 @@ def redact(text: str, identifiers: Collection[str]) -> tuple[str, int]:
 
     Examples
     --------
-    >>> redact("Thanks to JANE DOE!", ["jane doe", "jane"])
-    ('Thanks to [removed]!', 1)
+    >>> redact("Thanks to JANE DOE!", identifiers_in(["Doe^Jane"]))
+    ('Thanks to [removed] [removed]!', 2)
     """
-    if not identifiers:
-        return text, 0
-    longest_first = sorted(identifiers, key=len, reverse=True)
-    spaced = [r"\s+".join(map(re.escape, one.split())) for one in longest_first]
-    pattern = re.compile(rf"(?<![^\W_])(?:{'|'.join(spaced)})(?![^\W_])", re.IGNORECASE)
-    return pattern.subn(MARK, text)
+    candidates = _by_first_runs(identifiers)
+    runs = list(_RUN.finditer(text)) if candidates else []
+    parts, end, count = [], 0, 0
+    for run, after in zip_longest(runs, runs[1:]):
+        if run.start() < end:
+            continue
+        first, second = run[0].lower(), after[0].lower() if after else ""
+        keys = [
+            (first, second),
+            (first, second.removesuffix("s")),
+            (first, ""),
+            (first.removesuffix("s"), ""),
+        ]
+        for one, any_case in (one for key in dict.fromkeys(keys) for one in candidates.get(key, ())):
+            if match := _pattern(one, any_case).match(text, run.start()):
+                parts += [text[end : run.start()], mark]
+                end, count = match.end(), count + 1
+                break
+    return "".join((*parts, text[end:])), count
+
+
+@lru_cache(maxsize=16)
+def _by_first_runs(identifiers: Identifiers) -> Mapping[tuple[str, str], list[tuple[str, bool]]]:
+    """Sort identifiers, and whether any case will do, by their first two runs of letters or digits.
+
+    There may be a hundred thousand: one pattern of all of them would take hours.
+    """
+    found: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
+    for some, any_case in ((identifiers.names, True), (identifiers.words, False)):
+        for one in some:
+            if runs := list(islice(_RUN.finditer(one), 2)):
+                first, second = runs[0][0].lower(), runs[1][0].lower() if len(runs) > 1 else ""
+                found[first, second].append((one[runs[0].start() :], any_case))
+    return {runs: sorted(ones, key=lambda one: (-len(one[0]), one)) for runs, ones in found.items()}
+
+
+@lru_cache(maxsize=1 << 14)
+def _pattern(identifier: str, any_case: bool) -> re.Pattern[str]:
+    """Match an identifier that does not go on in letters, or in digits, whichever it ends with."""
+    after = r"\d" if identifier[-1].isdigit() else r"[^\W\d_]"
+    genitive = "(?:['\u2019]?s)?" if len(identifier) >= SHORTEST_GENITIVE and identifier[-1].isalpha() else ""
+    spaced = r"\s+".join(map(re.escape, identifier.split()))
+    return re.compile(f"{spaced}{genitive}(?!{after})", re.IGNORECASE if any_case else 0)
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    """Yield all texts and numbers within values."""
+    for value in values:
+        if isinstance(value, Mapping):
+            yield from _texts(value.values())
+        elif isinstance(value, list | tuple):
+            yield from _texts(value)
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            yield " ".join(str(value).split())
 
 
 def _is_telling(part: str, known: Collection[str]) -> bool:

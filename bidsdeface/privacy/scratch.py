@@ -70,6 +70,21 @@ def sweep(parent: Path) -> None:
                     _remove_abandoned(parent / name, match["system"])
 
 
+def make_private(folder: Path) -> Path:
+    """Make a folder that stays, for nobody else to enter, and what is missing above it.
+
+    Raises
+    ------
+    BidsdefaceError
+        It cannot be made.
+    """
+    with storage_errors(folder):
+        for above in reversed([one for one in folder.parents if not one.exists()]):
+            above.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
 def temporary_dir() -> Path:
     """Return ``$TMPDIR`` as it is set, even if it cannot be used: nothing is to go elsewhere unasked."""
     return Path(os.environ.get("TMPDIR") or tempfile.gettempdir())

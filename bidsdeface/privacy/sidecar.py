@@ -109,9 +109,7 @@ def _apply(field: str, value: Any, rule: Rule, task: str | None) -> Any:
     if rule.action == DROP:
         return None
     if rule.action == GENERALISE:
-        return {"age": _age, "task": _task, "midnight": _midnight, "filters": _filters}[rule.kind](
-            value, task
-        )
+        return _GENERALISE[rule.kind](value, task)
     if passes(field, value, rule.kind):
         return value
     is_text = rule.kind.partition(" ")[0] in ("word", "words")

@@ -21,6 +21,7 @@ from bidsdeface import __version__
 from bidsdeface.errors import UsageError, storage_errors
 from bidsdeface.privacy.scratch import private_folder, sweep
 
+COMPLETE = "complete"  # purpose of a folder: what a complete dataset has no place for
 LOGGER = logging.getLogger("bidsdeface")
 KEY_BYTES = 32
 _KEY, _FINGERPRINTS, _LOGS = "key", "fingerprints", "logs"
@@ -55,6 +56,10 @@ class State:
             code.update(len(part).to_bytes(8, "little"))
             code.update(part)
         return code.digest()
+
+    def folder_for(self, purpose: str, output_dir: Path) -> Path:
+        """Return a private folder for what belongs to one output dataset: a work dir may serve several."""
+        return self.folder / purpose / self.derive(purpose, os.fsencode(output_dir.resolve())).hex()[:8]
 
     def remember(self, name: str, fingerprint: bytes) -> None:
         """Keep a fingerprint; it takes the place of an older one at once.

@@ -5,7 +5,7 @@ All other columns are the study, and stay.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
@@ -27,9 +27,10 @@ INDEX_COLUMNS = {
     "filename": re.compile(r"[A-Za-z0-9+._/-]+"),
 }
 _YEAR_IN = {"year": 1, "month": 12, "week": 52, "day": 365, "y": 1, "mo": 12, "wk": 52, "d": 365}
+_OF_AGE = re.compile(r"ages?|age(at|in|scan|years?|months?|yrs?)\w*|alter|edad|leeftijd|lebensalter")
 _AGE = re.compile(r"[<>=~]*\s*(\d+(?:\.\d+)?)\s*\+?")
 _NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
-_NUMBERS = re.compile(_NUMBER + rb"(?:\t" + _NUMBER + rb")*")
+_NUMBERS = re.compile(_NUMBER + rb"(?:[\t ]" + _NUMBER + rb")*")  # tabs, and blanks between gradients
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -175,7 +176,8 @@ def scrub_table(
         A column that says what a row is about holds something else.
     """
     dictionary = dictionary or {}
-    bids = bids_columns(suffix)
+    # Tables of scores have names of their own; what a row is about, they say as others do.
+    bids = INDEX_COLUMNS.keys() if path.parts[0] == "phenotype" else bids_columns(suffix)
     kept: dict[str, tuple[str, ...]] = {}
     for column in table.columns:
         values = table.values(column)
@@ -216,10 +218,10 @@ def first_line_of_text(lines: Iterable[bytes]) -> int | None:
     return None
 
 
-def keep_rows(table: Table, column: str, values: Collection[str]) -> Table:
-    """Return a table without the rows that are about something else."""
+def keep_rows(table: Table, column: str, is_kept: Callable[[str], bool]) -> Table:
+    """Return a table with those rows only whose value in a column is to be kept."""
     at = table.columns.index(column)
-    return replace(table, rows=tuple(row for row in table.rows if row[at] in values))
+    return replace(table, rows=tuple(row for row in table.rows if is_kept(row[at])))
 
 
 def _scrub_column(
@@ -243,7 +245,7 @@ def _scrub_column(
         return tuple(shift_back(value, days) or NOTHING_KNOWN for value in values)
     if looks_like(column) or (not is_bids and names_a_person(column)):
         return None
-    if "age" in tokens(column):
+    if any(_OF_AGE.fullmatch(one) for one in tokens(column)):
         values = tuple(_cap(value, _in_a_year(column, description)) for value in values)
     if is_bids:
         description = {"Units": "as BIDS says", **description}

@@ -106,7 +106,7 @@ def test_the_output_is_valid_and_complete_under_its_own_names(whole):
         "CHANGES",
     } <= there
     assert not any("desc-" in name or "figures" in name or "quality" in name for name in there)
-    (figure,) = (whole.work_dir / "bidsdeface/figures").iterdir()
+    (figure,) = (whole.work_dir / "bidsdeface/complete").glob("*/figures/*")
     assert figure.name == "sub-01_ses-a_desc-defaced_T1w.png"
 
 
@@ -163,7 +163,7 @@ def test_tasks_and_group_give_what_one_run_gives(whole, tmp_path):
     assert files(tmp_path / "out") == files(whole.output_dir)
     assert (
         "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz\tpassed"
-        in (whole.work_dir / "bidsdeface/quality.tsv").read_text()
+        in next((whole.work_dir / "bidsdeface/complete").glob("*/quality.tsv")).read_text()
     )
 
 
