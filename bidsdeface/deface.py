@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
@@ -15,7 +15,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from bidsdeface.dataset.gradients import read_gradients
 from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
+from bidsdeface.dataset.lenders import is_phase
 from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.publish import Staging, results_of, sharing_mask, withdraw
 from bidsdeface.dataset.resume import (
@@ -32,16 +34,27 @@ from bidsdeface.errors import (
     ImageError,
     UsageError,
     describe,
-    storage_errors,
 )
 from bidsdeface.fitting import Fitted, Fitter, make_fitter, to_start
 from bidsdeface.imaging.image import canonical, clean_header, mask_header, read_image, write_image
-from bidsdeface.imaging.methods import background, remove
+from bidsdeface.imaging.methods import background, remove, stored_as
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
-from bidsdeface.masking import BARE_BRAIN, Loaded, Masked, find, load, middle, take_drawn, take_from_set
+from bidsdeface.lending import lent_mask
+from bidsdeface.masking import (
+    BARE_BRAIN,
+    Loaded,
+    Masked,
+    find,
+    load,
+    middle,
+    not_judged,
+    take_drawn,
+    take_from_set,
+)
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
+from bidsdeface.privacy.scratch import make_private
 from bidsdeface.privacy.sidecar import scrub_metadata
-from bidsdeface.privacy.state import State
+from bidsdeface.privacy.state import COMPLETE, State
 from bidsdeface.quality.checks import Rejected, bids_name, faults
 from bidsdeface.quality.evidence import Expected, measure_defaced
 from bidsdeface.quality.readback import check_mask_written, check_written
@@ -92,7 +105,8 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
     """Deface the scans of a head that an earlier run has not finished.
 
     A scan that fails is withdrawn, and costs no other scan. The reference goes first; if it cannot be
-    trusted, the next scan takes its place. Scans of one set (echoes, inversions) share one mask.
+    trusted, the next scan takes its place. Scans of one set (echoes, inversions) share one mask, and lend it
+    to phase images and maps.
 
     Yields
     ------
@@ -104,34 +118,53 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
         yield from (Outcome(scan.stem, KEPT) for scan in head.scans)
         return
     reference: Fitted | None = None
+    done: dict[Scan, Masked] = {}  # with all measures, of what is published by now
     sets: dict[PurePosixPath, Masked] = {}
-    for scan in sorted(head.scans, key=lambda scan: scan != head.reference):
+    for scan in dict.fromkeys((head.reference, *head.scans)):
         outcome = Outcome(scan.stem, KEPT)
-        if scan.stem not in kept or reference is None:
+        to_publish = scan in head.scans and scan.stem not in kept
+        if to_publish or (reference is None and not tools.settings.mask):
             loaded, masked = None, None
             try:
                 loaded = load(scan, head)
-                masked = _mask(loaded, sets.get(outputs_of(scan).mask), reference, tools)
-                if scan.stem not in kept:
+                masked = _mask(loaded, sets.get(outputs_of(scan).mask), done, reference, tools)
+                if to_publish:
                     outcome = _publish(loaded, masked, tools)
+                    done[scan] = replace(masked, measures=outcome.measures)
                 if not masked.no_face:
                     sets.setdefault(outputs_of(scan).mask, masked)
                     reference = reference or (None if faults(masked.measures) else masked.fitted)
             except UsageError as error:  # the request is wrong, not what is published
                 outcome = Outcome(scan.stem, FAILED, (str(error),))
             except Exception as error:  # whatever one scan does, the others go on
-                if scan.stem not in kept:
+                if to_publish:
                     outcome = _fail(scan, error, tools.settings)
             if tools.settings.private_report and loaded and outcome.verdict != KEPT:
                 _tell(loaded, masked, outcome, tools)
-        yield outcome
+        if scan in head.scans:
+            yield outcome
 
 
-def _mask(loaded: Loaded, of_set: Masked | None, reference: Fitted | None, tools: Tools) -> Masked:
-    if of_set is not None:
-        return take_from_set(of_set, loaded, tools.fitter, tools.expected)
+def _mask(
+    loaded: Loaded,
+    of_set: Masked | None,
+    done: Mapping[Scan, Masked],
+    reference: Fitted | None,
+    tools: Tools,
+) -> Masked:
+    """Find the mask of a scan in the way that fits its kind.
+
+    Raises
+    ------
+    BidsdefaceError
+        There is none that could be trusted.
+    """
     if tools.settings.mask:
         return take_drawn(tools.settings.mask, loaded.image)
+    if lent := lent_mask(loaded, done, tools.fitter):
+        return lent
+    if of_set is not None:
+        return take_from_set(of_set, loaded, tools.fitter, tools.expected)
     accepted = loaded.scan.stem in tools.settings.accept
     return find(loaded, reference, tools.fitter, tools.expected, accepted)
 
@@ -151,23 +184,30 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
     outputs = outputs_of(scan, layout)
     published = no_face_outputs_of(scan, layout) if masked.no_face else outputs
     metadata = read_metadata(settings.bids_dir, scan)
+    fill = stored_as(0.0, image) if is_phase(scan) else background(image)  # phase has no dark and bright
     uri = scan.uri if layout == DERIVATIVES else None
     with Staging(settings.output_dir) as staging:
         files: dict[PurePath, Path] = {name: staging.folder / name.name for name in published.files}
-        defaced = remove(image, masked.mask)
-        write_image(files[published.image], clean_header(image.header), defaced, settings.omp_nthreads)
+        write_image(
+            files[published.image],
+            clean_header(image.header),
+            remove(image, masked.mask, fill),  # not kept: of a long series, one copy less in memory
+            settings.omp_nthreads,
+        )
         written = read_image(files[published.image])
-        check_written(image, written, masked.mask, background(image))
+        check_written(image, written, masked.mask, fill)
         volume = reduce_image(written, "the written image")
         LOGGER.debug("%s: written, read back and compared", scan.stem)
         measures = {**masked.measures, **_measure_written(volume, image.affine, masked, tools)}
-        found = faults(measures, whole=masked.fitted is not None)
+        whole = masked.fitted is not None and not masked.no_face
+        found = faults(measures, whole, not_judged(scan))
         if found and scan.stem not in settings.accept:
             raise Rejected(found, measures)
         verdict = _verdict(masked, found, settings)
         record = {
             **(_without_none(no_face_promise(settings)) if masked.no_face else promise(settings)),
             "Reference": masked.fitted.reference if masked.fitted else None,
+            **({"MaskOf": masked.lent_by} if masked.lent_by else {}),
             "Verdict": verdict,
             **({"Evidence": masked.no_face} if masked.no_face else {}),
             **({"Accepted": [bids_name(name) for name in found]} if found else {}),
@@ -176,22 +216,27 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
                 for name, value in measures.items()
             },
         }
-        policy = settings.policy
-        LOGGER.debug("%s: dropped fields: %s", scan.stem, ", ".join(scrub_metadata(metadata, policy).dropped))
+        policy, task = settings.policy, dict(scan.entities).get("task")
+        LOGGER.debug(
+            "%s: dropped fields: %s", scan.stem, ", ".join(scrub_metadata(metadata, policy, task).dropped)
+        )
         if masked.no_face:
             bare = masked.no_face == BARE_BRAIN
-            sidecar = no_face_sidecar(metadata, record, uri, bare, policy)
+            sidecar = no_face_sidecar(metadata, record, uri, bare, policy, task)
         else:
-            sidecar = image_sidecar(metadata, record, uri, policy)
+            sidecar = image_sidecar(metadata, record, uri, policy, task)
             of_set = [one.uri for one in loaded.head.scans if outputs_of(one, layout).mask == outputs.mask]
             sources = of_set if uri else []
             write_image(files[outputs.mask], mask_header(image.header), masked.mask.view("uint8"))
             check_mask_written(masked.mask, image.affine, read_image(files[outputs.mask]))
             _make_way(loaded, outputs.mask, files[outputs.mask], settings)
             files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(record, sources)))
+        if published.bval and published.bvec:
+            for name, text in zip((published.bval, published.bvec), read_gradients(scan), strict=True):
+                files[name].write_text(text)
         files[published.image_sidecar].write_text(to_json(sidecar))
         staged = files[published.figure] if published.figure else None
-        if picture := _picture(scan, masked, staged, tools.state):
+        if picture := _picture(scan, masked, staged, tools):
             draw(picture, views(written, volume, middle(loaded, masked, tools.fitter)))
         remember_input(
             tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
@@ -224,7 +269,7 @@ def _make_way(loaded: Loaded, name: PurePosixPath, new: Path, settings: Settings
 
 
 def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Tools) -> dict[str, float]:
-    if masked.fitted is None:
+    if masked.fitted is None or masked.lent_by:
         return {}
     hidden, _ = in_blocks(*canonical(masked.mask, affine))
     volume = replace(volume, seen=(hidden < 0.5).astype("float32"))
@@ -233,13 +278,11 @@ def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Too
     return measure_defaced(volume, to_head, head_mm, masked.fitted.second, tools.expected)
 
 
-def _picture(scan: Scan, masked: Masked, staged: Path | None, state: State | None) -> Path | None:
+def _picture(scan: Scan, masked: Masked, staged: Path | None, tools: Tools) -> Path | None:
     """Return where to draw: where the layout has a place for it, else in the work dir, else nowhere."""
-    if staged or state is None:
+    if staged or tools.state is None:
         return staged
-    folder = state.folder / FIGURES
-    with storage_errors(folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    folder = make_private(tools.state.folder_for(COMPLETE, tools.settings.output_dir) / FIGURES)
     return folder / figure_name(scan, "noface" if masked.no_face else "defaced")
 
 

@@ -1,27 +1,35 @@
-"""Find the mask of a scan: of its set, of a person's hand, or of the template; or that it has no face."""
+"""Find the mask of a scan: its set's, another's, drawn by hand, by the template; or that it has no face."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsdeface.dataset.annex import check_fetched
+from bidsdeface.dataset.kinds import ANATOMICAL
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.fitting import Fitted, Fitter, check_still, fit, to_start
+from bidsdeface.fitting import Fitted, Fitter, check_still, fit, fit_to_reference, to_start
 from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
-from bidsdeface.imaging.image import Image, parse_image, read_bytes
-from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image, voxel_ml
+from bidsdeface.imaging.foldover import find_foldover, on_grid
+from bidsdeface.imaging.image import Image, is_on_grid, parse_image, read_bytes
+from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image, voxel_ml, world_aligned
+from bidsdeface.quality.brain import SPACING_MM
 from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import Expected, measure_mask
+from bidsdeface.quality.evidence import EMPTIED, Expected, measure_mask, measure_removed
+from bidsdeface.quality.leftovers import tissue_left_ml
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
+from bidsdeface.series import check_series
 
+LOGGER = logging.getLogger(__name__)
 BARE_BRAIN = "a bare brain"
 FIELD_ENDS = "the field of view ends before the face"
+DEFACED = "the face was removed before"
 HEAD_CENTRE_MM = np.array([0.0, 15.0, -25.0])  # in the template; eyes and brain show in slices through it
 
 
@@ -60,15 +68,21 @@ class Masked:
     measures : dict of str to float
     fitted : Fitted or None
         None if no template was needed.
+    folded : numpy.ndarray, shape (X, Y, Z), bool, or None
+        Which part of the mask holds no face but what folded over to another place, if anything did.
     no_face : str
         How it is certain that there is no face; empty where there is one.
+    lent_by : str
+        Name of the scan whose mask this is, and whose measures; empty for a scan that was judged itself.
     """
 
     mask: NDArray[np.bool_]
     affine: NDArray[np.float64]
     measures: dict[str, float]
     fitted: Fitted | None = None
+    folded: NDArray[np.bool_] | None = None
     no_face: str = ""
+    lent_by: str = ""
 
 
 def load(scan: Scan, head: Head) -> Loaded:
@@ -76,9 +90,10 @@ def load(scan: Scan, head: Head) -> Loaded:
 
     Raises
     ------
-    ImageError
-        It cannot be read, or makes no sense.
+    BidsdefaceError
+        It is not here, cannot be read, or makes no sense.
     """
+    check_fetched(scan.path, scan.bids_dir)
     content = read_bytes(scan.path)
     image = parse_image(content, scan.path)
     return Loaded(scan, head, content, image, reduce_image(image, str(scan.path)))
@@ -94,16 +109,17 @@ def take_from_set(masked: Masked, loaded: Loaded, fitter: Fitter, expected: Expe
     RegistrationError
         The head has moved since.
     """
-    image, fitted = loaded.image, masked.fitted
-    if image.stored.shape[:3] != masked.mask.shape or not np.allclose(image.affine, masked.affine, atol=1e-3):
+    if not is_on_grid(loaded.image, masked.mask.shape, masked.affine):
         raise ImageError(
             f"{loaded.scan.path}: is not on the grid of its set, and BIDS has one mask for a set; "
             "set it apart"
         )
-    if fitted is None or dict(loaded.scan.entities).get("part", "mag") != "mag":
-        return masked  # the phase shows no anatomy; it belongs to a magnitude, measured before
+    fitted = masked.fitted
+    if fitted is None:
+        return masked
     check_still(str(loaded.scan.path), loaded.volume, fitted, fitter)
-    own = measure_mask(loaded.volume, masked.mask, image.affine, fitted.registration, fitted.second, expected)
+    face = masked.mask if masked.folded is None else masked.mask & ~masked.folded
+    own = _measure(loaded, face, fitted, fitter, expected)
     return replace(masked, measures={**masked.measures, **own})
 
 
@@ -139,18 +155,20 @@ def find(
     RegistrationError
         The scan and the template cannot be brought together, or not so that it could be trusted.
     """
-    image = loaded.image
+    image, anatomical = loaded.image, loaded.scan.datatype == ANATOMICAL
     shape = image.stored.shape[:3]
     try:
-        fitted = fit(loaded.scan.stem, loaded.volume, reference, fitter, accepted)
+        if anatomical or reference is None:
+            fitted = fit(loaded.scan.stem, loaded.volume, reference, fitter, accepted)
+        else:
+            fitted = fit_to_reference(loaded.scan.stem, loaded.volume, reference, fitter, accepted)
     except RegistrationError:
         if is_bare_brain(loaded.volume, fitter.brain):
             return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
         raise
     if faults(fitted.measures) and is_bare_brain(loaded.volume, fitter.brain):
         return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
-    for number, volume in enumerate(_volumes(image), start=1):
-        check_still(f"volume {number}", volume, fitted, fitter)
+    check_series(image, fitted, fitter, each=anatomical)
     face = face_mask(
         shape,
         image.affine,
@@ -163,11 +181,16 @@ def find(
         **fitted.measures,
         "brain_distance_mm": face.brain_distance_mm,
         "guard_depth_mm": face.guard_depth_mm,
-        **measure_mask(loaded.volume, face.mask, image.affine, fitted.registration, fitted.second, expected),
+        **_measure(loaded, face.mask, fitted, fitter, expected),
     }
     if face.mask.any():
-        return Masked(face.mask, image.affine, measures, fitted)
-    del measures["brain_distance_mm"]  # of nothing
+        if anatomical and _is_defaced(loaded.volume, fitted, measures, expected):
+            nothing = {"mask_ml": 0.0, "removed_share": 0.0}
+            return Masked(np.zeros_like(face.mask), image.affine, measures | nothing, fitted, no_face=DEFACED)
+        masked = Masked(face.mask, image.affine, measures, fitted)
+        return _with_foldover(masked, loaded.volume, fitter)
+    for of_nothing in ("brain_distance_mm", "face_found", "emptied_share"):
+        measures.pop(of_nothing, None)
     placements = (fitted.registration.to_template, fitted.second)
     ends = field_ends_before_face(shape, image.affine, placements, expected.regions_mm)
     if faults(measures) or not ends:
@@ -175,25 +198,70 @@ def find(
             "the face lies outside the field of view, but too near to be sure; cut the image farther "
             "from the face, or draw a mask and give it with --mask"
         )
-    return Masked(face.mask, image.affine, measures, fitted, FIELD_ENDS)
+    return Masked(face.mask, image.affine, measures, fitted, no_face=FIELD_ENDS)
 
 
-def _volumes(image: Image) -> Iterator[Volume]:
-    """Yield the volumes of an image that has more than one."""
-    if image.stored.ndim > 3:
-        series = image.stored.reshape(*image.stored.shape[:3], -1, order="F")
-        for number in range(series.shape[-1]):
-            yield reduce_image(replace(image, stored=series[..., number]), f"volume {number + 1}")
+def _measure(
+    loaded: Loaded, mask: NDArray[np.bool_], fitted: Fitted, fitter: Fitter, expected: Expected
+) -> dict[str, float]:
+    """Measure a mask on a scan."""
+    coarse, affine = world_aligned(loaded.volume, SPACING_MM), loaded.image.affine
+    stored = loaded.image.stored
+    first = stored.reshape(*stored.shape[:3], -1, order="F")[..., 0]
+    found = {
+        **measure_mask(coarse, mask, affine, fitted.registration, fitted.second, expected),
+        **measure_removed(coarse, first, mask, affine, to_start(fitted, fitter), fitter.surface.head_mm),
+    }
+    return {name: value for name, value in found.items() if name not in not_judged(loaded.scan)}
+
+
+def not_judged(scan: Scan) -> tuple[str, ...]:
+    """Name the measures that say nothing of a scan: EPI without fat, for one, shows little of a face."""
+    return () if scan.datatype == ANATOMICAL else ("face_found",)
+
+
+def _is_defaced(scan: Volume, fitted: Fitted, measures: dict[str, float], expected: Expected) -> bool:
+    """Tell whether nothing speaks against the mask, and all that should be in it had been emptied before."""
+    if measures["emptied_share"] < EMPTIED or faults(measures):
+        return False
+    placements = (fitted.registration.to_template, fitted.second)
+    left = (
+        tissue_left_ml(scan, placed, expected.regions_mm, expected.brain_mm, expected.guard_mm)
+        for placed in placements
+    )
+    return not any(faults({"tissue_left_ml": ml}) for ml in left)
+
+
+def _with_foldover(masked: Masked, scan: Volume, fitter: Fitter) -> Masked:
+    """Add to a mask what folded over to another place, if anything did."""
+    assert masked.fitted
+    found = find_foldover(scan, to_start(masked.fitted, fitter), fitter.surface.head_mm)
+    if found is None:
+        return masked
+    folded = on_grid(found, scan.affine, masked.mask.shape, masked.affine)
+    mask = masked.mask | folded
+    sizes = {
+        name: float(part.sum()) * voxel_ml(masked.affine)
+        for name, part in (("mask_ml", mask), ("foldover_ml", folded))
+    }
+    LOGGER.info(
+        "%s: something folded over; %.0f mL there are emptied too",
+        masked.fitted.reference,
+        sizes["foldover_ml"],
+    )
+    return replace(masked, mask=mask, folded=folded, measures=masked.measures | sizes)
 
 
 def middle(loaded: Loaded, masked: Masked | None, fitter: Fitter) -> NDArray[np.float64]:
-    """Return where the slices of pictures go through: the head's middle, else that of the field of view.
+    """Return where the slices of pictures go through: the head's middle, or what is in view nearest to it.
 
     Returns
     -------
     numpy.ndarray, shape (3,)
         World, RAS+ mm.
     """
-    if masked and masked.fitted:
-        return apply_affine(np.linalg.inv(to_start(masked.fitted, fitter)), HEAD_CENTRE_MM)
-    return apply_affine(loaded.image.affine, (np.array(loaded.image.stored.shape[:3]) - 1) / 2)
+    affine, last = loaded.image.affine, np.array(loaded.image.stored.shape[:3]) - 1
+    if not (masked and masked.fitted):
+        return apply_affine(affine, last / 2)
+    centre = apply_affine(np.linalg.inv(to_start(masked.fitted, fitter)), HEAD_CENTRE_MM)
+    return apply_affine(affine, np.clip(apply_affine(np.linalg.inv(affine), centre), 0, last))

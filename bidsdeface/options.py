@@ -27,6 +27,7 @@ EPILOG = """\
 example:
   bidsdeface /data/ds01 /data/ds01-defaced participant --participant-label 01 02
   bidsdeface /data/ds01 /data/ds01-defaced group
+  bidsdeface /data/ds01 /data/ds01-defaced group --reidentify --work-dir /private/deface
 
 exit codes: 0 every scan done, 1 some scan failed, 2 wrong usage.
 Long options may also be spelled with underscores (--participant_label)."""
@@ -34,7 +35,7 @@ Long options may also be spelled with underscores (--participant_label)."""
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Take the command line apart; wrong usage ends the process with exit code 2."""
-    return _parser().parse_args([_with_hyphens(argument) for argument in argv])
+    return make_parser().parse_args([_with_hyphens(argument) for argument in argv])
 
 
 def _with_hyphens(argument: str) -> str:
@@ -54,6 +55,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         participants=tuple(label.removeprefix("sub-") for label in arguments.participant_label),
         sessions=tuple(label.removeprefix("ses-") for label in arguments.session_label),
         filters=read_filters(arguments.bids_filter_file) if arguments.bids_filter_file else {},
+        suffixes=tuple(arguments.suffixes),
+        longitudinal=arguments.longitudinal,
         template=arguments.template,
         guard_mm=arguments.guard_mm,
         regions=tuple(arguments.regions.split(",")),
@@ -67,6 +70,9 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         keep_columns=tuple(arguments.keep_column),
         drop_columns=tuple(arguments.drop_column),
         private_report=arguments.private_report,
+        reidentify=arguments.reidentify,
+        strict=arguments.strict,
+        keep_renders=arguments.keep_renders,
         n_procs=arguments.n_procs or default_n_procs(arguments.omp_nthreads),
         omp_nthreads=arguments.omp_nthreads,
         validate=arguments.validate,
@@ -78,7 +84,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="bidsdeface",
         usage=USAGE,
@@ -95,12 +102,13 @@ def _parser() -> argparse.ArgumentParser:
         "level",
         metavar="{participant,group}",
         choices=("participant", "group"),
-        help="deface scans, or sum up in quality.tsv what was done",
+        help="deface scans, or sum up in quality.tsv and report.html what was done",
     )
     parser.add_argument("--version", action="version", version=f"bidsdeface {__version__}")
     _add_selection(parser.add_argument_group("which scans"))
     _add_defacing(parser.add_argument_group("how to deface"))
     _add_sharing(parser.add_argument_group("what to share"))
+    _add_auditing(parser.add_argument_group("how recognisable are the heads (group)"))
     _add_running(parser.add_argument_group("how to run"))
     return parser
 
@@ -129,6 +137,19 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         help='JSON of pybids queries by suffix, as in fMRIPrep: {"t1w": {"acquisition": "mprage"}}',
     )
     group.add_argument(
+        "--suffixes",
+        metavar="SUFFIX",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="images to deface, such as T1w, or anat bold dwi (default: anat, all anatomical ones)",
+    )
+    group.add_argument(
+        "--longitudinal",
+        action="store_true",
+        help="all sessions of a participant share one reference scan (default: each has its own)",
+    )
+    group.add_argument(
         "--skip-bids-validation",
         "--skip-bids-validator",
         dest="validate",
@@ -142,7 +163,8 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
         "--template",
         metavar="NAME",
         default=DEFAULT_TEMPLATE,
-        help="TemplateFlow template that has a face mask (default: %(default)s, built in)",
+        help="template of TemplateFlow, such as MNIPediatricAsym:cohort-3, or a folder with one of your own "
+        "(default: %(default)s, built in)",
     )
     group.add_argument(
         "--regions",
@@ -196,6 +218,24 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
         ("--include", "PATTERN", "files to take along that would stay behind, such as 'stimuli/*'"),
     ):
         group.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=text)
+
+
+def _add_auditing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--reidentify",
+        action="store_true",
+        help="try face recognition on all scans, before and after; needs pip install bidsdeface[audit]",
+    )
+    group.add_argument(
+        "--strict",
+        action="store_true",
+        help="with --reidentify: withdraw scans that are still recognised, and end with 1",
+    )
+    group.add_argument(
+        "--keep-renders",
+        action="store_true",
+        help="with --reidentify: keep pictures of all heads in the work dir: they show faces",
+    )
 
 
 def _add_running(group: argparse._ArgumentGroup) -> None:

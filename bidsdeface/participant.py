@@ -23,7 +23,7 @@ from bidsdeface.leakcheck import check_leaks
 from bidsdeface.outcome import FAILED, KEPT, Outcome, fail
 from bidsdeface.privacy.scratch import environment_in, private_folder, sweep, temporary_dir
 from bidsdeface.privacy.state import State
-from bidsdeface.settings import BIDS, Settings
+from bidsdeface.settings import BIDS, DEFAULT_TEMPLATE, Settings
 from bidsdeface.sharing import share_dataset
 from bidsdeface.workers import Lost, run_in_workers
 
@@ -57,6 +57,8 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
         settings.participants,
         settings.sessions,
         settings.filters,
+        settings.suffixes,
+        longitudinal=settings.longitudinal,
         scans_expected=not complete,
     )
     for problem in plan.problems:
@@ -67,8 +69,9 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
     if settings.dry_run:
         _print_plan(plan.heads, settings.output_layout)
         return EXIT_FAILED if plan.problems else 0
-    sweep(temporary_dir())  # of runs without a work dir
-    with private_folder(state.folder if state else temporary_dir()) as scratch:
+    if state:
+        sweep(temporary_dir())  # of runs without a work dir
+    with private_folder(state.folder if state else temporary_dir()) as scratch:  # which it sweeps
         if settings.validate:
             subjects = {head.subject for head in plan.heads}
             if complete:
@@ -138,13 +141,17 @@ def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
 
 def _print_plan(heads: Sequence[Head], layout: str) -> None:
     for head in heads:
-        print(f"{head.name}, reference {head.reference.stem}")
+        print(f"{head.name}, reference {head.reference.stem} ({head.reason})")
         for scan in head.scans:
             outputs = outputs_of(scan, layout)
             print(f"  {scan.path}\n    -> {outputs.image}\n    -> {outputs.mask}")
 
 
 def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: State | None) -> list[Outcome]:
+    if heads and settings.template != DEFAULT_TEMPLATE:
+        from bidsdeface.templates.source import find_template
+
+        find_template(settings.template)  # fetched once, before the workers would do so all at once
     outcomes: list[Outcome] = []
     to_come = {head: len(head.scans) for head in heads}
     scans, failed = sum(to_come.values()), False
@@ -225,5 +232,5 @@ def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
 
 def _log_summary(outcomes: Sequence[Outcome]) -> None:
     verdicts = [outcome.verdict for outcome in outcomes]
-    parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
+    parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts))]
     LOGGER.info("in all: %s", ", ".join(parts))

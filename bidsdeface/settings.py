@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsdeface.cpus import available_cpus
+from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.scratch import temporary_dir
@@ -35,8 +36,12 @@ class Settings:
         Labels without ``sub-`` or ``ses-``; empty for all.
     filters : mapping of str to mapping
         The BIDS filter file: lower-case suffix to pybids query.
+    suffixes : tuple of str
+        What is to be defaced; empty for all anatomical images.
+    longitudinal : bool
+        Whether the sessions of a participant share one reference scan.
     template : str
-        Name of a template.
+        Name of a template of TemplateFlow, or a folder that holds one.
     guard_mm : float
         Margin around the brain that is never touched, in mm.
     regions : tuple of str
@@ -58,6 +63,12 @@ class Settings:
         The same for columns of tables.
     private_report : bool
         Whether to keep pictures of every scan, before and after, in the work dir.
+    reidentify : bool
+        Whether the group level tries face recognition on the scans.
+    strict : bool
+        Whether scans that it still recognises are withdrawn.
+    keep_renders : bool
+        Whether pictures of heads, before and after, and what was seen in them stay in the work dir.
     n_procs, omp_nthreads : int
         Heads worked on at once, and threads for each.
     validate : bool
@@ -80,6 +91,8 @@ class Settings:
     participants: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    suffixes: tuple[str, ...] = ()
+    longitudinal: bool = False
     template: str = DEFAULT_TEMPLATE
     guard_mm: float = DEFAULT_GUARD_MM
     regions: tuple[str, ...] = REGIONS[0]
@@ -93,6 +106,9 @@ class Settings:
     keep_columns: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
     private_report: bool = False
+    reidentify: bool = False
+    strict: bool = False
+    keep_renders: bool = False
     n_procs: int = 1
     omp_nthreads: int = 1
     validate: bool = True
@@ -101,6 +117,12 @@ class Settings:
     force: bool = False
     stop_on_first_crash: bool = False
     verbosity: int = 0
+
+    @property
+    def template_name(self) -> str:
+        """The template as it may be published: of a folder its own name, not where it lies."""
+        path = Path(self.template)
+        return f"own:{path.resolve().name}" if path.is_dir() else self.template
 
     @property
     def policy(self) -> Policy:
@@ -143,6 +165,7 @@ def check_settings(settings: Settings) -> None:
         raise UsageError(f"{settings.mask}: no such file; give --mask an existing NIfTI image")
     if settings.private_report and settings.work_dir is None:
         raise UsageError("--private-report: shows faces, so it needs a place to stay; give --work-dir DIR")
+    _check_audit(settings)
     if settings.output_layout != BIDS and (
         settings.include or settings.keep_columns or settings.drop_columns
     ):
@@ -155,12 +178,29 @@ def check_settings(settings: Settings) -> None:
         _make_writable(settings.output_dir)
 
 
+def _check_audit(settings: Settings) -> None:
+    if settings.reidentify and settings.level != "group":
+        raise UsageError("--reidentify: is about all defaced scans; give it to the group level, afterwards")
+    if settings.reidentify and settings.dry_run:
+        raise UsageError("--dry-run: is for the participant level; leave it out")
+    for option, given in (("--strict", settings.strict), ("--keep-renders", settings.keep_renders)):
+        if given and not settings.reidentify:
+            raise UsageError(f"{option}: is about what face recognition finds; add --reidentify")
+    if settings.work_dir is None and settings.keep_renders:
+        raise UsageError("--keep-renders: shows faces, so it needs a place to stay; give --work-dir DIR")
+    if settings.work_dir is None and settings.reidentify and settings.output_layout == BIDS:
+        raise UsageError(
+            "--reidentify: a complete dataset has no place for what it finds; give --work-dir DIR"
+        )
+
+
 def _check_input(bids_dir: Path) -> None:
     if not os.path.isdir(bids_dir):  # unlike Path.is_dir, False and no error where entry is denied
         raise UsageError(
             f"{bids_dir}: no such folder, or none you may read; "
             "give BIDS_DIR the root folder of a BIDS dataset"
         )
+    check_fetched(bids_dir / "dataset_description.json", bids_dir)
     if not os.path.isfile(bids_dir / "dataset_description.json"):
         raise UsageError(
             f"{bids_dir / 'dataset_description.json'}: no such file, so this is not the root of a "

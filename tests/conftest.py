@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from bidsdeface.dataset.description import write_dataset_files
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.query import find_heads
 from bidsdeface.fitting import make_fitter
 from bidsdeface.imaging.image import Image
 from bidsdeface.quality.evidence import Expected
@@ -98,3 +101,14 @@ def make_dataset(
         sidecar = path.with_name(path.name.partition(".")[0] + ".json")
         sidecar.write_text(json.dumps(metadata or {"EchoTime": 0.003, "FlipAngle": 9}))
     return bids_dir
+
+
+def write_results(bids_dir, output_dir, sidecar):
+    """Write what a finished run of every scan leaves, as far as a next run looks at it."""
+    output_dir.mkdir()
+    write_dataset_files(output_dir, bids_dir)
+    for head in find_heads(bids_dir).heads:
+        for scan in head.scans:
+            for name in outputs_of(scan).files:
+                (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
+                (output_dir / name).write_text(json.dumps(sidecar))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES
+from bidsdeface.dataset.lenders import OF_A_SET
 from bidsdeface.dataset.scan import Scan, join_name
 from bidsdeface.settings import BIDS, DERIVATIVES
 
@@ -10,6 +12,9 @@ from bidsdeface.settings import BIDS, DERIVATIVES
 # order of BIDS. An echo, inversion, part or flip-angle set therefore shares one mask.
 _BEFORE_MOD = ("sub", "ses", "task", "acq", "ce", "rec", "run")
 _AFTER_MOD = ("chunk",)
+# Outside of anat, BIDS has no name for such a mask, so ours keeps all that tells series apart, such as the
+# phase-encoding direction; these files are in .bidsignore.
+IGNORED_MASKS = "".join(f"**/{name}/*_defacemask.*\n" for name in DATATYPES if name != ANATOMICAL)
 
 
 @dataclass(frozen=True)
@@ -17,11 +22,14 @@ class Outputs:
     """Files that one scan leaves, relative to the root of the output dataset.
 
     In the order in which they are published: the image's sidecar vouches for all the others, and the image
-    is without it for the shortest time. A complete dataset has no place for the figure.
+    is without it for the shortest time. A complete dataset has no place for the figure, and its gradients
+    are carried over by themselves.
     """
 
     mask: PurePosixPath
     mask_sidecar: PurePosixPath
+    bval: PurePosixPath | None
+    bvec: PurePosixPath | None
     figure: PurePosixPath | None
     image: PurePosixPath
     image_sidecar: PurePosixPath
@@ -36,6 +44,8 @@ class Outputs:
 class NoFaceOutputs:
     """Files that a scan leaves which shows no face, in the order in which they are published."""
 
+    bval: PurePosixPath | None
+    bvec: PurePosixPath | None
     figure: PurePosixPath | None
     image: PurePosixPath
     image_sidecar: PurePosixPath
@@ -72,11 +82,17 @@ def outputs_of(scan: Scan, layout: str = DERIVATIVES) -> Outputs:
     >>> str(outputs_of(scan, "bids").image), str(outputs_of(scan, "bids").mask)
     ('sub-01/anat/sub-01_echo-2_T1w.nii', 'sub-01/anat/sub-01_mod-T1w_defacemask.nii.gz')
     """
-    labels = dict(scan.entities)
+    if scan.datatype == ANATOMICAL:
+        labels = dict(scan.entities)
+        before, after = (
+            tuple((key, labels[key]) for key in keys if key in labels) for keys in (_BEFORE_MOD, _AFTER_MOD)
+        )
+    else:
+        before, after = tuple(pair for pair in scan.entities if pair[0] not in OF_A_SET), ()
     mask_entities = (
-        *((key, labels[key]) for key in _BEFORE_MOD if key in labels),
+        *before,
         ("mod", scan.suffix),
-        *((key, labels[key]) for key in _AFTER_MOD if key in labels),
+        *after,
         *((("desc", "face"),) if layout == DERIVATIVES else ()),
     )
     mask = join_name(mask_entities, "defacemask")
@@ -107,13 +123,17 @@ def figure_name(scan: Scan, desc: str) -> str:
 
 def _image_files(
     scan: Scan, desc: str, layout: str
-) -> tuple[PurePosixPath | None, PurePosixPath, PurePosixPath]:
-    """Name figure, image and sidecar."""
+) -> tuple[PurePosixPath | None, PurePosixPath | None, PurePosixPath | None, PurePosixPath, PurePosixPath]:
+    """Name gradients, figure, image and sidecar."""
     if layout == BIDS:
-        return None, scan.folder / f"{scan.stem}{scan.extension}", scan.folder / f"{scan.stem}.json"
+        own = scan.folder / f"{scan.stem}{scan.extension}"
+        return None, None, None, own, scan.folder / f"{scan.stem}.json"
     figure = figure_name(scan, desc)
     image = figure.removesuffix(".png")
+    is_dwi = (scan.datatype, scan.suffix) == ("dwi", "dwi")
     return (
+        scan.folder / f"{scan.stem}.bval" if is_dwi else None,  # BIDS has no desc for these: inherited
+        scan.folder / f"{scan.stem}.bvec" if is_dwi else None,
         PurePosixPath(f"sub-{scan.subject}", "figures", figure),
         scan.folder / f"{image}.nii.gz",
         scan.folder / f"{image}.json",

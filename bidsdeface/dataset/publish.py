@@ -144,7 +144,7 @@ def sharing_mask(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> lis
         entities = tuple(
             (key, label) for key, _, label in (e.partition("-") for e in path.name[: -len(end)].split("_"))
         )
-        other = Scan(path, entities, scan.suffix, scan.extension)
+        other = Scan(path, entities, scan.suffix, scan.extension, scan.datatype)
         outputs = outputs_of(other, layout)
         shares = other.stem != scan.stem and outputs.mask == outputs_of(scan, layout).mask
         if shares and (output_dir / outputs.image).exists():  # not an inherited sidecar

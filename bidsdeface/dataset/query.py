@@ -1,26 +1,25 @@
-"""Find the anatomical scans of a raw BIDS dataset and gather them into heads."""
+"""Find the scans of a raw BIDS dataset that are to be defaced, and gather them into heads."""
 
 import logging
-import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 from bidsdeface.dataset.index import open_layout
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.kinds import ANATOMICAL, kinds_of
+from bidsdeface.dataset.lenders import is_map, is_phase
+from bidsdeface.dataset.reference import choose_reference
+from bidsdeface.dataset.scan import Head, Scan, scan_at
 from bidsdeface.errors import BidsdefaceError, UsageError
 
 LOGGER = logging.getLogger(__name__)
 
 _SHOWN_AT_MOST = 10
-_NAME = re.compile(r"(?P<entities>sub-[^_]+(?:_[a-z]+-[^_]+)*)_(?P<suffix>[A-Za-z0-9]+)")
+_NAME = re.compile(r"sub-[^_]+(?:_[a-z]+-[^_]+)*_[A-Za-z0-9]+")
 _EXTENSIONS = (".nii", ".nii.gz")
-
-# A field of view that holds a whole head in every direction; beyond it, finer voxels count more.
-_WHOLE_HEAD_MM = 150.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,9 @@ def find_heads(
     participants: Sequence[str] = (),
     sessions: Sequence[str] = (),
     filters: Mapping[str, Mapping[str, Any]] | None = None,
+    suffixes: Sequence[str] = (),
+    *,
+    longitudinal: bool = False,
     scans_expected: bool = True,
 ) -> Plan:
     """Find the heads that were asked for.
@@ -59,48 +61,58 @@ def find_heads(
         Labels without ``sub-`` or ``ses-``; all where empty.
     filters : mapping of str to mapping, optional
         Query by lower-case suffix, see `bidsdeface.dataset.filters`.
+    suffixes : sequence of str, optional
+        What is to be defaced, see `kinds_of`; all anatomical scans if nothing is given.
+    longitudinal : bool, optional
+        Whether all sessions of a participant are one head.
     scans_expected : bool, optional
-        Whether a request, or a participant, without any anatomical scan is a problem.
+        Whether a request, or a participant, without any such scan is a problem.
 
     Returns
     -------
     Plan
-        One head for each session with scans, and a problem for each participant without any.
+        One head for each session with scans, and a problem for each participant without any. The reference
+        of a head may be an anatomical scan that is not to be defaced.
 
     Raises
     ------
     UsageError
-        If a participant, a session or an entity in `filters` does not exist.
+        If a participant, a session, a suffix or an entity in `filters` does not exist.
     BidsdefaceError
-        If there is no anatomical scan at all, and there should be.
+        If there is no such scan at all, and there should be.
     """
     filters = filters or {}
     existing = _labels(bids_dir, "sub-*")
     _check_exist("participant", "sub-", participants, existing, bids_dir)
     if sessions:
         _check_exist("session", "ses-", sessions, _labels(bids_dir, "sub-*/ses-*"), bids_dir)
-    scans = _find_scans(bids_dir, participants, sessions, filters)
-    if not scans and scans_expected:
+    kinds = kinds_of(suffixes)
+    scans = _find_scans(bids_dir, participants, sessions, filters, kinds | kinds_of())
+    asked = [scan for scan in scans if (scan.datatype, scan.suffix) in kinds]
+    kind = "scan" if suffixes else "anatomical scan"
+    if not asked and scans_expected:
         raise BidsdefaceError(
-            f"{bids_dir}: no anatomical scan (anat/*_T1w.nii.gz and the like) that fits the "
-            "request; check --participant-label, --session-label and --bids-filter-file"
+            f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
+            "--participant-label, --session-label, --suffixes and --bids-filter-file"
         )
     # A session or a filter narrows the request to those who have it; a name is meant.
     expected = participants or (() if sessions or filters else existing)
     expected = expected if scans_expected else ()
-    found = {scan.subject for scan in scans}
+    found = {scan.subject for scan in asked}
     missing = [
-        f"sub-{label}: no anatomical scan that fits the request; add one or leave sub-{label} out"
+        f"sub-{label}: no {kind} that fits the request; add one or leave sub-{label} out"
         for label in expected
         if label not in found
     ]
-    scans, twins = _without_twins(scans)
+    scans, all_twins = _without_twins(scans)
+    twins = [same for same in all_twins if same[0] in asked]
     problems = (
         f"{same[0].path}: is there as {' and '.join(scan.extension for scan in same)}, and they "
         "may differ; remove one"
         for same in twins
     )
-    return Plan(_gather(scans), (*missing, *problems), tuple(same[0] for same in twins))
+    heads = _gather(scans, kinds, longitudinal)
+    return Plan(heads, (*missing, *problems), tuple(same[0] for same in twins))
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -137,11 +149,12 @@ def _find_scans(
     participants: Sequence[str],
     sessions: Sequence[str],
     filters: Mapping[str, Mapping[str, Any]],
+    kinds: Set[tuple[str, str]],
 ) -> list[Scan]:
-    layout = open_layout(bids_dir, participants, sessions)
+    layout = open_layout(bids_dir, participants, sessions, datatypes={datatype for datatype, _ in kinds})
     root = Path(layout.root)
     paths: set[PurePosixPath] = set()
-    for query in _queries(filters):
+    for query in _queries(filters, {suffix for _, suffix in kinds}):
         try:
             found = layout.get(return_type="filename", **query)
         except ValueError as error:  # an entity that pybids does not know
@@ -152,21 +165,20 @@ def _find_scans(
         scan = _parse(bids_dir, path)
         if scan is None:
             LOGGER.warning("%s: left out, not named as BIDS asks; rename it", bids_dir / path)
-        else:
+        elif (scan.datatype, scan.suffix) in kinds:
             scans.append(scan)
     return scans
 
 
-def _queries(filters: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _queries(filters: Mapping[str, Mapping[str, Any]], suffixes: Set[str]) -> list[dict[str, Any]]:
     """Turn filters into pybids queries: one for each filtered suffix, one for all others."""
-    suffixes = _anatomical_suffixes()
     for name in filters.keys() - {suffix.lower() for suffix in suffixes}:
-        LOGGER.warning("--bids-filter-file: %r is not an anatomical suffix, ignored", name)
-    free = [suffix for suffix in suffixes if suffix.lower() not in filters]
+        LOGGER.warning("--bids-filter-file: %r is not among the suffixes asked for, ignored", name)
+    free = sorted(suffix for suffix in suffixes if suffix.lower() not in filters)
     queries: list[dict[str, Any]] = [{"suffix": free}] if free else []
     queries += [
         {"suffix": suffix, **_query_values(filters[suffix.lower()])}
-        for suffix in suffixes
+        for suffix in sorted(suffixes)
         if suffix.lower() in filters
     ]
     return [{"extension": list(_EXTENSIONS), **query} for query in queries]
@@ -186,24 +198,11 @@ def _query_values(query: Mapping[str, Any]) -> dict[str, Any]:
     return {entity: value_of(value) for entity, value in query.items()}
 
 
-def _anatomical_suffixes() -> list[str]:
-    """List the suffixes that BIDS has for raw anatomical images of a head with its face."""
-    from bidsschematools.schema import load_schema
-
-    rules = load_schema()["rules"]["files"]["raw"]["anat"].values()
-    images = (rule for rule in rules if ".nii.gz" in rule["extensions"])
-    return sorted({suffix for rule in images for suffix in rule["suffixes"]} - {"defacemask"})
-
-
 def _parse(bids_dir: Path, relative: PurePosixPath) -> Scan | None:
     """Make a scan of a file, or None if its name and its folders are not BIDS and of one mind."""
-    stem, _, extension = relative.name.partition(".")
-    match = _NAME.fullmatch(stem)
-    if match is None:
+    if not _NAME.fullmatch(relative.name.partition(".")[0]):
         return None
-    pairs = (entity.partition("-") for entity in match["entities"].split("_"))
-    entities = tuple((key, label) for key, _, label in pairs)
-    scan = Scan(bids_dir / relative, entities, match["suffix"], f".{extension}")
+    scan = scan_at(bids_dir / relative)
     return scan if scan.folder == relative.parent else None
 
 
@@ -216,35 +215,21 @@ def _without_twins(scans: Iterable[Scan]) -> tuple[list[Scan], list[list[Scan]]]
     return single, [same for same in by_stem.values() if len(same) > 1]
 
 
-def _gather(scans: Iterable[Scan]) -> tuple[Head, ...]:
+def _gather(scans: Iterable[Scan], kinds: Set[tuple[str, str]], longitudinal: bool) -> tuple[Head, ...]:
     by_head: dict[tuple[str, str | None], list[Scan]] = defaultdict(list)
     for scan in scans:
-        by_head[scan.subject, scan.session].append(scan)
-    heads = [
-        Head(subject, session, tuple(same), _reference(same)) for (subject, session), same in by_head.items()
-    ]
+        by_head[scan.subject, None if longitudinal else scan.session].append(scan)
+    heads = []
+    for (subject, session), same in by_head.items():
+        asked = [scan for scan in same if (scan.datatype, scan.suffix) in kinds]
+        if asked:
+            reference, reason = choose_reference(sorted(same, key=_turn))
+            heads.append(Head(subject, session, tuple(sorted(asked, key=_turn)), reference, reason))
     return tuple(sorted(heads, key=lambda head: natural_key(head.name)))
 
 
-def _reference(scans: Sequence[Scan]) -> Scan:
-    """Choose by contrast (T1w, then T2w), then field of view and voxel size, then name."""
-    for suffix in ("T1w", "T2w"):
-        scans = [scan for scan in scans if scan.suffix == suffix] or scans
-        if scans[0].suffix == suffix:
-            break
-    if len(scans) == 1:
-        return scans[0]
-    return min(scans, key=_coarseness)
-
-
-def _coarseness(scan: Scan) -> tuple[float, float, float]:
-    """Sort key from the header alone: whole heads first, fine voxels first, large images first."""
-    import nibabel as nib
-
-    try:
-        header = cast("nib.spatialimages.SpatialImage", nib.load(scan.path)).header
-        shape, zooms = header.get_data_shape()[:3], header.get_zooms()[:3]
-        extents = [size * zoom for size, zoom in zip(shape, zooms, strict=True)]
-    except Exception:  # whatever is wrong with the file, reading it says so later
-        return (math.inf, math.inf, math.inf)
-    return (-min(*extents, _WHOLE_HEAD_MM), round(math.prod(zooms), 3), -math.prod(extents))
+def _turn(scan: Scan) -> tuple[Any, ...]:
+    """Sort key: lenders of masks first; of an inversion set the last first, as the first is nearly nulled."""
+    inversion = dict(scan.entities).get("inv", "")
+    last_first = -int(inversion) if inversion.isdecimal() else 0
+    return 2 * is_phase(scan) + is_map(scan), scan.datatype != ANATOMICAL, last_first, natural_key(scan.stem)

@@ -11,7 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface import __version__
+from bidsdeface.dataset.annex import is_fetched
 from bidsdeface.dataset.layout import NoFaceOutputs, Outputs, no_face_outputs_of, outputs_of
+from bidsdeface.dataset.lenders import lenders
 from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import BidsdefaceError
@@ -45,9 +47,10 @@ def _any(settings: Settings) -> dict[str, Any]:
 
 def _by_template(settings: Settings) -> dict[str, Any]:
     return {
-        "Template": settings.template,
+        "Template": settings.template_name,
         "Regions": list(settings.regions),
         "GuardMM": settings.guard_mm,
+        "Longitudinal": settings.longitudinal,
     }
 
 
@@ -65,9 +68,11 @@ def finished_scans(head: Head, settings: Settings, state: State | None = None) -
         if (found := _result(scan, settings))
         and not (state and _was_made_of_another(scan, found.image, settings, state))
     }
-    # The scans of a set share one mask, so they are done together or not at all.
-    undone = {outputs_of(scan).mask for scan in head.scans if scan.stem not in finished}
     by_hand = {scan.stem for scan in head.scans if is_by_hand(settings, scan)}
+    # The scans of a set share one mask, so they are done together or not at all; so is who lends a mask.
+    to_do = [scan for scan in head.scans if scan.stem not in finished]
+    finished -= {one.stem for scan in to_do for one in lenders(scan, head.scans)} - by_hand
+    undone = {outputs_of(scan).mask for scan in head.scans if scan.stem not in finished}
     return {
         scan.stem
         for scan in head.scans
@@ -131,7 +136,7 @@ def remember_input(
 
 def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: Settings, state: State) -> bool:
     """Tell whether the result in the output is known to be made of another input than today's."""
-    if not scan.path.exists():  # such as dropped by git-annex: nothing says that it changed
+    if not (scan.path.exists() and is_fetched(scan.path)):  # dropped by git-annex: that is no change
         return False
     try:
         remembered = state.remembered(_name(state, settings.output_dir, scan))

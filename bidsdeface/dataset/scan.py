@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+RAW = "bids:raw:"  # what names of files in the raw dataset begin with
+
 
 @dataclass(frozen=True)
 class Scan:
-    """One anatomical image of a raw BIDS dataset.
+    """One image of a raw BIDS dataset.
 
     Attributes
     ----------
@@ -18,6 +20,8 @@ class Scan:
         Such as ``"T1w"``.
     extension : str
         ``".nii"`` or ``".nii.gz"``.
+    datatype : str
+        The folder it lies in, such as ``"anat"``.
 
     Examples
     --------
@@ -30,6 +34,7 @@ class Scan:
     entities: tuple[tuple[str, str], ...]
     suffix: str
     extension: str
+    datatype: str = "anat"
 
     @property
     def subject(self) -> str:
@@ -50,39 +55,62 @@ class Scan:
     def folder(self) -> PurePosixPath:
         """Folder of the image, relative to the root of its dataset."""
         parts = [f"{key}-{label}" for key, label in self.entities if key in ("sub", "ses")]
-        return PurePosixPath(*parts, "anat")
+        return PurePosixPath(*parts, self.datatype)
+
+    @property
+    def bids_dir(self) -> Path:
+        """Root of the dataset."""
+        return self.path.parents[len(self.folder.parts)]
 
     @property
     def uri(self) -> str:
         """BIDS URI of the image in the raw dataset."""
-        return f"bids:raw:{self.folder / self.stem}{self.extension}"
+        return f"{RAW}{self.folder / self.stem}{self.extension}"
 
 
 @dataclass(frozen=True)
 class Head:
-    """The anatomical scans of one participant in one session.
+    """The scans of one participant in one session, or in all of them.
 
     Attributes
     ----------
     subject : str
         Participant label, without ``sub-``.
     session : str or None
-        Session label, without ``ses-``.
+        Session label, without ``ses-``; None as well for a head that is shared by all sessions.
     scans : tuple of Scan
-        At least one, in natural order of their names.
+        Those to deface, at least one; each after the scans whose mask may serve it.
     reference : Scan
-        The one of them that is registered to the template.
+        The scan that is registered to the template; it need not be one of `scans`.
+    reason : str
+        Why that one was chosen.
     """
 
     subject: str
     session: str | None
     scans: tuple[Scan, ...]
     reference: Scan
+    reason: str = ""
 
     @property
     def name(self) -> str:
         """Such as ``sub-01_ses-a``, or ``sub-01`` where there are no sessions."""
         return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session else "")
+
+
+def scan_at(path: Path) -> Scan:
+    """Return the scan whose image file this is, from the file's name.
+
+    Examples
+    --------
+    >>> scan = scan_at(Path("sub-01_run-2_T1w.nii.gz"))
+    >>> scan.entities, scan.suffix, scan.extension, scan.datatype
+    ((('sub', '01'), ('run', '2')), 'T1w', '.nii.gz', 'anat')
+    """
+    stem, dot, extension = path.name.partition(".")
+    *entities, suffix = stem.split("_")
+    labels = tuple((key, label) for key, _, label in (entity.partition("-") for entity in entities))
+    return Scan(path, labels, suffix, dot + extension, path.parent.name or "anat")
 
 
 def join_name(entities: tuple[tuple[str, str], ...], suffix: str) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.errors import UsageError
-from bidsdeface.imaging.image import Image, read_image
-from bidsdeface.imaging.volume import apply_affine, nearest, reduce_image, tissue_threshold, voxel_ml
+from bidsdeface.imaging.image import Image, is_on_grid, read_image
+from bidsdeface.imaging.volume import masked_share, reduce_image, voxel_ml
 
 LEAST_ML = 20.0  # a nose and two eyes
 LARGEST_SHARE_OF_HEAD = 0.5
@@ -38,16 +38,14 @@ def read_drawn_mask(path: Path, image: Image) -> NDArray[np.bool_]:
         It is on another grid, is not a mask, or marks next to nothing or most of the head.
     """
     drawn = read_image(path)
-    if drawn.stored.shape != image.stored.shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
+    if not is_on_grid(image, drawn.stored.shape, drawn.affine):
         raise UsageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
     scaled = drawn.scaled(drawn.stored)
     values = np.unique(scaled)
     if len(values) != 2 or values[0] != 0 or not np.isfinite(values).all():
         raise UsageError(f"{path}: is not a mask; it must hold 0 and one other value, on the face")
     mask = np.asfortranarray(scaled != 0)
-    volume = reduce_image(image, "the scan")
-    tissue = apply_affine(volume.affine, np.argwhere(volume.data > tissue_threshold(volume)))
-    share = np.mean(nearest(mask, image.affine, tissue))
+    share = masked_share(reduce_image(image, "the scan"), mask, image.affine)
     size_ml = mask.sum() * voxel_ml(image.affine)
     if size_ml < LEAST_ML or share > LARGEST_SHARE_OF_HEAD:
         raise UsageError(

@@ -66,7 +66,7 @@ def face_mask(
     -------
     FaceMask
     """
-    step = np.maximum(np.round(LATTICE_MM / np.linalg.norm(affine[:3, :3], axis=0)), 1).astype(int)
+    step = lattice_step(affine)
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
     to_face = registration.to_template
@@ -80,6 +80,11 @@ def face_mask(
         mask[:, :, planes] = hidden
     depth = -face.min(where=brain <= guard_mm, initial=0.0)
     return FaceMask(mask, float(nearest), float(depth))
+
+
+def lattice_step(affine: NDArray) -> NDArray[np.intp]:
+    """Return how many voxels of a grid make a step of about `LATTICE_MM`, for each axis."""
+    return np.maximum(np.round(LATTICE_MM / np.linalg.norm(affine[:3, :3], axis=0)), 1).astype(int)
 
 
 def region_distance(

@@ -106,8 +106,6 @@ def read_bytes(path: Path) -> bytes:
             content = file.read()
         after = path.stat()
     except FileNotFoundError:
-        if path.is_symlink():
-            raise ImageError(f"{path}: its content is not here; run: datalad get {path}") from None
         raise ImageError(f"{path}: is not there") from None
     except PermissionError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
@@ -244,6 +242,11 @@ def write_image(path: Path, header: nib.Nifti1Header, stored: NDArray, threads: 
     ) as stream:
         stream.write(start)
         stream.write(memoryview(voxels.T).cast("B"))
+
+
+def is_on_grid(image: Image, shape: tuple[int, ...], affine: NDArray) -> bool:
+    """Tell whether an image has the voxels of a grid, in the same places."""
+    return image.stored.shape[:3] == shape and np.allclose(image.affine, affine, atol=1e-3)
 
 
 def canonical(stored: NDArray, affine: NDArray) -> tuple[NDArray, NDArray[np.float64]]:

@@ -24,6 +24,12 @@ def background(image: Image) -> NDArray:
         level = float(dark[len(dark) // 2])
     else:
         level = 0.0
+    return stored_as(level, image)
+
+
+def stored_as(level: float, image: Image) -> NDArray:
+    """Return the stored value that stands for a number in an image, or the nearest there is: a scalar."""
+    stored = image.stored
     slope, inter = (float(image.header[key]) for key in ("scl_slope", "scl_inter"))
     if np.isfinite(slope) and slope != 0:
         level = (level - (inter if np.isfinite(inter) else 0.0)) / slope
@@ -33,14 +39,16 @@ def background(image: Image) -> NDArray:
     return np.array(level).astype(stored.dtype)
 
 
-def remove(image: Image, mask: NDArray[np.bool_]) -> NDArray:
-    """Return the stored values with the background value inside the mask.
+def remove(image: Image, mask: NDArray[np.bool_], fill: NDArray | None = None) -> NDArray:
+    """Return the stored values with a fill value inside the mask.
 
     Parameters
     ----------
     image : Image
         Stored values of shape (X, Y, Z) or (X, Y, Z, ...): every volume is treated.
     mask : numpy.ndarray, shape (X, Y, Z), bool
+    fill : numpy.ndarray, shape (), optional
+        In the image's type; the background value by default.
 
     Returns
     -------
@@ -48,5 +56,5 @@ def remove(image: Image, mask: NDArray[np.bool_]) -> NDArray:
         A new array, the same outside the mask bit for bit.
     """
     defaced = image.stored.copy(order="K")
-    defaced[mask] = background(image)
+    defaced[mask] = background(image) if fill is None else fill
     return defaced

@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from bidsdeface.errors import RegistrationError, is_out_of_memory, storage_error
 from bidsdeface.imaging.affine import Points, fit_affine
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, voxel_places, world_aligned
 
 if TYPE_CHECKING:
     from ants import ANTsImage
@@ -164,16 +165,15 @@ def place(
     return best
 
 
-def place_rigidly(scan: Volume, reference: Volume, to_reference: NDArray, region: NDArray) -> Placement:
+def place_rigidly(scan: Volume, reference: Volume, starts: Sequence[NDArray], region: NDArray) -> Placement:
     """Place a reference scan on another scan of the same head.
 
     Parameters
     ----------
     scan, reference : Volume
         From `reduce_image`.
-    to_reference : numpy.ndarray, shape (4, 4)
-        One start: scan world to reference world. The other is the identity, as both were taken in
-        one session.
+    starts : sequence of numpy.ndarray, shape (4, 4)
+        Scan world to reference world. The identity always is one, as both were taken in one session.
     region : numpy.ndarray, shape (N, 3)
         Points on the head in reference world, mm, at which to compare the scans.
 
@@ -189,7 +189,7 @@ def place_rigidly(scan: Volume, reference: Volume, to_reference: NDArray, region
         known = np.isfinite(value)
         levels.append((smoothed(coarse, sigma), Points(region[known], value[known])))
     ends = []
-    for start in (np.eye(4), to_reference):
+    for start in (np.eye(4), *starts):
         end, similarity = _nearest_rotation(np.linalg.inv(start), region.mean(axis=0)), -1.0
         for level, points in levels:
             end, similarity = fit_affine(level, points, end, 6)
@@ -219,7 +219,7 @@ def warp_brain(
         The brain lies outside the field of view, or ANTs failed.
     """
     coarse = world_aligned(scan, SPACING_MM)
-    lattice = _lattice(coarse.data.shape, coarse.affine)
+    lattice = voxel_places(coarse.data.shape, coarse.affine)
     distance = interpolate(
         brain_mm.data, brain_mm.affine, apply_affine(placement.to_template, lattice), np.inf
     )
@@ -281,10 +281,6 @@ def _nearest_rotation(affine: NDArray, centre: NDArray) -> NDArray:
     rigid[:3, :3] = u @ v
     rigid[:3, 3] = apply_affine(affine, centre) - rigid[:3, :3] @ centre
     return rigid
-
-
-def _lattice(shape: tuple[int, ...], affine: NDArray) -> NDArray:
-    return apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
 
 
 def _syn(fixed: Volume, moving: Volume, to_template: NDArray, work_dir: Path) -> NDArray[np.float32]:

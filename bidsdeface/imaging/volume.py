@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,10 @@ from bidsdeface.imaging.image import Image, canonical
 BLOCK_MM = 2.0  # the finest that any registration here needs
 BRIGHT_PERCENTILE = 99.5  # clips vessels, fat and spikes
 DARK_PERCENTILE = 1.0
+SERIES_SAMPLE = 15  # volumes of a series that stand for all of it
+# Salt and pepper: neighbours differ by so much of the range, over so much of the image (as MP2RAGE has air).
+NOISE_STEP = 0.2
+NOISE_SHARES = (0.15, 0.95)  # of an image: less is edges, more leaves nothing that it could be told from
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,9 @@ def voxel_ml(affine: NDArray) -> float:
 def reduce_image(image: Image, name: str) -> Volume:
     """Return an image averaged over blocks of about 2 mm, intensities from 0 (dark) to 1 (bright).
 
-    The grid is the image's own, its axes nearest to R, A, S; further volumes are averaged.
+    The grid is the image's own, its axes nearest to R, A, S. Of a series, it is the median over volumes from
+    all through it: a spike or a dark volume does not count. Salt-and-pepper noise, which fills the air of
+    MP2RAGE's uniform images (Marques and others, NeuroImage 2010), is taken for air.
 
     Parameters
     ----------
@@ -101,8 +108,8 @@ def reduce_image(image: Image, name: str) -> Volume:
     """
     view, affine = canonical(image.stored, image.affine)
     if view.ndim > 3:
-        view = view.reshape(*view.shape[:3], -1).mean(axis=-1)
-    means, affine = in_blocks(view, affine)
+        view = _median(view)
+    means, in_mm = in_blocks(view, affine)
     blocks = image.scaled(means)
     finite = np.isfinite(blocks)
     if not finite.any():
@@ -110,8 +117,56 @@ def reduce_image(image: Image, name: str) -> Volume:
     dark, bright = np.percentile(blocks[finite], [DARK_PERCENTILE, BRIGHT_PERCENTILE])
     if not bright > dark:
         raise ImageError(f"{name}: has the same value everywhere; convert it again")
+    noise = _salt_and_pepper(view, affine, finite)
+    if noise.any() and (finite & ~noise).any():
+        finite &= ~noise
+        dark = min(dark, blocks[finite].min())
     data = np.clip((np.where(finite, blocks, dark) - dark) / (bright - dark), 0, 1).astype(np.float32)
-    return Volume(data, affine, np.ones_like(data))
+    return Volume(data, in_mm, np.ones_like(data))
+
+
+def spread(length: int, count: int) -> list[int]:
+    """Return `count` numbers at most, from 0 to `length` - 1, evenly, the first and the last among them.
+
+    Examples
+    --------
+    >>> spread(100, 4), spread(2, 4)
+    ([0, 33, 66, 99], [0, 1])
+    """
+    return sorted(set(np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()))
+
+
+def _median(series: NDArray) -> NDArray:
+    """Return the median over some volumes of a series, slice by slice, so that little memory is needed."""
+    series = series.reshape(*series.shape[:3], -1)
+    sample = spread(series.shape[-1], SERIES_SAMPLE)
+    middle = np.empty(series.shape[:3], np.float32)
+    for z in range(series.shape[2]):
+        some = series[:, :, z, sample]
+        some = np.abs(some) if np.iscomplexobj(some) else some
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # nothing but NaN: stays NaN
+            middle[:, :, z] = (
+                np.nanmedian(some, axis=-1) if some.dtype.kind == "f" else np.median(some, axis=-1)
+            )
+    return middle
+
+
+def _salt_and_pepper(view: NDArray, affine: NDArray, finite: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the blocks that hold nothing but strong noise from voxel to voxel, if that is a part of them."""
+    view = np.abs(view) if np.iscomplexobj(view) else view
+    nothing = np.zeros_like(finite)
+    some = view[:, :, ::4].astype(np.float32)
+    low, high = np.percentile(some[np.isfinite(some)], [DARK_PERCENTILE, BRIGHT_PERCENTILE])
+    limit = NOISE_STEP * (high - low)
+    if not (np.abs(np.diff(some, axis=0)) > limit).mean() > NOISE_SHARES[0]:
+        return nothing
+    steps = np.empty(view.shape, np.float32)
+    steps[1:] = np.abs(np.subtract(view[1:], view[:-1], dtype=np.float32))
+    steps[0] = steps[1]
+    rough = ndimage.uniform_filter(np.nan_to_num(in_blocks(steps, affine)[0]), 3) > limit
+    noise = ndimage.uniform_filter(rough.astype(np.float32), 5) > 0.5  # what most around it are
+    return noise if NOISE_SHARES[0] < noise[finite].mean() < NOISE_SHARES[1] else nothing
 
 
 def world_aligned(volume: Volume, spacing_mm: float) -> Volume:
@@ -155,6 +210,21 @@ def tissue_threshold(volume: Volume) -> float:
     if not np.isfinite(between).any():
         return math.inf  # the same everywhere: no tissue
     return float(centres[np.nanargmax(between)] ** 2)
+
+
+def voxel_places(shape: tuple[int, ...], affine: NDArray) -> NDArray[np.float64]:
+    """Return the world coordinates of all voxels of a grid, shape (X, Y, Z, 3), mm."""
+    return apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
+
+
+def tissue_voxels(volume: Volume) -> NDArray[np.intp]:
+    """Return the voxels that hold tissue, shape (N, 3)."""
+    return np.argwhere(volume.data > tissue_threshold(volume))
+
+
+def masked_share(volume: Volume, mask: NDArray[np.bool_], affine: NDArray) -> float:
+    """Return the share of an image's tissue that lies in a mask, whose grid may be another."""
+    return float(nearest(mask, affine, apply_affine(volume.affine, tissue_voxels(volume))).mean())
 
 
 def in_blocks(

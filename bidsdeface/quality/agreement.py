@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.imaging.facemask import LATTICE_MM, region_distance
+from bidsdeface.imaging.facemask import lattice_step, region_distance
 from bidsdeface.imaging.volume import Volume, apply_affine
 
 BRAIN_EDGE_MM = 8.0  # as far beyond the guard, what one mask leaves alone is not held against it
@@ -37,7 +37,7 @@ def mask_disagreement_mm(
     float
         The larger of the two depths, mm; 0 if both are the same.
     """
-    step = np.maximum(np.round(LATTICE_MM / np.linalg.norm(affine[:3, :3], axis=0)), 1).astype(int)
+    step = lattice_step(affine)
     sampled = mask[tuple(slice(None, None, s) for s in step)]
     voxels = np.stack(np.meshgrid(*map(np.arange, sampled.shape), indexing="ij"), -1) * step
     points = apply_affine(affine, voxels)

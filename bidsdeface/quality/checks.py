@@ -7,7 +7,7 @@ heads and variants of them, and what deliberate failures show.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bidsdeface.errors import RegistrationError
@@ -140,6 +140,20 @@ CHECKS = (
         "the brain guard covers the face {value:.0f} mm deep (at most {limit:.0f} expected)",
         most=10.0,
     ),
+    # Is there a face where the mask is?
+    Check(
+        "face_found",
+        "Tissue in the mask, and what was emptied there before, relative to the part of the template's head "
+        "that the mask holds; normally 0.7 to 1.1, down to 0.25 where little of the face is in view",
+        "where the face should be there is nearly nothing ({value:.0%} of it, {limit:.0%} or more expected)",
+        best=1.0,
+        least=0.2,
+    ),
+    Check(
+        "emptied_share",
+        "Share of the template's head in the mask that has one and the same value in the image as it came; "
+        "from 0.5 on, somebody has defaced it before",
+    ),
     # What is left in the defaced image.
     Check(
         "tissue_left_ml",
@@ -162,6 +176,7 @@ CHECKS = (
         most=0.45,
     ),
     Check("mask_ml", "Volume of the mask, air included"),
+    Check("foldover_ml", "Volume of the part of it that holds what folded over, and the air around that"),
 )
 
 
@@ -176,7 +191,9 @@ def bids_name(measure: str) -> str:
     return "".join(word.upper() if word in ("mm", "ml") else word.title() for word in measure.split("_"))
 
 
-def faults(measures: Mapping[str, float], whole: bool = False) -> dict[str, str]:
+def faults(
+    measures: Mapping[str, float], whole: bool = False, not_judged: Collection[str] = ()
+) -> dict[str, str]:
     """Return what speaks against a result: measure to words; empty if nothing does.
 
     Parameters
@@ -185,10 +202,13 @@ def faults(measures: Mapping[str, float], whole: bool = False) -> dict[str, str]
         Any of those of `CHECKS`.
     whole : bool
         Whether every measure that has a limit must be there.
+    not_judged : collection of str
+        Those that need not be there all the same.
     """
     found = {}
     for check in CHECKS:
-        value = measures.get(check.measure, math.nan if whole and check.limits else None)
+        needed = whole and check.limits and check.measure not in not_judged
+        value = measures.get(check.measure, math.nan if needed else None)
         if value is not None and (limit := check.limit(value)) is not None:
             told = "{name} could not be measured" if math.isnan(value) else check.fault
             found[check.measure] = told.format(name=check.measure, value=value, limit=limit)

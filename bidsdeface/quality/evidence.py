@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsdeface.imaging.facemask import region_distance
 from bidsdeface.imaging.registration import Registration
 from bidsdeface.imaging.volume import (
     Volume,
     apply_affine,
     nearest,
-    tissue_threshold,
+    tissue_voxels,
     voxel_ml,
-    world_aligned,
 )
 from bidsdeface.quality.agreement import mask_disagreement_mm
-from bidsdeface.quality.brain import SPACING_MM, own_brain
+from bidsdeface.quality.brain import own_brain
 from bidsdeface.quality.leftovers import stray_tissue_ml, tissue_left_ml
+
+EMPTIED = 0.5  # so much of the face having one and the same value is the work of another defacing
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Expected:
 
 
 def measure_mask(
-    scan: Volume,
+    coarse: Volume,
     mask: NDArray[np.bool_],
     affine: NDArray,
     registration: Registration,
@@ -51,8 +53,8 @@ def measure_mask(
 
     Parameters
     ----------
-    scan : Volume
-        From `reduce_image`.
+    coarse : Volume
+        The scan, from `world_aligned` at the `SPACING_MM` of `own_brain`.
     mask : numpy.ndarray, shape (X, Y, Z), bool
         As published.
     affine : numpy.ndarray, shape (4, 4)
@@ -68,8 +70,6 @@ def measure_mask(
     dict of str to float
         Measures of `CHECKS`.
     """
-    coarse = world_aligned(scan, SPACING_MM)
-    tissue = apply_affine(coarse.affine, np.argwhere(coarse.data > tissue_threshold(coarse)))
     brain = apply_affine(coarse.affine, np.argwhere(own_brain(coarse, registration, expected.brain_mm)))
     one_ml = voxel_ml(coarse.affine)
     return {
@@ -78,8 +78,50 @@ def measure_mask(
         ),
         "brain_estimate_ml": len(brain) * one_ml,
         "brain_in_mask_ml": float(nearest(mask, affine, brain).sum()) * one_ml,
-        "removed_share": float(nearest(mask, affine, tissue).mean()),
         "mask_ml": float(mask.sum()) * voxel_ml(affine),
+    }
+
+
+def measure_removed(
+    coarse: Volume,
+    stored: NDArray,
+    mask: NDArray[np.bool_],
+    affine: NDArray,
+    to_head: NDArray,
+    head_mm: Volume,
+) -> dict[str, float]:
+    """Measure what of the head a mask takes.
+
+    Parameters
+    ----------
+    coarse : Volume
+        The scan, from `world_aligned` at the `SPACING_MM` of `own_brain`.
+    stored : numpy.ndarray, shape (X, Y, Z)
+        The image's own values.
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+    affine : numpy.ndarray, shape (4, 4)
+        Of both.
+    to_head : numpy.ndarray, shape (4, 4)
+        Scan world to the world of `head_mm`.
+    head_mm : Volume
+        Distance to a template's head.
+
+    Returns
+    -------
+    dict of str to float
+        Measures of `CHECKS`.
+    """
+    places = apply_affine(coarse.affine, np.argwhere(coarse.seen > 0.5))
+    places = places[nearest(mask, affine, places)]
+    places = places[region_distance((head_mm,), to_head, places) <= 0]
+    _, counts = np.unique(nearest(stored, affine, places), return_counts=True)
+    emptied = int(counts.max(initial=0)) / max(len(places), 1)
+    tissue = nearest(mask, affine, apply_affine(coarse.affine, tissue_voxels(coarse)))
+    found = int(tissue.sum()) / max(len(places), 1)
+    return {
+        "emptied_share": emptied,
+        "face_found": found + (emptied if emptied >= EMPTIED else 0.0),
+        "removed_share": float(tissue.mean()),
     }
 
 

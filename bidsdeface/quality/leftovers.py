@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsdeface.imaging.facemask import region_distance
-from bidsdeface.imaging.volume import Volume, apply_affine, tissue_threshold, voxel_ml
+from bidsdeface.imaging.foldover import in_air
+from bidsdeface.imaging.volume import Volume, apply_affine, tissue_voxels, voxel_ml
 
 EDGE_MM = 4.0  # nearer to the edge of the face region than that, two good registrations may differ
 BRAIN_EDGE_MM = 4.0  # and so far beyond the guard
-AIR_MM = 6.0  # farther than that from the template's head there is air
-NECK_Z_MM = -70.0  # in the template; below there may be shoulders
 
 
 def tissue_left_ml(
@@ -34,7 +33,7 @@ def tissue_left_ml(
         Signed distances in the template, mm.
     guard_mm : float
     """
-    points = apply_affine(defaced.affine, _tissue(defaced))
+    points = apply_affine(defaced.affine, tissue_voxels(defaced))
     points = points[region_distance(regions_mm, second, points) < -EDGE_MM]
     left = region_distance((brain_mm,), second, points) > guard_mm + BRAIN_EDGE_MM
     return float(left.sum()) * voxel_ml(defaced.affine)
@@ -53,15 +52,8 @@ def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> f
     head_mm : Volume
         Distance to the template's head.
     """
-    voxels = _tissue(defaced)
-    points = apply_affine(defaced.affine, voxels)
-    apart = region_distance((head_mm,), to_template, points) > AIR_MM
-    above_neck = apply_affine(to_template, points)[:, 2] > NECK_Z_MM
+    voxels = tissue_voxels(defaced)
     stray = np.zeros(defaced.data.shape, bool)
-    stray[tuple(voxels[apart & above_neck].T)] = True
+    stray[tuple(voxels[in_air(defaced, voxels, to_template, head_mm)].T)] = True
     pieces, _ = ndimage.label(stray)
     return float(np.bincount(pieces.ravel())[1:].max(initial=0)) * voxel_ml(defaced.affine)
-
-
-def _tissue(volume: Volume) -> NDArray[np.intp]:
-    return np.argwhere(volume.data > tissue_threshold(volume))

@@ -21,6 +21,7 @@ def measure_placement(
     template: PoseTemplate,
     surface: HeadSurface,
     face_mm: Volume,
+    brain_mm: Volume | None = None,
 ) -> dict[str, float]:
     """Measure how well a template lies on a scan.
 
@@ -39,6 +40,8 @@ def measure_placement(
         Of the same template.
     face_mm : Volume
         Signed distance to the face in the world of `template`, mm.
+    brain_mm : Volume, optional
+        The same of the brain, for a scan that may not show skull and scalp (EPI): they are not judged.
 
     Returns
     -------
@@ -52,7 +55,9 @@ def measure_placement(
         "similarity": placement.similarity,
         "lead": placement.similarity - placement.rival,
         "start_disagreement_mm": placement.disagreement_mm,
-        "outline_correlation": _outline_correlation(tissue, to_template, template, face_mm),
+        "outline_correlation": _outline_correlation(
+            tissue, to_template, template, surface, face_mm, brain_mm
+        ),
         "outline_shift_mm": _outline_shift_mm(tissue, to_template, surface),
         "scale": float(np.cbrt(np.linalg.det(linear))),
         "stretch": float(stretches[0] / stretches[2]),
@@ -60,7 +65,12 @@ def measure_placement(
 
 
 def _outline_correlation(
-    tissue: Volume, to_template: NDArray, template: PoseTemplate, face_mm: Volume
+    tissue: Volume,
+    to_template: NDArray,
+    template: PoseTemplate,
+    surface: HeadSurface,
+    face_mm: Volume,
+    brain_mm: Volume | None,
 ) -> float:
     voxels = np.argwhere(template.weight.data > 0)
     points = apply_affine(template.weight.affine, voxels)
@@ -69,6 +79,10 @@ def _outline_correlation(
     found = interpolate(tissue.data, tissue.affine, here)
     judged = interpolate(face_mm.data, face_mm.affine, points, np.inf) > FACE_CLEARANCE_MM
     judged &= np.isfinite(found) & (interpolate(tissue.seen, tissue.affine, here, 0.0) > 0.98)
+    if brain_mm is not None:
+        brain = interpolate(brain_mm.data, brain_mm.affine, points, np.inf) < 0
+        head = interpolate(surface.head_mm.data, surface.head_mm.affine, points, np.inf) <= 0
+        judged &= brain | ~head
     varied = judged.sum() > 2 and found[judged].std() > 0 and expected[judged].std() > 0
     return float(np.corrcoef(found[judged], expected[judged])[0, 1]) if varied else 0.0
 

@@ -1,10 +1,11 @@
-"""Where templates come from: the embedded TemplateFlow root, or TemplateFlow itself."""
+"""Where templates come from: the embedded TemplateFlow root, TemplateFlow itself, or a folder."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.errors import TemplateError
+from bidsdeface.errors import ImageError, TemplateError
 from bidsdeface.imaging.image import canonical, read_image
-from bidsdeface.imaging.volume import BRIGHT_PERCENTILE, Volume, in_blocks
+from bidsdeface.imaging.volume import BRIGHT_PERCENTILE, Volume, in_blocks, interpolate, voxel_places
 from bidsdeface.templates.template import Template, make_template
 
 if TYPE_CHECKING:
@@ -27,36 +28,73 @@ EXTEND_FRONT_MM = 80.0
 EXTEND_BELOW_MM = 140.0
 
 
-def load_template(name: str, regions: Sequence[str]) -> Template:
-    """Return a template by name, from the package or from TemplateFlow.
+@dataclass(frozen=True)
+class Parts:
+    """What a template of another's making consists of, on one grid that reaches beyond any face.
+
+    Attributes
+    ----------
+    name : str
+    head : Volume
+        Intensities from 0 to 1.
+    brain : numpy.ndarray, shape of `head`, bool
+    regions : dict of str to numpy.ndarray
+        Its own masks of what can be defaced; empty if it has none.
+    """
+
+    name: str
+    head: Volume
+    brain: NDArray[np.bool_]
+    regions: dict[str, NDArray[np.bool_]]
+
+
+def find_template(given: str) -> Parts:
+    """Return a template from TemplateFlow, which is fetched if need be, or from a folder.
 
     Parameters
     ----------
-    name : str
-        ``WholeHead``, or a TemplateFlow template with a face mask, such as ``MNI152NLin2009cAsym``.
-    regions : sequence of str
-        What is to be defaced: ``face``, ``ears``.
+    given : str
+        A name of TemplateFlow, with its cohort if it has cohorts (``MNIPediatricAsym:cohort-3``); or a folder
+        that holds ``*_T1w.nii.gz``, ``*_desc-brain_mask.nii.gz`` and, if it has one,
+        ``*_desc-face_mask.nii.gz``, all on one grid.
 
     Raises
     ------
     TemplateError
-        The template, or its T1w, face or brain mask, cannot be had; or its masks are not what they say.
+        The template, or its T1w or brain mask, cannot be had, or they do not share a grid.
     """
-    if name == WHOLE_HEAD:
-        return whole_head(regions)
-    if tuple(regions) != ("face",):
-        raise TemplateError(
-            f"template {name}: has a mask of the face only; for ears use --template {WHOLE_HEAD}"
-        )
-    return _from_templateflow(name)
+    if Path(given).is_dir():
+        return _from_folder(Path(given))
+    if os.sep in given:
+        raise TemplateError(f"template {given}: no such folder; {_ways_out('NAME')}")
+    return _from_templateflow(given)
+
+
+def lend_region(region_mm: Volume, to_lender: NDArray, parts: Parts) -> NDArray[np.bool_]:
+    """Return a mask for a template that has none, from one that has.
+
+    Parameters
+    ----------
+    region_mm : Volume
+        Signed distance in the template that lends, mm, negative inside.
+    to_lender : numpy.ndarray, shape (4, 4)
+        World of `parts` to world of the lender.
+    parts : Parts
+
+    Returns
+    -------
+    numpy.ndarray, shape of the head, bool
+    """
+    places = voxel_places(parts.brain.shape, to_lender @ parts.head.affine)
+    return (interpolate(region_mm.data, region_mm.affine, places, np.inf) < 0) & ~parts.brain
 
 
 def whole_head(regions: Sequence[str] = ("face",)) -> Template:
     """Return the embedded template: a whole-head average with neck and chin."""
     client = _client(EMBEDDED_ROOT, autoupdate=False)
-    path = partial(_file, client, WHOLE_HEAD, resolution="02")
-    t1w, affine = _read(path(suffix="T1w"))
-    masks = {desc: _read(path(desc=desc, suffix="mask"))[0] > 0 for desc in ("brain", *regions)}
+    path = partial(_file, client, WHOLE_HEAD, WHOLE_HEAD, resolution="02")
+    t1w, affine = _read(WHOLE_HEAD, path(suffix="T1w"))
+    masks = {desc: _read(WHOLE_HEAD, path(desc=desc, suffix="mask"))[0] > 0 for desc in ("brain", *regions)}
     # The canvas is larger than the average's own field of view, which ends at the neck.
     planes = np.flatnonzero(t1w.any(axis=(0, 1)))
     seen = np.zeros(t1w.shape, np.float32)
@@ -65,35 +103,81 @@ def whole_head(regions: Sequence[str] = ("face",)) -> Template:
     return make_template(WHOLE_HEAD, head, masks.pop("brain"), masks)
 
 
-def _from_templateflow(name: str) -> Template:
-    client = _client(Path(os.environ["TEMPLATEFLOW_HOME"]) if os.environ.get("TEMPLATEFLOW_HOME") else None)
-    resolution = _resolution(client, name)
-    path = partial(_file, client, name, resolution=resolution)
-    t1w, affine = in_blocks(*_read(path(desc=None, suffix="T1w")))
-    brain, brain_affine = in_blocks(*_read(path(desc="brain", suffix="mask", label=None)))
-    face, face_affine = in_blocks(*_read(path(desc="face", suffix="mask", label=None)))
-    if not (
-        t1w.shape == brain.shape == face.shape
-        and np.allclose(affine, brain_affine)
-        and np.allclose(affine, face_affine)
-    ):
+def _from_folder(folder: Path) -> Parts:
+    def find(kind: str) -> Path | None:
+        pattern = f"*{kind}.nii*"
+        found = [path for path in sorted(folder.glob(pattern)) if kind != "T1w" or "desc-" not in path.name]
+        if len(found) > 1:
+            raise TemplateError(f"template {folder}: {len(found)} files are named {pattern}; leave one there")
+        return found[0] if found else None
+
+    t1w, brain, face = map(find, ("T1w", "_desc-brain_mask", "_desc-face_mask"))
+    if t1w is None or brain is None:
+        missing = "_T1w.nii.gz" if t1w is None else "_desc-brain_mask.nii.gz"
+        raise TemplateError(f"template {folder}: holds no *{missing}; put it there")
+    return _parts(folder.name, t1w, brain, face)
+
+
+def _from_templateflow(given: str) -> Parts:
+    name, *modifiers = given.split(":")
+    entities = {key: label for key, _, label in (part.partition("-") for part in modifiers)}
+    if not set(entities) <= {"cohort"} or not all(entities.values()):
         raise TemplateError(
-            f"template {name}: its T1w, brain and face mask do not share a grid; choose another template"
+            f"template {given}: is not written NAME or NAME:cohort-N, such as MNIPediatricAsym:cohort-3"
         )
+    client = _client(Path(os.environ["TEMPLATEFLOW_HOME"]) if os.environ.get("TEMPLATEFLOW_HOME") else None)
+    heads = client.ls(name, suffix="T1w", desc=None, extension=".nii.gz", **entities)
+    if not heads:
+        known = bool(client.ls(name))
+        raise TemplateError(
+            f"template {given}: TemplateFlow has no T1w image of it; choose another"
+            if known
+            else f"template {given}: is not in TemplateFlow ({client.cache.config.root}); {_ways_out(name)}"
+        )
+    cohorts = sorted({match[1] for path in heads if (match := re.search(r"_cohort-(\w+?)_", path.name))})
+    if len(cohorts) > 1:
+        raise TemplateError(f"template {given}: has cohorts {', '.join(cohorts)}; write {name}:cohort-…")
+    masks = partial(client.ls, name, suffix="mask", label=None, extension=".nii.gz", **entities)
+    face = masks(desc="face")
+    resolution = _coarsest(face or heads)
+    path = partial(_file, client, given, name, resolution=resolution, **entities)
+    return _parts(
+        given,
+        path(desc=None, suffix="T1w"),
+        path(desc="brain", suffix="mask", label=None),
+        path(desc="face", suffix="mask", label=None) if face else None,
+    )
+
+
+def _parts(name: str, t1w_path: Path, brain_path: Path, face_path: Path | None) -> Parts:
+    t1w, affine = in_blocks(*_read(name, t1w_path))
+    masks = {"brain": brain_path, **({"face": face_path} if face_path else {})}
+    pads = _beyond(affine)
+    regions = {}
+    for region, path in masks.items():
+        mask, mask_affine = in_blocks(*_read(name, path))
+        if mask.shape != t1w.shape or not np.allclose(mask_affine, affine, atol=1e-4):
+            raise TemplateError(
+                f"template {name}: its T1w, brain and face mask do not share a grid; choose another template"
+            )
+        # The face goes on beyond what the template shows of it.
+        regions[region] = np.pad(mask > 0.5, pads, mode="edge" if region == "face" else "constant")
     bright = np.percentile(t1w[t1w > 0], BRIGHT_PERCENTILE)
     head = np.clip(t1w / bright, 0, 1).astype(np.float32)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    front, below = int(EXTEND_FRONT_MM / spacing[1]), int(EXTEND_BELOW_MM / spacing[2])
-    pad = ((0, 0), (0, front), (below, 0))
+    below = pads[2][0]
     extended = affine.copy()
     extended[:3, 3] -= affine[:3, :3] @ [0, 0, below]
-    seen = np.pad(np.ones(head.shape, np.float32), pad)
+    seen = np.pad(np.ones(head.shape, np.float32), pads)
     # Some templates end in empty planes below the head: nothing was seen there.
     seen[:, :, : below + int(np.flatnonzero(head.any(axis=(0, 1)))[0])] = 0
-    volume = Volume(np.pad(head, pad), extended, seen)
-    return make_template(
-        name, volume, np.pad(brain > 0.5, pad), {"face": np.pad(face > 0.5, pad, mode="edge")}
-    )
+    brain = regions.pop("brain")
+    return Parts(name, Volume(np.pad(head, pads), extended, seen), brain, regions)
+
+
+def _beyond(affine: NDArray) -> tuple[tuple[int, int], ...]:
+    """Return how many voxels to add at both ends of each axis."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return ((0, 0), (0, int(EXTEND_FRONT_MM / spacing[1])), (int(EXTEND_BELOW_MM / spacing[2]), 0))
 
 
 def _client(root: Path | None, autoupdate: bool | None = None) -> TemplateFlowClient:
@@ -119,36 +203,37 @@ def _client(root: Path | None, autoupdate: bool | None = None) -> TemplateFlowCl
                 os.environ[key] = value
 
 
-def _resolution(client: TemplateFlowClient, name: str) -> str:
-    """Return the label of a resolution with a face mask: one that is here, and of those the coarsest."""
-    found = client.ls(name, desc="face", suffix="mask", extension=".nii.gz")
-    here = [path for path in found if path.is_file() and path.stat().st_size]
-    labels = [match[1] for path in here or found if (match := re.search(r"_res-(\w+?)_", path.name))]
-    if not labels:
-        known = bool(client.ls(name))
-        raise TemplateError(
-            f"template {name}: has no face mask; choose one that has, such as MNI152NLin2009cAsym"
-            if known
-            else f"template {name}: is not in TemplateFlow ({client.cache.config.root}); {_ways_out(name)}"
-        )
-    return max(labels)
+def _coarsest(paths: Sequence[Path]) -> str | None:
+    """Return the label of a resolution, the coarsest of those that are here; None if there is none."""
+    here = [path for path in paths if path.is_file() and path.stat().st_size]
+    labels = [match[1] for path in here or paths if (match := re.search(r"_res-(\w+?)_", path.name))]
+    return max(labels, default=None)
 
 
-def _file(client: TemplateFlowClient, name: str, **query: object) -> Path:
+def _file(client: TemplateFlowClient, given: str, name: str, **query: object) -> Path:
     wanted = " ".join(f"{key}={value}" for key, value in query.items() if value is not None)
+    listed = client.ls(name, extension=".nii.gz", **query)
+    empty = [path for path in listed if path.is_file() and path.stat().st_size == 0]
     try:
         found = client.get(name, extension=".nii.gz", **query)
     except Exception as error:  # the client raises whatever its transport raises
+        for path in empty:
+            os.truncate(path, 0)  # half a file would be taken for a whole one by the next run
         raise TemplateError(
-            f"template {name}: {wanted} cannot be fetched ({error}); {_ways_out(name)}"
+            f"template {given}: {wanted} cannot be fetched ({error}); {_ways_out(name)}"
         ) from error
     if not isinstance(found, Path):
-        raise TemplateError(f"template {name}: {len(found)} files for {wanted}, not one; {_ways_out(name)}")
+        raise TemplateError(f"template {given}: {len(found)} files for {wanted}, not one; {_ways_out(name)}")
     return found
 
 
-def _read(path: Path) -> tuple[NDArray, NDArray]:
-    image = read_image(path)
+def _read(name: str, path: Path) -> tuple[NDArray, NDArray]:
+    try:
+        image = read_image(path)
+    except ImageError as error:
+        raise TemplateError(
+            f"template {name}: {error}; if it was fetched, remove it to have it fetched again"
+        ) from error
     return canonical(image.stored, image.affine)
 
 

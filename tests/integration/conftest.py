@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bidsdeface.fitting import Fitted, Fitter, Rejected, fit
+from bidsdeface.fitting import Fitted, Fitter, Rejected, fit, to_start
 from bidsdeface.imaging.facemask import FaceMask, face_mask
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.registration import Registration
-from bidsdeface.imaging.volume import Volume, reduce_image
+from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
+from bidsdeface.quality.brain import SPACING_MM
 from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import Expected, measure_mask
+from bidsdeface.quality.evidence import Expected, measure_mask, measure_removed
 from tests.heads import find_head
 
 
@@ -144,12 +145,16 @@ class Engine:
         if isinstance(fitted, Rejected):
             return Masked(None, None, tuple(fitted.faults.values()))
         face = self.apply(image.stored.shape[:3], image.affine, fitted.registration)
+        coarse, head_mm = world_aligned(volume, SPACING_MM), self._fitter.surface.head_mm
         measures = {
             **fitted.measures,
             **measure_mask(
-                volume, face.mask, image.affine, fitted.registration, fitted.second, self._expected
+                coarse, face.mask, image.affine, fitted.registration, fitted.second, self._expected
             ),
             "guard_depth_mm": face.guard_depth_mm,
+            **measure_removed(
+                coarse, image.stored, face.mask, image.affine, to_start(fitted, self._fitter), head_mm
+            ),
         }
         nothing = () if face.mask.any() else ("the face lies outside the field of view",)
         return Masked(fitted.registration, face, (*nothing, *faults(measures).values()))

@@ -60,7 +60,7 @@ def workers_of(session: int) -> list[int]:
     return sorted(pid for pid, line in processes_of(session).items() if "spawn_main" in line)
 
 
-def wait_for(condition, process=None, seconds=60):
+def wait_for(condition, process=None, seconds=300):
     """Wait, but not for a run that has ended by itself."""
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -85,6 +85,7 @@ def test_nothing_but_results_is_left_in_the_output(two_heads, first):
         "descriptions.tsv",
         "quality.json",
         "quality.tsv",
+        "report.html",
     }
 
 

@@ -1,6 +1,7 @@
 """Another template from TemplateFlow, offline: its own mask, carried past its own field of view."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -33,8 +34,20 @@ def root():
     assert state() == before, "TemplateFlow's root was changed"
 
 
-@pytest.mark.parametrize("name", ["S04", "S01"])
-def test_a_templateflow_template_hides_the_face_down_to_the_chin(root, tmp_path, name):
+@pytest.fixture
+def without_face_mask(root, tmp_path):
+    """Return a root with the same template, but for its face mask: WholeHead lends its own."""
+    home = tmp_path / "templateflow"
+    shutil.copytree(root / f"tpl-{TEMPLATE}", home / f"tpl-{TEMPLATE}")
+    next(home.glob("*/*desc-face*")).unlink()
+    return home
+
+
+@pytest.mark.parametrize(("name", "lent"), [("S04", False), ("S01", False), ("S04", True)])
+def test_a_templateflow_template_hides_the_face_down_to_the_chin(
+    root, without_face_mask, tmp_path, name, lent
+):
+    root = without_face_mask if lent else root
     bids_dir = make_dataset(tmp_path, {"sub-01/anat/sub-01_T1w.nii.gz": find_head(name)})
     run = bidsdeface_read_only(
         bids_dir, tmp_path / "out", "--template", TEMPLATE, TEMPLATEFLOW_HOME=str(root), **OFFLINE
@@ -48,7 +61,7 @@ def test_a_templateflow_template_hides_the_face_down_to_the_chin(root, tmp_path,
     inside = {
         landmark: bool(mask[tuple(np.round(nib.affines.apply_affine(to_voxel, where)).astype(int))])
         for landmark, where in LANDMARKS[name].items()
-        if landmark != "brow"  # the stand-in's own face mask begins below it
+        if lent or landmark != "brow"  # the stand-in's own face mask begins below it
     }
     assert inside == {landmark: landmark not in ("occiput", "vertex") for landmark in inside}
     assert np.array_equal(defaced.stored[~mask], original.stored[~mask])

@@ -10,26 +10,28 @@ import pytest
 
 from benchmarks.spoil import failures
 from bidsdeface import fitting
-from bidsdeface.dataset.description import write_dataset_files
-from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.validation import find_problems
 from bidsdeface.deface import Tools, deface_head
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import apply_affine, interpolate
-from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS, load
+from bidsdeface.masking import BARE_BRAIN, DEFACED, FIELD_ENDS, load
 from bidsdeface.outcome import FAILED
 from bidsdeface.quality.checks import faults
 from bidsdeface.settings import Settings
-from tests.conftest import make_dataset
+from tests.conftest import make_dataset, write_results
 from tests.heads import find_head
 from tests.integration.conftest import bidsdeface_read_only, files, published, snapshot
 
 TIP_MM, OCCIPUT_MM = 118.0, -94.0  # where the average head ends, in front and behind
 STRIPPED = {"sub-D06_T1w": "D06", "sub-D08_T1w": "D08T1", "sub-D08_T2w": "D08T2", "sub-D08_FLAIR": "D08FLAIR"}
-NO_FACE = {**dict.fromkeys((*STRIPPED, "sub-brain_T1w"), BARE_BRAIN), "sub-cap_T1w": FIELD_ENDS}
-FOLDED = "sub-folded_T1w"
+NO_FACE = {
+    **dict.fromkeys((*STRIPPED, "sub-brain_T1w"), BARE_BRAIN),
+    "sub-cap_T1w": FIELD_ENDS,
+    "sub-before_T1w": DEFACED,
+}
+FOLDED, MARKER, BROW = "sub-folded_T1w", "sub-marker_T1w", "sub-brow_T1w"
 
 
 def brain_of(path, brain_mm):
@@ -46,6 +48,20 @@ def behind_the_eyes(path):
     return scan.slicer[:, : int((6 - scan.affine[1, 3]) / scan.affine[1, 1])]
 
 
+def above_the_brows(path):
+    """Return the average head in a field of view where the mask holds air before the forehead alone."""
+    scan = nib.load(path)
+    return scan.slicer[:, :, int((14 - scan.affine[2, 3]) / scan.affine[2, 2]) :]
+
+
+def defaced_before(path):
+    """Return the average head without anything before a plane from the crown to the throat."""
+    scan = nib.load(path)
+    voxels = np.stack(np.meshgrid(*map(np.arange, scan.shape), indexing="ij"), -1)
+    _, y, z = np.moveaxis(apply_affine(scan.affine, voxels), -1, 0)
+    return nib.Nifti1Image(np.where(y - z > 62, 0, scan.dataobj).astype(np.uint8), scan.affine)
+
+
 def folded(path, depth_mm, gap_mm):
     """Return the average head with a field of view too short for its nose, which appears behind the head."""
     scan = nib.load(path)
@@ -59,20 +75,17 @@ def folded(path, depth_mm, gap_mm):
     return nib.Nifti1Image(inside, affine @ nib.affines.from_matvec(np.eye(3), [0, first, 0]))
 
 
+def with_a_marker(path):
+    """Return the average head with a ball beside it, in the air."""
+    scan = nib.load(path)
+    voxels = np.stack(np.meshgrid(*map(np.arange, scan.shape), indexing="ij"), -1)
+    ball = np.linalg.norm(apply_affine(scan.affine, voxels) - [-98, 0, 40], axis=-1) < 8
+    return nib.Nifti1Image(np.where(ball, 150, scan.dataobj).astype(np.uint8), scan.affine)
+
+
 def path_of(scan, suffix=""):
     subject, kind = scan.split("_")
     return f"{subject}/anat/{subject}{suffix}_{kind}"
-
-
-def put_older_results(bids_dir, output_dir):
-    """Write what a version of before took for a defaced image, for every scan."""
-    output_dir.mkdir()
-    write_dataset_files(output_dir, bids_dir)
-    for head in find_heads(bids_dir).heads:
-        for scan in head.scans:
-            for name in vars(outputs_of(scan)).values():
-                (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
-                (output_dir / name).write_text('{"Bidsdeface": {"Version": "0.0.1"}}')
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +96,10 @@ def outcome(tmp_path_factory, average):
     scans = {
         "sub-brain_T1w": brain_of(head, average.brain_mm),
         "sub-cap_T1w": behind_the_eyes(head),
+        "sub-before_T1w": defaced_before(head),
         FOLDED: folded(head, depth_mm=15, gap_mm=40),
+        MARKER: with_a_marker(head),
+        BROW: above_the_brows(head),
     }
     for scan, name in STRIPPED.items():
         try:
@@ -91,7 +107,7 @@ def outcome(tmp_path_factory, average):
         except pytest.skip.Exception:
             continue
     bids_dir = make_dataset(root, {f"{path_of(scan)}.nii.gz": image for scan, image in scans.items()})
-    put_older_results(bids_dir, root / "out")
+    write_results(bids_dir, root / "out", {"Bidsdeface": {"Version": "0.0.1"}})  # of a version of before
     options = ("--n-procs", "1", "--private-report", "-w", str(root / "work"))
     return root, bidsdeface_read_only(bids_dir, root / "out", *options)
 
@@ -140,31 +156,56 @@ def test_what_shows_no_face_has_no_mask_and_nothing_of_an_older_result_is_left(o
 
 
 @pytest.mark.slow
-def test_a_nose_folded_to_the_back_fails_and_its_older_result_is_withdrawn(outcome):
+def test_a_nose_folded_to_the_back_is_emptied_too(outcome):
+    root, run = outcome
+    assert f"{FOLDED}: passed" in run.said
+    sidecar = json.loads((root / "out" / f"{path_of(FOLDED, '_desc-defaced')}.json").read_text())
+    assert sidecar["Bidsdeface"]["Measures"]["FoldoverML"] > 10
+    before = read_image(root / "bids" / f"{path_of(FOLDED)}.nii.gz")
+    after = read_image(root / "out" / f"{path_of(FOLDED, '_desc-defaced')}.nii.gz")
+    behind = slice(0, int((OCCIPUT_MM - 4 - before.affine[1, 3]) / before.affine[1, 1]))
+    assert before.stored[:, behind].max() > 100 and after.stored[:, behind].max() < 25  # hardly air
+
+
+@pytest.mark.slow
+def test_something_else_in_the_air_fails_and_its_older_result_is_withdrawn(outcome):
     root, run = outcome
     assert run.code == 1
-    (line,) = [line for line in run.said.splitlines() if line.startswith("ERROR FAILED")]
-    for words in (f"{FOLDED}.nii.gz", "a nose that folded over", "--private-report", f"--accept {FOLDED}"):
+    (line,) = [line for line in run.said.splitlines() if line.startswith("ERROR FAILED") and MARKER in line]
+    for words in (f"{MARKER}.nii.gz", "another head, a marker", "--private-report", f"--accept {MARKER}"):
         assert words in line
-    assert published(root / "out", "sub-folded") == []
+    assert published(root / "out", "sub-marker") == []
+
+
+@pytest.mark.slow
+def test_a_mask_that_holds_air_alone_is_not_taken_for_a_face_removed(outcome):
+    root, run = outcome
+    (line,) = [line for line in run.said.splitlines() if line.startswith("ERROR FAILED") and BROW in line]
+    assert "where the face should be there is nearly nothing" in line
+    assert published(root / "out", "sub-brow") == []
 
 
 @pytest.mark.slow
 def test_the_private_report_shows_every_scan_and_nothing_of_it_is_in_the_output(outcome):
     root, run = outcome
     (report,) = (root / "work/bidsdeface/report").iterdir()
-    scans = {line.split(": ")[0].split()[-1] for line in run.said.splitlines() if ": no-face" in line}
+    done = (": no-face", ": passed")
+    said = [line for line in run.said.splitlines() if any(words in line for words in done)]
+    scans = {line.split(": ")[0].split()[-1] for line in said}
     names = {path.name for path in report.iterdir()}
-    assert names == {"index.html", *(f"{scan}.{end}" for scan in (*scans, FOLDED) for end in ("png", "json"))}
+    assert names == {
+        "index.html",
+        *(f"{scan}.{end}" for scan in (*scans, MARKER, BROW) for end in ("png", "json")),
+    }
     assert stat.S_IMODE(report.stat().st_mode) == 0o700
     page = (report / "index.html").read_text()
-    assert page.index(FOLDED) < min(page.index(scan) for scan in scans)
+    assert page.index(MARKER) < min(page.index(scan) for scan in scans)
     assert f"/report/{report.name}/index.html" in run.said
     assert not [path for path in files(root / "out") if "report" in path or path.endswith(".html")]
     figures = [path for path in files(root / "out") if path.endswith(".png")]
-    assert sorted(figures) == sorted(
-        f"{s.split('_')[0]}/figures/{s.replace('_', '_desc-noface_')}.png" for s in scans
-    )
+    desc = {scan: "defaced" if scan == FOLDED else "noface" for scan in scans}
+    expected = [f"{s.split('_')[0]}/figures/{s.replace('_', f'_desc-{desc[s]}_')}.png" for s in scans]
+    assert sorted(figures) == sorted(expected)
 
 
 @pytest.mark.slow
@@ -181,10 +222,10 @@ def test_a_second_run_keeps_what_shows_no_face_and_the_dataset_is_valid(outcome,
 @pytest.mark.slow
 def test_what_a_person_accepts_is_published_and_stays_until_it_is_redone(outcome):
     root, _ = outcome
-    only = ("--skip-bids-validation", "--participant-label", "folded")
-    run = bidsdeface_read_only(root / "bids", root / "out", *only, "--accept", FOLDED)
-    assert run.code == 0 and f"{FOLDED}: accepted" in run.said, run.said
-    sidecar = json.loads((root / "out" / f"{path_of(FOLDED, '_desc-defaced')}.json").read_text())
+    only = ("--skip-bids-validation", "--participant-label", "marker")
+    run = bidsdeface_read_only(root / "bids", root / "out", *only, "--accept", MARKER)
+    assert run.code == 0 and f"{MARKER}: accepted" in run.said, run.said
+    sidecar = json.loads((root / "out" / f"{path_of(MARKER, '_desc-defaced')}.json").read_text())
     assert sidecar["Bidsdeface"]["Verdict"] == "accepted"
     assert sidecar["Bidsdeface"]["Accepted"] == ["StrayTissueML"]
     assert find_problems(root / "out") == []
@@ -193,8 +234,8 @@ def test_what_a_person_accepts_is_published_and_stays_until_it_is_redone(outcome
     assert run.code == 0 and run.said.splitlines()[-1].endswith("in all: 1 kept")
     assert snapshot(root / "out") == before
     run = bidsdeface_read_only(root / "bids", root / "out", *only, "--force")
-    assert run.code == 1 and "a nose that folded over" in run.said
-    assert published(root / "out", "sub-folded") == []
+    assert run.code == 1 and "a marker" in run.said
+    assert published(root / "out", "sub-marker") == []
 
 
 WRONG = (

@@ -52,6 +52,13 @@ def test_labels_come_with_or_without_prefix_and_in_both_spellings(run, option):
     assert settings.sessions == ("a", "b")
 
 
+def test_the_audit_is_asked_for_at_the_group_level_and_off_by_default(run, tmp_path):
+    settings = run(level="group")[1]
+    assert not (settings.reidentify or settings.strict or settings.keep_renders)
+    settings = run("--reidentify", "--strict", "--keep_renders", "-w", str(tmp_path / "w"), level="group")[1]
+    assert settings.reidentify and settings.strict and settings.keep_renders
+
+
 @pytest.mark.parametrize(
     "option",
     ["--skip-bids-validation", "--skip_bids_validation", "--skip_bids_validator"],

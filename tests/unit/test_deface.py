@@ -11,11 +11,11 @@ from bidsdeface.dataset.query import find_heads
 from bidsdeface.deface import Tools, deface_head
 from bidsdeface.errors import BidsdefaceError, RegistrationError
 from bidsdeface.imaging.image import read_image
-from bidsdeface.masking import BARE_BRAIN, Masked
+from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS, Masked
 from bidsdeface.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
-from tests.conftest import make_dataset
+from tests.conftest import fake_head, make_dataset
 
 ECHOES = [f"sub-01/anat/sub-01_echo-{n}_MEGRE.nii.gz" for n in (1, 2, 3)]
 
@@ -41,7 +41,7 @@ def run(tmp_path, fitter, expected, monkeypatch):
         bids_dir, output_dir = tmp_path / "bids", tmp_path / "out"
         settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
         state = open_state(settings.work_dir) if settings.work_dir else None
-        (head,) = find_heads(bids_dir).heads
+        (head,) = find_heads(bids_dir, suffixes=options.get("suffixes", ())).heads
         outcomes = list(deface_head(Tools(settings, fitter, expected, state), head))
         return {outcome.scan: outcome for outcome in outcomes}, head
 
@@ -49,7 +49,7 @@ def run(tmp_path, fitter, expected, monkeypatch):
 
 
 def there(root, outputs):
-    return [name for name, path in vars(outputs).items() if (root / "out" / path).exists()]
+    return [name for name in outputs.files if (root / "out" / name).exists()]
 
 
 def record(root, outputs):
@@ -81,6 +81,96 @@ def test_scans_of_a_set_share_the_mask_of_the_first(run, tmp_path):
     outcomes, head = run(lambda loaded: looked_at.append(loaded.scan.stem) or {}, ECHOES)
     assert {outcome.verdict for outcome in outcomes.values()} == {PASSED}
     assert looked_at == [head.scans[0].stem]
+
+
+FIELDMAP = [f"sub-01/fmap/sub-01_{name}.nii.gz" for name in ("magnitude1", "phasediff")]
+
+
+def test_a_phase_image_takes_the_mask_and_the_measures_of_its_magnitude(run, tmp_path):
+    looked_at = []
+
+    def found(loaded):
+        looked_at.append(loaded.scan.stem)
+        return {"measures": {"similarity": 0.8}}
+
+    outcomes, head = run(found, FIELDMAP, suffixes=("magnitude1", "phasediff"))
+    assert [outcome.verdict for outcome in outcomes.values()] == [PASSED, PASSED]
+    assert looked_at == ["sub-01_magnitude1"]
+    magnitude, phase = head.scans
+    masks = [(tmp_path / "out" / outputs_of(scan).mask).read_bytes() for scan in head.scans]
+    assert masks[0] == masks[1]
+    assert record(tmp_path, outputs_of(phase))["MaskOf"] == "sub-01_magnitude1"
+    assert record(tmp_path, outputs_of(phase))["Measures"] == {"Similarity": 0.8}
+    assert "MaskOf" not in record(tmp_path, outputs_of(magnitude))
+
+
+@pytest.mark.parametrize(
+    "magnitude", [RegistrationError("no head"), {"no_face": BARE_BRAIN}, {"measures": {"similarity": 0.0}}]
+)
+def test_a_phase_image_without_a_magnitude_to_trust_is_not_published(run, tmp_path, magnitude):
+    outcomes, head = run(magnitude, FIELDMAP, suffixes=("magnitude1", "phasediff"))
+    assert outcomes["sub-01_phasediff"].verdict == FAILED
+    assert there(tmp_path, outputs_of(head.scans[1])) == []
+
+
+def test_a_phase_image_shows_no_face_where_its_magnitude_ends_before_it(run, tmp_path):
+    outcomes, head = run({"no_face": FIELD_ENDS}, FIELDMAP, suffixes=("magnitude1", "phasediff"))
+    assert [outcome.verdict for outcome in outcomes.values()] == [NO_FACE, NO_FACE]
+
+
+def test_a_magnitude_is_redone_with_its_phase(run, tmp_path):
+    asked = ("magnitude1", "phasediff")
+    _, head = run({}, FIELDMAP, suffixes=asked)
+    (tmp_path / "out" / outputs_of(head.scans[1]).image_sidecar).unlink()
+    outcomes, _ = run({}, suffixes=asked)
+    assert [outcome.verdict for outcome in outcomes.values()] == [PASSED, PASSED]
+
+
+def test_maps_take_the_mask_of_the_set_they_are_computed_from(run, tmp_path):
+    looked_at = []
+    scans = [f"sub-01/anat/sub-01_{name}.nii.gz" for name in ("inv-1_MP2RAGE", "inv-2_MP2RAGE", "UNIT1")]
+    outcomes, head = run(lambda loaded: looked_at.append(loaded.scan.stem) or {}, scans)
+    assert {outcome.verdict for outcome in outcomes.values()} == {PASSED}
+    assert looked_at == ["sub-01_inv-2_MP2RAGE"]  # the first is nearly nulled
+    uniform = next(scan for scan in head.scans if scan.suffix == "UNIT1")
+    assert record(tmp_path, outputs_of(uniform))["MaskOf"] == "sub-01_inv-2_MP2RAGE"
+
+
+def test_a_map_on_another_grid_is_registered_by_itself(run, tmp_path):
+    small = fake_head((30, 38, 34))
+    scans = {"sub-01/anat/sub-01_inv-2_MP2RAGE.nii.gz": fake_head(), "sub-01/anat/sub-01_UNIT1.nii.gz": small}
+    looked_at = []
+    outcomes, _ = run(lambda loaded: looked_at.append(loaded.scan.suffix) or {}, scans)
+    assert {outcome.verdict for outcome in outcomes.values()} == {PASSED}
+    assert looked_at == ["MP2RAGE", "UNIT1"]
+
+
+def test_a_reference_that_nobody_asked_for_is_read_and_not_published(run, tmp_path):
+    scans = ("sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T2w.nii.gz")
+    looked_at = []
+    outcomes, head = run(lambda loaded: looked_at.append(loaded.scan.suffix) or {}, scans, suffixes=("T2w",))
+    assert list(outcomes) == ["sub-01_T2w"] and looked_at == ["T1w", "T2w"]
+    assert not (tmp_path / "out" / outputs_of(head.reference).image).exists()
+
+
+def test_a_diffusion_series_has_its_gradients_with_it(run, tmp_path):
+    scans = ["sub-01/dwi/sub-01_dwi.nii.gz"]
+    make_dataset(tmp_path, scans)
+    (tmp_path / "out").mkdir()
+    outcomes, head = run({}, suffixes=("dwi",))
+    assert "has no .bval file" in outcomes["sub-01_dwi"].reasons[0]
+    (tmp_path / "bids/sub-01/dwi/sub-01_dwi.bval").write_text("0 1000\n")
+    (tmp_path / "bids/dwi.bvec").write_text("0 1\n0 0\n0 0\n")
+    run({}, suffixes=("dwi",))
+    outputs = outputs_of(head.scans[0])
+    assert (tmp_path / "out" / outputs.bval).read_text() == "0 1000\n"
+    assert (tmp_path / "out" / outputs.bvec).read_text() == "0 1\n0 0\n0 0\n"
+    (tmp_path / "bids/dwi.bvec").write_text("Doe 1\n")
+    outcomes, _ = run({}, suffixes=("dwi",), force=True)
+    assert (
+        outcomes["sub-01_dwi"].verdict == FAILED
+        and "no table of numbers" in outcomes["sub-01_dwi"].reasons[0]
+    )
 
 
 def test_a_set_is_redone_as_a_whole_so_that_its_mask_fits_all_of_it(run, tmp_path):
@@ -121,6 +211,17 @@ def test_what_a_person_accepts_is_published_and_says_what_spoke_against_it(run, 
     written = record(tmp_path, outputs_of(head.scans[0]))
     assert written["Verdict"] == "accepted" and written["Accepted"] == ["OutlineShiftMM"]
     assert written["Measures"] == {"OutlineShiftMM": 99.0, "Similarity": 0.8}
+
+
+def test_what_a_person_accepted_is_kept_without_asking_again_and_withdrawn_by_force(run, tmp_path):
+    found = {"measures": {"outline_shift_mm": 99.0}}
+    _, head = run(found, accept=("sub-01_T1w",))
+    outcomes, _ = run(found)
+    assert outcomes["sub-01_T1w"].verdict == KEPT
+    assert record(tmp_path, outputs_of(head.scans[0]))["Verdict"] == "accepted"
+    outcomes, _ = run(found, force=True)
+    assert outcomes["sub-01_T1w"].verdict == FAILED
+    assert there(tmp_path, outputs_of(head.scans[0])) == []
 
 
 def test_what_a_person_accepts_is_called_passed_where_nothing_speaks_against_it(run, tmp_path):

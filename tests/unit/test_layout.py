@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.scan import Scan
+from bidsdeface.settings import LAYOUTS
 
 # Entities of raw anatomical images, in the order of BIDS.
 ENTITIES = (
@@ -28,10 +29,10 @@ def scans(draw):
     return Scan(Path("x.nii"), entities, suffix, draw(st.sampled_from([".nii", ".nii.gz"])))
 
 
-def scan(name):
+def scan(name, datatype="anat"):
     stem, _, extension = name.partition(".")
     *pairs, suffix = stem.split("_")
-    return Scan(Path(name), tuple(tuple(p.split("-")) for p in pairs), suffix, f".{extension}")
+    return Scan(Path(name), tuple(tuple(p.split("-")) for p in pairs), suffix, f".{extension}", datatype)
 
 
 def test_names_are_those_of_the_design():
@@ -46,7 +47,7 @@ def test_names_are_those_of_the_design():
 
 def test_a_scan_without_face_has_an_image_a_sidecar_and_a_picture_and_no_mask():
     outputs = no_face_outputs_of(scan("sub-01_ses-a_acq-x_T1w.nii"))
-    assert {key: str(name) for key, name in vars(outputs).items()} == {
+    assert {key: str(name) for key, name in vars(outputs).items() if name} == {
         "figure": "sub-01/figures/sub-01_ses-a_acq-x_desc-noface_T1w.png",
         "image": "sub-01/ses-a/anat/sub-01_ses-a_acq-x_desc-noface_T1w.nii.gz",
         "image_sidecar": "sub-01/ses-a/anat/sub-01_ses-a_acq-x_desc-noface_T1w.json",
@@ -55,7 +56,7 @@ def test_a_scan_without_face_has_an_image_a_sidecar_and_a_picture_and_no_mask():
 
 @given(scans())
 def test_a_result_with_and_one_without_face_share_no_file(scan):
-    assert not {*vars(outputs_of(scan)).values()} & {*vars(no_face_outputs_of(scan)).values()}
+    assert not {*outputs_of(scan).files} & {*no_face_outputs_of(scan).files}
 
 
 @pytest.mark.parametrize("outputs", [outputs_of, no_face_outputs_of])
@@ -66,6 +67,21 @@ def test_what_vouches_for_the_others_comes_last(outputs):
 def test_an_echo_set_shares_one_mask():
     one, two = (outputs_of(scan(f"sub-01_echo-{echo}_part-mag_MEGRE.nii.gz")) for echo in (1, 2))
     assert one.mask == two.mask and one.image != two.image
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_series_outside_of_anat_that_differ_in_any_label_have_masks_of_their_own(layout):
+    names = [
+        f"sub-01_task-{task}_dir-{direction}_run-{run}_{suffix}.nii.gz"
+        for task in ("rest", "nback")
+        for direction in ("AP", "PA")
+        for run in (1, 2)
+        for suffix in ("bold", "sbref")
+    ]
+    assert len({outputs_of(scan(name, "func"), layout).mask for name in names}) == len(names)
+    one, two = (outputs_of(scan(f"sub-01_task-rest_echo-{n}_bold.nii", "func"), layout) for n in (1, 2))
+    assert one.mask == two.mask and one.image != two.image
+    assert str(one.mask.parent) == "sub-01/func"
 
 
 @given(scans())
@@ -83,7 +99,7 @@ def test_the_mask_has_only_entities_that_a_defacemask_may_have_in_their_order(sc
 
 @given(scans())
 def test_outputs_differ_and_lie_beside_the_scan_but_for_the_figure(scan):
-    outputs = vars(outputs_of(scan))
+    outputs = {key: name for key, name in vars(outputs_of(scan)).items() if name}
     assert len(set(outputs.values())) == len(outputs) == 5
     assert str(outputs.pop("figure").parent) == f"sub-{scan.subject}/figures"
     assert {output.parent for output in outputs.values()} == {scan.folder}

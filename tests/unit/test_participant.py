@@ -1,21 +1,17 @@
 """The participant level without its engine: plans, requests, exit codes, and what becomes of failures."""
 
-import json
 import logging
 
 import pytest
 
 from bidsdeface import cli, participant
-from bidsdeface.dataset.description import write_dataset_files
-from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import promise
 from bidsdeface.errors import TemplateError
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.privacy import scratch
 from bidsdeface.settings import Settings
 from bidsdeface.workers import Lost
-from tests.conftest import make_dataset
+from tests.conftest import make_dataset, write_results
 
 SCANS = (
     "sub-01/anat/sub-01_T1w.nii.gz",
@@ -59,13 +55,7 @@ def run(bids_dir, output_dir, monkeypatch, capsys):
 def publish(bids_dir, output_dir, **options):
     """Write what a finished run of every scan leaves, as far as a next run looks at it."""
     settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
-    output_dir.mkdir()
-    write_dataset_files(output_dir, bids_dir)
-    for head in find_heads(bids_dir).heads:
-        for scan in head.scans:
-            for name in vars(outputs_of(scan)).values():
-                (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
-                (output_dir / name).write_text(json.dumps({"Bidsdeface": promise(settings)}))
+    write_results(bids_dir, output_dir, {"Bidsdeface": promise(settings)})
 
 
 def files(folder):

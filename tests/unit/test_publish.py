@@ -19,7 +19,7 @@ from bidsdeface.errors import BidsdefaceError
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
 OUTPUTS = outputs_of(SCAN)
-FILES = tuple(vars(OUTPUTS).values())
+FILES = OUTPUTS.files
 
 
 def stage_and_publish(output_dir, provenance=None):
@@ -239,12 +239,12 @@ def test_a_withdrawn_result_is_gone_and_withdrawing_twice_is_no_error(tmp_path):
 
 def test_a_mask_that_a_set_shares_stays_while_another_of_the_set_has_its_result(tmp_path):
     echoes = [Scan(Path(f"sub-1_echo-{n}_T1w.nii"), (("sub", "1"), ("echo", n)), "T1w", ".nii") for n in "12"]
-    files = {name for echo in echoes for name in vars(outputs_of(echo)).values()}
+    files = {name for echo in echoes for name in outputs_of(echo).files}
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     withdraw(tmp_path, echoes[1])
-    assert names(tmp_path) == sorted(str(name) for name in vars(outputs_of(echoes[0])).values())
+    assert names(tmp_path) == sorted(str(name) for name in outputs_of(echoes[0]).files)
     withdraw(tmp_path, echoes[0])
     assert names(tmp_path) == []
 

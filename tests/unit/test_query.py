@@ -9,7 +9,7 @@ from bidsdeface.dataset.filters import read_filters
 from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.query import find_heads, natural_key
 from bidsdeface.errors import BidsdefaceError, UsageError
-from tests.conftest import fake_head, make_dataset
+from tests.conftest import make_dataset
 
 TWO_SESSIONS = (
     "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz",
@@ -21,11 +21,6 @@ TWO_SESSIONS = (
 
 def stems(plan):
     return [scan.stem for head in plan.heads for scan in head.scans]
-
-
-def save(image, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.to_filename(path)
 
 
 def test_a_head_is_the_scans_of_one_session(tmp_path):
@@ -127,22 +122,44 @@ def test_a_file_in_the_wrong_folder_is_left_out(tmp_path, caplog):
     assert caplog.text.count("not named as BIDS asks") == 2
 
 
-def test_the_reference_is_a_t1w_with_the_whole_head_in_fine_voxels(tmp_path):
-    bids_dir = make_dataset(tmp_path, ["sub-01/anat/sub-01_T2w.nii.gz"], fake_head(zooms=(1,) * 3))
-    anat = bids_dir / "sub-01/anat"
+MANY = (
+    *("sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T2w.nii.gz"),
+    *("sub-01/func/sub-01_task-rest_bold.nii.gz", "sub-01/func/sub-01_task-rest_sbref.nii.gz"),
+    *("sub-01/fmap/sub-01_magnitude1.nii.gz", "sub-01/fmap/sub-01_phasediff.nii.gz"),
+)
 
-    def reference():
-        return find_heads(bids_dir).heads[0].reference.stem
 
-    assert reference() == "sub-01_T2w"
-    (anat / "sub-01_acq-broken_T1w.nii.gz").write_bytes(b"not an image")
-    assert reference() == "sub-01_acq-broken_T1w"
-    save(fake_head(zooms=(0.5, 0.5, 0.5)), anat / "sub-01_acq-slab_T1w.nii.gz")
-    assert reference() == "sub-01_acq-slab_T1w"
-    save(fake_head(zooms=(7, 5, 5)), anat / "sub-01_acq-coarse_T1w.nii.gz")
-    assert reference() == "sub-01_acq-coarse_T1w"
-    save(fake_head((70, 80, 72), (2.5, 2.5, 2.5)), anat / "sub-01_acq-fine_T1w.nii.gz")
-    assert reference() == "sub-01_acq-fine_T1w"
+@pytest.mark.parametrize(
+    ("suffixes", "expected"),
+    [
+        ((), ["T1w", "T2w"]),
+        (("T2w",), ["T2w"]),
+        (("anat", "bold"), ["T1w", "T2w", "bold"]),
+        (("sbref", "phasediff", "magnitude1"), ["magnitude1", "sbref", "phasediff"]),
+    ],
+)
+def test_suffixes_narrow_and_widen_and_the_reference_is_the_t1w_all_the_same(tmp_path, suffixes, expected):
+    (head,) = find_heads(make_dataset(tmp_path, MANY), suffixes=suffixes).heads
+    assert [scan.suffix for scan in head.scans] == expected
+    assert head.reference.suffix == "T1w"
+    assert all(scan.path.is_file() and scan.bids_dir == tmp_path / "bids" for scan in head.scans)
+
+
+def test_a_suffix_that_bids_does_not_have_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"--suffixes t1w: BIDS has no such image.*anat.*T1w.*bold"):
+        find_heads(make_dataset(tmp_path), suffixes=["t1w", "T2w"])
+
+
+def test_a_participant_without_any_image_of_a_suffix_is_a_problem(tmp_path):
+    plan = find_heads(make_dataset(tmp_path, [*MANY, "sub-02/anat/sub-02_T1w.nii.gz"]), suffixes=["bold"])
+    assert stems(plan) == ["sub-01_task-rest_bold"]
+    assert "sub-02: no scan that fits the request" in plan.problems[0]
+
+
+def test_all_sessions_are_one_head_if_asked_for(tmp_path):
+    plan = find_heads(make_dataset(tmp_path, TWO_SESSIONS), longitudinal=True)
+    assert [(head.name, len(head.scans)) for head in plan.heads] == [("sub-01", 3), ("sub-02", 1)]
+    assert plan.heads[0].reference.suffix == "T1w"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class Finished:
 
     def publish(self, output_dir=None, voxels="defaced"):
         output_dir = output_dir or self.settings.output_dir
-        for name in vars(outputs_of(self.scan)).values():
+        for name in outputs_of(self.scan).files:
             (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
             (output_dir / name).write_text(json.dumps({"Bidsdeface": promise(self.settings)}))
         image = output_dir / outputs_of(self.scan).image

@@ -2,7 +2,9 @@
 
 import math
 import os
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -127,23 +129,33 @@ def test_slurm_limits_the_processors(tmp_path):
     assert available_cpus({"SLURM_CPUS_PER_TASK": "1"}, tmp_path) == 1
 
 
+V1 = {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}
+IN_JOB_V1 = {f"cpu/slurm/job_7/{Path(name).name}": text for name, text in V1.items()}
+
+
 @pytest.mark.parametrize(
-    ("files", "expected"),
+    ("own", "files", "expected"),
     [
-        ({"cpu.max": "100000 100000"}, 1),
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
-        ({"cpu.max": "max 100000"}, None),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({"cpu.max": "nonsense"}, None),
+        ("0::/", {"cpu.max": "100000 100000"}, 1),
+        ("0::/", {"cpu.max": "50000 100000"}, 1),
+        ("0::/", {"cpu.max": "max 100000"}, None),
+        ("0::/", {"cpu.max": "nonsense"}, None),
+        ("0::/slice/job/step", {"slice/cpu.max": "100000 100000", "slice/job/cpu.max": "max 100000"}, 1),
+        ("0::/slice/mine", {"slice/another/cpu.max": "100000 100000"}, None),
+        ("3:cpu,cpuacct:/", V1, 1),
+        ("3:cpu,cpuacct:/docker/7e3f", V1, 1),
+        ("3:cpu:/", {**V1, "cpu/cpu.cfs_quota_us": "-1"}, None),
+        ("9:name=systemd:/\n3:cpu:/slurm/job_7\n0::/", IN_JOB_V1, 1),
+        ("3:cpuset:/", V1, None),
     ],
 )
-def test_a_container_limits_the_processors(tmp_path, files, expected):
+def test_a_container_or_job_limits_the_processors(tmp_path, own, files, expected):
+    (tmp_path / "own").write_text(own + "\n")
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
     affinity = len(os.sched_getaffinity(0))
-    assert available_cpus({}, tmp_path) == (affinity if expected is None else expected)
+    assert available_cpus({}, tmp_path, tmp_path / "own") == (affinity if expected is None else expected)
 
 
 def test_there_is_always_one_process():
@@ -160,3 +172,24 @@ def test_a_metadata_policy_that_is_no_table_is_refused_before_any_work(settings,
     assert "give --metadata-policy" in refusal(replace(settings, metadata_policy=tmp_path / "none.tsv"))
     (tmp_path / "policy.tsv").write_text("field\taction\nEchoTime\tburn\n")
     assert "line 2" in refusal(replace(settings, metadata_policy=tmp_path / "policy.tsv"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"reidentify": True, "level": "participant"}, "give it to the group level"),
+        ({"reidentify": True, "dry_run": True}, "--dry-run: is for the participant level"),
+        ({"strict": True}, "--strict: .*add --reidentify"),
+        ({"keep_renders": True}, "--keep-renders: .*add --reidentify"),
+        ({"reidentify": True, "keep_renders": True}, "--keep-renders: shows faces.*give --work-dir"),
+        ({"reidentify": True, "output_layout": "bids"}, "--reidentify: a complete dataset.*give --work-dir"),
+    ],
+)
+def test_an_audit_that_makes_no_sense_is_refused(settings, request_, message):
+    assert re.search(message, refusal(replace(settings, **{"level": "group", **request_})))
+
+
+def test_an_audit_needs_no_work_dir_and_with_one_may_keep_and_be_of_a_complete_dataset(settings, tmp_path):
+    plain = replace(settings, level="group", reidentify=True, strict=True)
+    check_settings(plain)
+    check_settings(replace(plain, work_dir=tmp_path / "work", keep_renders=True, output_layout="bids"))

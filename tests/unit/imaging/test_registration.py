@@ -112,7 +112,7 @@ def test_a_scan_is_placed_on_its_reference_and_carried_through_it(average, place
     other = replace(average.head, data=np.where(average.head.data > 0.1, 1.1 - average.head.data, 0))
     scan = Volume(other.data.astype(np.float32), move @ other.affine, other.seen)
     region = average.landscape.stages[1].where
-    rigid = place_rigidly(scan, average.head, np.eye(4), region)
+    rigid = place_rigidly(scan, average.head, [np.eye(4)], region)
     assert apart_mm(rigid.to_template @ move, np.eye(4), average) < 2.0
     linear = rigid.to_template[:3, :3]
     assert np.allclose(linear @ linear.T, np.eye(3), atol=1e-6)

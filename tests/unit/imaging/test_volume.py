@@ -1,10 +1,12 @@
 """Coarse copies: honest means, and nothing from beyond the field of view."""
 
 import itertools
+import tracemalloc
 
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bidsdeface.imaging.volume import (
     Volume,
@@ -68,18 +70,58 @@ def test_all_48_orientations_give_the_same_volume():
         assert np.allclose(volume.affine, expected.affine)
 
 
-def test_further_volumes_are_averaged():
-    values = noise((8, 8, 8, 3))
-    one = reduce_image(as_image(values.mean(axis=-1).astype(np.float32)), "x")
-    assert np.allclose(reduce_image(as_image(values), "x").data, one.data, atol=1e-5)
-
-
 def test_holes_of_nan_are_dark_and_do_not_spread():
-    values = noise((16, 16, 16)).astype(np.float32)
+    values = np.indices((16, 16, 16)).sum(axis=0).astype(np.float32)
     values[:4] = np.nan
     volume = reduce_image(as_image(values), "x")
     assert np.isfinite(volume.data).all() and not volume.data[:2].any()
     assert volume.data[2:].mean() > 0.3
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.complex64])
+def test_a_series_is_seen_by_its_median_whatever_a_few_volumes_hold(dtype):
+    head = fake_head()
+    values = np.asanyarray(head.dataobj)
+    stack = [values.astype(dtype)] * 40
+    stack[13] = np.full(values.shape, 32000, dtype)
+    stack[14] = np.full(values.shape, np.nan if dtype == np.float32 else 0, dtype)
+    volume = reduce_image(as_image(np.stack(stack, -1), head.affine), "x")
+    assert np.allclose(volume.data, reduce_image(as_image(values, head.affine), "x").data)
+
+
+def test_a_series_takes_little_more_memory_than_one_volume():
+    stored = np.zeros((40, 40, 40, 400), np.int16, order="F")  # 50 MB
+    stored[10:30, 10:30, 10:30] = 7
+    tracemalloc.start()
+    reduce_image(as_image(stored, np.diag([3.0, 3.0, 3.0, 1.0])), "x")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12e6
+
+
+@pytest.mark.parametrize("zoom_mm", [0.7, 1.0, 2.0])
+@pytest.mark.parametrize(("low", "high", "dtype"), [(0, 4095, np.int16), (-0.5, 0.5, np.float32)])
+def test_salt_and_pepper_in_the_air_is_taken_for_air(zoom_mm, low, high, dtype):
+    """As in the uniform image of MP2RAGE."""
+    n = int(100 / zoom_mm)
+    head = fake_head((n, n, n), (zoom_mm,) * 3)
+    values = np.asanyarray(head.dataobj) / 1000.0
+    noise = np.random.default_rng(0).uniform(size=values.shape)
+    uniform = low + (high - low) * np.where(values > 0.5, 0.4 + 0.3 * values, noise)
+    seen = reduce_image(as_image(uniform.astype(dtype), head.affine), "x")
+    plain = reduce_image(as_image(values.astype(np.float32), head.affine), "x")
+    tissue = plain.data > 0.5
+    air = ~ndimage.binary_dilation(tissue, iterations=2)
+    assert (seen.data[air] < 0.1).mean() > 0.999
+    assert seen.data[ndimage.binary_erosion(tissue, iterations=2)].min() > 0.3
+
+
+def test_noise_all_over_and_weak_noise_are_left_alone():
+    rng = np.random.default_rng(0)
+    assert reduce_image(as_image(noise((40, 40, 40))), "x").data.mean() > 0.3
+    head = fake_head((50, 50, 50), (2.0,) * 3)
+    noisy = np.abs(np.asanyarray(head.dataobj) + rng.normal(0, 50, head.shape)).astype(np.float32)
+    assert (reduce_image(as_image(noisy, head.affine), "x").data > 0).mean() > 0.9
 
 
 def test_what_lies_beyond_the_field_of_view_is_marked_and_never_mixed_in():

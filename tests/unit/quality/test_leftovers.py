@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.foldover import NECK_Z_MM
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import measure_defaced
-from bidsdeface.quality.leftovers import NECK_Z_MM, stray_tissue_ml, tissue_left_ml
+from bidsdeface.quality.leftovers import stray_tissue_ml, tissue_left_ml
 from tests.unit.imaging.test_facemask import registration
 
 NOSE_MM = np.array([0.0, 102.0, -48.0])

@@ -14,8 +14,7 @@ CONTRASTS = {"T1w": lambda values: values, "turned round": lambda values: 1.2 - 
 POSES = {
     "as it is": ((0, 0, 0), (0, 0, 0)),
     "chin up": ((35, 0, 0), (0, 0, 0)),
-    "leaning": ((0, -30, 10), (0, 0, 0)),
-    "off centre": ((-10, 10, 25), (60, -40, 50)),
+    "off centre": ((-5, -25, 20), (60, -40, 50)),
 }
 
 
@@ -32,7 +31,7 @@ def is_bare(fitter, with_values):
 
 @pytest.mark.parametrize(
     ("pose", "contrast"),
-    [("as it is", "turned round"), ("chin up", "T1w"), ("leaning", "T1w"), ("off centre", "turned round")],
+    [("as it is", "turned round"), ("chin up", "T1w"), ("off centre", "turned round")],
 )
 def test_a_brain_and_nothing_else_is_a_bare_brain(fitter, head, bare, pose, contrast):
     (turn_deg, shift_mm), move = POSES[pose], np.eye(4)
@@ -64,7 +63,7 @@ def test_a_ball_is_none(points, is_bare):
     assert not is_bare(np.where(ball, 0.6 + 0.1 * np.sin(points[..., 0] / 7), 0))
 
 
-@pytest.mark.parametrize("where", [NOSE_MM, [0, 85, -25], [32, 78, -30]], ids=["nose", "nasion", "eye"])
+@pytest.mark.parametrize("where", [NOSE_MM, [32, 78, -30]], ids=["nose", "eye"])
 def test_a_brain_with_a_lump_of_face_is_none(bare, points, is_bare, where):
     lump = np.linalg.norm(points - where, axis=-1) < 8
     assert not is_bare(np.where(lump & (bare == 0), 0.5, bare))

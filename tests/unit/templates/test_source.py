@@ -6,6 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import nibabel as nib
 import numpy as np
@@ -13,8 +18,10 @@ import pytest
 from scipy import ndimage
 
 from bidsdeface.errors import TemplateError
+from bidsdeface.fitting import make_fitter
 from bidsdeface.imaging.volume import apply_affine, interpolate
-from bidsdeface.templates.source import EMBEDDED_ROOT, load_template, whole_head
+from bidsdeface.settings import Settings
+from bidsdeface.templates.source import EMBEDDED_ROOT, find_template, whole_head
 
 FOLDER = EMBEDDED_ROOT / "tpl-WholeHead"
 
@@ -90,11 +97,6 @@ def test_reading_the_embedded_template_writes_nothing_to_home(tmp_path):
     assert sorted((path, path.stat().st_mtime_ns) for path in EMBEDDED_ROOT.rglob("*")) == before
 
 
-def test_ears_are_refused_where_the_template_has_none():
-    with pytest.raises(TemplateError, match="for ears use --template WholeHead"):
-        load_template("MNI152NLin2009cAsym", ("face", "ears"))
-
-
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """Return a TemplateFlow root that holds the embedded template, as one from elsewhere."""
@@ -109,22 +111,22 @@ def root(tmp_path, monkeypatch):
 
 def error_of(name):
     with pytest.raises(TemplateError) as error:
-        load_template(name, ("face",))
+        find_template(name)
     message = str(error.value)
     assert message.startswith(f"template {name}: ") and "\n" not in message
     return message
 
 
 def test_a_template_is_found_by_name(root):
-    template = load_template("MyHead", ("face",))
-    assert template.name == "MyHead" and template.regions_mm.keys() == {"face"}
-    extended = np.array(template.head.data.shape) - embedded("T1w").shape
+    parts = find_template("MyHead")
+    assert parts.name == "MyHead" and parts.regions.keys() == {"face"}
+    extended = np.array(parts.head.data.shape) - embedded("T1w").shape
     assert list(extended) == [0, 40, 70]  # 80 mm in front and 140 mm below, in voxels of 2 mm
 
 
 def test_the_mask_of_a_template_goes_on_beyond_its_field_of_view(root):
-    face = load_template("MyHead", ("face",)).regions_mm["face"]
-    assert (face.data[:, -1, :] < 0).any() and (face.data[:, :, 0] < 0).any()
+    face = find_template("MyHead").regions["face"]
+    assert face[:, -1, :].any() and face[:, :, 0].any()
 
 
 def test_an_unknown_template_names_the_folder_and_the_ways_out(root):
@@ -133,29 +135,169 @@ def test_an_unknown_template_names_the_folder_and_the_ways_out(root):
     assert "run `templateflow get NoSuchHead`" in message and "use --template WholeHead" in message
 
 
-def test_a_template_without_a_face_mask_names_the_ways_out(root):
+def distance_of(template, region, points):
+    found = template.regions_mm[region]
+    return interpolate(found.data, found.affine, points, np.inf)
+
+
+@pytest.mark.parametrize("regions", [("face",), ("face", "ears")])
+def test_a_template_without_masks_is_lent_those_of_the_whole_head(root, tmp_path, masks, regions):
+    """Here it is the same head, smaller and elsewhere: so must the masks be."""
+    smaller = np.diag([0.8, 0.85, 0.8, 1.0])
+    smaller[:3, 3] = [5, -12, 20]
+    for path in root.glob("tpl-MyHead/*"):
+        if path.name.endswith("nii.gz"):
+            image = nib.load(path)
+            nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), smaller @ image.affine), path)
     next(root.glob("tpl-MyHead/*face*")).unlink()
-    assert "has no face mask; choose one that has, such as" in error_of("MyHead")
+    fitter = make_fitter("MyHead", regions, tmp_path)
+    voxels = np.stack(np.meshgrid(*map(np.arange, masks["face"].shape), indexing="ij"), -1)
+    places = apply_affine(smaller @ embedded("T1w").affine, voxels)
+    for region in regions:
+        lent, own = distance_of(fitter.template, region, places) < 0, masks[region]
+        assert 2 * (lent & own).sum() / (lent.sum() + own.sum()) > 0.93
+    assert not (fitter.template.brain_mm.data < 0).all()
+
+
+def as_cohorts(root, labels):
+    folder = root / "tpl-MyHead"
+    for path in list(folder.glob("*.nii.gz")):
+        for label in labels:
+            name = path.name.replace("tpl-MyHead", f"tpl-MyHead_cohort-{label}")
+            (folder / f"cohort-{label}").mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / f"cohort-{label}" / name)
+        path.unlink()
+
+
+def test_a_cohort_is_found_by_its_label(root):
+    as_cohorts(root, ("1", "2"))
+    assert find_template("MyHead:cohort-2").name == "MyHead:cohort-2"
+    assert "has cohorts 1, 2; write MyHead:cohort-…" in error_of("MyHead")
+    assert "TemplateFlow has no T1w image of it" in error_of("MyHead:cohort-7")
+
+
+@pytest.mark.parametrize("given", ["MyHead:cohort", "MyHead:cohort-", "MyHead:speed-3"])
+def test_a_name_that_is_not_one_says_how_it_is_written(root, given):
+    assert "is not written NAME or NAME:cohort-N" in error_of(given)
 
 
 @pytest.mark.parametrize("part", ["T1w", "desc-brain_mask"])
-def test_a_template_with_a_part_missing_names_the_part(root, part):
+def test_a_template_with_a_part_missing_names_it(root, part):
     next(root.glob(f"tpl-MyHead/*{part}*")).unlink()
     message = error_of("MyHead")
     assert re.search(part.partition("_")[0].replace("-", "="), message)
-    assert "run `templateflow get MyHead`" in message and "use --template WholeHead" in message
 
 
 def test_masks_on_another_grid_are_refused(root):
     path = next(root.glob("tpl-MyHead/*brain*"))
     image = nib.load(path)
     nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj)[1:], image.affine), path)
-    with pytest.raises(TemplateError, match="do not share a grid"):
-        load_template("MyHead", ("face",))
+    assert "do not share a grid" in error_of("MyHead")
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(TemplateError):
-        load_template("MyHead", ("face",))
+        find_template("MyHead")
+
+
+def test_a_folder_of_the_user_is_a_template(root):
+    folder = root / "tpl-MyHead"
+    parts = find_template(str(folder))
+    assert parts.name == "tpl-MyHead" and parts.regions.keys() == {"face"}
+    next(folder.glob("*face*")).unlink()
+    assert find_template(str(folder)).regions == {}
+    (folder / "other_T1w.nii.gz").touch()
+    assert "2 files are named *T1w.nii*" in error_of(str(folder))
+    (folder / "other_T1w.nii.gz").unlink()
+    next(folder.glob("*brain*")).unlink()
+    assert "holds no *_desc-brain_mask.nii.gz; put it there" in error_of(str(folder))
+
+
+def test_a_folder_that_is_not_there_is_said_to_be(tmp_path):
+    assert "no such folder" in error_of(str(tmp_path / "nowhere"))
+
+
+def test_of_a_folder_only_its_name_is_published(root):
+    settings = Settings(bids_dir=root, output_dir=root, level="participant", template=f"{root}/tpl-MyHead/")
+    assert settings.template_name == "own:tpl-MyHead"
+    assert replace(settings, template="MNIInfant:cohort-5").template_name == "MNIInfant:cohort-5"
+
+
+class Archive(ThreadingHTTPServer):
+    """Plays TemplateFlow's archive, well or badly."""
+
+    def __init__(self, mood):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.mood, self.asked = mood, []
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        name = self.path.rsplit("/", 1)[1].replace("MyHead", "WholeHead")
+        content, mood = (FOLDER / name).read_bytes(), self.server.mood
+        self.server.asked.append(name)
+        if mood == "missing":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if mood == "slow":
+            self.wfile.write(content[:2000])
+            self.wfile.flush()
+            time.sleep(3)
+        elif mood == "torn":
+            self.wfile.write(content[:2000])
+        else:
+            self.wfile.write(content if mood == "good" else content[:-4000] + bytes(4000))
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def archive(root, monkeypatch):
+    """Return a function that empties the files of the root and starts an archive to fetch them from."""
+    from templateflow import client
+
+    servers = []
+
+    def start(mood):
+        for path in root.glob("tpl-MyHead/*.nii.gz"):
+            path.write_bytes(b"")
+        server = Archive(mood)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        original = client.TemplateFlowClient
+        monkeypatch.setattr(client, "TemplateFlowClient", partial(original, s3_root=url, timeout=1))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def test_what_is_missing_is_fetched_once(root, archive):
+    server = archive("good")
+    assert find_template("MyHead").regions.keys() == {"face"}
+    assert len(server.asked) == 3
+    find_template("MyHead")
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("mood", ["missing", "slow", "torn"])
+def test_what_cannot_be_fetched_is_said_and_no_half_a_file_stays(root, archive, mood):
+    archive(mood)
+    message = error_of("MyHead")
+    assert "cannot be fetched" in message and "run `templateflow get MyHead`" in message
+    assert all(path.stat().st_size == 0 for path in root.glob("tpl-MyHead/*.nii.gz"))
+
+
+def test_what_was_fetched_and_is_corrupt_is_named(root, archive):
+    archive("corrupt")
+    message = error_of("MyHead")
+    assert str(root) in message and "remove it to have it fetched again" in message

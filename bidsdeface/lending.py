@@ -1,0 +1,74 @@
+"""Lend the mask of a scan to others on its grid: phase images, and maps computed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bidsdeface.dataset.lenders import is_of_series, is_phase, lenders
+from bidsdeface.dataset.scan import Scan
+from bidsdeface.errors import ImageError, RegistrationError
+from bidsdeface.fitting import Fitter, check_still
+from bidsdeface.imaging.image import is_on_grid
+from bidsdeface.masking import FIELD_ENDS, Loaded, Masked
+
+
+def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Masked | None:
+    """Return the mask of another scan for one that cannot be judged, and what the other was judged by.
+
+    A phase image shows no outline of a head, and a map may have anything in the air. On the grid of the scan
+    that it belongs to, it shows the same places.
+
+    Parameters
+    ----------
+    loaded : Loaded
+    done : mapping of Scan to Masked
+        Scans of this head that are published by now, with all measures.
+    fitter : Fitter
+
+    Returns
+    -------
+    Masked or None
+        None for a scan that finds a mask by itself.
+
+    Raises
+    ------
+    ImageError
+        A phase image, and no magnitude of it is published on its grid.
+    RegistrationError
+        The magnitude has no face to show, but this scan may.
+    """
+    scan = loaded.scan
+    grids = {one: (masked.mask.shape, masked.affine) for one, masked in done.items()}
+    possible = [one for one in lenders(scan, list(done)) if is_on_grid(loaded.image, *grids[one])]
+    if is_phase(scan):
+        if not possible:
+            raise ImageError(
+                f"{scan.path}: shows phase, not anatomy, and there is no published magnitude on its grid "
+                "whose mask it could take; ask for both with --suffixes, or leave it out"
+            )
+        return _borrow(possible[0], done, loaded)
+    for lender in possible:
+        masked = done[lender]
+        if masked.mask.any() and (is_of_series(scan, lender) or _shows_the_same(masked, loaded, fitter)):
+            return _borrow(lender, done, loaded)
+    return None
+
+
+def _borrow(lender: Scan, done: Mapping[Scan, Masked], loaded: Loaded) -> Masked:
+    masked = done[lender]
+    if masked.no_face and masked.no_face != FIELD_ENDS:
+        raise RegistrationError(
+            f"{loaded.scan.path}: belongs to {lender.stem}, which was emptied before it came here; whether "
+            "this image was, cannot be seen; leave it out, or give its mask with --mask"
+        )
+    return replace(masked, lent_by=lender.stem)
+
+
+def _shows_the_same(masked: Masked, loaded: Loaded, fitter: Fitter) -> bool:
+    if masked.fitted is None:
+        return False
+    try:
+        return check_still(str(loaded.scan.path), loaded.volume, masked.fitted, fitter)
+    except RegistrationError:
+        return False

@@ -1,0 +1,52 @@
+"""Whether the head lies still through a series, all of whose volumes are to share one mask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bidsdeface.errors import ImageError, RegistrationError
+from bidsdeface.fitting import Fitted, Fitter, check_still
+from bidsdeface.imaging.image import Image
+from bidsdeface.imaging.volume import reduce_image, spread
+
+VOLUMES_COMPARED = 9  # of a functional or diffusion series
+
+
+def check_series(image: Image, fitted: Fitted, fitter: Fitter, each: bool) -> None:
+    """Check that the head lies still through a series; a single volume passes.
+
+    Parameters
+    ----------
+    image : Image
+    fitted : Fitted
+        Of all volumes together.
+    fitter : Fitter
+    each : bool
+        Whether each volume must show the head. Else some from all through the series are looked at, and of
+        these a part may show none, such as a spike or a strong diffusion weighting.
+
+    Raises
+    ------
+    ImageError, RegistrationError
+        The head moves, or cannot be seen.
+    """
+    if image.stored.ndim == 3:
+        return
+    series = image.stored.reshape(*image.stored.shape[:3], -1, order="F")
+    count = series.shape[-1]
+    numbers = spread(count, count if each else VOLUMES_COMPARED)
+    compared = 0
+    for number in numbers:
+        name = f"volume {number + 1}"
+        try:
+            volume = reduce_image(replace(image, stored=series[..., number]), name)
+        except ImageError:
+            if each:
+                raise
+            continue
+        compared += check_still(name, volume, fitted, fitter, must_show=each)
+    if compared < len(numbers) / 2:
+        raise RegistrationError(
+            "most volumes do not show the head that their median shows; leave it out, or draw its mask and "
+            "give it with --mask"
+        )

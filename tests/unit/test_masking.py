@@ -1,0 +1,191 @@
+"""Where a mask comes from: what a person accepts goes on, but what shows no face is not cut into."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bidsdeface import masking
+from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.errors import ImageError, RegistrationError
+from bidsdeface.fitting import Fitted, Rejected
+from bidsdeface.imaging.volume import apply_affine, reduce_image
+from bidsdeface.masking import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, find, middle, take_from_set
+from bidsdeface.quality.checks import faults
+from bidsdeface.series import check_series
+from tests.conftest import as_image, fake_head
+from tests.unit.imaging.test_facemask import registration
+
+SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
+BAD = {"outline_shift_mm": 99.0}
+WHOLE = {"emptied_share": 0.1, "face_found": 0.8}
+GONE = {"emptied_share": 1.0, "face_found": 1.0}
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    head = fake_head()
+    image = as_image(np.asfortranarray(head.dataobj), head.affine)
+    return Loaded(SCAN, Head("1", None, (SCAN,), SCAN), b"", image, reduce_image(image, "x"))
+
+
+@pytest.fixture
+def finding(loaded, fitter, expected, monkeypatch):
+    """Find the mask of a scan whose registration and nature are told."""
+
+    def run(
+        placed=None,
+        measures=None,
+        accepted=False,
+        bare=False,
+        second=None,
+        own=None,
+        removed=None,
+        left_ml=9.0,
+    ):
+        def fit(name, volume, reference, fitter, accepted):
+            if placed is None:
+                raise RegistrationError("no head found")
+            if faults(measures or {}) and not accepted:
+                raise Rejected(faults(measures), measures)
+            other = placed if second is None else second
+            return Fitted(name, volume, registration(placed), other, dict(measures or {}))
+
+        monkeypatch.setattr(masking, "fit", fit)
+        monkeypatch.setattr(masking, "is_bare_brain", lambda *_: bare)
+        monkeypatch.setattr(masking, "measure_mask", lambda *_: own or {})
+        monkeypatch.setattr(masking, "measure_removed", lambda *_: removed or WHOLE)
+        monkeypatch.setattr(masking, "tissue_left_ml", lambda *_: left_ml)
+        return find(loaded, None, fitter, expected, accepted)
+
+    return run
+
+
+def shifted(z_mm):
+    """Return where the template lies: scan to template."""
+    matrix = np.eye(4)
+    matrix[2, 3] = z_mm
+    return matrix
+
+
+AWAY = shifted(300)  # the whole field of view lies above the head
+
+
+def test_a_head_that_is_placed_has_a_mask(finding):
+    masked = finding(np.eye(4), {"similarity": 0.8}, own={"brain_in_mask_ml": 0.0})
+    assert masked.mask.any() and not masked.no_face
+    told = {"similarity", "brain_distance_mm", "guard_depth_mm", "brain_in_mask_ml", *WHOLE}
+    assert masked.measures.keys() == told
+
+
+def test_what_speaks_against_a_placement_is_raised_unless_a_person_accepts_it(finding):
+    with pytest.raises(Rejected) as rejected:
+        finding(np.eye(4), BAD)
+    assert rejected.value.measures == BAD
+    masked = finding(np.eye(4), BAD, accepted=True)
+    assert masked.mask.any() and masked.measures["outline_shift_mm"] == 99
+
+
+def test_nobody_can_accept_that_no_head_is_found(finding):
+    for accepted in (False, True):
+        with pytest.raises(RegistrationError, match="no head found"):
+            finding(None, accepted=accepted)
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+@pytest.mark.parametrize("placed", [None, np.eye(4)])
+def test_a_bare_brain_is_not_cut_into_though_a_person_accepts_it(finding, placed, accepted):
+    masked = finding(placed, BAD, accepted=accepted, bare=True)
+    assert masked.no_face == BARE_BRAIN and not masked.mask.any() and masked.fitted is None
+
+
+def test_a_head_that_fits_is_never_taken_for_a_bare_brain(finding):
+    assert finding(np.eye(4), bare=True).no_face == ""
+
+
+def test_a_face_that_was_removed_before_is_none(finding):
+    masked = finding(np.eye(4), removed=GONE, left_ml=0.0)
+    assert masked.no_face == DEFACED and not masked.mask.any() and masked.measures["mask_ml"] == 0
+
+
+@pytest.mark.parametrize("doubt", [{"left_ml": 9.0}, {"removed": WHOLE}, {"own": {"brain_in_mask_ml": 9.0}}])
+def test_a_face_that_may_not_have_been_removed_before_is_removed(finding, doubt):
+    masked = finding(np.eye(4), **{"removed": GONE, "left_ml": 0.0, **doubt})
+    assert masked.mask.any() and not masked.no_face
+
+
+def test_a_field_of_view_far_from_the_face_has_none(finding):
+    masked = finding(AWAY)
+    assert masked.no_face == FIELD_ENDS and not masked.mask.any() and masked.fitted
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_field_of_view_without_face_by_a_doubtful_placement_is_refused(finding, accepted):
+    for doubt in ({"measures": BAD}, {"own": {"brain_estimate_ml": 0.0}}, {"second": np.eye(4)}):
+        with pytest.raises(RegistrationError):
+            finding(AWAY, accepted=accepted, **doubt)
+
+
+def test_a_set_shares_a_mask_on_one_grid_and_no_other(loaded, fitter, expected):
+    shape = loaded.image.stored.shape
+    masked = Masked(np.ones(shape, bool), loaded.image.affine, {})
+    assert take_from_set(masked, loaded, fitter, expected) is masked
+    moved = loaded.image.affine @ shifted(0.1)
+    for other in (
+        Masked(np.ones(shape[::-1], bool), loaded.image.affine, {}),
+        Masked(masked.mask, moved, {}),
+    ):
+        with pytest.raises(ImageError, match="not on the grid of its set"):
+            take_from_set(other, loaded, fitter, expected)
+
+
+@pytest.mark.parametrize(("datatype", "of_face"), [("anat", {"face_found": 0.1}), ("func", {})])
+def test_a_shared_mask_is_measured_on_each_scan_by_what_its_kind_shows(
+    loaded, fitter, expected, monkeypatch, datatype, of_face
+):
+    monkeypatch.setattr(masking, "measure_mask", lambda *_: {"brain_in_mask_ml": 7.0})
+    monkeypatch.setattr(masking, "measure_removed", lambda *_: {"face_found": 0.1})
+    monkeypatch.setattr(masking, "check_still", lambda *_: None)
+    fitted = Fitted("first", loaded.volume, registration(), np.eye(4), {})
+    masked = Masked(
+        np.ones(loaded.image.stored.shape, bool), loaded.image.affine, {"brain_in_mask_ml": 0.0}, fitted
+    )
+    another = replace(loaded, scan=replace(SCAN, datatype=datatype))
+    measures = take_from_set(masked, another, fitter, expected).measures
+    assert measures == {"brain_in_mask_ml": 7.0, **of_face}
+
+
+def series(loaded, *volumes):
+    image = as_image(np.stack(volumes, -1).astype(np.int16), loaded.image.affine)
+    return replace(loaded, image=image, scan=replace(SCAN, datatype="func"))
+
+
+def test_a_series_in_which_the_head_moves_is_refused_and_a_spike_is_not(loaded, fitter):
+    still = loaded.image.stored
+    fitted = Fitted("x", loaded.volume, registration(), np.eye(4), {})
+
+    def check(loaded, **options):
+        check_series(loaded.image, fitted, fitter, **options)
+
+    spike = np.full(still.shape, 30000)
+    check(series(loaded, still, spike, still), each=False)
+    with pytest.raises(ImageError, match="volume 2: has the same value everywhere"):
+        check(series(loaded, still, spike, still), each=True)
+    with pytest.raises(RegistrationError, match="most volumes do not show the head"):
+        check(series(loaded, still, spike, spike), each=False)
+    moved = np.roll(still, 2, axis=1)
+    for each in (False, True):
+        with pytest.raises(RegistrationError, match="volume 3: the head has moved by 1"):
+            check(series(loaded, still, still, moved), each=each)
+
+
+def test_slices_of_pictures_go_through_what_is_in_view(loaded, fitter):
+    """The middle of the head may not be."""
+    affine, last = loaded.image.affine, np.array(loaded.image.stored.shape) - 1
+    for placed in (np.eye(4), AWAY, shifted(-300)):
+        fitted = Fitted("x", loaded.volume, registration(placed), placed, {})
+        centre = middle(loaded, Masked(loaded.image.stored > 0, affine, {}, fitted), fitter)
+        voxel = apply_affine(np.linalg.inv(affine), centre)
+        assert (voxel > -1e-6).all() and (voxel < last + 1e-6).all()
+    assert np.allclose(middle(loaded, None, fitter), apply_affine(affine, last / 2))
