@@ -13,7 +13,7 @@ from bidsdeface.dataset.published import published_scans
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.leakcheck import all_files, check_leaks
-from bidsdeface.privacy.scratch import make_private, private_folder, temporary_dir
+from bidsdeface.privacy.scratch import make_private, scratch_folder, temporary_dir
 from bidsdeface.privacy.state import COMPLETE, State
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import quality, reidentification
@@ -50,7 +50,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> int:
     place = private if complete else settings.output_dir
     if not complete and not published_scans(settings.output_dir, settings.output_layout):
         raise BidsdefaceError(f"{settings.output_dir}: no defaced scan here; run the participant level first")
-    with private_folder(state.folder if state else temporary_dir()) as scratch:
+    with scratch_folder(state.folder if state else temporary_dir()) as scratch:
         if complete:
             claim_shareable(settings.output_dir)
         with audited(settings, state, scratch) if settings.reidentify else nullcontext() as audit:

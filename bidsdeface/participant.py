@@ -21,7 +21,7 @@ from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.leakcheck import check_leaks
 from bidsdeface.outcome import FAILED, KEPT, Outcome, fail
-from bidsdeface.privacy.scratch import environment_in, private_folder, sweep, temporary_dir
+from bidsdeface.privacy.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, DEFAULT_TEMPLATE, Settings
 from bidsdeface.sharing import share_dataset
@@ -71,7 +71,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
         return EXIT_FAILED if plan.problems else 0
     if state:
         sweep(temporary_dir())  # of runs without a work dir
-    with private_folder(state.folder if state else temporary_dir()) as scratch:  # which it sweeps
+    with scratch_folder(state.folder if state else temporary_dir()) as scratch:  # which it sweeps
         if settings.validate:
             subjects = {head.subject for head in plan.heads}
             if complete:

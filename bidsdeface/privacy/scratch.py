@@ -1,6 +1,7 @@
 """Folders that only this run uses: private, held by a lock, swept when nobody holds them any more.
 
-A killed run leaves its folders behind. Any later run of the same user removes those whose lock is free.
+When a run is killed, a process that outlives it removes the folder that could tell whose heads these are
+(`scratch_folder`). What else is left behind, any later run of the same user removes if its lock is free.
 On some cluster file systems locks do not reach other machines, or there are none: then a folder must
 also have lain untouched for a day.
 """
@@ -12,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -23,6 +25,8 @@ from bidsdeface.errors import storage_errors
 _LOCK = "lock"
 _NAME = re.compile(r"\.bidsdeface-(?P<system>[0-9a-f]{8})-\w+")
 _UNTOUCHED_S = 24 * 3600.0
+# Waits until nobody holds the other end of its input; a process that ends meanwhile may still write.
+_REMOVE_AFTER = 'cat; for _ in 1 2 3 4 5; do rm -rf -- "$1" && exit; sleep 1; done'
 
 
 @contextmanager
@@ -52,6 +56,40 @@ def private_folder(parent: Path) -> Iterator[Path]:
     finally:
         os.close(lock)  # first, as NFS keeps a file that is open, and so the folder
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Give a private folder for a whole run: gone at the end, and soon after the run is killed.
+
+    A process in a session of its own sees to that, so that it outlives the signal to a whole process group.
+    Where it is killed as well (the end of a container, or of a job in a control group), `sweep` is left.
+
+    Parameters
+    ----------
+    parent : pathlib.Path
+        Where to make it; swept first.
+
+    Yields
+    ------
+    pathlib.Path
+        See `private_folder`.
+
+    Raises
+    ------
+    BidsdefaceError
+        The folder cannot be made.
+    """
+    with private_folder(parent) as folder:
+        command = ["/bin/sh", "-c", _REMOVE_AFTER, "sh", str(folder)]
+        nothing = subprocess.DEVNULL
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, cwd="/", start_new_session=True
+        ) as guard:
+            try:
+                yield folder
+            finally:
+                guard.kill()
 
 
 def sweep(parent: Path) -> None:

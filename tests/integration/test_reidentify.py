@@ -96,9 +96,9 @@ def group(bids_dir, output_dir, *options):
 
 
 def private_files(work_dir: Path, end: str) -> dict[Path, int]:
-    """Return files of the audit in the work dir, with their times of change."""
+    """Return finished files of the audit in the work dir, with their times of change."""
     found = sorted((work_dir / "bidsdeface" / "reidentification").rglob(f"*{end}"))
-    return {path: path.stat().st_mtime_ns for path in found}
+    return {path: path.stat().st_mtime_ns for path in found if "." not in path.stem}
 
 
 def rows_of(output_dir):

@@ -13,7 +13,7 @@ import pytest
 
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy import scratch
-from bidsdeface.privacy.scratch import environment_in, private_folder, sweep, temporary_dir
+from bidsdeface.privacy.scratch import environment_in, private_folder, scratch_folder, sweep, temporary_dir
 
 DAY_S = 24 * 3600
 OF_ANOTHER_SYSTEM = ".bidsdeface-00000000-abcdefgh"
@@ -34,16 +34,17 @@ def leave(folder, untouched_s=0.0):
     return folder
 
 
-def holding(parent):
-    """Start a process that holds a private folder; return both when it does."""
+def holding(parent, make="private_folder"):
+    """Start a process, in a group of its own, that holds a private folder; return both when it does."""
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from bidsdeface.privacy.scratch import private_folder\n"
-        "with private_folder(Path(sys.argv[1])) as folder:\n"
+        f"from bidsdeface.privacy.scratch import {make}\n"
+        f"with {make}(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'face.nii').write_text('private')\n"
         "    print(folder, flush=True); time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, parent], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", script, parent]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     return process, Path(process.stdout.readline().strip())
 
 
@@ -55,6 +56,24 @@ def test_a_private_folder_is_private_whatever_the_umask_and_gone_at_the_end(tmp_
             (folder / "deep/er").mkdir(parents=True)
     finally:
         os.umask(before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_folder_goes_even_when_the_whole_group_is_killed(tmp_path):
+    process, folder = holding(tmp_path, "scratch_folder")
+    assert (folder / "face.nii").exists() and folder.stat().st_mode & 0o777 == 0o700
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    end = time.monotonic() + 10
+    while folder.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_scratch_folder_is_gone_at_the_end_whatever_happens_inside(tmp_path):
+    with pytest.raises(KeyboardInterrupt), scratch_folder(tmp_path) as folder:
+        (folder / "face.nii").write_text("private")
+        raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
