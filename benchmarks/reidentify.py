@@ -196,7 +196,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--pictures", type=Path, help="of the first ten people")
     given = parser.parse_args()
-    given.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in filter(None, (given.folder, given.pictures)):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     tools = Tools.of(DlibRecogniser(), whole_head(), given.folder)
     probes: dict[str, list[Probe]] = {method: [] for method in given.methods}
     gallery: list[Sight] = []

@@ -189,7 +189,7 @@ def sif(docker, machine) -> Path:
     machine(
         *("apptainer", "-q", "build", "--force", "--mksquashfs-args=-comp zstd -Xcompression-level 1"),
         *("--build-arg=FROM=docker-archive", "--build-arg", f"IMAGE={archive}"),
-        *(image, REPOSITORY / "bidsdeface.def"),
+        *(image, "/repository/bidsdeface.def"),
         uid=0,
     )
     archive.unlink()
