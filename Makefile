@@ -29,9 +29,10 @@ lint: $(READY)  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## time and memory, beside other programs
+bench: $(READY)  ## time and memory, beside other programs; size and start of the image
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m pytest -q tests/container -k "small or at_once or without_a_name"
 
 image:  ## build the container image
 	docker build --build-arg VERSION="$$(cat version)" --build-arg REVISION="$$(git rev-parse HEAD)" \
