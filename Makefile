@@ -32,7 +32,7 @@ lint: $(READY)  ## check style and types
 bench: $(READY)  ## time and memory, beside other programs; size and start of the image
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 	$(BIN)/python -m benchmarks
-	$(BIN)/python -m pytest -q tests/container -k "small or at_once or without_a_name"
+	$(BIN)/python -m pytest -q tests/container -k "small or at_once or read-only"
 
 image:  ## build the container image
 	docker build --build-arg VERSION="$$(cat version)" --build-arg REVISION="$$(git rev-parse HEAD)" \
