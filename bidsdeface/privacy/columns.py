@@ -64,6 +64,37 @@ _ALONE = {
     "place": "home scan site",
     **dict.fromkeys(("text", "face", "voice", "history", "school"), ""),
 }
+# Words that say that it is a person who is named or numbered, and not a place, a device or a stimulus.
+_OF_PERSONS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        surname firstname lastname forename fullname initials username nickname mrn ssn nhs cpr passport
+        dob birthday birthdate birth
+        physician doctor operator radiologist technician experimenter examiner tester investigator interviewer
+        referrer nurse clinician responsible
+        nachname vorname familienname geburtsname geburtsdatum geburtstag geboren geb initialen arzt
+        nom prénom prenom naissance médecin apellido apellidos nacimiento cognome nascita achternaam voornaam
+        geboortedatum
+        """,
+    )
+)
+_WHO = frozenset(
+    [
+        "patient",
+        "subject",
+        "participant",
+        "person",
+        "mother",
+        "father",
+        "child",
+        "user",
+        "first",
+        "last",
+        "family",
+    ]
+)
+_CALLED = frozenset(["name", "id", "number", "no", "record"])
 _COMPANY = {word: frozenset(others.split()) for word, others in _ALONE.items()}
 _SITES = {"site", "sites", "center", "centre", "scanner"}
 
@@ -95,6 +126,20 @@ def names_a_person(column: str) -> bool:
         return True
     company = set(words)
     return bool(company & _ALWAYS) or any(company & _COMPANY.get(word, frozenset()) for word in words)
+
+
+def is_about_a_person(name: str) -> bool:
+    """Tell whether the name of a column or a field says that it names or numbers a person, or when born.
+
+    Examples
+    --------
+    >>> [is_about_a_person(one) for one in ("PatientName", "OperatorsName", "dob", "name")]
+    [True, True, True, True]
+    >>> [is_about_a_person(one) for one in ("StationName", "stim_id", "comments", "PatientWeight")]
+    [False, False, False, False]
+    """
+    words = {word if word in _OF_PERSONS else word.removesuffix("s") for word in tokens(name)}
+    return words == {"name"} or bool(words & _OF_PERSONS) or bool(words & _WHO and words & _CALLED)
 
 
 def values_identify(column: str, values: Sequence[str], description: Mapping[str, Any] | None = None) -> bool:

@@ -3,8 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from enum import Enum
 from functools import lru_cache
 from itertools import islice, zip_longest
 from typing import Any
@@ -19,6 +20,7 @@ _MONTHS = (
 )  # fmt: skip
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-/.]?(0\d|1[0-2])[-/.]?([0-2]\d|3[01])")
 _RUN = re.compile(r"[^\W\d_]+|\d+")
+_RUN_OF_WORDS = re.compile(r"[^\W_][\W_]+[^\W_]")
 # Words that stand in fields about people and places, and tell nothing by themselves.
 _COMMON = frozenset(
     re.findall(
@@ -35,6 +37,14 @@ _COMMON = frozenset(
 )
 
 
+class About(Enum):
+    """What a value that was taken out tells of."""
+
+    PERSON = "a name, a number or a birth date of somebody"
+    PLACE = "a place, a device or a time"
+    TEXT = "anything"
+
+
 @dataclass(frozen=True)
 class Identifiers:
     """What to search for.
@@ -42,23 +52,31 @@ class Identifiers:
     Attributes
     ----------
     names : frozenset of str
-        Whole names, numbers and dates: in any case, in tables too.
+        Whole names, numbers and dates: in any case.
     words : frozenset of str
         Words of names, short numbers, and what stands out in free text: spelled like this, and in plain text
         alone, for they may be words of the study as well.
+    tabled : frozenset of str
+        Those of `names` that are no words of the study, to search for in tables and data dictionaries: of
+        persons all, of others several words together, long numbers and dates.
     """
 
     names: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
+    tabled: frozenset[str] = frozenset()
 
     def __or__(self, other: "Identifiers") -> "Identifiers":
         """Search for both."""
-        return Identifiers(self.names | other.names, self.words | other.words)
+        return Identifiers(self.names | other.names, self.words | other.words, self.tabled | other.tabled)
 
     @property
-    def whole(self) -> "Identifiers":
-        """What to search for where each word counts: in tables, and in names of fields."""
-        return Identifiers(self.names)
+    def in_tables(self) -> "Identifiers":
+        """What to search for in tables, data dictionaries, and names of fields."""
+        return Identifiers(self.tabled)
+
+    def outside(self, study: Collection[str]) -> "Identifiers":
+        """Return the same, to leave in tables what the study calls so; in lower case."""
+        return replace(self, tabled=frozenset(one for one in self.tabled if one.lower() not in study))
 
     def without(self, labels: Iterable[str]) -> "Identifiers":
         """Return the same without labels that stand in file names anyway."""
@@ -68,16 +86,16 @@ class Identifiers:
         )
 
 
-def identifiers_in(values: Iterable[Any], *, free_text: bool = False) -> Identifiers:
+def identifiers_in(values: Iterable[Any], about: About = About.PERSON) -> Identifiers:
     """Return what to search for, given values that were taken out.
 
     Parameters
     ----------
     values : iterable of any
         Of JSON, of header fields, of table cells.
-    free_text : bool, optional
-        Whether they may be any text: then words with a capital and long numbers are taken for identifiers,
-        and else all that is not common or technical.
+    about : About, optional
+        Of any text, words with a capital and long numbers are taken for identifiers; else, all that is not
+        common or technical.
 
     Returns
     -------
@@ -85,22 +103,26 @@ def identifiers_in(values: Iterable[Any], *, free_text: bool = False) -> Identif
     """
     names: set[str] = set()
     words: set[str] = set()
+    tabled: set[str] = set()
     known = technical_words() | _COMMON
     for text in _texts(values):
-        names |= _spellings(text)
+        dates = _spellings(text)
+        names |= dates
+        tabled |= dates | set(re.findall(rf"(?<!\d)\d{{{LONG_NUMBER},}}(?!\d)", text))
         parts = {part.strip() for part in (text, *re.split(r"[\^,;|/\\()]+", text))}
         tokens = {one for one in re.findall(r"[^\W_]+", text) if _is_telling(one, known)}
-        if free_text:
+        if about is About.TEXT:
             words |= {one for one in tokens if one[0].isupper() or sum(map(str.isdigit, one)) >= LONG_NUMBER}
             continue
         telling = {part for part in parts if _is_telling(part, known)}
         short = {part for part in telling if part.isdecimal() and len(part) < LONG_NUMBER}
         names |= telling - short
+        tabled |= {one for one in telling - short if about is About.PERSON or _RUN_OF_WORDS.search(one)}
         words |= {
             form for one in tokens | short for form in (one, one.lower(), one.upper(), one.capitalize())
         }
     words |= {one.upper() for one in words}
-    return Identifiers(frozenset(names), frozenset(words))
+    return Identifiers(frozenset(names), frozenset(words), frozenset(tabled))
 
 
 def redact(text: str, identifiers: Identifiers, mark: str = MARK) -> tuple[str, int]:

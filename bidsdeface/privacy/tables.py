@@ -6,7 +6,7 @@ All other columns are the study, and stay.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
@@ -67,11 +67,14 @@ class ScrubbedTable:
     table : Table
     dropped, changed : tuple of str
         Names of columns. For the private log alone.
+    redacted : mapping of str to int
+        How many values of a column had a name or a number in them that stands elsewhere.
     """
 
     table: Table
     dropped: tuple[str, ...]
     changed: tuple[str, ...]
+    redacted: Mapping[str, int] = field(default_factory=dict)
 
 
 def parse_table(content: bytes, path: PurePath) -> Table:
