@@ -4,6 +4,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,10 +16,10 @@ from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.columns import is_about_a_person, names_a_person
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
+from bidsdeface.privacy.identifiers import About, Identifiers, identifiers_in, identifiers_of_ages
 from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.redact import About, Identifiers, identifiers_in
-from bidsdeface.privacy.tables import parse_table
+from bidsdeface.privacy.tables import SHIFTED, parse_table
 
 # Their rows are people, or visits of people: a name in them is somebody's. In others it may be a stimulus's.
 ABOUT_PEOPLE = ("participants", "sessions", "scans", "samples")
@@ -49,6 +50,7 @@ def find_identifiers(
     personal: list[Any] = []
     others: dict[About, list[Any]] = {about: [] for about in About}
     study: set[str] = set()
+    ages: set[float] = set()
     files = list(carried)
     for one in files:
         if one.treatment in (Treatment.IMAGE, Treatment.DEFACE):
@@ -60,16 +62,16 @@ def find_identifiers(
                 (personal if about is About.PERSON else others[about]).append(value)
         elif one.treatment is Treatment.TABLE:
             is_about_people = one.path.stem.rpartition("_")[2] in ABOUT_PEOPLE
-            for column, values, is_dropped in _columns(root, one.path, sidecars, wishes):
+            for column, kept, gone in _columns(root, one.path, sidecars, wishes):
                 about = _about(column, {})
-                study.add(column.lower())
-                if not is_dropped:
-                    study |= {value.lower() for value in values}
+                study |= {column.lower(), *(value.lower() for value in kept)}
+                if kept and column != SHIFTED:
+                    ages |= {float(age) for value in gone for age in re.findall(r"\d+(?:\.\d+)?", value)}
                 elif about is About.PERSON and is_about_people:
-                    personal += values
+                    personal += gone
                 else:
-                    others[about] += values
-    found = Identifiers()
+                    others[about] += gone
+    found = identifiers_of_ages(ages)
     for about, told in others.items():
         found |= identifiers_in(told, about)
     return (found.outside(study) | identifiers_in(personal)).without(_labels(one.path for one in files))
@@ -119,15 +121,18 @@ def _flat(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _columns(
     root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes
-) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """Yield the columns of a table, and whether they are dropped."""
+) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Yield the columns of a table, with values that are kept, and those that are not or are others then."""
     try:
         table = parse_table((root / path).read_bytes(), path)
         result = scrubbed_table(root, path, sidecars, wishes, Identifiers())
     except (BidsdefaceError, OSError):
         return
     for column in table.columns:
-        yield column, table.values(column), column in result.dropped
+        values = table.values(column)
+        kept = result.table.values(column) if column in result.table.columns else ()
+        gone = (value for value, told in zip_longest(values, kept) if value != told)
+        yield column, kept, tuple(dict.fromkeys(gone))
 
 
 def _header_texts(path: Path) -> Iterator[str]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from bidsdeface.privacy.redact import MARK_IN_NAMES, Identifiers, redact
+from bidsdeface.privacy.identifiers import Identifiers
+from bidsdeface.privacy.redact import MARK_IN_NAMES, redact
 from bidsdeface.privacy.tables import ScrubbedTable, Table
 
 UNTOUCHED = ("Authors", "BIDSVersion")
@@ -74,7 +75,7 @@ def renamed(names: Iterable[str], identifiers: Identifiers) -> dict[str, str]:
 
     Examples
     --------
-    >>> from bidsdeface.privacy.redact import identifiers_in
+    >>> from bidsdeface.privacy.identifiers import identifiers_in
     >>> renamed(["Jane", "Doe", "go"], identifiers_in(["Doe^Jane"]))
     {'Doe': 'removed', 'Jane': 'removed2', 'go': 'go'}
     """

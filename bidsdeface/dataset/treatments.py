@@ -23,8 +23,9 @@ from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
+from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.policy import Policy, load_policy
-from bidsdeface.privacy.redact import Identifiers, redact
+from bidsdeface.privacy.redact import redact
 from bidsdeface.privacy.tables import (
     INDEX_COLUMNS,
     ScrubbedTable,

@@ -10,7 +10,8 @@ from bidsdeface.dataset.filename import applicable, parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.edf import scrub_edf
-from bidsdeface.privacy.redact import identifiers_in, redact
+from bidsdeface.privacy.identifiers import identifiers_in
+from bidsdeface.privacy.redact import redact
 from bidsdeface.privacy.tables import Table
 
 P = PurePosixPath

@@ -1,11 +1,15 @@
-"""What is searched for in text that goes along: every spelling of who it is, and not the words of the study."""
+"""What is searched for in text that goes along: every spelling of who it is, not the words of the study."""
+
+# ruff: noqa: E501 — tables of data
 
 import json
+import unicodedata
 
 import pytest
 
 from bidsdeface.dataset.redaction import redacted_dictionary, renamed
-from bidsdeface.privacy.redact import About, identifiers_in, redact
+from bidsdeface.privacy.identifiers import About, identifiers_in
+from bidsdeface.privacy.redact import MARK, redact
 from tests.fullset import PHYSICS, full_dataset
 from tests.unit.test_secrets import EVENTS, T1W, share
 
@@ -22,7 +26,8 @@ SAME_WORDS = {
         "trial_type": {"Levels": {"faces": "a picture of faces", "Harry": "x", "Haagse": "y"}},
     },
     f"{T1W}.json": {
-        **PHYSICS, "InstitutionalDepartmentName": "Memory", "StationName": "NBACK", "SeriesDescription": "Blue",
+        **PHYSICS, "InstitutionalDepartmentName": "Memory", "StationName": "NBACK",
+        "SeriesDescription": "Blue",
     },
 }  # fmt: skip
 
@@ -84,3 +89,66 @@ def test_what_was_redacted_in_a_table_is_told_by_column_and_number(tmp_path):
 def test_in_tables_single_words_go_only_if_they_are_a_persons(value, about, expected):
     cell = expected if expected != "removed" else value
     assert redact(cell, identifiers_in([value], about).in_tables, "removed")[0] == expected
+
+
+SPELLINGS = {
+    "Müller^Zoë": [
+        unicodedata.normalize("NFD", "Müller"), "Müller", "Mueller", "Muller", "M&uuml;ller", "MÜLLER", "Mül\u00adler",
+        "Mül-\nler", "Mül\u200bler\u200b", "Zoe", "Zoë Müller",
+    ],
+    unicodedata.normalize("NFD", "Müller^Zoë"): ["Müller", "Zoë"],
+    "Mueller^Anna": ["Müller", "Mueller"],
+    "Li^Na": ["Li Na", "Na Li", "Li, Na", "LiNa", "li_na"],
+    "Wu^Bo": ["Wu Bo", "Wu"],
+    "王小明": ["王小明"],
+    "王伟": ["王伟"],
+    "White^Logan": ["Logan White", "White", "LOGAN WHITE"],
+    "Zwingli^Huldrych^Maria": ["Huldrych Zwingli", "ZWINGLI", "HuldrychZwingli", "huldrych_zwingli", "Zwingli"],
+    "1978-03-04": [
+        "04MAR1978", "04-MAR-78", "4 Mar 78", "1978 March 4", "4th of March 1978", "March 4th, 1978", "78-03-04",
+        "04 03 1978", "4. März 1978", "4 mars 1978", "4 de marzo de 1978", "4.3.1978", "19780304", "040378", "1978-063",
+    ],
+    19780304: ["4 March 1978"],
+    "04-MAR-1978": ["1978-03-04"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "spelled"), [(one, text) for one, some in SPELLINGS.items() for text in some]
+)
+def test_what_is_known_is_found_in_every_spelling(value, spelled):
+    identifiers = identifiers_in([value])
+    for text in (
+        f"by {spelled}.",
+        f"{spelled}\nand others",
+        f"感谢{spelled}参加" if "王" in spelled else spelled,
+    ):
+        redacted, count = redact(text, identifiers)
+        assert count == 1 and redacted == text.replace(spelled, MARK)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Müller^Zoë", "a müllerian duct; zoetrope"),
+        ("White^Logan", "white matter, Shepp-logan phantoms"),
+        ("Li^Na", "a list of nations; li and na ions, Lina"),
+        ("1978-03-04", "4 March 1979, version 4.3.19, 1978, 78 people, 0.040378"),
+        ("MR tech", "MR and TECH"),
+        ("王伟", "王小明"),
+    ],
+)
+def test_what_only_resembles_it_stays(value, text):
+    assert redact(text, identifiers_in([value])) == (text, 0)
+
+
+@pytest.mark.parametrize("key", [bytes(range(32)), None])
+def test_days_that_are_shifted_and_ages_that_are_capped_are_searched_for_in_text(key, tmp_path):
+    files = {
+        "participants.tsv": "participant_id\tage\nsub-01\t93\nsub-02\t61\n",
+        "README": "On June 4, 2018 (04JUN2018), a 93-year-old and 61-year-olds came; 93 scans.\n",
+    }
+    share(full_dataset(tmp_path / "raw", files), tmp_path / "out", key=key, withheld=())
+    readme = (tmp_path / "out/README").read_text()
+    expected = "On [removed] ([removed]), a [removed]-old and 61-year-olds came; 93 scans.\n"
+    assert readme.startswith(expected)
