@@ -25,17 +25,16 @@ from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.policy import Policy, load_policy
+from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.redact import redact
 from bidsdeface.privacy.tables import (
     INDEX_COLUMNS,
     ScrubbedTable,
-    first_line_of_text,
     format_table,
     parse_table,
     scrub_table,
 )
 
-LINE_BYTES = 1 << 20
 STATEMENT = (
     "De-identified with bidsdeface: faces removed from anatomical images; headers, sidecars and tables "
     "cleaned. Functional, diffusion and phase images are defaced only where their sidecar says so: else "
@@ -153,8 +152,9 @@ def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any)
     """Copy a table of numbers, packed without name and time."""
     with open_unpacked(source.root / path) as stream:
         lines = iter(lambda: stream.readline(LINE_BYTES), b"")
-        if (line := first_line_of_text(lines)) is not None:
-            raise NotCarried(f"line {line} has more than numbers")
+        if told := find_telling_numbers(lines, gradients=path.suffix in (".bval", ".bvec")):
+            kind, place = told
+            raise NotCarried(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
         if path.suffix != ".gz":
             shutil.copyfileobj(stream, raw, LINE_BYTES)

@@ -15,20 +15,18 @@ from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import is_harmless_label
 from bidsdeface.privacy.looks import is_date_number, looks_like
-from bidsdeface.privacy.policy import Policy
+from bidsdeface.privacy.policy import LARGEST_NUMBER, Policy
+from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.tables import (
     SHIFTED,
     TableError,
-    first_line_of_text,
     parse_table,
     scrub_table,
 )
 
 Told = Iterator[tuple[str, str]]  # kind, place
 
-LINE_BYTES = 1 << 20
 LARGE_HEADER_NUMBER = {"toffset": 1e4}  # seconds: from three in the morning on
-LARGE_NUMBER = 1e5
 # Written by this program, and looked at only for what stands out in their text.
 OWN_FIELDS = {
     "Bidsdeface", "Description", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "Sources",
@@ -168,11 +166,11 @@ def inspect_table(
 
 
 def inspect_recording(path: Path) -> Told:
-    """Look into a table without a header, which is to have numbers only."""
+    """Look into a table without a header, which is to have measurements only."""
     with open_unpacked(path) as stream:
-        line = first_line_of_text(iter(lambda: stream.readline(LINE_BYTES), b""))
-    if line is not None:
-        yield "text in a recording", f"line {line}"
+        lines = iter(lambda: stream.readline(LINE_BYTES), b"")
+        if told := find_telling_numbers(lines, gradients=path.suffix in (".bval", ".bvec")):
+            yield told
 
 
 def inspect_text(path: Path) -> Told:
@@ -193,7 +191,7 @@ def inspect_text(path: Path) -> Told:
 
 
 def _is_large(field: str, value: float) -> bool:
-    return abs(value) >= LARGE_HEADER_NUMBER.get(field, LARGE_NUMBER)
+    return abs(value) >= LARGE_HEADER_NUMBER.get(field, LARGEST_NUMBER)
 
 
 def _kinds_within(value: Any) -> Iterator[str]:

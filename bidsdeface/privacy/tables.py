@@ -5,7 +5,7 @@ All other columns are the study, and stay.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePath
@@ -29,8 +29,6 @@ INDEX_COLUMNS = {
 _YEAR_IN = {"year": 1, "month": 12, "week": 52, "day": 365, "y": 1, "mo": 12, "wk": 52, "d": 365}
 _OF_AGE = re.compile(r"ages?|age(at|in|scan|years?|months?|yrs?)\w*|alter|edad|leeftijd|lebensalter")
 _AGE = re.compile(r"[<>=~]*\s*(\d+(?:\.\d+)?)\s*\+?")
-_NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
-_NUMBERS = re.compile(_NUMBER + rb"(?:[\t ]" + _NUMBER + rb")*")  # tabs, and blanks between gradients
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -205,20 +203,6 @@ def scrub_table(
     dropped = tuple(column for column in table.columns if column not in kept)
     rows = tuple(zip(*kept.values(), strict=True)) if kept else ()
     return ScrubbedTable(Table(columns, rows), dropped, changed)
-
-
-def first_line_of_text(lines: Iterable[bytes]) -> int | None:
-    """Return the number of the first line that has other than numbers, or None: for recordings.
-
-    Parameters
-    ----------
-    lines : iterable of bytes
-        Of a table without a header.
-    """
-    for number, line in enumerate(lines, start=1):
-        if not _NUMBERS.fullmatch(line.rstrip(b"\r\n")):
-            return number
-    return None
 
 
 def keep_rows(table: Table, column: str, is_kept: Callable[[str], bool]) -> Table:
