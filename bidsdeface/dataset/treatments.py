@@ -30,6 +30,7 @@ from bidsdeface.privacy.redact import redact
 from bidsdeface.privacy.tables import (
     INDEX_COLUMNS,
     ScrubbedTable,
+    Table,
     format_table,
     parse_table,
     scrub_table,
@@ -139,7 +140,8 @@ def _write_sidecar(
 def _write_table(
     source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any
 ) -> tuple[str, ...]:
-    result = scrubbed_table(source.root, path, source.sidecars, wishes, source.identifiers)
+    table = parse_table((source.root / path).read_bytes(), path)
+    result = scrubbed_table(source.root, path, table, source.sidecars, wishes, source.identifiers)
     table = prune_table(result.table, path, source.present)
     if not table.columns:
         raise NotCarried("has no column that can be shared")
@@ -205,13 +207,17 @@ WRITERS: dict[Treatment, Callable[..., tuple[str, ...]]] = {
 
 
 def scrubbed_table(
-    root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes, identifiers: Identifiers
+    root: Path,
+    path: PurePosixPath,
+    table: Table,
+    sidecars: Iterable[FileName],
+    wishes: Wishes,
+    identifiers: Identifiers,
 ) -> ScrubbedTable:
-    """Read a table and return what of it may be shared: a column that is called like somebody is dropped."""
+    """Return what of a table may be shared: a column that is called like somebody is dropped."""
     name = parse_name(path)
     subject = name.entities.get("sub") if name else None
     days = day_offset(wishes.key, subject) if wishes.key and subject else None
-    table = parse_table((root / path).read_bytes(), path)
     called = [column for column in table.columns if redact(column, identifiers.in_tables)[1]]
     dictionary = merged_metadata(root, applicable(name, sidecars)) if name else {}
     result = scrub_table(
@@ -238,11 +244,9 @@ def _columns_described_by(
             continue
         if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
             try:
-                columns |= set(
-                    scrubbed_table(
-                        source.root, data, source.sidecars, wishes, source.identifiers
-                    ).table.columns
-                )
+                table = parse_table((source.root / data).read_bytes(), data)
+                shared = scrubbed_table(source.root, data, table, source.sidecars, wishes, source.identifiers)
+                columns |= set(shared.table.columns)
             except (BidsdefaceError, OSError):
                 continue  # that table is left out by itself
         elif name.extension in (".tsv", ".tsv.gz"):

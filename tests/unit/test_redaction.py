@@ -10,8 +10,8 @@ import pytest
 from bidsdeface.dataset.redaction import redacted_dictionary, renamed
 from bidsdeface.privacy.identifiers import About, identifiers_in
 from bidsdeface.privacy.redact import MARK, redact
-from tests.fullset import PHYSICS, full_dataset
-from tests.unit.test_secrets import EVENTS, T1W, share
+from tests.fullset import PHYSICS, edf, full_dataset, image, packed
+from tests.unit.test_secrets import BOLD, EVENTS, T1W, A, share
 
 SAME_WORDS = {
     "participants.tsv": (
@@ -152,3 +152,47 @@ def test_days_that_are_shifted_and_ages_that_are_capped_are_searched_for_in_text
     readme = (tmp_path / "out/README").read_text()
     expected = "On [removed] ([removed]), a [removed]-old and 61-year-olds came; 93 scans.\n"
     assert readme.startswith(expected)
+
+
+BEHIND = {
+    f"{A}eeg/sub-01_ses-a_task-rest_eeg.edf": edf(patient=b"X F 06-FEB-1911 Haagse_Edfname"),
+    f"{BOLD}.nii.gz": packed(
+        image((12, 14, 10, 4), {"descrip": "Übername".encode(), "aux_file": "Zoë".encode("latin-1")}, extension=b"Patient: Harry Comment"),
+        "Gzipname_T1.nii", 0, b"of Gzipcomment",
+    ),
+    "phenotype/scores.tsv": "participant_id\tname\nsub-01\tHaagse^Phenotype\n",
+    "phenotype/scores.json": {"PatientName": "Scores"},
+    f"{A}meg/sub-01_ses-a_task-rest_meg.fif": b"\0\0\0d",
+    f"{A}meg/sub-01_ses-a_task-rest_meg.json": {"TaskName": "rest", "SubjectName": "Haagse Megname"},
+    "sub-02/sub-02_sessions.tsv": "session_id\tname\nses-a\tL\xe9onie Latin\n".encode("latin-1"),
+}  # fmt: skip
+NAMES = [
+    "Edfname",
+    "Übername",
+    "Zoë",
+    "Harry",
+    "Comment",
+    "Gzipname",
+    "Gzipcomment",
+    "Phenotype",
+    "Megname",
+    "Léonie",
+    "Latin",
+    "06.02.1911",
+    "Scores",
+]
+
+
+@pytest.fixture(scope="module")
+def readme(tmp_path_factory):
+    text = "".join(f"{name} came.\n" for name in (*NAMES, "Patient"))
+    root = full_dataset(tmp_path_factory.mktemp("raw"), {**BEHIND, "README": text})
+    output = tmp_path_factory.mktemp("out")
+    share(root, output, withheld=())
+    return (output / "README").read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_searched_for_wherever_they_stand_in_what_is_read_or_stays_behind(name, readme):
+    assert readme[NAMES.index(name)] == "[removed] came."
+    assert readme[len(NAMES)] == "Patient came."
