@@ -17,10 +17,7 @@ from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.headertexts import decoded, header_texts
 from bidsdeface.privacy.identifiers import About, Identifiers, identifiers_in, identifiers_of_ages
 from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.tables import SHIFTED, parse_table
-
-# Their rows are people, or visits of people: a name in them is somebody's. In others it may be a stimulus's.
-ABOUT_PEOPLE = ("participants", "sessions", "scans", "samples")
+from bidsdeface.privacy.tables import ABOUT_PEOPLE, SHIFTED, parse_table
 
 
 def find_identifiers(

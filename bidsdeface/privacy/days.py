@@ -22,7 +22,7 @@ MONTHS = {
             "june juni juin junio giugno jun giu",
             "july juli juillet julio luglio jul juil lug",
             "august aout agosto augustus aug ago",
-            "september septembre septiembre settembre sep sept set sett",
+            "september septembre septiembre settembre sep sept",
             "october oktober octobre octubre ottobre oct okt ott",
             "november novembre noviembre nov",
             "december dezember decembre diciembre dicembre dec dez dic",

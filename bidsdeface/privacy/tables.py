@@ -19,6 +19,8 @@ from bidsdeface.privacy.sidecar import OLDEST, cap_age
 
 NOTHING_KNOWN = "n/a"
 SHIFTED = "acq_time"
+# Their rows are people, or visits of people: a name in them is somebody's. In others it may be a stimulus's.
+ABOUT_PEOPLE = ("participants", "sessions", "scans", "samples")
 # What each row is about; these must be plain labels and file names.
 INDEX_COLUMNS = {
     "participant_id": re.compile(r"sub-[A-Za-z0-9+]+"),
@@ -188,6 +190,7 @@ def scrub_table(
             values,
             description if isinstance(description, Mapping) else {},
             is_bids=column in bids,
+            of_people=suffix in ABOUT_PEOPLE or path.parts[0] == "phenotype",
             days=days,
             keep=column in keep,
             drop=column in drop,
@@ -217,6 +220,7 @@ def _scrub_column(
     description: Mapping[str, Any],
     *,
     is_bids: bool,
+    of_people: bool,
     days: int | None,
     keep: bool,
     drop: bool,
@@ -236,7 +240,7 @@ def _scrub_column(
         values = tuple(_cap(value, _in_a_year(column, description)) for value in values)
     if is_bids:
         description = {"Units": "as BIDS says", **description}
-    if values_identify(column, values, description):
+    if values_identify(column, values, description, of_people=of_people):
         return None
     return tuple(values)
 
