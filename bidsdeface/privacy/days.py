@@ -110,6 +110,8 @@ def days_in(
     >>> [sorted(map(str, days)) for _, _, days in days_in("born 4th of March 1978")]
     [['1978-03-04']]
     """
+    if not re.search(r"\d", text):
+        return
     for spelling in spellings:
         for match in pattern(spelling).finditer(text):
             if days := _meant(match.groupdict()):

@@ -64,7 +64,7 @@ def _redact(text: str, identifiers: Identifiers, mark: str, *, join_lines: bool)
 def _ends_of_days(text: str, identifiers: Identifiers) -> dict[int, int]:
     """Return where days that are searched for end, by where they begin."""
     found: dict[int, int] = {}
-    if identifiers.days and re.search(r"\d", text):
+    if identifiers.days:
         for start, end, days in days_in(text):
             if days & identifiers.days:
                 found[start] = max(end, found.get(start, 0))

@@ -40,6 +40,10 @@ def test_a_date_or_a_time_in_any_spelling_drops_its_column(value):
         ("sequence", ["1-2-3-4", "4-3-2-1"]),
         ("education", ["High school", "University", "n/a"]),
         ("phase", ["may", "mar"]),
+        ("refraction", ["+7.25/-1.75x85", "plano", "-0.50/-0.50x160", "+3.50/-175x20"]),
+        ("type", ["R SOT", "L XOT", "R Micro", "L SOT"]),
+        ("blood_pressure", ["120/80", "95/60"]),
+        ("acuity", ["20/20", "20/200"]),
     ],
 )
 def test_ordinary_columns_of_studies_pass(column, values):
