@@ -5,17 +5,16 @@ with the input, through no link of any kind. Nothing here defaces: defaced image
 provenance come from the caller.
 """
 
-import re
-import struct
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment
-from bidsdeface.dataset.filename import FileName, applicable, parse_name
+from bidsdeface.dataset.filename import applicable, parse_name
+from bidsdeface.dataset.identifying import find_identifiers
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.treatments import (
@@ -23,21 +22,11 @@ from bidsdeface.dataset.treatments import (
     Source,
     Wishes,
     merged_metadata,
-    read_json,
-    scrubbed_table,
 )
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import names_a_person
-from bidsdeface.privacy.contents import open_unpacked
-from bidsdeface.privacy.dictionary import scrub_dictionary
-from bidsdeface.privacy.looks import looks_like
-from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.redact import Identifiers, identifiers_in
-from bidsdeface.privacy.tables import parse_table
 
 # They say what else there is: written when that is known.
 _LAST = (Treatment.SIDECAR, Treatment.TABLE)
-_HEADER_BYTES = 1 << 20
 
 
 @dataclass
@@ -76,27 +65,18 @@ def read_source(
     -------
     Source
     """
+    carried = list(carried)
     files = [one for one in carried if one.path not in withheld]
     sidecars = tuple(
         name for one in files if one.path.suffix == ".json" and (name := parse_name(one.path)) is not None
     )
     fieldmaps: dict[PurePosixPath, frozenset[str]] = {}
-    personal: list[Any] = []
-    free_text: list[Any] = []
     for one in files:
         if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
-            metadata = merged_metadata(root, applicable(name, sidecars))
-            fieldmaps[one.path] = frozenset(b0_identifiers(metadata))
-            free_text += _header_texts(root / one.path)
-        elif one.treatment is Treatment.SIDECAR and one.path.name != "dataset_description.json":
-            for value, is_free in _dropped_values(root / one.path, wishes.policy):
-                (free_text if is_free else personal).append(value)
-        elif one.treatment is Treatment.TABLE:
-            for column, values in _dropped_columns(root, one.path, sidecars, wishes):
-                (personal if names_a_person(column) else free_text).extend(values)
+            fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, applicable(name, sidecars))))
     present = frozenset(one.path for one in files)
-    identifiers = identifiers_in(personal) | identifiers_in(free_text, free_text=True)
-    return Source(root, present, sidecars, fieldmaps, identifiers.without(_labels(present))).without(withheld)
+    identifiers = find_identifiers(root, carried, sidecars, wishes)
+    return Source(root, present, sidecars, fieldmaps, identifiers).without(withheld)
 
 
 def carry_over(
@@ -153,66 +133,3 @@ def carry_over(
         (folder / path).write_text(to_json(provenance[path]), encoding="utf-8")
         account.written.append(path)
     return account
-
-
-def _labels(paths: Iterable[PurePosixPath]) -> set[str]:
-    """Return the labels in paths, with and without what they are labels of."""
-    entities = [name.entities for path in paths if (name := parse_name(path))]
-    return {form for one in entities for key, label in one.items() for form in (label, f"{key}-{label}")}
-
-
-def _dropped_values(path: Path, policy: Policy) -> Iterator[tuple[Any, bool]]:
-    """Yield values of a sidecar that are not shared, and whether their field may hold any text."""
-    try:
-        content = read_json(path)
-    except (BidsdefaceError, OSError):
-        return
-    kept, _ = scrub_dictionary(content, policy=policy)
-    yield from _with_kind({name: value for name, value in content.items() if name not in kept}, policy)
-
-
-def _with_kind(metadata: Mapping[str, Any], policy: Policy) -> Iterator[tuple[Any, bool]]:
-    """Yield values, those of nested objects too, and whether their field may hold any text."""
-    for name, value in metadata.items():
-        if isinstance(value, Mapping):
-            yield from _with_kind(value, policy)
-        elif name in policy:
-            yield value, policy[name].kind != ""
-        else:
-            yield value, not names_a_person(name)
-
-
-def _dropped_columns(
-    root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    try:
-        table = parse_table((root / path).read_bytes(), path)
-        result = scrubbed_table(root, path, sidecars, wishes, Identifiers())
-    except (BidsdefaceError, OSError):
-        return
-    for column in result.dropped:
-        yield column, table.values(column)
-
-
-def _header_texts(path: Path) -> Iterator[str]:
-    """Yield the free text of an image's header, and what looks like a person in its extensions."""
-    try:
-        with open_unpacked(path) as stream:
-            start = stream.read(_HEADER_BYTES)
-    except (OSError, EOFError, zlib.error):
-        return
-    if len(start) < 540:
-        return
-    version_2 = start[4:7] == b"n+2"
-    for begin, end in ((240, 320), (320, 344)) if version_2 else ((14, 32), (148, 228), (228, 252)):
-        yield start[begin:end].split(b"\0")[0].decode("latin-1")
-    size = 540 if version_2 else 348
-    order = ">" if start[:2] == b"\0\0" else "<"
-    (offset,) = (
-        struct.unpack_from(f"{order}q", start, 168)
-        if version_2
-        else struct.unpack_from(f"{order}f", start, 108)
-    )
-    for run in re.findall(rb"[ -~]{4,}", start[size : int(min(max(offset, 0), _HEADER_BYTES))]):
-        if looks_like(text := run.decode("ascii")):
-            yield text

@@ -14,6 +14,7 @@ from typing import Any
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
 from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.dataset.filename import FileName, applicable, parse_name
+from bidsdeface.dataset.redaction import redacted_description, redacted_dictionary, redacted_table
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError
@@ -22,18 +23,19 @@ from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
+from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.policy import Policy, load_policy
-from bidsdeface.privacy.redact import MARK_IN_NAMES, Identifiers, redact
+from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
+from bidsdeface.privacy.redact import redact
 from bidsdeface.privacy.tables import (
     INDEX_COLUMNS,
     ScrubbedTable,
-    first_line_of_text,
+    Table,
     format_table,
     parse_table,
     scrub_table,
 )
 
-LINE_BYTES = 1 << 20
 STATEMENT = (
     "De-identified with bidsdeface: faces removed from anatomical images; headers, sidecars and tables "
     "cleaned. Functional, diffusion and phase images are defaced only where their sidecar says so: else "
@@ -114,7 +116,7 @@ def _write_sidecar(
     content = read_json(source.root / path)
     if path.name == "dataset_description.json":
         target.write_text(
-            to_json(_redacted(describe_shareable(content), source.identifiers)), encoding="utf-8"
+            to_json(redacted_description(describe_shareable(content), source.identifiers)), encoding="utf-8"
         )
         return ()
     name = parse_name(path)
@@ -127,7 +129,9 @@ def _write_sidecar(
     # The fields of a sidecar hold technical words and names of files; what is said of columns is free text.
     told = {field: value for field, value in kept.items() if isinstance(value, Mapping) or field == "Columns"}
     rest = {field: value for field, value in kept.items() if field not in told}
-    kept = {**rest, **_redacted(told, source.identifiers)}
+    redacted = redacted_dictionary(told, source.identifiers)
+    dropped += tuple(f"{field} (redacted)" for field in told if redacted.get(field) != told[field])
+    kept = {**rest, **redacted}
     kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject))
     target.write_text(to_json({**kept, **added}), encoding="utf-8")
     return dropped
@@ -136,20 +140,23 @@ def _write_sidecar(
 def _write_table(
     source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any
 ) -> tuple[str, ...]:
-    result = scrubbed_table(source.root, path, source.sidecars, wishes, source.identifiers)
+    table = parse_table((source.root / path).read_bytes(), path)
+    result = scrubbed_table(source.root, path, table, source.sidecars, wishes, source.identifiers)
     table = prune_table(result.table, path, source.present)
     if not table.columns:
         raise NotCarried("has no column that can be shared")
     target.write_text(format_table(table), encoding="utf-8")
-    return result.dropped
+    changed = (f"{column} ({count} values redacted)" for column, count in result.redacted.items())
+    return (*result.dropped, *changed)
 
 
 def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
     """Copy a table of numbers, packed without name and time."""
     with open_unpacked(source.root / path) as stream:
         lines = iter(lambda: stream.readline(LINE_BYTES), b"")
-        if (line := first_line_of_text(lines)) is not None:
-            raise NotCarried(f"line {line} has more than numbers")
+        if told := find_telling_numbers(lines, gradients=path.suffix in (".bval", ".bvec")):
+            kind, place = told
+            raise NotCarried(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
         if path.suffix != ".gz":
             shutil.copyfileobj(stream, raw, LINE_BYTES)
@@ -200,25 +207,29 @@ WRITERS: dict[Treatment, Callable[..., tuple[str, ...]]] = {
 
 
 def scrubbed_table(
-    root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes, identifiers: Identifiers
+    root: Path,
+    path: PurePosixPath,
+    table: Table,
+    sidecars: Iterable[FileName],
+    wishes: Wishes,
+    identifiers: Identifiers,
 ) -> ScrubbedTable:
-    """Read a table and return what of it may be shared: a column that is called like somebody is dropped."""
+    """Return what of a table may be shared: a column that is called like somebody is dropped."""
     name = parse_name(path)
     subject = name.entities.get("sub") if name else None
     days = day_offset(wishes.key, subject) if wishes.key and subject else None
-    table = parse_table((root / path).read_bytes(), path)
-    called = [column for column in table.columns if redact(column, identifiers.whole)[1]]
+    called = [column for column in table.columns if redact(column, identifiers.in_tables)[1]]
+    dictionary = merged_metadata(root, applicable(name, sidecars)) if name else {}
     result = scrub_table(
         table,
         path.stem.rpartition("_")[2],
         path,
-        dictionary=merged_metadata(root, applicable(name, sidecars)) if name else {},
+        dictionary=dictionary,
         days=days,
         keep=wishes.keep_columns,
         drop={*wishes.drop_columns, *called} - set(wishes.keep_columns) - INDEX_COLUMNS.keys(),
     )
-    rows = tuple(tuple(_without_names(value, identifiers) for value in row) for row in result.table.rows)
-    return replace(result, table=replace(result.table, rows=rows))
+    return redacted_table(result, dictionary, identifiers)
 
 
 def _columns_described_by(
@@ -233,37 +244,14 @@ def _columns_described_by(
             continue
         if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
             try:
-                columns |= set(
-                    scrubbed_table(
-                        source.root, data, source.sidecars, wishes, source.identifiers
-                    ).table.columns
-                )
+                table = parse_table((source.root / data).read_bytes(), data)
+                shared = scrubbed_table(source.root, data, table, source.sidecars, wishes, source.identifiers)
+                columns |= set(shared.table.columns)
             except (BidsdefaceError, OSError):
                 continue  # that table is left out by itself
         elif name.extension in (".tsv", ".tsv.gz"):
             columns |= {one for one in content.get("Columns", ()) if isinstance(one, str)}
     return frozenset(columns)
-
-
-def _redacted(value: Any, identifiers: Identifiers) -> Any:
-    """Redact texts in what is kept; authors stay."""
-    if isinstance(value, str):
-        return redact(value, identifiers)[0]
-    if isinstance(value, list):
-        return [_redacted(one, identifiers) for one in value]
-    if isinstance(value, Mapping):
-        kept = {_without_names(name, identifiers): _redacted(one, identifiers) for name, one in value.items()}
-        for name in value.keys() & {"Authors", "BIDSVersion"}:
-            kept[name] = value[name]
-        if "Columns" in value:
-            kept["Columns"] = [_without_names(one, identifiers) for one in value["Columns"]]
-        return kept
-    return value
-
-
-def _without_names(text: str, identifiers: Identifiers) -> str:
-    """Redact a value of a table, or the name of a field, a column or a level."""
-    return redact(text, identifiers.whole, MARK_IN_NAMES)[0]
 
 
 def merged_metadata(root: Path, sidecars: Iterable[FileName]) -> dict[str, Any]:

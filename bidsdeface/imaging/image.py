@@ -28,6 +28,13 @@ EMPTIED_FIELDS = {
 }
 # NIfTI-2 gives codes 32 bits; a larger number than the standard's last code means something else.
 LARGEST_CODES = {"slice_code": 6, "xyzt_units": 63, "intent_code": 32767, "qform_code": 5, "sform_code": 5}
+# Statistics, and matrices with their sizes; a parameter as large as this is somebody's number.
+INTENTS_WITH_PARAMETERS = (*range(2, 25), 1004, 1005)
+LARGEST_PARAMETER = 1e5
+TRANSFORMS = {
+    "qform_code": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    "sform_code": ("srow_x", "srow_y", "srow_z"),
+}
 GZIP_LEVEL = 2  # of isal's 0 to 3
 NIFTI2_HEADER_SIZE = 540
 EXTENT_LIMITS_MM = (10.0, 1500.0)  # a slab at least, a whole body at most
@@ -175,8 +182,10 @@ def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
         if not 0 <= clean[field] <= largest:
             # Readers ask whether a form's code is positive: it must stay so.
             clean[field] = int(field in ("qform_code", "sform_code") and clean[field] > 0)
-    if clean["intent_code"] == 0:
-        clean["intent_p1"] = clean["intent_p2"] = clean["intent_p3"] = 0
+    for field in ("intent_p1", "intent_p2", "intent_p3"):
+        if clean["intent_code"] not in INTENTS_WITH_PARAMETERS or not abs(clean[field]) < LARGEST_PARAMETER:
+            clean[field] = 0
+    _empty_large_unused_transforms(clean)
     _empty_unused_entries(clean)
     clean["bitpix"] = clean.get_data_dtype().itemsize * 8
     clean["magic"] = clean["magic"].item()[:3]
@@ -185,6 +194,15 @@ def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     clean.extensions.clear()
     clean["vox_offset"] = clean.single_vox_offset
     return clean
+
+
+def _empty_large_unused_transforms(header: nib.Nifti1Header) -> None:
+    """Empty transforms that are not in use and hold no rotation and no place; others are read by some."""
+    for code, fields in TRANSFORMS.items():
+        values = [header[field] for field in fields]
+        if header[code] == 0 and not all(np.all(np.abs(value) < LARGEST_PARAMETER) for value in values):
+            for field in fields:
+                header[field] = 0
 
 
 def _empty_unused_entries(header: nib.Nifti1Header) -> None:

@@ -24,16 +24,25 @@ _CLOSED = {
     b"%PDF": "PDF",
     b"\xd0\xcf\x11\xe0": "Office file",
     b"\x89HDF": "HDF5 file",
-    b"SQLite": "database",
-    b"CDF": "MINC file",
+    b"SQLite format 3\0": "database",
+    b"CDF\x01": "MINC file",
+    b"CDF\x02": "MINC file",
     b"OggS": "sound",
     b"RIFF": "sound or video",
-    b"ID3": "sound",
+    **{b"ID3" + bytes([version]): "sound" for version in (2, 3, 4)},
     b"fLaC": "sound",
     b"\x1aE\xdf\xa3": "video",
     b"\x93NUMPY": "array",
     b"MATLAB 5.0": "MATLAB file",
+    b"NRRD000": "NRRD image",
+    b"ObjectType = ": "MetaImage",
+    b"# vtk DataFile": "surface",
+    b"ply\n": "surface",
+    b"ply\r": "surface",
+    b"Brain Vision": "BrainVision file",
+    b"BrainVision": "BrainVision file",
 }
+OWN_PICTURES = ("Software", "bidsdeface")  # what the text in a picture of ours says
 _BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF"}
 
 
@@ -132,6 +141,19 @@ def gzip_headers_tell(path: Path) -> set[str]:
             if len(rest) < MEMBER_HEADER_BYTES:  # the next one's may be cut by the block's end
                 rest += file.read(BLOCK_BYTES)
     return told
+
+
+def gzip_texts(path: Path) -> list[bytes]:
+    """Return the name and the comment in the first header of a gzip file."""
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+    if not start.startswith(GZIP) or len(start) < MEMBER_HEADER_BYTES:
+        return []
+    at = MEMBER_HEADER_BYTES
+    if start[3] & 4:
+        at += 2 + int.from_bytes(start[at : at + 2], "little")
+    count = bool(start[3] & 8) + bool(start[3] & 16)
+    return start[at:].split(b"\0")[:count]
 
 
 def _header_tells(start: bytes) -> set[str]:

@@ -1,10 +1,12 @@
 """Keep what a data dictionary says of the columns that stay, and nothing in it that tells who somebody is."""
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from bidsdeface.privacy.looks import looks_like
-from bidsdeface.privacy.policy import Policy
+from bidsdeface.privacy.looks import is_moment, is_spelled_day, looks_like
+from bidsdeface.privacy.names import is_titled
+from bidsdeface.privacy.policy import LARGEST_NUMBER, Policy
 from bidsdeface.privacy.sidecar import scrub_metadata
 
 _DESCRIPTIVE = {
@@ -52,7 +54,8 @@ def scrub_dictionary(
             if looks_like(name) or (columns is not None and name not in columns):
                 gone.append(name)
                 continue
-            kept[name] = {key: value for key, value in entry.items() if _is_harmless(key, value)}
+            has_unit = isinstance(entry.get("Units"), str)
+            kept[name] = {key: value for key, value in entry.items() if _is_harmless(key, value, has_unit)}
             gone += [f"{name}.{key}" for key in entry if key not in kept[name]]
         else:
             result = scrub_metadata({name: entry}, policy, task)
@@ -65,12 +68,18 @@ def _texts(value: Any) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
-def _is_harmless(key: str, value: Any) -> bool:
+def _is_harmless(key: str, value: Any, has_unit: bool) -> bool:
     """Tell whether a part of a column's description may be shared: plain words, levels, numbers."""
     if key not in _DESCRIPTIVE:
         return False
     if isinstance(value, Mapping):
-        return all(not looks_like(str(one)) and _is_harmless("Levels", value[one]) for one in value)
+        return all(
+            not looks_like(str(one)) and not is_titled(str(one)) and _is_harmless(key, value[one], has_unit)
+            for one in value
+        )
     if isinstance(value, list):
-        return all(_is_harmless(key, one) for one in value)
-    return not isinstance(value, str) or not looks_like(value)
+        return all(_is_harmless(key, one, has_unit) for one in value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        is_usual = has_unit or abs(value) < LARGEST_NUMBER
+        return math.isfinite(value) and is_usual and not is_moment(value)
+    return not isinstance(value, str) or not (looks_like(value) or is_spelled_day(value))

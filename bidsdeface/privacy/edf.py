@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.privacy.names import are_names
 from bidsdeface.privacy.policy import load_policy, passes
 
 # Electrodes and the like: Fp1, C3-A2, EEG Cz-Ref, SaO2: short words, and numbers.
@@ -14,7 +15,7 @@ _FORMAT = re.compile(rb"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
 _RESERVED_AT, _RESERVED_BYTES, _SIGNALS_AT, _HEADER_BYTES = 192, 44, 252, 256
 _SIGNAL_BYTES, _SIGNAL_RESERVED_BYTES = 256, 32
 # Codes of events: S 12, R1, stim/3.
-_CODE = re.compile(r"[A-Za-z]{0,5}[ _/-]?\d{1,4}")
+_CODE = re.compile(r"(?!.*[A-Za-z].*(?:19|20)\d\d)[A-Za-z]{0,5}[ _/-]?\d{1,4}")
 NOT_TOLD = "n/a"
 
 
@@ -65,7 +66,8 @@ def scrub_edf(source: Path, target: Path) -> None:
 
 def is_harmless_label(text: str) -> bool:
     """Tell whether the label of a signal is such as electrodes have."""
-    return _is_harmless(text) or _LABEL.fullmatch(text) is not None or text in _FORMAT_LABELS
+    is_label = _LABEL.fullmatch(text) is not None and not are_names([text], 1, of_people=False)
+    return _is_harmless(text) or is_label or text in _FORMAT_LABELS
 
 
 def _is_harmless(text: str) -> bool:

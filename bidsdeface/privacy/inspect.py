@@ -11,31 +11,38 @@ import numpy as np
 
 from bidsdeface.dataset.carryover import has_no_columns
 from bidsdeface.dataset.filename import FileName
-from bidsdeface.privacy.contents import open_unpacked
+from bidsdeface.privacy.columns import NOTHING
+from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import is_harmless_label
 from bidsdeface.privacy.looks import is_date_number, looks_like
-from bidsdeface.privacy.policy import Policy
+from bidsdeface.privacy.policy import LARGEST_NUMBER, Policy
+from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.tables import (
     SHIFTED,
     TableError,
-    first_line_of_text,
     parse_table,
     scrub_table,
 )
 
 Told = Iterator[tuple[str, str]]  # kind, place
 
-LINE_BYTES = 1 << 20
 LARGE_HEADER_NUMBER = {"toffset": 1e4}  # seconds: from three in the morning on
-LARGE_NUMBER = 1e5
 # Written by this program, and looked at only for what stands out in their text.
 OWN_FIELDS = {
     "Bidsdeface", "Description", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "Sources",
 }  # fmt: skip
 _BEFORE_1925 = re.compile(r"(1[0-8]\d\d|19[01]\d|192[0-4])-\d\d-\d\dT[\d:.]+")
-_RELEASE = re.compile(r"^\s*(#+\s*)?v?\d+(\.\d+)*\S*[\s:(-]+\d{4}-\d\d-\d\d\)?\s*$")
-_INLINE_PICTURE = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\s]*|<svg\b", re.IGNORECASE)
+_RELEASE = re.compile(
+    r"^\s*(#+\s*)?\[?v?\d{1,4}(\.\d{1,4}){0,3}([.-]?(a|b|rc|alpha|beta|dev|post)\.?\d{0,3})?\]?"
+    r"[\s:(-]+\d{4}-\d\d-\d\d\)?\s*$"
+)
+_DRAWING = re.compile(r"<svg\b", re.IGNORECASE)
+# Pictures as text: in a data URL, or by how PNG, JPEG, GIF, TIFF and WebP begin in base64.
+_INLINE_PICTURE = re.compile(
+    r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=\s]*"
+    r"|(?<![A-Za-z0-9+/])(?:iVBORw0KGgo|/9j/[24]|R0lGOD[lh]|SUkqA|TU0AK|UklGR)[A-Za-z0-9+/=]{24,}"
+)
 _GENERATOR = re.compile(r'<meta\s+name="generator"\s+content="bidsdeface', re.IGNORECASE)
 _ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x14\x00]{1,400})\x14")
 
@@ -65,10 +72,12 @@ def inspect_nifti(path: Path) -> Told:
             elif any(_is_large(field, value) for value in np.ravel(was)):
                 yield "number in the header", f"header field {field}"
         offset = int(header["vox_offset"]) or clean.single_vox_offset
-        start += stream.read(max(min(offset, LINE_BYTES) - len(start), 0))
-        if any(start[size : min(offset, LINE_BYTES)]):
+        length, is_filled = len(start), any(start[size:offset])
+        while length < offset and (gap := stream.read(min(offset - length, LINE_BYTES))):
+            length, is_filled = length + len(gap), is_filled or any(gap)
+        if is_filled:
             yield "header extension", "before the voxels"
-        length = len(start) + sum(map(len, iter(lambda: stream.read(LINE_BYTES), b"")))
+        length += sum(map(len, iter(lambda: stream.read(LINE_BYTES), b"")))
         voxels = int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
         if length > offset + voxels:
             yield "bytes that belong to nothing", "after the voxels"
@@ -104,18 +113,24 @@ def inspect_edf(path: Path) -> Told:
 
 
 def inspect_picture(path: Path, kind: str, own: bool = False) -> Told:
-    """Look into a picture's metadata; what it shows, nobody here can tell, unless it is one of ours."""
+    """Look into a picture's metadata; what it shows, nobody here can tell, unless it is one of ours.
+
+    One of ours lies where ours do, and says so in its text.
+    """
     from PIL import Image
 
-    if not own:
-        yield "picture", kind
     try:
         with Image.open(path) as picture:
+            marked = kind == "PNG" and picture.info.get(OWN_PICTURES[0]) == OWN_PICTURES[1]
+            if not (own and marked):
+                yield "picture", kind
             if picture.getexif():
                 yield "picture", "EXIF"
-            if any(isinstance(value, str) or key == "comment" for key, value in picture.info.items()):
+            said = {key: value for key, value in picture.info.items() if not marked or key != OWN_PICTURES[0]}
+            if any(isinstance(value, str) or key == "comment" for key, value in said.items()):
                 yield "picture", "text inside"
     except OSError:  # a kind that Pillow does not read, or a damaged one
+        yield "picture", kind
         yield "not looked into", kind
 
 
@@ -124,7 +139,10 @@ def inspect_json(
 ) -> Told:
     """Look into a sidecar or a data dictionary, by the policy."""
     try:
-        metadata = json.loads(path.read_bytes())
+        metadata = json.loads(path.read_bytes(), object_pairs_hook=_without_twins)
+    except _TwiceError:
+        yield "not JSON", "a field that stands twice"
+        return
     except (ValueError, RecursionError):
         yield "not JSON", "whole file"
         return
@@ -159,7 +177,7 @@ def inspect_table(
         return
     for column in result.dropped:
         dated = column == SHIFTED and all(
-            value == "n/a" or _BEFORE_1925.fullmatch(value) for value in table.values(column)
+            value in NOTHING or _BEFORE_1925.fullmatch(value) for value in table.values(column)
         )
         if not dated:
             yield ("date" if column == SHIFTED else "column about persons"), f"column {column}"
@@ -168,11 +186,11 @@ def inspect_table(
 
 
 def inspect_recording(path: Path) -> Told:
-    """Look into a table without a header, which is to have numbers only."""
+    """Look into a table without a header, which is to have measurements only."""
     with open_unpacked(path) as stream:
-        line = first_line_of_text(iter(lambda: stream.readline(LINE_BYTES), b""))
-    if line is not None:
-        yield "text in a recording", f"line {line}"
+        lines = iter(lambda: stream.readline(LINE_BYTES), b"")
+        if told := find_telling_numbers(lines, gradients=path.suffix in (".bval", ".bvec")):
+            yield told
 
 
 def inspect_text(path: Path) -> Told:
@@ -184,16 +202,27 @@ def inspect_text(path: Path) -> Told:
             ours = ours or _GENERATOR.search(line) is not None
             if path.name.startswith("CHANGES") and _RELEASE.match(line):
                 continue
-            if path.suffix in (".html", ".htm", ".svg", ".md"):
-                if _INLINE_PICTURE.search(line) and not ours:
-                    yield "picture in a report", f"line {number}"
-                line = _INLINE_PICTURE.sub(" ", line)
+            is_drawn = path.suffix in (".html", ".htm", ".svg", ".md") and _DRAWING.search(line)
+            if (is_drawn or _INLINE_PICTURE.search(line)) and not ours:
+                yield "picture in a report", f"line {number}"
+            line = _INLINE_PICTURE.sub(" ", line)
             for kind in looks_like(line):
                 yield kind, f"line {number}"
 
 
+class _TwiceError(ValueError):
+    """A JSON object with two fields of one name: readers see the last, and the first stays in the file."""
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _TwiceError
+    return made
+
+
 def _is_large(field: str, value: float) -> bool:
-    return abs(value) >= LARGE_HEADER_NUMBER.get(field, LARGE_NUMBER)
+    return abs(value) >= LARGE_HEADER_NUMBER.get(field, LARGEST_NUMBER)
 
 
 def _kinds_within(value: Any) -> Iterator[str]:

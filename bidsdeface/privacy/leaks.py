@@ -25,10 +25,15 @@ LABEL_DIGITS = 8
 _SHORT_DATE = re.compile(
     r"(?<=ses-)(\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])|([0-2]\d|3[01])(0[1-9]|1[0-2])\d\d)(?!\w)"
 )
-_OWN_PICTURE = re.compile(r"(.*/)?figures/[^/]*_desc-(defaced|noface)_[^/]*\.(png|svg|jpg)")
+_OWN_PICTURE = re.compile(r"(.*/)?figures/[^/]*_desc-(defaced|noface)_[^/]*\.png")
 _CLOSED_SUFFIXES = {
-    ".rec": "Philips image", ".2dseq": "Bruker image", ".dat": "raw data", ".ima": "DICOM file",
-    ".dcm": "DICOM file", ".fif": "FIF file", ".set": "EEGLAB file",
+    ".rec": "Philips image", ".dat": "raw data", ".ima": "DICOM file",
+    ".dcm": "DICOM file", ".fif": "FIF file", ".set": "EEGLAB file", ".raw": "raw data",
+    ".nrrd": "NRRD image",
+    ".nhdr": "NRRD image", ".mhd": "MetaImage", ".mha": "MetaImage", ".vhdr": "BrainVision file",
+    ".vmrk": "BrainVision file", ".eml": "e-mail", ".mbox": "e-mail",
+    **dict.fromkeys((".obj", ".stl", ".ply", ".off", ".vtk", ".vtp", ".gii"), "surface"),
+    **dict.fromkeys((".pos", ".hsp", ".elp", ".sfp", ".elc", ".mrk"), "shape of a head"),
 }  # fmt: skip
 
 
@@ -145,8 +150,8 @@ def _look(
     elif kind.startswith("picture "):
         own = _OWN_PICTURE.fullmatch(str(path)) is not None
         yield from inspect.inspect_picture(file, kind.partition(" ")[2], own)
-    elif extension in _CLOSED_SUFFIXES:
-        yield "not looked into", _CLOSED_SUFFIXES[extension]
+    elif extension in _CLOSED_SUFFIXES or path.name.lower() == "2dseq":
+        yield "not looked into", _CLOSED_SUFFIXES.get(extension, "Bruker image")
     elif kind != "text":
         yield "not looked into", kind.partition(" ")[2] or "unknown kind of file"
     elif extension == ".json":
@@ -182,7 +187,8 @@ def _look_at_path(path: PurePosixPath) -> inspect.Told:
         kinds |= {"record number" for label in labels if label.isdecimal() and len(label) >= LABEL_DIGITS}
         kinds |= {"date" for _ in _SHORT_DATE.finditer(part)}
         if name is None or part != path.name:
-            kinds |= set(looks_like(part.partition(".")[0].replace("_", " ")))
+            kinds |= set(looks_like(part.replace("_", " ")))
+        kinds |= set(looks_like(part.partition(".")[2]))
         for kind in sorted(kinds):
             yield kind, "path"
 

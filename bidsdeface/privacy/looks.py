@@ -4,39 +4,38 @@ Patterns only: a name in plain words looks like any other word, and is found now
 """
 
 import re
-import unicodedata
+from datetime import date
 
-# Scans of living people; dates shifted to before 1926, as BIDS asks, pass.
-_YEAR = r"(?:19(?:2[6-9]|[3-9]\d)|20\d\d)"
-_MONTH, _DAY = r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
-# English, German, French, Spanish, Italian and Dutch.
-MONTH_NAME = (
-    r"(?:jan(?:uary|uar|vier)?|jänner|enero|gennaio|januari|feb(?:ruary|ruar|braio|rero|ruari)?|févr?(?:ier)?"
-    r"|mar(?:ch|s|zo)?|märz?|maart|mrt|apr(?:il|ile)?|avr(?:il)?|abr(?:il)?|may|mai|mayo|mei|maggio"
-    r"|june?|juni|juin|junio|giugno|july?|juli|juil(?:let)?|julio|luglio|aug(?:ust|ustus)?|août|ago(?:sto)?"
-    r"|sept?(?:ember|embre|tembre|iembre)?|sett(?:embre)?|o[ck]t(?:ober|obre|ubre)?|ott(?:obre)?"
-    r"|nov(?:ember|embre|iembre)?|de[cz](?:ember)?|déc(?:embre)?|dic(?:iembre|embre)?)\b"
+from bidsdeface.privacy.days import CERTAIN, LIKELY, days_in
+from bidsdeface.privacy.folding import fold
+
+FIRST_YEAR = 1926  # scans of living people; dates that are shifted as BIDS asks come before, and pass
+# Folders at which the disks of laboratories and hospitals begin.
+_ROOTS = (
+    "mnt|media|data|srv|net|nas|nfs|scratch|shares?|vol|volumes|projects?|groups?|storage|gpfs|lustre|beegfs"
+    "|archive|export|cluster"
 )
+_NUMBER_OF = r"(?:patient(?:en)?|pat|case|record|fall)[. -]{0,2}(?:id|nr|no|number|nummer)"
 
 _PATTERNS = {
-    "date": rf"(?<!\d){_YEAR}([-/._]){_MONTH}\1{_DAY}(?!\d)"
-    rf"|(?<!\d){_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{{6}})?(?!\d)"
-    rf"|(?<![\d.]){_DAY}([-/.]){_MONTH}\2(?:{_YEAR}|\d\d)(?![\d.])"
-    rf"|(?<![\d.]){_MONTH}([-/.]){_DAY}\3(?:{_YEAR}|\d\d)(?![\d.])"
-    rf"|\b{_DAY}(?:st|nd|rd|th|er)?[\s.-]+(?:de )?{MONTH_NAME}[\s.,-]+(?:de )?{_YEAR}\b"
-    rf"|(?<!\d){_YEAR}\s?[年년]\s?{_MONTH}"
-    rf"|\b{MONTH_NAME}\.?\s+{_DAY}(?:st|nd|rd|th)?,?\s+{_YEAR}\b",
-    "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
+    "date": r"(?<!\d)(?:19|20)\d\d\s?[年년]\s?(?:0?[1-9]|1[0-2])",  # with a month; days are found as such
+    "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])"
+    r"|(?<![\d:])(?:0?\d|1[0-2])[:.][0-5]\d\s?[ap]\.?m\b",
     "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
-    "telephone": r"(?<![\w.])\+\d[\d ()./-]{7,20}\d|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
+    "telephone": r"(?<![\w.])\+\d(?:[ ()./-]{0,3}\d){7,14}"
+    r"|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
+    r"|(?<![\w./-])0\d{1,4}[/ -]\d{5,8}(?![\w./-])|(?<![\w.])0\d(?:[ .]\d\d){4}(?![\w.])"
     r"|(?:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
     "person's number": r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w.-])|(?<![\w.-])\d{6}-\d{3,4}(?![\w.-])",
     "unique number": r"(?<![\w.])[0-2](?:\.\d{1,39}){6,20}(?![\w.])"
     r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
-    "record number": r"(?<![\w.+/-])\d{6,}(?![\w.])|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?![\w.])"
-    r"|\b(?:mrn|patient ?id|case ?no|accession|record)\w{0,20}[.:# ]{1,5}\w{0,20}\d\w",
+    "record number": r"(?<![\w.+/-])\d{6,}(?:\.\d+)?(?!\w|\.\d)"
+    r"|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?!\w|\.\d)"
+    rf"|\b(?i:mrn|accession|aktenzeichen|{_NUMBER_OF})\w{{0,20}}[.:# ]{{1,5}}\w{{0,20}}\d\w",
     "name of a person": r"(?<![\w'-])[^\W\d_][\w'-]+\^[^\W\d_][\w'-]",
-    "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+",
+    "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+|(?<![\w~])~[a-z][\w.-]*/",
+    "path": rf"(?<![\w:./~-])/(?:{_ROOTS})/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
+    r"|(?<![\w\\])\\\\[A-Za-z][\w.-]*\\[\w$]|\bfile:/",
 }
 # Repetitions above have an end, or a beginning at which alone they are tried: long text takes one pass.
 _COMPILED = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _PATTERNS.items()}
@@ -49,7 +48,7 @@ _PUBLIC = re.compile(
 )
 
 
-_HYPHENS = dict.fromkeys(map(ord, "\u2010\u2012\u2013\u2014\u2212"), "-")  # NFKC makes U+2011 U+2010
+_DATE_NUMBER = re.compile(r"(19\d\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?")
 # Seconds, and their thousandths, since 1970, from 1990 to 2040: what clocks of computers count.
 _CLOCK_SECONDS = (6.3e8, 2.21e9)
 
@@ -73,8 +72,27 @@ def looks_like(text: str) -> tuple[str, ...]:
     >>> looks_like("shifted to 1901-06-04, see doi:10.18112/openneuro.ds000001.v1.0.0")
     ()
     """
-    private = _PUBLIC.sub(" ", unicodedata.normalize("NFKC", text).translate(_HYPHENS))
-    return tuple(kind for kind, pattern in _COMPILED.items() if pattern.search(private))
+    private = _PUBLIC.sub(" ", fold(text))
+    is_dated = any(_is_recent(days) for _, _, days in days_in(private, CERTAIN))
+    kinds = (kind for kind, pattern in _COMPILED.items() if pattern.search(private))
+    return tuple(dict.fromkeys((*(["date"] if is_dated else []), *kinds)))
+
+
+def is_spelled_day(text: str) -> bool:
+    """Tell whether a text, or what stands in a cell, is a day and nothing else.
+
+    Examples
+    --------
+    >>> [is_spelled_day(text) for text in ("4 Mar 78", "1978-063", "4 in 78", "1901-03-04")]
+    [True, True, False, False]
+    """
+    folded = fold(text).strip()
+    spelled = days_in(folded, CERTAIN + LIKELY)
+    return any((0, len(folded)) == (start, end) and _is_recent(days) for start, end, days in spelled)
+
+
+def _is_recent(days: set[date]) -> bool:
+    return max(days).year >= FIRST_YEAR
 
 
 def is_date_number(value: float) -> bool:
@@ -85,7 +103,10 @@ def is_date_number(value: float) -> bool:
     >>> is_date_number(19780304), is_date_number(19781304)
     (True, False)
     """
-    return float(value).is_integer() and _COMPILED["date"].fullmatch(f"{abs(value):.0f}") is not None
+    if not float(value).is_integer():
+        return False
+    match = _DATE_NUMBER.fullmatch(f"{abs(value):.0f}")
+    return match is not None and int(match[1]) >= FIRST_YEAR
 
 
 def is_moment(value: float) -> bool:

@@ -28,7 +28,11 @@ _FILE = re.compile(
     r"(bids:[A-Za-z0-9]*:)?/?((sub|ses)-[A-Za-z0-9+]+/){0,2}([a-z]+/)?(sub-[A-Za-z0-9+]+_)?"
     r"([a-z]+-[A-Za-z0-9+]+_)*[A-Za-z0-9]+(\.[a-z]+){1,2}(\.gz)?"
 )
-_VERSION = re.compile(r"v?\d{1,3}(\.\d{1,3}){1,3}([\\_, ]+v?\d{1,3}(\.\d{1,3}){1,3})*")
+# Not an address of a computer, whose first part would be one of these.
+_NUMBERS_WITH_DOTS = r"v?\d{1,3}(\.\d{1,3}){1,3}"
+_VERSION = re.compile(
+    r"(?!(?:10|127|169|172|192)(?:\.\d{1,3}){3}$)" + rf"{_NUMBERS_WITH_DOTS}([\\_, ]+{_NUMBERS_WITH_DOTS})*"
+)
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 

@@ -2,109 +2,23 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import islice, zip_longest
-from typing import Any
 
-from bidsdeface.privacy.policy import technical_words
+from bidsdeface.privacy.days import days_in
+from bidsdeface.privacy.folding import IDEOGRAPHS, fold_with_places
+from bidsdeface.privacy.identifiers import Identifiers
 
 MARK, MARK_IN_NAMES = "[removed]", "removed"  # the second where brackets may not stand
-SHORTEST_WORD, SHORTEST_NUMBER, LONG_NUMBER, SHORTEST_GENITIVE = 3, 4, 6, 4
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
-)  # fmt: skip
-_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-/.]?(0\d|1[0-2])[-/.]?([0-2]\d|3[01])")
-_RUN = re.compile(r"[^\W\d_]+|\d+")
-# Words that stand in fields about people and places, and tell nothing by themselves.
-_COMMON = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        and the for von van der den des del with from unknown none anonymous anonymized anonymised
-        sub ses task run acq
-        hospital clinic university department institute institution center centre school medical
-        medicine radiology neurology
-        street road city state country district scan scanner study research patient subject
-        participant control male female left right yes not other first second one two three
-        """,
-    )
-)
-
-
-@dataclass(frozen=True)
-class Identifiers:
-    """What to search for.
-
-    Attributes
-    ----------
-    names : frozenset of str
-        Whole names, numbers and dates: in any case, in tables too.
-    words : frozenset of str
-        Words of names, short numbers, and what stands out in free text: spelled like this, and in plain text
-        alone, for they may be words of the study as well.
-    """
-
-    names: frozenset[str] = frozenset()
-    words: frozenset[str] = frozenset()
-
-    def __or__(self, other: "Identifiers") -> "Identifiers":
-        """Search for both."""
-        return Identifiers(self.names | other.names, self.words | other.words)
-
-    @property
-    def whole(self) -> "Identifiers":
-        """What to search for where each word counts: in tables, and in names of fields."""
-        return Identifiers(self.names)
-
-    def without(self, labels: Iterable[str]) -> "Identifiers":
-        """Return the same without labels that stand in file names anyway."""
-        known = {label.lower() for label in labels}
-        return Identifiers(
-            *(frozenset(one for one in some if one.lower() not in known) for some in vars(self).values())
-        )
-
-
-def identifiers_in(values: Iterable[Any], *, free_text: bool = False) -> Identifiers:
-    """Return what to search for, given values that were taken out.
-
-    Parameters
-    ----------
-    values : iterable of any
-        Of JSON, of header fields, of table cells.
-    free_text : bool, optional
-        Whether they may be any text: then words with a capital and long numbers are taken for identifiers,
-        and else all that is not common or technical.
-
-    Returns
-    -------
-    Identifiers
-    """
-    names: set[str] = set()
-    words: set[str] = set()
-    known = technical_words() | _COMMON
-    for text in _texts(values):
-        names |= _spellings(text)
-        parts = {part.strip() for part in (text, *re.split(r"[\^,;|/\\()]+", text))}
-        tokens = {one for one in re.findall(r"[^\W_]+", text) if _is_telling(one, known)}
-        if free_text:
-            words |= {one for one in tokens if one[0].isupper() or sum(map(str.isdigit, one)) >= LONG_NUMBER}
-            continue
-        telling = {part for part in parts if _is_telling(part, known)}
-        short = {part for part in telling if part.isdecimal() and len(part) < LONG_NUMBER}
-        names |= telling - short
-        words |= {
-            form for one in tokens | short for form in (one, one.lower(), one.upper(), one.capitalize())
-        }
-    words |= {one.upper() for one in words}
-    return Identifiers(frozenset(names), frozenset(words))
+SHORTEST_GENITIVE = 4
+_RUN = re.compile(rf"[{IDEOGRAPHS}]|[^\W\d_{IDEOGRAPHS}]+|\d+")
 
 
 def redact(text: str, identifiers: Identifiers, mark: str = MARK) -> tuple[str, int]:
     """Replace identifiers in a text where they stand as words, also where digits or a genitive's s follow.
+
+    Accents, invisible characters and what stands between the words of a name make no difference.
 
     Returns
     -------
@@ -114,28 +28,62 @@ def redact(text: str, identifiers: Identifiers, mark: str = MARK) -> tuple[str, 
 
     Examples
     --------
+    >>> from bidsdeface.privacy.identifiers import identifiers_in
     >>> redact("Thanks to JANE DOE!", identifiers_in(["Doe^Jane"]))
-    ('Thanks to [removed] [removed]!', 2)
+    ('Thanks to [removed]!', 1)
     """
+    text, count = _redact(text, identifiers, mark, join_lines=False)
+    if "\n" not in text:
+        return text, count
+    text, more = _redact(text, identifiers, mark, join_lines=True)
+    return text, count + more
+
+
+def _redact(text: str, identifiers: Identifiers, mark: str, *, join_lines: bool) -> tuple[str, int]:
     candidates = _by_first_runs(identifiers)
-    runs = list(_RUN.finditer(text)) if candidates else []
-    parts, end, count = [], 0, 0
+    if not candidates and not identifiers.days:
+        return text, 0
+    if text.isascii() and "&" not in text and not join_lines:
+        folded, places = text, None
+    else:
+        folded, places = fold_with_places(text, join_lines=join_lines)
+    days = _ends_of_days(folded, identifiers)
+    runs = list(_RUN.finditer(folded))
+    parts, end, after_mark, count = [], 0, 0, 0
     for run, after in zip_longest(runs, runs[1:]):
         if run.start() < end:
             continue
-        first, second = run[0].lower(), after[0].lower() if after else ""
-        keys = [
-            (first, second),
-            (first, second.removesuffix("s")),
-            (first, ""),
-            (first.removesuffix("s"), ""),
-        ]
-        for one, any_case in (one for key in dict.fromkeys(keys) for one in candidates.get(key, ())):
-            if match := _pattern(one, any_case).match(text, run.start()):
-                parts += [text[end : run.start()], mark]
-                end, count = match.end(), count + 1
-                break
-    return "".join((*parts, text[end:])), count
+        found = days.get(run.start()) or _end_of_name(folded, run, after, candidates)
+        if found:
+            first, last = (run.start(), found) if places is None else (places[run.start()], places[found])
+            parts += [text[after_mark:first], mark]
+            end, after_mark, count = found, last, count + 1
+    return "".join((*parts, text[after_mark:])), count
+
+
+def _ends_of_days(text: str, identifiers: Identifiers) -> dict[int, int]:
+    """Return where days that are searched for end, by where they begin."""
+    found: dict[int, int] = {}
+    if identifiers.days:
+        for start, end, days in days_in(text):
+            if days & identifiers.days:
+                found[start] = max(end, found.get(start, 0))
+    return found
+
+
+def _end_of_name(
+    text: str,
+    run: re.Match[str],
+    after: re.Match[str] | None,
+    candidates: Mapping[tuple[str, str], list[tuple[str, bool]]],
+) -> int | None:
+    """Return where the longest identifier ends that begins with a run of letters or digits, if any does."""
+    first, second = run[0].lower(), after[0].lower() if after else ""
+    keys = [(first, second), (first, second.removesuffix("s")), (first, ""), (first.removesuffix("s"), "")]
+    for one, any_case in (one for key in dict.fromkeys(keys) for one in candidates.get(key, ())):
+        if match := _pattern(one, any_case).match(text, run.start()):
+            return match.end()
+    return None
 
 
 @lru_cache(maxsize=16)
@@ -155,50 +103,16 @@ def _by_first_runs(identifiers: Identifiers) -> Mapping[tuple[str, str], list[tu
 
 @lru_cache(maxsize=1 << 14)
 def _pattern(identifier: str, any_case: bool) -> re.Pattern[str]:
-    """Match an identifier that does not go on in letters, or in digits, whichever it ends with."""
-    after = r"\d" if identifier[-1].isdigit() else r"[^\W\d_]"
-    genitive = "(?:['\u2019]?s)?" if len(identifier) >= SHORTEST_GENITIVE and identifier[-1].isalpha() else ""
-    spaced = r"\s+".join(map(re.escape, identifier.split()))
-    return re.compile(f"{spaced}{genitive}(?!{after})", re.IGNORECASE if any_case else 0)
+    """Match an identifier that does not go on in letters, or in digits, whichever it ends with.
 
-
-def _texts(values: Iterable[Any]) -> Iterator[str]:
-    """Yield all texts and numbers within values."""
-    for value in values:
-        if isinstance(value, Mapping):
-            yield from _texts(value.values())
-        elif isinstance(value, list | tuple):
-            yield from _texts(value)
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            yield " ".join(str(value).split())
-
-
-def _is_telling(part: str, known: Collection[str]) -> bool:
-    digits = sum(character.isdigit() for character in part)
-    letters = sum(character.isalpha() for character in part)
-    if letters == 0:
-        return digits >= SHORTEST_NUMBER and not re.fullmatch(r"(19|20)\d\d", part)
-    words = [word.lower() for word in re.findall(r"[^\W\d_]+", part)]
-    return letters >= SHORTEST_WORD and not all(word in known or len(word) < SHORTEST_WORD for word in words)
-
-
-def _spellings(text: str) -> set[str]:
-    """Return the usual ways to write the dates in a text."""
-    found: set[str] = set()
-    for match in _DATE.finditer(text):
-        try:
-            day = date(*(int(part) for part in match.groups()))
-        except ValueError:
-            continue
-        d, m, y = day.day, day.month, day.year
-        month = _MONTHS[m - 1]
-        found |= {f"{y}{m:02}{d:02}", f"{d:02}{m:02}{y}", f"{month} {d}, {y}", f"{month} {d} {y}"}
-        for name in (month, month[:3]):
-            found |= {f"{d} {name} {y}", f"{d:02} {name} {y}", f"{d:02}-{name}-{y}", f"{d}. {name} {y}"}
-        for separator in "-./":
-            found.add(separator.join((f"{y}", f"{m:02}", f"{d:02}")))
-            for one, other in ((d, m), (m, d)):
-                for year in (f"{y}", f"{y % 100:02}"):
-                    found.add(separator.join((f"{one:02}", f"{other:02}", year)))
-                    found.add(separator.join((f"{one}", f"{other}", year)))
-    return found
+    Whatever stands between its words and numbers may be something else.
+    """
+    runs = _RUN.findall(identifier)
+    parts = [re.escape(runs[0])]
+    for before, run in zip(runs, runs[1:], strict=False):
+        is_boundary = before[-1].isdigit() != run[0].isdigit() or re.match(f"[{IDEOGRAPHS}]", run)
+        parts += [r"[\W_]{0,3}" if is_boundary else r"[\W_]{1,3}", re.escape(run)]
+    last = runs[-1]
+    after = r"(?!\d)" if last.isdigit() else "" if re.match(f"[{IDEOGRAPHS}]", last) else r"(?![^\W\d_])"
+    genitive = "(?:['\u2019]?s)?" if len(identifier) >= SHORTEST_GENITIVE and last.isalpha() else ""
+    return re.compile("".join((*parts, genitive, after)), re.IGNORECASE if any_case else 0)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from bidsdeface import __version__
 from bidsdeface.errors import UsageError, storage_errors
+from bidsdeface.privacy.dates import KEY_BYTES
 from bidsdeface.privacy.scratch import private_folder, sweep
 
 COMPLETE = "complete"  # purpose of a folder: what a complete dataset has no place for
 LOGGER = logging.getLogger("bidsdeface")
-KEY_BYTES = 32
 _KEY, _FINGERPRINTS, _LOGS = "key", "fingerprints", "logs"
 
 

@@ -5,8 +5,8 @@ All other columns are the study, and stay.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
@@ -19,6 +19,8 @@ from bidsdeface.privacy.sidecar import OLDEST, cap_age
 
 NOTHING_KNOWN = "n/a"
 SHIFTED = "acq_time"
+# Their rows are people, or visits of people: a name in them is somebody's. In others it may be a stimulus's.
+ABOUT_PEOPLE = ("participants", "sessions", "scans", "samples")
 # What each row is about; these must be plain labels and file names.
 INDEX_COLUMNS = {
     "participant_id": re.compile(r"sub-[A-Za-z0-9+]+"),
@@ -29,8 +31,6 @@ INDEX_COLUMNS = {
 _YEAR_IN = {"year": 1, "month": 12, "week": 52, "day": 365, "y": 1, "mo": 12, "wk": 52, "d": 365}
 _OF_AGE = re.compile(r"ages?|age(at|in|scan|years?|months?|yrs?)\w*|alter|edad|leeftijd|lebensalter")
 _AGE = re.compile(r"[<>=~]*\s*(\d+(?:\.\d+)?)\s*\+?")
-_NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
-_NUMBERS = re.compile(_NUMBER + rb"(?:[\t ]" + _NUMBER + rb")*")  # tabs, and blanks between gradients
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -67,11 +67,14 @@ class ScrubbedTable:
     table : Table
     dropped, changed : tuple of str
         Names of columns. For the private log alone.
+    redacted : mapping of str to int
+        How many values of a column had a name or a number in them that stands elsewhere.
     """
 
     table: Table
     dropped: tuple[str, ...]
     changed: tuple[str, ...]
+    redacted: Mapping[str, int] = field(default_factory=dict)
 
 
 def parse_table(content: bytes, path: PurePath) -> Table:
@@ -187,6 +190,7 @@ def scrub_table(
             values,
             description if isinstance(description, Mapping) else {},
             is_bids=column in bids,
+            of_people=suffix in ABOUT_PEOPLE or path.parts[0] == "phenotype",
             days=days,
             keep=column in keep,
             drop=column in drop,
@@ -204,20 +208,6 @@ def scrub_table(
     return ScrubbedTable(Table(columns, rows), dropped, changed)
 
 
-def first_line_of_text(lines: Iterable[bytes]) -> int | None:
-    """Return the number of the first line that has other than numbers, or None: for recordings.
-
-    Parameters
-    ----------
-    lines : iterable of bytes
-        Of a table without a header.
-    """
-    for number, line in enumerate(lines, start=1):
-        if not _NUMBERS.fullmatch(line.rstrip(b"\r\n")):
-            return number
-    return None
-
-
 def keep_rows(table: Table, column: str, is_kept: Callable[[str], bool]) -> Table:
     """Return a table with those rows only whose value in a column is to be kept."""
     at = table.columns.index(column)
@@ -230,6 +220,7 @@ def _scrub_column(
     description: Mapping[str, Any],
     *,
     is_bids: bool,
+    of_people: bool,
     days: int | None,
     keep: bool,
     drop: bool,
@@ -249,7 +240,7 @@ def _scrub_column(
         values = tuple(_cap(value, _in_a_year(column, description)) for value in values)
     if is_bids:
         description = {"Units": "as BIDS says", **description}
-    if values_identify(column, values, description):
+    if values_identify(column, values, description, of_people=of_people):
         return None
     return tuple(values)
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.pose import saturated
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+from bidsdeface.privacy.contents import OWN_PICTURES
 
 PANEL_MM = (260.0, 480.0)  # at least a head, at most all that is in view
 PANEL_PIXELS = 320
@@ -55,8 +56,11 @@ def views(
 def draw(path: Path, *rows: NDArray[np.uint8]) -> None:
     """Write rows of panels, from `views`, as one PNG."""
     from PIL import Image as Picture
+    from PIL.PngImagePlugin import PngInfo
 
-    Picture.fromarray(np.concatenate(rows, axis=0)).save(path, format="PNG")
+    text = PngInfo()
+    text.add_text(*OWN_PICTURES)
+    Picture.fromarray(np.concatenate(rows, axis=0)).save(path, format="PNG", pnginfo=text)
 
 
 def _plane(centre: NDArray, axis: int, panel_mm: float) -> NDArray:

@@ -174,7 +174,7 @@ def test_what_stays_behind_is_named_with_a_reason_and_without_a_value(shared):
     reasons = {str(one.path): one.reason for one in (*left_out, *account.left_out)}
     assert {"sourcedata/IM0001", ".git/config", "code/run.sh", "extra/sub-01_notes.txt"} <= reasons.keys()
     assert reasons[f"{A}eeg/sub-01_ses-a_photo.jpg"] == "is a photograph"
-    assert "line 1 has more than numbers" in reasons[f"{B}func/sub-01_ses-b_task-rest_physio.tsv.gz"]
+    assert "line 1: text in a recording" in reasons[f"{B}func/sub-01_ses-b_task-rest_physio.tsv.gz"]
     assert not any("Qphysiotext" in reason for reason in reasons.values())
     names = {str(path): dropped for path, dropped in account.dropped.items()}
     assert "PatientName" in names[f"{T1W}.json"] and "dob" in names["participants.tsv"]

@@ -17,6 +17,7 @@ from bidsdeface.check import main
 from bidsdeface.dataset.sidecar import image_sidecar, to_json
 from bidsdeface.imaging.image import clean_header, write_image
 from bidsdeface.privacy.leaks import Finding, find_leaks
+from bidsdeface.report.figure import draw
 from tests.conftest import fake_head, make_dataset
 
 SECRETS = ("Jane", "Doe", "1978", "19780304", "hospital", "4711")
@@ -170,6 +171,80 @@ def test_what_is_planted_in_a_file_is_named_by_kind_and_place(tmp_path, name, te
     assert expected in found_in(tmp_path, name, text)
 
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAABQAAAAUCAIAAAAC64paAAAA"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        *((f"a{end}", "v 0.1 0.2\n", "not looked into") for end in (".obj", ".stl", ".hsp", ".pos", ".raw")),
+        ("a.surf.gii", "<GIFTI/>", "not looked into"),
+        ("2dseq", "plain", "not looked into"),
+        ("a.txt", "ply\nformat ascii 1.0\n", "not looked into"),
+        ("b.txt", "# vtk DataFile Version 3.0\n", "not looked into"),
+        ("c.txt", "NRRD0004\ntype: short\n", "not looked into"),
+        ("d.txt", "ObjectType = Image\n", "not looked into"),
+        ("e.txt", "Brain Vision Data Exchange Header File Version 1.0\n", "not looked into"),
+        *((f"a{end}", f"x = '{PNG}'", "picture in a report") for end in (".ipynb", ".html", ".js", ".xml")),
+        ("f.css", f"url(data:image/webp;base64,{PNG})", "picture in a report"),
+        ("a.eml", f"From: x\n\n{PNG}", "not looked into"),
+        ("2018.06.04/x.txt", "x", "date"),
+        ("X_04.03.1978.txt", "x", "date"),
+        ("a.b.2018-06-04.txt", "x", "date"),
+        ("mail@x.org/a.txt", "x", "e-mail"),
+        ("a_T1w.json", '{"EchoTime": "Haagse", "EchoTime": 0.003}', "not JSON"),
+        ("CHANGES", "2718281 1978-03-04\n", "date"),
+    ],
+)  # fmt: skip
+def test_what_shows_a_head_or_hides_a_date_in_plain_text_is_found(tmp_path, name, content, kind):
+    assert kind in {one for one, _ in found_in(tmp_path, name, content)}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README", "CDF files and SQLite databases; ID3 tags; ply wood; solid state\n"),
+        ("a.txt", "ID3 is a decision tree.\n"),
+        ("b.txt", "CDF of the scores: see figure 3.\n"),
+        ("c.txt", "SQLite was used.\n"),
+        ("CHANGES", "1.0.0-rc1 2018-06-04\nv2020.1.0 (2020-01-01)\n## [1.2.3] - 2021-01-01\n"),
+        ("code/run_v1.2.3.sh", "echo 1\n"),
+    ],
+)
+def test_plain_text_that_begins_like_another_format_is_looked_into(tmp_path, name, content):
+    assert found_in(tmp_path, name, content) == set()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"intent_code": 5, "intent_p1": 27182818}, {"intent_p1"}),
+        ({"intent_code": 1007, "intent_p2": 4711081}, {"intent_p2"}),
+        ({"intent_code": 5, "intent_p1": 12.5}, set()),
+        ({"qform_code": 0, "quatern_b": 27182818}, {"quatern_b"}),
+        ({"sform_code": 0, "srow_x": (27182818, 0, 0, 0)}, {"srow_x"}),
+        ({"sform_code": 0, "srow_x": (2.0, 0, 0, -90)}, set()),
+    ],
+)
+def test_large_numbers_where_no_reader_looks_are_found_and_cleaned(tmp_path, fields, expected):
+    content = image_bytes().to_bytes()
+    header = nib.Nifti1Header.from_fileobj(io.BytesIO(content), check=False)
+    for field, value in fields.items():
+        header[field] = value
+    found = found_in(tmp_path, "x.nii", header.binaryblock + content[348:])
+    assert found == {("number in the header", f"header field {field}") for field in expected}
+    clean = clean_header(header)
+    assert all(np.all(clean[field] == (0 if field in expected else header[field])) for field in fields)
+
+
+def test_bytes_long_before_the_voxels_are_found(tmp_path):
+    content = bytearray(image_bytes().to_bytes())
+    gap = bytes(2 << 20) + b"Jane Doe".ljust(16, b"\0")
+    content[108:112] = np.float32(352 + len(gap)).tobytes()
+    content[352:352] = gap
+    assert found_in(tmp_path, "x.nii", content) == {("header extension", "before the voxels")}
+
+
 def edf(patient, recording, day, annotation=b""):
     header = b"0".ljust(8) + patient.ljust(80) + recording.ljust(80) + day + b"00.00.00" + b"512".ljust(8)
     header += b"".ljust(44) + b"1".ljust(8) + b"1".ljust(8) + b"1".ljust(4)
@@ -197,8 +272,13 @@ def test_photographs_and_their_exif_are_found_and_our_own_pictures_are_not(tmp_p
     }
     stream = io.BytesIO()
     Image.new("L", (8, 8)).save(stream, "PNG")
-    assert found_in(tmp_path, "sub-01/figures/sub-01_desc-defaced_T1w.png", stream.getvalue()) == set()
-    assert found_in(tmp_path, "sub-01/figures/sub-01_T1w.png", stream.getvalue()) == {("picture", "PNG")}
+    ours = tmp_path / "ours.png"
+    draw(ours, np.zeros((8, 8), np.uint8))
+    name = "sub-01/figures/sub-01_desc-defaced_T1w.png"
+    assert found_in(tmp_path, name, ours.read_bytes()) == set()
+    assert found_in(tmp_path, "sub-01/figures/sub-01_T1w.png", ours.read_bytes()) == {("picture", "PNG")}
+    assert found_in(tmp_path, name, stream.getvalue()) == {("picture", "PNG")}
+    assert ("picture", "JPEG") in found_in(tmp_path, "figures/doe_desc-defaced_photo.jpg", b"\xff\xd8\xff")
 
 
 def test_histories_and_links_are_found(tmp_path):

@@ -267,3 +267,18 @@ def test_a_table_that_is_none_is_one_line_with_its_cause(tmp_path, content, said
     with pytest.raises(UsageError, match=said) as told:
         load_policy(table)
     assert str(table) in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "passed"),
+    [
+        ("SequenceName", "h180604_45", False),
+        ("SequenceName", "*h2d1_163", True),
+        ("SequenceName", "*ep_b1000#3", True),
+        ("SoftwareVersions", "192.168.1.10", False),
+        ("SoftwareVersions", "5.4.0.1", True),
+        ("SoftwareVersions", "10.1.2", True),
+    ],
+)
+def test_a_date_or_an_address_of_a_computer_is_no_sequence_and_no_version(field, value, passed):
+    assert (field in scrub_metadata({field: value}).metadata) is passed
