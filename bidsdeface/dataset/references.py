@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from bidsdeface.privacy.policy import Policy, file_fields, load_policy
 from bidsdeface.privacy.tables import Table, keep_rows
 
-FILE_FIELDS = ("IntendedFor", "AssociatedEmptyRoom", "AnatomicalImage", "ReferenceSignal", "BasedOn")
 _URI = re.compile(r"bids:([A-Za-z0-9]*):(.+)")
 
 
@@ -16,6 +16,7 @@ def prune_metadata(
     subject: str | None,
     present: Collection[PurePosixPath],
     identifiers: Collection[str],
+    policy: Policy | None = None,
 ) -> dict[str, Any]:
     """Return metadata without references to absent files and field maps.
 
@@ -28,6 +29,8 @@ def prune_metadata(
         Files of the dataset, relative to its root.
     identifiers : collection of str
         Every ``B0FieldIdentifier`` that is still there.
+    policy : mapping of str to Rule, optional
+        Tells, beside ours, which fields name files.
 
     Returns
     -------
@@ -35,8 +38,9 @@ def prune_metadata(
         A field of which nothing is left is gone; lists stay lists.
     """
     kept = {}
+    names_files = file_fields(load_policy()) | file_fields(policy or {})
     for field, value in metadata.items():
-        if field in FILE_FIELDS:
+        if field in names_files:
             value = _only(value, lambda one: _is_there(one, subject, present))
         elif field == "B0FieldSource":
             value = _only(value, lambda one: one in identifiers)
@@ -59,7 +63,9 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
     there = {
         "scans": ("filename", lambda value: path.parent / value in present),
         "sessions": ("session_id", lambda value: path.parent / value in folders),
-        "participants": ("participant_id", lambda value: PurePosixPath(value) in folders),
+        **dict.fromkeys(
+            ("participants", "samples"), ("participant_id", lambda value: PurePosixPath(value) in folders)
+        ),
     }
     suffix = "participants" if path.parts[0] == "phenotype" else path.stem.rpartition("_")[2]
     if suffix not in there:

@@ -128,7 +128,7 @@ def _write_sidecar(
     told = {field: value for field, value in kept.items() if isinstance(value, Mapping) or field == "Columns"}
     rest = {field: value for field, value in kept.items() if field not in told}
     kept = {**rest, **_redacted(told, source.identifiers)}
-    kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject))
+    kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
     target.write_text(to_json({**kept, **added}), encoding="utf-8")
     return dropped
 
