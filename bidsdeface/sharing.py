@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.carrying import Scope, Shared, participants, settle, share, share_root
+from bidsdeface.carrying import Scope, Shared, settle, share, share_root
+from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
+from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.scratch import environment_in, sweep
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import Settings
+from bidsdeface.sorting import participants
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> Don
     if settings.participants or settings.sessions:
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
         return done
+    remove_withdrawn(settings)
     root = share_root(settings, state)
     _log_left_out(root)
     return replace(done, written=(*done.written, *root.written))
@@ -60,10 +64,34 @@ def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bo
     BidsdefaceError
         A file cannot be written.
     """
+    remove_withdrawn(settings)
     there = [one for one in participants(settings.bids_dir) if (settings.output_dir / f"sub-{one}").is_dir()]
     done = _in_workers(_prepare_settling, [Scope(label) for label in there], settings, state, scratch)
     _log_left_out(share_root(settings, state))
     return done.whole
+
+
+def remove_withdrawn(settings: Settings) -> None:
+    """Take participants out of the output that are not in the input any more.
+
+    Raises
+    ------
+    BidsdefaceError
+        The input has no participant at all, or a file cannot be removed.
+    """
+    there = {path.name for path in settings.output_dir.glob("sub-*")}
+    gone = sorted(there - {path.name for path in settings.bids_dir.glob("sub-*")})
+    if not gone:
+        return
+    if not participants(settings.bids_dir):
+        raise BidsdefaceError(
+            f"{settings.bids_dir}: has no participant, and {settings.output_dir} has; give the BIDS_DIR that "
+            "they are from"
+        )
+    for name in gone:
+        remove_files(settings.output_dir, files_below(settings.output_dir, PurePosixPath(name)))
+        remove_empty(settings.output_dir, PurePosixPath(name))
+    LOGGER.info("removed, as BIDS_DIR has them no more: %s", ", ".join(gone))
 
 
 def _in_workers(
