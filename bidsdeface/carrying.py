@@ -69,13 +69,10 @@ class Shared:
 
     Attributes
     ----------
-    written : tuple of PurePosixPath
-        Files that are new or other than before.
     left_out : tuple of LeftOut
         Files that should have gone along, and could not be made safe.
     """
 
-    written: tuple[PurePosixPath, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -181,7 +178,6 @@ def _put(
     same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
     provenance = {_sidecar_of(path): _own_fields(settings, path) for path in sorted(defaced)}
-    written = []
     with Staging(settings.output_dir) as staging:
         to_do = [one for one in files if one.path not in same]
         account = carry_over(source, to_do, staging.folder, wishes, provenance)
@@ -193,14 +189,13 @@ def _put(
         for path in account.written:
             if not _has_bytes_of(settings.output_dir / path, staging.folder / path):
                 staging.publish({path: staging.folder / path})
-                written.append(path)
     masks = {name for path in defaced for name in _masks_of(settings, path)}
     stale = sorted(set(there) - {*account.written, *same, *defaced, *masks})
     remove_files(settings.output_dir, stale)
     if stale:
         LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
     gone = {stem(path) for path in absent}
-    return Shared(tuple(written), tuple(one for one in account.left_out if stem(one.path) not in gone))
+    return Shared(tuple(one for one in account.left_out if stem(one.path) not in gone))
 
 
 def _above_in_output(settings: Settings) -> set[PurePosixPath]:

@@ -68,7 +68,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> int:
                     "quality.tsv and report.html have no place in a complete dataset; give --work-dir to "
                     "have them there"
                 )
-        found = check_leaks(settings, scratch, all_files(settings.output_dir))
+        found = check_leaks(settings, state, scratch, all_files(settings.output_dir))
     withdrawn = audit.withdrawn if audit else 0
     return int(found > 0 or not done or withdrawn > 0)
 
