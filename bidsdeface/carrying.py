@@ -1,7 +1,8 @@
 """Carry over all that goes along with the defaced scans of a participant, and what is above participants.
 
-What a participant's files say depends on the input and on which images are in the output, never on which
-task wrote them: tasks may share the work in any way, and `settle` puts right what they could not know.
+A task leaves in its own scope what there is to share today, and nothing else. What a participant's files say
+depends on the input and on which images are in the output, never on which task wrote them: tasks may share
+the work in any way, and `settle` puts right what they could not know.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import filecmp
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,17 +19,20 @@ from typing import Any
 import numpy as np
 
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carryover
+from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.publish import Staging
+from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.shareable import carry_over, read_source
+from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.dataset.treatments import Source, Wishes, stem, with_statement
-from bidsdeface.errors import BidsdefaceError, ImageError, storage_errors
+from bidsdeface.errors import ImageError
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.privacy.state import State
-from bidsdeface.settings import Settings
+from bidsdeface.settings import BIDS, Settings
+from bidsdeface.sorting import files_above, files_of, participants, sort_files, sort_of_participant
 
 LOGGER = logging.getLogger(__name__)
 SAYING = (Treatment.SIDECAR, Treatment.TABLE, Treatment.TEXT)  # what else there is
-OWN_MASK = "_defacemask"
 OWN_FIELDS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence", "Bidsdeface")
 README = PurePosixPath("README")
 
@@ -48,11 +52,15 @@ class Scope:
     subject: str
     sessions: tuple[str, ...] = ()
 
+    @property
+    def folders(self) -> tuple[PurePosixPath, ...]:
+        """The folders that it is about, and that no other task writes to."""
+        folder = PurePosixPath(f"sub-{self.subject}")
+        return tuple(folder / f"ses-{label}" for label in self.sessions) or (folder,)
+
     def holds(self, path: PurePosixPath) -> bool:
         """Tell whether a path, relative to the dataset, is in the scope."""
-        if path.parts[0] != f"sub-{self.subject}":
-            return False
-        return not self.sessions or path.parts[1] in {f"ses-{label}" for label in self.sessions}
+        return any(path.is_relative_to(folder) for folder in self.folders)
 
 
 @dataclass(frozen=True)
@@ -61,20 +69,11 @@ class Shared:
 
     Attributes
     ----------
-    written : tuple of PurePosixPath
-        Files that are new or other than before.
     left_out : tuple of LeftOut
         Files that should have gone along, and could not be made safe.
     """
 
-    written: tuple[PurePosixPath, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
-
-
-def participants(bids_dir: Path) -> list[str]:
-    """Return the labels of all participants, without ``sub-``."""
-    folders = (path.name for path in bids_dir.glob("sub-*") if path.is_dir())
-    return sorted(name.removeprefix("sub-") for name in folders)
 
 
 def share(scope: Scope, settings: Settings, state: State | None) -> Shared:
@@ -85,7 +84,7 @@ def share(scope: Scope, settings: Settings, state: State | None) -> Shared:
     BidsdefaceError
         A file cannot be written.
     """
-    carried, left_out = _plan(settings, scope.subject)
+    carried, left_out = sort_of_participant(settings, scope.subject)
     files = [one for one in carried if scope.holds(one.path)]
     behind = [one for one in left_out if scope.holds(one.path)]
     absent = {
@@ -93,8 +92,7 @@ def share(scope: Scope, settings: Settings, state: State | None) -> Shared:
     }
     behind += [LeftOut(path, "shows a head, and was not defaced") for path in sorted(absent)]
     _log_behind(f"sub-{scope.subject}", behind)
-    known = {one.path for one in files} | {one.path for one in behind}
-    return _put(settings, state, carried, files, absent, known)
+    return _put_in(scope, settings, state, carried, files, absent)
 
 
 def settle(scope: Scope, settings: Settings, state: State | None) -> Shared:
@@ -105,11 +103,12 @@ def settle(scope: Scope, settings: Settings, state: State | None) -> Shared:
     BidsdefaceError
         A file cannot be written.
     """
-    carried, _ = _plan(settings, scope.subject)
+    carried, _ = sort_of_participant(settings, scope.subject)
     within = [one for one in carried if scope.holds(one.path)]
     files = [one for one in within if one.treatment in {*SAYING, Treatment.DEFACE}]
     absent = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
-    return _put(settings, state, carried, files, absent, {one.path for one in files})
+    standing = {one.path for one in within} - {one.path for one in files} - absent
+    return _put_in(scope, settings, state, carried, files, absent, standing)
 
 
 def share_root(settings: Settings, state: State | None) -> Shared:
@@ -120,13 +119,25 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     BidsdefaceError
         A file cannot be written.
     """
-    below = [path for label in participants(settings.bids_dir) for path in _walk(settings, f"sub-{label}")]
-    carried, left_out = _sort(settings, [*below, *_above(settings, folders=True)])
+    below = [path for label in participants(settings.bids_dir) for path in files_of(settings, f"sub-{label}")]
+    carried, left_out = sort_files(settings, [*below, *files_above(settings, folders=True)])
     data = [one for one in carried if one.path.parts[0].startswith("sub-")]
-    files = [one for one in carried if one not in data]
+    files = [one for one in carried if not one.path.parts[0].startswith("sub-")]
     _log_behind("above participants", [one for one in left_out if not one.path.parts[0].startswith("sub-")])
     absent = {one.path for one in data if not _is_there(settings, one)}
-    return _put(settings, state, carried, files, absent, {one.path for one in files}, readme=True)
+    above = _above_in_output(settings)
+    there = {path for path in above if _may_go(settings, path)}
+    shared = _put(settings, state, carried, files, absent, there, readme=True)
+    for folder in {PurePosixPath(path.parts[0]) for path in there if len(path.parts) > 1}:
+        remove_empty(settings.output_dir, folder)
+    strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
+    if strange:
+        LOGGER.warning(
+            "%s: holds what is not of this input; remove it, or it is shared as well: %s",
+            settings.output_dir,
+            ", ".join(strange),
+        )
+    return shared
 
 
 def wishes_of(settings: Settings, state: State | None) -> Wishes:
@@ -135,22 +146,38 @@ def wishes_of(settings: Settings, state: State | None) -> Wishes:
     return Wishes(settings.policy, settings.keep_columns, settings.drop_columns, key)
 
 
+def _put_in(
+    scope: Scope,
+    settings: Settings,
+    state: State | None,
+    carried: Sequence[Carried],
+    files: Sequence[Carried],
+    absent: set[PurePosixPath],
+    standing: Collection[PurePosixPath] = (),
+) -> Shared:
+    """Leave in the folders of a scope what is to be shared, with those `standing`, and nothing else."""
+    there = {path for folder in scope.folders for path in files_below(settings.output_dir, folder)}
+    shared = _put(settings, state, carried, files, absent, there - set(standing))
+    for folder in scope.folders:
+        remove_empty(settings.output_dir, folder)
+    return shared
+
+
 def _put(
     settings: Settings,
     state: State | None,
     carried: Sequence[Carried],
     files: Sequence[Carried],
     absent: set[PurePosixPath],
-    known: set[PurePosixPath],
+    there: Collection[PurePosixPath],
     readme: bool = False,
 ) -> Shared:
-    """Treat files and publish those that are other than before; of those `known`, what may not stay goes."""
+    """Treat files and publish those that are other than before; of those `there`, what may not stay goes."""
     wishes = wishes_of(settings, state)
     source = _without(read_source(settings.bids_dir, carried, wishes), carried, absent)
     same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
     provenance = {_sidecar_of(path): _own_fields(settings, path) for path in sorted(defaced)}
-    written = []
     with Staging(settings.output_dir) as staging:
         to_do = [one for one in files if one.path not in same]
         account = carry_over(source, to_do, staging.folder, wishes, provenance)
@@ -162,62 +189,32 @@ def _put(
         for path in account.written:
             if not _has_bytes_of(settings.output_dir / path, staging.folder / path):
                 staging.publish({path: staging.folder / path})
-                written.append(path)
-    for path in known - {*account.written, *same, *defaced}:
-        if not stem(path).name.endswith(OWN_MASK):
-            with storage_errors(settings.output_dir / path):
-                (settings.output_dir / path).unlink(missing_ok=True)
+    masks = {name for path in defaced for name in _masks_of(settings, path)}
+    stale = sorted(set(there) - {*account.written, *same, *defaced, *masks})
+    remove_files(settings.output_dir, stale)
+    if stale:
+        LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
     gone = {stem(path) for path in absent}
-    return Shared(tuple(written), tuple(one for one in account.left_out if stem(one.path) not in gone))
+    return Shared(tuple(one for one in account.left_out if stem(one.path) not in gone))
 
 
-def _plan(settings: Settings, subject: str) -> tuple[list[Carried], list[LeftOut]]:
-    """Sort a participant's files, and the sidecars and tables above that apply to them."""
-    paths = [*_walk(settings, f"sub-{subject}"), *_above(settings, folders=False)]
-    carried, left_out = _sort(settings, paths)
-    apply = (Treatment.SIDECAR, Treatment.TABLE)
-    return [one for one in carried if len(one.path.parts) > 1 or one.treatment in apply], left_out
-
-
-def _sort(settings: Settings, paths: list[PurePosixPath]) -> tuple[list[Carried], list[LeftOut]]:
-    return plan_carryover(
-        paths, include=settings.include, ignored=_ignored(settings), defaced_suffixes=settings.suffixes
-    )
-
-
-def _walk(settings: Settings, folder: str) -> list[PurePosixPath]:
-    found = []
-    seen: set[str] = set()
-    for place, folders, names in os.walk(settings.bids_dir / folder, followlinks=True):
-        here = PurePosixPath(Path(place).relative_to(settings.bids_dir))
-        seen.add(os.path.realpath(place))
-        folders[:] = [one for one in folders if os.path.realpath(Path(place, one)) not in seen]  # no circles
-        found += [here / name for name in names]
-    return found
-
-
-def _above(settings: Settings, folders: bool) -> list[PurePosixPath]:
-    """List what lies beside the participants; folders as a whole, unless patterns ask for some of it."""
-    found = []
-    with os.scandir(settings.bids_dir) as entries:
+def _above_in_output(settings: Settings) -> set[PurePosixPath]:
+    """List what the output has above participants, but for what is hidden."""
+    found: set[PurePosixPath] = set()
+    with os.scandir(settings.output_dir) as entries:
         for entry in entries:
-            if not entry.is_dir():
-                found.append(PurePosixPath(entry.name))
-            elif folders and not entry.name.startswith("sub-"):
-                looked_into = settings.include and not entry.name.startswith(".")
-                found += _walk(settings, entry.name) if looked_into else [PurePosixPath(entry.name)]
+            path = PurePosixPath(entry.name)
+            if not entry.is_dir(follow_symlinks=False):
+                found |= set() if entry.name.startswith(".") else {path}
+            elif not entry.name.startswith((".", "sub-")):
+                found |= files_below(settings.output_dir, path)
     return found
 
 
-def _ignored(settings: Settings) -> list[str]:
-    try:
-        return (settings.bids_dir / ".bidsignore").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise BidsdefaceError(
-            f"{settings.bids_dir / '.bidsignore'}: cannot be read ({error}); correct the file"
-        ) from error
+def _may_go(settings: Settings, path: PurePosixPath) -> bool:
+    """Tell whether a file above participants is an earlier run's: the input has it, or BIDS knows it."""
+    in_input = os.path.lexists(settings.bids_dir / path)
+    return in_input or bool(plan_carryover([path], defaced_suffixes=settings.suffixes)[0])
 
 
 def _without(source: Source, carried: Iterable[Carried], absent: set[PurePosixPath]) -> Source:
@@ -236,6 +233,11 @@ def _is_there(settings: Settings, one: Carried) -> bool:
 def _is_defaced(settings: Settings, path: PurePosixPath) -> bool:
     """Tell whether the defacing engine has published an image: its sidecar vouches for it."""
     return (settings.output_dir / path).is_file() and "Bidsdeface" in _own_fields(settings, path)
+
+
+def _masks_of(settings: Settings, path: PurePosixPath) -> tuple[PurePosixPath, PurePosixPath]:
+    outputs = outputs_of(scan_at(settings.bids_dir / path), BIDS)
+    return outputs.mask, outputs.mask_sidecar
 
 
 def _own_fields(settings: Settings, path: PurePosixPath) -> dict[str, Any]:

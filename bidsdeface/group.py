@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
 from bidsdeface.audit import audited
 from bidsdeface.dataset.description import claim_shareable
-from bidsdeface.dataset.publish import Staging
+from bidsdeface.dataset.publish import Staging, results_of
 from bidsdeface.dataset.published import published_scans
+from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.leakcheck import all_files, check_leaks
@@ -56,6 +59,8 @@ def run_group_level(settings: Settings, state: State | None = None) -> int:
         with audited(settings, state, scratch) if settings.reidentify else nullcontext() as audit:
             # The audit may withdraw scans: all that follows is about those that are left.
             done = settle_dataset(settings, state, scratch) if complete else True
+            if not complete:
+                _name_orphans(settings)
             if place:
                 _write_report(settings, make_private(place) if complete else place, audit)
             else:
@@ -63,9 +68,23 @@ def run_group_level(settings: Settings, state: State | None = None) -> int:
                     "quality.tsv and report.html have no place in a complete dataset; give --work-dir to "
                     "have them there"
                 )
-        found = check_leaks(settings, scratch, all_files(settings.output_dir))
+        found = check_leaks(settings, state, scratch, all_files(settings.output_dir))
     withdrawn = audit.withdrawn if audit else 0
     return int(found > 0 or not done or withdrawn > 0)
+
+
+def _name_orphans(settings: Settings) -> None:
+    """Name the results whose original is gone, and how to remove them.
+
+    A link to annexed content that was dropped still counts as an original.
+    """
+    for one in published_scans(settings.output_dir, settings.output_layout):
+        if one.original is None or os.path.lexists(settings.bids_dir / one.original):
+            continue
+        scan = scan_at(settings.bids_dir / one.original)
+        possible = (settings.output_dir / name for name in results_of(settings.output_dir, scan))
+        files = " ".join(shlex.quote(str(path)) for path in possible if path.exists())
+        LOGGER.warning("%s: its original is gone; if it is not to be shared: rm %s", one.image, files)
 
 
 def _write_report(settings: Settings, folder: Path, audit: Audit | None) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.dataset.carryover import is_faceless
+from bidsdeface import __version__
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.outcome import ACCEPTED, BY_HAND
 from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.privacy.scratch import environment_in
+from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
+from bidsdeface.sorting import participants
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
@@ -22,24 +25,27 @@ LOGGER = logging.getLogger("bidsdeface")
 
 def check_leaks(
     settings: Settings,
+    state: State | None,
     scratch: Path,
     files: Iterable[PurePosixPath],
     verified: Collection[PurePosixPath] = (),
 ) -> int:
     """Look into files of the output, say in one line each what still identifies, and return how many do.
 
-    Whether an image shows a face is looked at unless this run has verified it, a person answers for it, or it
-    is of a kind that goes along as it is (functional, diffusion, phase).
+    Whether an image shows a face is looked at, whatever its kind, unless it has been verified or a person
+    answers for it. With private state, an image in which no face was seen is not looked at again.
 
     Parameters
     ----------
     settings : Settings
+    state : State or None
+        Private state in the work dir.
     scratch : Path
         Private.
     files : iterable of PurePosixPath
         Relative to the output dataset.
     verified : collection of PurePosixPath, optional
-        Images that this run has judged.
+        Images that were judged when they were defaced.
 
     Returns
     -------
@@ -52,7 +58,8 @@ def check_leaks(
     items = list(by_participant.values())
     if min(settings.n_procs, len(items)) > 1 or any(shows for item in items for _, shows in item):
         results = (
-            result for _, result in run_in_workers(_prepare, (settings, scratch), items, settings.n_procs)
+            result
+            for _, result in run_in_workers(_prepare, (settings, state, scratch), items, settings.n_procs)
         )
     else:
         results = (_check(item, settings, None) for item in items)
@@ -79,18 +86,43 @@ def all_files(root: Path) -> list[PurePosixPath]:
     return found
 
 
+def files_of_run(settings: Settings) -> list[PurePosixPath]:
+    """List the files that a participant-level run answers for, whichever run has written them.
+
+    Those at the root, and those of the participants and sessions that were asked for; other tasks may be
+    at work on all others. What is hidden is not written by any run.
+    """
+    root = settings.output_dir
+    found = [PurePosixPath(path.name) for path in root.iterdir() if not path.is_dir()]
+    labels = settings.participants or (participants(root) if settings.sessions else ())
+    folders = [f"sub-{label}" for label in labels] if labels or settings.sessions else [""]
+    ours = {f"ses-{label}" for label in settings.sessions}
+    for folder in folders:
+        for path in all_files(root / folder):
+            whole = PurePosixPath(folder) / path
+            session = {part for part in re.split("[/_]", str(path)) if part.startswith("ses-")}
+            if len(whole.parts) > 1 and (not ours or not session or session & ours):
+                found.append(whole)
+    return [path for path in found if not any(part.startswith(".") for part in path.parts[:-1])]
+
+
 def _prepare(
-    settings: Settings, scratch: Path
+    settings: Settings, state: State | None, scratch: Path
 ) -> Callable[[Sequence[tuple[PurePosixPath, bool]]], list[list[Finding]]]:
     os.environ.update(environment_in(scratch))
-    from bidsdeface.privacy.shownface import face_test  # heavy
-
     test: list[Callable[[Path], str | None]] = []
 
     def shows_face(path: Path) -> str | None:
+        if state and state.remembered(_name(state, path)) == _content(state, path):
+            return None
         if not test:
+            from bidsdeface.privacy.shownface import face_test  # heavy
+
             test.append(face_test())
-        return test[0](path)
+        shown = test[0](path)
+        if state and shown is None:
+            state.remember(_name(state, path), _content(state, path))
+        return shown
 
     return lambda item: [_check(item, settings, shows_face)]
 
@@ -113,10 +145,18 @@ def _check(
     )
 
 
+def _name(state: State, path: Path) -> str:
+    return state.derive("name of a face test", os.fsencode(path.resolve())).hex()
+
+
+def _content(state: State, path: Path) -> bytes:
+    return state.derive("no face seen", __version__.encode(), path.read_bytes())
+
+
 def _is_image(path: PurePosixPath) -> bool:
     """Tell whether a file may be an image to look for a face in."""
     is_image = path.name.endswith((".nii", ".nii.gz"))
-    return is_image and not path.name.partition(".")[0].endswith("_defacemask") and not is_faceless(path)
+    return is_image and not path.name.partition(".")[0].endswith("_defacemask")
 
 
 def _is_answered_for(settings: Settings, path: PurePosixPath) -> bool:

@@ -19,7 +19,7 @@ from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.scan import Head
 from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError
-from bidsdeface.leakcheck import check_leaks
+from bidsdeface.leakcheck import check_leaks, files_of_run
 from bidsdeface.outcome import FAILED, KEPT, Outcome, fail
 from bidsdeface.privacy.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.privacy.state import State
@@ -97,12 +97,10 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
         failed = plan.problems or any(outcome.verdict == FAILED for outcome in outcomes)
         whole, leaks = True, 0
         if not (failed and settings.stop_on_first_crash):
-            new = _written(settings, plan.heads, outcomes)
-            files = new
             if complete:
-                done = share_dataset(settings, state, scratch)
-                whole, files = done.whole, {*new, *done.written}
-            leaks = check_leaks(settings, scratch, files, verified=new)
+                whole = share_dataset(settings, state, scratch)
+            judged = _judged(settings, plan.heads, outcomes)
+            leaks = check_leaks(settings, state, scratch, files_of_run(settings), verified=judged)
     if settings.private_report and state:
         from bidsdeface.report.private import report_folder, write_page
 
@@ -112,17 +110,16 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
     return EXIT_FAILED if failed or leaks or not whole else 0
 
 
-def _written(settings: Settings, heads: Sequence[Head], outcomes: Sequence[Outcome]) -> set[PurePosixPath]:
-    """Return the files that this run has published of scans."""
-    done = {outcome.scan for outcome in outcomes if outcome.verdict not in (KEPT, FAILED)}
-    scans = [scan for head in heads for scan in head.scans if scan.stem in done]
+def _judged(settings: Settings, heads: Sequence[Head], outcomes: Sequence[Outcome]) -> set[PurePosixPath]:
+    """Return the images that were verified when they were published, by this run or an earlier one."""
+    failed = {outcome.scan for outcome in outcomes if outcome.verdict == FAILED}
+    scans = [scan for head in heads for scan in head.scans if scan.stem not in failed]
     layout = settings.output_layout
-    possible = {
-        name
+    return {
+        image
         for scan in scans
-        for name in (*outputs_of(scan, layout).files, *no_face_outputs_of(scan, layout).files)
+        for image in (outputs_of(scan, layout).image, no_face_outputs_of(scan, layout).image)
     }
-    return {name for name in possible if (settings.output_dir / name).is_file()}
 
 
 def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:

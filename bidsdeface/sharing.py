@@ -5,36 +5,27 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.carrying import Scope, Shared, participants, settle, share, share_root
+from bidsdeface.carrying import Scope, Shared, settle, share, share_root
+from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
+from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.scratch import environment_in, sweep
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import Settings
+from bidsdeface.sorting import participants
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a run has shared.
-
-    Attributes
-    ----------
-    written : tuple of PurePosixPath
-        Files that are new or other than before.
-    whole : bool
-        Whether every image that was to go along is there.
-    """
-
-    written: tuple[PurePosixPath, ...]
-    whole: bool
-
-
-def share_dataset(settings: Settings, state: State | None, scratch: Path) -> Done:
+def share_dataset(settings: Settings, state: State | None, scratch: Path) -> bool:
     """Share what was asked for: participants, and what is above them if that is all of them.
+
+    Returns
+    -------
+    bool
+        Whether every image that was to go along is there.
 
     Raises
     ------
@@ -43,13 +34,13 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> Don
     """
     labels = settings.participants or participants(settings.bids_dir)
     scopes = [Scope(label, settings.sessions) for label in labels]
-    done = _in_workers(_prepare_sharing, scopes, settings, state, scratch)
+    whole = _in_workers(_prepare_sharing, scopes, settings, state, scratch)
     if settings.participants or settings.sessions:
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
-        return done
-    root = share_root(settings, state)
-    _log_left_out(root)
-    return replace(done, written=(*done.written, *root.written))
+        return whole
+    remove_withdrawn(settings)
+    _log_left_out(share_root(settings, state))
+    return whole
 
 
 def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bool:
@@ -60,10 +51,34 @@ def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bo
     BidsdefaceError
         A file cannot be written.
     """
+    remove_withdrawn(settings)
     there = [one for one in participants(settings.bids_dir) if (settings.output_dir / f"sub-{one}").is_dir()]
-    done = _in_workers(_prepare_settling, [Scope(label) for label in there], settings, state, scratch)
+    whole = _in_workers(_prepare_settling, [Scope(label) for label in there], settings, state, scratch)
     _log_left_out(share_root(settings, state))
-    return done.whole
+    return whole
+
+
+def remove_withdrawn(settings: Settings) -> None:
+    """Take participants out of the output that are not in the input any more.
+
+    Raises
+    ------
+    BidsdefaceError
+        The input has no participant at all, or a file cannot be removed.
+    """
+    there = {path.name for path in settings.output_dir.glob("sub-*")}
+    gone = sorted(there - {path.name for path in settings.bids_dir.glob("sub-*")})
+    if not gone:
+        return
+    if not participants(settings.bids_dir):
+        raise BidsdefaceError(
+            f"{settings.bids_dir}: has no participant, and {settings.output_dir} has; give the BIDS_DIR that "
+            "they are from"
+        )
+    for name in gone:
+        remove_files(settings.output_dir, files_below(settings.output_dir, PurePosixPath(name)))
+        remove_empty(settings.output_dir, PurePosixPath(name))
+    LOGGER.info("removed, as BIDS_DIR has them no more: %s", ", ".join(gone))
 
 
 def _in_workers(
@@ -72,12 +87,10 @@ def _in_workers(
     settings: Settings,
     state: State | None,
     scratch: Path,
-) -> Done:
-    written: list[PurePosixPath] = []
+) -> bool:
     whole = True
     for scope, result in run_in_workers(prepare, (settings, state, scratch), scopes, settings.n_procs):
         if isinstance(result, Shared):
-            written += result.written
             whole = _log_left_out(result) and whole
         else:
             reason = result.reason if isinstance(result, Lost) else str(result)
@@ -86,7 +99,7 @@ def _in_workers(
             )
             whole = False
     sweep(settings.output_dir)
-    return Done(tuple(written), whole)
+    return whole
 
 
 def _log_left_out(shared: Shared) -> bool:

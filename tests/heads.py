@@ -31,6 +31,8 @@ IN_SHARED = {
     "O06a": "O06_sct_cspine_T1w.nii.gz",
     "O06b": "O06_sct_cspine_T2w.nii.gz",
     "O07": "O07_CT_pitch_skullphantom_oblique.nii.gz",
+    "O12": "O12_dwi.nii.gz",
+    "O13": "O13_fmri.nii.gz",
 }
 ON_REQUEST = {  # too large to fetch for a test
     "S03": "filestore/db/S1/anatomicals/raw.nii.gz of the sdist pycortex==1.4.0 on PyPI",

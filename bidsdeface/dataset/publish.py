@@ -79,7 +79,7 @@ class Staging:
         targets = {self._output_dir / final: staged for final, staged in files.items()}
         *others, last = targets
         for target in targets:
-            _check_inside(target, self._output_dir)
+            check_inside(target, self._output_dir)
             with storage_errors(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(last.parent) as alone:
@@ -120,7 +120,7 @@ def withdraw(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> None:
     """
     own = [output_dir / name for name in results_of(output_dir, scan, layout)]
     for path in own:
-        _check_inside(path, output_dir)
+        check_inside(path, output_dir)
     with _one_at_a_time(own[0].parent):
         _remove(own)
 
@@ -190,8 +190,14 @@ def _one_at_a_time(folder: Path) -> Iterator[bool]:
         yield alone
 
 
-def _check_inside(path: Path, output_dir: Path) -> None:
-    """Refuse to write through a link that leads out of the output dataset: it might lead into the input."""
+def check_inside(path: Path, output_dir: Path) -> None:
+    """Refuse to write through a link that leads out of the output dataset: it might lead into the input.
+
+    Raises
+    ------
+    BidsdefaceError
+        The folder of `path` is such a link, or lies behind one.
+    """
     if not path.parent.resolve().is_relative_to(output_dir.resolve()):
         raise BidsdefaceError(f"{path.parent}: is a link out of OUTPUT_DIR; remove the link")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bidsdeface.dataset.kinds import ANATOMICAL
 from bidsdeface.dataset.query import natural_key
+from bidsdeface.dataset.scan import RAW
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.settings import BIDS
 
@@ -39,6 +40,15 @@ class Published:
     def shows_anatomy(self) -> bool:
         """Whether this is an anatomical image that was judged itself: no series, no phase, no map."""
         return self.image.parent.name == ANATOMICAL and "MaskOf" not in self.record
+
+    @property
+    def original(self) -> PurePosixPath | None:
+        """The raw scan of a derivative, relative to the raw dataset, if the sidecar names it."""
+        sources = self.sidecar.get("Sources")
+        source = sources[0] if isinstance(sources, list) and sources else None
+        if not isinstance(source, str) or not source.startswith(RAW):
+            return None
+        return PurePosixPath(source.removeprefix(RAW))
 
     @property
     def is_defaced(self) -> bool:

@@ -21,12 +21,15 @@ from bidsdeface.dataset.treatments import (
     WRITERS,
     Source,
     Wishes,
+    check_metadata,
     merged_metadata,
 )
 from bidsdeface.errors import BidsdefaceError
 
 # They say what else there is: written when that is known.
-_LAST = (Treatment.SIDECAR, Treatment.TABLE)
+_LAST = (Treatment.TABLE, Treatment.SIDECAR)
+# What nobody can use without its metadata.
+_DESCRIBED = (Treatment.IMAGE, Treatment.RECORDING, Treatment.EDF)
 
 
 @dataclass
@@ -106,7 +109,8 @@ def carry_over(
     """
     account = Account()
     provenance = provenance or {}
-    for one in sorted(files, key=lambda one: one.treatment in _LAST):
+    order = {treatment: place for place, treatment in enumerate(_LAST, start=1)}
+    for one in sorted(files, key=lambda one: order.get(one.treatment, 0)):
         if one.treatment is Treatment.DEFACE:
             continue
         if one.path not in source.present:
@@ -116,6 +120,8 @@ def carry_over(
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             check_fetched(source.root / one.path, source.root)
+            if one.treatment in _DESCRIBED:
+                check_metadata(source, one.path)
             write = WRITERS[one.treatment]
             dropped = write(source, one.path, target, wishes, provenance.get(one.path, {}))
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
@@ -123,7 +129,7 @@ def carry_over(
             told = isinstance(error, BidsdefaceError)
             reason = str(error) if told else f"cannot be read ({type(error).__name__})"
             account.left_out.append(LeftOut(one.path, reason))
-            source = source.without([one.path]) if one.treatment not in _LAST else source
+            source = source.without([one.path]) if one.treatment is not Treatment.SIDECAR else source
             continue
         account.written.append(one.path)
         if dropped:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bidsdeface import __version__
-from bidsdeface.privacy.policy import Policy
+from bidsdeface.privacy.policy import DROP, Policy, Rule, file_fields, load_policy
 from bidsdeface.privacy.sidecar import scrub_metadata
 
 # DICOM PS3.16 CID 7050, and a private code of our own ("99" marks private coding schemes).
@@ -37,7 +37,8 @@ def image_sidecar(
     Parameters
     ----------
     source_metadata : mapping
-        Metadata of the raw scan; only harmless fields of it are kept.
+        Metadata of the raw scan; only harmless fields of it are kept, and none that names files: which of
+        them are in the output, nobody knows yet.
     provenance : mapping
         What was done and measured; becomes the ``Bidsdeface`` object as it is.
     source_uri : str or None
@@ -58,7 +59,7 @@ def image_sidecar(
         "Sources": [source_uri],
     }
     return {
-        **scrub_metadata(source_metadata, policy, task).metadata,
+        **_acquisition(source_metadata, policy, task),
         **(derived if source_uri else {}),
         "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
         "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
@@ -93,7 +94,7 @@ def no_face_sidecar(
         "Sources": [source_uri],
     }
     return {
-        **scrub_metadata(source_metadata, policy, task).metadata,
+        **_acquisition(source_metadata, policy, task),
         **(derived if source_uri else {}),
         "Bidsdeface": dict(provenance),
     }
@@ -120,6 +121,13 @@ def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> d
         **(derived if source_uris else {}),
         "Bidsdeface": dict(provenance),
     }
+
+
+def _acquisition(metadata: Mapping[str, Any], policy: Policy | None, task: str | None) -> dict[str, Any]:
+    """Return what may be said of how a scan was acquired."""
+    policy = load_policy() if policy is None else policy
+    without_files = {**policy, **dict.fromkeys(file_fields(policy), Rule(DROP))}
+    return scrub_metadata(metadata, without_files, task).metadata
 
 
 def to_json(content: Mapping[str, Any]) -> str:

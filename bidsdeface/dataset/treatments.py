@@ -11,11 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
 from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.dataset.filename import FileName, applicable, parse_name
 from bidsdeface.dataset.redaction import redacted_description, redacted_dictionary, redacted_table
-from bidsdeface.dataset.references import prune_metadata, prune_table
+from bidsdeface.dataset.references import (
+    b0_identifiers,
+    prune_metadata,
+    prune_table,
+    with_field_map_names,
+)
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
@@ -33,6 +39,7 @@ from bidsdeface.privacy.tables import (
     Table,
     format_table,
     parse_table,
+    required_columns,
     scrub_table,
 )
 
@@ -100,6 +107,23 @@ class NotCarried(BidsdefaceError):
     """A file that cannot be made safe, with the reason."""
 
 
+def check_metadata(source: Source, path: PurePosixPath) -> None:
+    """Refuse a file of which a JSON file that describes it cannot be read: what BIDS requires may be in it.
+
+    Raises
+    ------
+    BidsdefaceError
+        It names the JSON file.
+    """
+    name = parse_name(path)
+    for sidecar in applicable(name, source.sidecars) if name else ():
+        check_fetched(source.root / sidecar.path, source.root)
+        try:
+            read_json(source.root / sidecar.path)
+        except NotCarried as error:
+            raise NotCarried(f"its metadata cannot be read: {sidecar.path} {error}") from error
+
+
 def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
     image = read_image(source.root / path)
     header = clean_header(image.header)
@@ -123,6 +147,7 @@ def _write_sidecar(
     entities = name.entities if name else {}
     subject = entities.get("sub")
     columns = _columns_described_by(source, path, content, wishes)
+    content = with_field_map_names(content, wishes.policy, wishes.key)
     kept, dropped = scrub_dictionary(
         content, columns, wishes.policy, wishes.keep_columns, entities.get("task")
     )
@@ -132,7 +157,9 @@ def _write_sidecar(
     redacted = redacted_dictionary(told, source.identifiers)
     dropped += tuple(f"{field} (redacted)" for field in told if redacted.get(field) != told[field])
     kept = {**rest, **redacted}
-    kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject))
+    names = {"B0FieldIdentifier": sorted(source.fieldmaps_of(subject))}
+    field_maps = b0_identifiers(with_field_map_names(names, wishes.policy, wishes.key))
+    kept = prune_metadata(kept, subject, source.present, field_maps, wishes.policy)
     target.write_text(to_json({**kept, **added}), encoding="utf-8")
     return dropped
 
@@ -142,6 +169,11 @@ def _write_table(
 ) -> tuple[str, ...]:
     table = parse_table((source.root / path).read_bytes(), path)
     result = scrubbed_table(source.root, path, table, source.sidecars, wishes, source.identifiers)
+    if lost := required_columns(path.stem.rpartition("_")[2]) & set(result.dropped):
+        raise NotCarried(
+            f"values of {', '.join(sorted(lost))}, which BIDS requires, may tell who it is; correct them "
+            "(an onset counts from the start of the recording, in seconds: no time of day)"
+        )
     table = prune_table(result.table, path, source.present)
     if not table.columns:
         raise NotCarried("has no column that can be shared")
@@ -269,6 +301,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or say why there is none."""
     try:
         content = json.loads(path.read_bytes())  # UTF-8 or UTF-16, with a byte order mark or without
+    except UnicodeDecodeError:
+        raise NotCarried("is not UTF-8; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise NotCarried(f"is not JSON ({type(error).__name__}); correct it") from None
     if not isinstance(content, dict):

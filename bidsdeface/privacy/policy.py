@@ -20,6 +20,7 @@ from bidsdeface.privacy.looks import is_date_number, looks_like
 KEEP, GENERALISE, DROP = "keep", "generalise", "drop"
 ACTIONS = (KEEP, GENERALISE, DROP)
 GENERALISED_KINDS = ("age", "task", "midnight", "filters")
+FILES = "files"
 LARGEST_NUMBER = 1e5  # every usual quantity stays below it; a date as a number (20261122) does not
 LONGEST_TEXT = 64
 _TABLE = Path(__file__).with_name("policy.tsv")
@@ -82,6 +83,17 @@ def load_policy(table: Path | None = None, keep: Iterable[str] = (), drop: Itera
     policy |= {field: Rule(KEEP) for field in keep}
     policy |= {field: Rule(DROP) for field in drop}
     return policy
+
+
+def file_fields(policy: Policy) -> frozenset[str]:
+    """Return the fields whose values name files.
+
+    Examples
+    --------
+    >>> sorted(file_fields(load_policy()))[-2:]
+    ['ReferenceSignal', 'SpatialReference']
+    """
+    return frozenset(field for field, rule in policy.items() if rule.kind == FILES)
 
 
 def policy_mark(policy: Policy) -> str:
@@ -158,7 +170,7 @@ def passes(field: str, value: Any, kind: str) -> bool:
         return all(pattern.fullmatch(text) and len(text) <= LONGEST_TEXT for text in texts)
     if name == "words":
         return all(_are_words(text) for text in texts)
-    if name == "files":
+    if name == FILES:
         return all(_FILE.fullmatch(text) and not looks_like(text) for text in texts)
     if name == "columns":
         return all(_COLUMN.fullmatch(text) and not looks_like(text) for text in texts)

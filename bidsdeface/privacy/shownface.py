@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from bidsdeface.dataset.carryover import is_faceless
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import make_fitter, measure
 from bidsdeface.imaging.image import read_image
@@ -26,7 +27,9 @@ def face_test() -> Callable[[Path], str | None]:
     """Load the template once, and return the function that tells what of a face an image file shows.
 
     That function takes a path and returns `FACE`, `CANNOT_TELL`, or None where there is none: no head, a
-    field of view without the face, or a face that was taken out.
+    field of view without the face, or a face that was taken out. A file's name decides one thing alone: of
+    kinds that seldom show a face, such as functional images, a head is not expected to be found at all, and
+    it is None where a test of another kind could not tell.
     """
     fitter = make_fitter(
         DEFAULT_TEMPLATE, REGIONS[0], temporary_dir()
@@ -35,6 +38,10 @@ def face_test() -> Callable[[Path], str | None]:
     regions_mm = (template.regions_mm["face"],)
 
     def shows_face(path: Path) -> str | None:
+        shown = look(path)
+        return None if shown == CANNOT_TELL and is_faceless(PurePosixPath(path)) else shown
+
+    def look(path: Path) -> str | None:
         try:
             scan = reduce_image(read_image(path), str(path))
         except ImageError:

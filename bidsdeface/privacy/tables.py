@@ -125,22 +125,40 @@ def format_table(table: Table) -> str:
     return "".join("\t".join(row) + "\n" for row in (table.columns, *table.rows))
 
 
-@lru_cache(maxsize=64)
 def bids_columns(suffix: str) -> frozenset[str]:
     """Return the columns that BIDS has in tables of a suffix, such as ``participants`` or ``events``."""
+    return frozenset(_levels(suffix))
+
+
+def required_columns(suffix: str) -> frozenset[str]:
+    """Return the columns that BIDS requires of some table of a suffix.
+
+    Examples
+    --------
+    >>> sorted(required_columns("events"))
+    ['duration', 'onset']
+    """
+    return frozenset(column for column, levels in _levels(suffix).items() if "required" in levels)
+
+
+@lru_cache(maxsize=64)
+def _levels(suffix: str) -> Mapping[str, Collection[str]]:
+    """Return the columns that BIDS has in tables of a suffix, each with how much it asks for them."""
     from bidsschematools.schema import load_schema
 
     schema = load_schema()
     named = re.compile(rf"(?<![A-Za-z]){re.escape(suffix)}(?![A-Za-z])")
-    found = set()
+    found: dict[str, set[str]] = {}
     groups = list(schema["rules"]["tabular_data"].values())
     while groups:
         group = groups.pop()
         if "selectors" not in group:
             groups += list(group.values())
         elif any(named.search(selector) for selector in group["selectors"]):
-            found |= {schema["objects"]["columns"][column]["name"] for column in group.get("columns", ())}
-    return frozenset(found)
+            for column, level in group.get("columns", {}).items():
+                name = schema["objects"]["columns"][column]["name"]
+                found.setdefault(name, set()).add(level if isinstance(level, str) else level["level"])
+    return found
 
 
 def scrub_table(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.published import Published, published_scans
-from bidsdeface.dataset.scan import RAW, Scan, scan_at
+from bidsdeface.dataset.scan import Scan, scan_at
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.reidentify.study import Case
 from bidsdeface.settings import BIDS, DERIVATIVES
@@ -62,12 +62,9 @@ def _source(published: Published, bids_dir: Path, layout: str) -> Scan:
     """Return the raw scan of a published image."""
     if layout == BIDS:
         return scan_at(bids_dir / published.image)
-    try:
-        return scan_at(bids_dir / published.sidecar["Sources"][0].removeprefix(RAW))
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise BidsdefaceError(
-            f"{published.image}: its sidecar does not name its original ({error}); remove both"
-        ) from error
+    if published.original is None:
+        raise BidsdefaceError(f"{published.image}: its sidecar does not name its original; remove both")
+    return scan_at(bids_dir / published.original)
 
 
 def _case(scan: Scan, scans: list[Scan], output_dir: Path, layout: str) -> Case:

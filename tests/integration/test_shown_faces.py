@@ -37,3 +37,15 @@ def test_an_image_of_nothing_shows_no_face(shows_face, tmp_path):
     stored = np.zeros(empty.shape, np.int16, order="F")
     write_image(tmp_path / "x.nii.gz", clean_header(empty.header), stored)
     assert shows_face(tmp_path / "x.nii.gz") is None
+
+
+def test_a_head_under_a_functional_name_shows_a_face(head, shows_face, tmp_path):
+    path = tmp_path / "sub-01/func/sub-01_task-rest_sbref.nii.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(head("S04").read_bytes())
+    assert shows_face(path) == FACE
+
+
+@pytest.mark.parametrize("name", ["O12", "O13"])
+def test_functional_and_diffusion_images_show_none(head, shows_face, name):
+    assert shows_face(head(name)) is None

@@ -11,6 +11,7 @@ from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.edf import is_harmless_label, scrub_edf
 from bidsdeface.privacy.identifiers import identifiers_in
+from bidsdeface.privacy.policy import Rule, load_policy
 from bidsdeface.privacy.redact import redact
 from bidsdeface.privacy.tables import Table
 
@@ -123,6 +124,13 @@ def test_references_stay_where_their_file_does_in_every_spelling():
         assert prune_metadata(both, "01", present, set()) == {"IntendedFor": [reference]}
 
 
+def test_every_field_that_names_files_is_looked_through():
+    own = {**load_policy(), "Mine": Rule("keep", "files")}
+    named = dict.fromkeys(("SpatialReference", "AnatomicalImage", "BasedOn", "Mine"), "bids::sub-01/x.nii.gz")
+    assert prune_metadata(named, "01", {P("sub-01/x.nii.gz")}, set(), own) == named
+    assert prune_metadata(named, "01", set(), set(), own) == {}
+
+
 def test_field_maps_that_are_gone_are_no_sources():
     metadata = {"B0FieldSource": ["a", "b"], "B0FieldIdentifier": "c"}
     kept = {"B0FieldSource": ["b"], "B0FieldIdentifier": "c"}
@@ -139,6 +147,8 @@ def test_rows_about_what_is_absent_are_gone():
     people = Table(("participant_id", "x"), (("sub-01", "1"), ("sub-02", "2")))
     assert prune_table(people, P("participants.tsv"), present).rows == (("sub-01", "1"),)
     assert prune_table(people, P("phenotype.tsv"), present) == people
+    samples = Table(("sample_id", "participant_id"), (("sample-1", "sub-01"), ("sample-1", "sub-02")))
+    assert prune_table(samples, P("samples.tsv"), present).rows == (("sample-1", "sub-01"),)
 
 
 @pytest.mark.parametrize(

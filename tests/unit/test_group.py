@@ -137,6 +137,26 @@ def test_the_table_follows_what_is_published_now(settings, tmp_path):
     assert [row["scan"] for row in table(tmp_path)] == ["sub-2/anat/sub-2_desc-defaced_T1w.nii.gz"]
 
 
+def test_a_result_whose_original_is_gone_is_named_with_what_to_remove(settings, tmp_path, caplog):
+    for label in "123":
+        put(tmp_path, f"sub-{label}/anat/sub-{label}_desc-defaced_T1w", RECORD)
+        path = tmp_path / f"sub-{label}/anat/sub-{label}_desc-defaced_T1w.json"
+        source = f"bids:raw:sub-{label}/anat/sub-{label}_T1w.nii.gz"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "Sources": [source]}))
+    (settings.bids_dir / "sub-1/anat").mkdir(parents=True)
+    (settings.bids_dir / "sub-1/anat/sub-1_T1w.nii.gz").touch()
+    (settings.bids_dir / "sub-2/anat").mkdir(parents=True)
+    (settings.bids_dir / "sub-2/anat/sub-2_T1w.nii.gz").symlink_to("annexed and dropped")
+    put(tmp_path, "sub-3/anat/sub-3_mod-T1w_desc-face_defacemask", RECORD)
+    run_group_level(settings)
+    (line,) = [line for line in caplog.messages if "its original is gone" in line]
+    names = [
+        f"{tmp_path}/sub-3/anat/sub-3_{end}" for end in ("desc-defaced_T1w", "mod-T1w_desc-face_defacemask")
+    ]
+    assert line.startswith("sub-3/anat/sub-3_desc-defaced_T1w.nii.gz: ")
+    assert line.endswith("".join(f" {name}.json" for name in names))
+
+
 def test_nothing_but_the_tables_and_the_page_are_written(settings, tmp_path):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
     run_group_level(settings)

@@ -6,8 +6,13 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.leakcheck import all_files, check_leaks
+from bidsdeface import leakcheck
+from bidsdeface.leakcheck import all_files, check_leaks, files_of_run
+from bidsdeface.privacy import shownface
+from bidsdeface.privacy.shownface import FACE
+from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
+from tests.conftest import fake_head
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def put(settings, name, text):
 
 def found(settings, tmp_path, caplog, files=None):
     files = all_files(settings.output_dir) if files is None else files
-    count = check_leaks(settings, tmp_path, files)
+    count = check_leaks(settings, None, tmp_path, files)
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("LEAK")]
     assert len(lines) == count
     return lines
@@ -58,3 +63,75 @@ def test_what_a_person_keeps_is_no_leak(settings, tmp_path, caplog):
 def test_private_folders_of_runs_that_go_on_are_passed_over(settings):
     put(settings, ".bidsdeface-0-x/face.nii", "private")
     assert all_files(settings.output_dir) == [PurePosixPath("sub-01/anat/sub-01_T1w.json")]
+
+
+def test_a_run_answers_for_its_own_folders_and_the_root_whichever_run_wrote_them(settings):
+    own = ["README", "sub-01/anat/sub-01_T1w.json", "sub-01/figures/sub-01_ses-a_x.png"]
+    own += ["sub-01/ses-a/anat/sub-01_ses-a_T1w.json", "sub-01/sub-01_sessions.tsv"]
+    others = ["sub-01/ses-b/anat/sub-01_ses-b_T1w.json", "sub-01/figures/sub-01_ses-b_x.png"]
+    more = ["sub-02/anat/sub-02_T1w.json", "derivatives/x.txt"]
+    for name in (*own, *others, *more, ".git/config", ".bidsdeface-0-x/face.nii"):
+        put(settings, name, "{}")
+
+    def names(**asked):
+        return sorted(map(str, files_of_run(replace(settings, **asked))))
+
+    assert names() == sorted([*own, *others, *more])
+    assert names(participants=("01",)) == sorted([*own, *others])
+    assert names(participants=("01",), sessions=("a",)) == sorted(own)
+    assert names(sessions=("a",)) == sorted([*own, more[0]])
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """Replace the face test by one that sees a face in what holds the word; return what was looked at."""
+    seen = []
+
+    def in_this_process(prepare, arguments, items, n_procs):
+        work = prepare(*arguments)
+        for item in items:
+            yield from ((item, result) for result in work(item))
+
+    def look(path):
+        seen.append(path.name)
+        return FACE if b"face" in path.read_bytes() else None
+
+    monkeypatch.setattr(leakcheck, "run_in_workers", in_this_process)
+    monkeypatch.setattr(shownface, "face_test", lambda: look)
+    return seen
+
+
+def put_image(settings, name, descrip=b""):
+    path = settings.output_dir / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = fake_head()
+    image.header["descrip"] = descrip
+    path.write_bytes(image.to_bytes())
+    return PurePosixPath(name)
+
+
+def test_a_face_is_a_finding_under_a_functional_name_too(settings, tmp_path, caplog, looked_at):
+    path = put_image(settings, "sub-01/func/sub-01_task-a_sbref.nii", b"face")
+    for _ in range(2):
+        assert f"LEAK {path}, {FACE}: face" in found(settings, tmp_path, caplog)
+        caplog.clear()
+    assert looked_at == [path.name] * 2
+
+
+def test_an_image_without_a_face_is_looked_at_once_if_there_is_private_state(settings, tmp_path, looked_at):
+    path = put_image(settings, "sub-01/func/sub-01_task-a_bold.nii")
+    state = open_state(tmp_path / "work")
+    for _ in range(2):
+        assert check_leaks(settings, state, tmp_path, [path]) == 0
+    assert len(looked_at) == 1
+    put_image(settings, str(path), b"face")
+    for _ in range(2):
+        assert check_leaks(settings, state, tmp_path, [path]) > 0
+    assert len(looked_at) == 3
+
+
+def test_what_was_verified_is_not_looked_at_and_a_mask_is_not_either(settings, tmp_path, looked_at):
+    path = put_image(settings, "sub-01/anat/sub-01_T1w.nii", b"face")
+    mask = put_image(settings, "sub-01/anat/sub-01_mod-T1w_defacemask.nii")
+    check_leaks(settings, None, tmp_path, [path, mask], verified=[path])
+    assert looked_at == []

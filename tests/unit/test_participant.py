@@ -1,5 +1,6 @@
 """The participant level without its engine: plans, requests, exit codes, and what becomes of failures."""
 
+import json
 import logging
 
 import pytest
@@ -219,6 +220,28 @@ def test_a_missing_template_is_told_once_and_nothing_else_is_tried(run, bids_dir
     assert code == 1 and worked_on == ["sub-01"]
     assert said == "bidsdeface: error: template x: not there; fetch it\n"
     assert len(files(output_dir)) == before  # older results stay
+
+
+def test_what_leaks_is_told_by_every_run_until_it_is_gone(run, bids_dir, output_dir):
+    publish(bids_dir, output_dir)
+    sidecar = output_dir / "sub-01/anat/sub-01_desc-defaced_T1w.json"
+    for image in output_dir.glob("sub-*/anat/*.nii.gz"):
+        image.write_bytes(b"")  # of a participant who was done long ago, kept
+    for picture in output_dir.glob("sub-*/figures/*"):
+        picture.write_bytes(b"")
+    before = sidecar.read_text()
+    sidecar.write_text(json.dumps({**json.loads(before), "PatientName": "Doe"}))
+    for labels, code in (
+        ((), 1),
+        ((), 1),
+        (("--participant-label", "01"), 1),
+        (("--participant-label", "02"), 0),
+    ):
+        ended, said, worked_on = run(*labels)
+        assert ended == code and worked_on == []
+        assert said.count("ERROR LEAK sub-01/anat/sub-01_desc-defaced_T1w.json, field PatientName") == code
+    sidecar.write_text(before)
+    assert run()[0] == 0
 
 
 def test_the_private_folder_is_private_and_gone_at_the_end(run, tmp_path, monkeypatch):

@@ -274,6 +274,48 @@ def test_an_image_that_cannot_be_read_takes_its_references_with_it(tmp_path):
     assert "IntendedFor" not in epi
 
 
+def test_a_table_without_a_column_that_bids_requires_is_left_out_with_its_dictionary(tmp_path):
+    """A clock in `onset` can be taken for no time since the start: where the recording began, nobody knows."""
+    root = full_dataset(
+        tmp_path / "raw",
+        {
+            f"{EVENTS}.tsv": "onset\tduration\n1528103449.2\t2\n",
+            f"{EVENTS}.json": {"duration": {"Units": "s"}},
+        },
+    )
+    account, _ = share(root, tmp_path / "shared", withheld=())
+    reasons = {str(one.path): one.reason for one in account.left_out}
+    assert "onset, which BIDS requires" in reasons[f"{EVENTS}.tsv"] and f"{EVENTS}.json" in reasons
+    assert not list((tmp_path / "shared").glob(f"{EVENTS}*"))
+    assert find_problems(tmp_path / "shared") == []
+
+
+@pytest.mark.parametrize("sidecar", [f"{BOLD}.json", "task-rest_bold.json"])
+def test_an_image_whose_metadata_cannot_be_read_is_left_out(tmp_path, sidecar):
+    broken = '{"RepetitionTime": 2.0, "TaskName": "rest", "InstitutionName": "Universität"}'.encode("latin-1")
+    root = full_dataset(tmp_path / "raw", {sidecar: broken})
+    account, _ = share(root, tmp_path / "shared", withheld=())
+    reasons = {str(one.path): one.reason for one in account.left_out}
+    assert f"{sidecar} is not UTF-8" in reasons[f"{BOLD}.nii.gz"] and sidecar in reasons
+    assert not list((tmp_path / "shared").glob(f"{BOLD}*"))
+    assert find_problems(tmp_path / "shared") == []
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+def test_field_maps_and_what_they_correct_stay_together_under_another_name(tmp_path, key):
+    epi = f"{A}fmap/sub-01_ses-a_dir-AP_epi.json"
+    told = {"PhaseEncodingDirection": "j", "TotalReadoutTime": 0.05, "B0FieldIdentifier": "pepolar_Zwingli"}
+    bold = {"TaskName": "rest", "RepetitionTime": 2.0, "B0FieldSource": ["pepolar_Zwingli", "gone_Zwingli"]}
+    root = full_dataset(tmp_path / "raw", {epi: told, f"{BOLD}.json": bold})
+    share(root, tmp_path / "shared", key=key, withheld=())
+    epi, bold = (json.loads((tmp_path / "shared" / name).read_text()) for name in (epi, f"{BOLD}.json"))
+    if key:
+        assert bold["B0FieldSource"] == [epi["B0FieldIdentifier"]] and "Zwingli" not in str(epi)
+    else:
+        assert "B0FieldSource" not in bold and "B0FieldIdentifier" not in epi
+    assert list(find_leaks(tmp_path / "shared" / A)) == [] == find_problems(tmp_path / "shared")
+
+
 def test_a_participant_of_whom_nothing_is_left_is_in_no_table(tmp_path):
     root = full_dataset(tmp_path / "raw")
     carried, _ = plan_carryover(bids_files(root))

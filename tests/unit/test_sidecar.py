@@ -83,3 +83,18 @@ def test_under_its_own_name_an_image_is_no_derivative():
     sidecar = image_sidecar(REAL, {}, None)
     assert sidecar.keys().isdisjoint({"Sources", "SkullStripped"}) and "DeidentificationMethod" in sidecar
     assert mask_sidecar({}, []).keys().isdisjoint({"Sources", "SkullStripped", "Type"})
+
+
+@pytest.mark.parametrize("compose", [image_sidecar, lambda *told: no_face_sidecar(*told, False)])
+@pytest.mark.parametrize("uri", [URI, None])
+def test_no_file_is_named_but_the_source(compose, uri):
+    """Which files are in the output, and under which names, is not known here."""
+    named = ("IntendedFor", "AnatomicalImage", "SpatialReference", "ReferenceSignal")
+    metadata = {"EchoTime": 0.003, **dict.fromkeys(named, "sub-JaneDoe/anat/sub-JaneDoe_T1w.nii.gz")}
+    sidecar = compose(metadata, {}, uri)
+    assert sidecar["EchoTime"] == 0.003 and "JaneDoe" not in to_json(sidecar)
+
+
+def test_a_field_that_names_files_stays_at_a_persons_word():
+    policy = load_policy(keep=["IntendedFor"])
+    assert image_sidecar({"IntendedFor": "x"}, {}, URI, policy)["IntendedFor"] == "x"

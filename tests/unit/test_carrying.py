@@ -1,0 +1,151 @@
+"""A complete dataset holds what its input has today: what is taken out there is taken out here."""
+
+import json
+import logging
+import shutil
+
+import pytest
+
+from bidsdeface.carrying import Scope, share, share_root
+from bidsdeface.dataset.description import claim_shareable
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.group import run_group_level
+from bidsdeface.settings import Settings
+from bidsdeface.sharing import settle_dataset
+from tests.fullset import full_dataset
+
+A, B = "sub-01/ses-a/", "sub-01/ses-b/"
+BOLD = f"{A}func/sub-01_ses-a_task-rest_bold"
+EVENTS = BOLD.replace("bold", "events")
+T1W = f"{A}anat/sub-01_ses-a_T1w"
+MASK = f"{A}anat/sub-01_ses-a_mod-T1w_defacemask"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Return settings of a dataset that was shared whole, with two scans that were defaced."""
+    root = full_dataset(tmp_path / "bids", {"stimuli/a.txt": "a\n", "LICENSE": "CC0\n"})
+    settings = Settings(bids_dir=root, output_dir=tmp_path / "out", level="group", output_layout="bids")
+    settings.output_dir.mkdir()
+    claim_shareable(settings.output_dir)
+    for label in ("01", "02"):
+        scan = T1W.replace("01", label)
+        (settings.output_dir / scan).parent.mkdir(parents=True)
+        shutil.copyfile(root / f"{scan}.nii.gz", settings.output_dir / f"{scan}.nii.gz")
+        for name in (scan, MASK.replace("01", label)):
+            sidecar = {"Bidsdeface": {"Measures": {}, "Verdict": "passed"}}
+            (settings.output_dir / f"{name}.json").write_text(json.dumps(sidecar))
+        (settings.output_dir / f"{MASK.replace('01', label)}.nii.gz").touch()
+        share(Scope(label), settings, None)
+    share_root(settings, None)
+    return settings
+
+
+def there(settings):
+    """Return the names of all files of the output."""
+    return {
+        str(path.relative_to(settings.output_dir))
+        for path in settings.output_dir.rglob("*")
+        if path.is_file()
+    }
+
+
+def remove(settings, *names):
+    """Remove files from the input."""
+    for name in names:
+        (settings.bids_dir / name).unlink()
+
+
+def share_again(settings, *sessions):
+    share(Scope("01", sessions), settings, None)
+
+
+def end_again(settings, *_):
+    settle_dataset(settings, None, settings.output_dir.parent)
+
+
+@pytest.mark.parametrize("again", [share_again, end_again])
+def test_files_that_the_input_has_no_more_are_gone_and_all_others_stay(settings, again):
+    before = there(settings)
+    gone = {f"{EVENTS}.tsv", f"{BOLD}.nii.gz", f"{BOLD}.json"}
+    assert gone <= before
+    remove(settings, *gone)
+    again(settings)
+    assert there(settings) == before - gone
+
+
+@pytest.mark.parametrize("again", [share_again, end_again])
+def test_a_scan_that_the_input_has_no_more_goes_with_its_mask(settings, again):
+    before = there(settings)
+    remove(settings, f"{T1W}.nii.gz", f"{T1W}.json")
+    again(settings)
+    assert before - there(settings) == {
+        f"{name}{end}" for name in (T1W, MASK) for end in (".nii.gz", ".json")
+    }
+    assert not (settings.output_dir / T1W).parent.exists()
+
+
+def test_a_task_of_a_session_leaves_all_others_alone(settings):
+    others = {BOLD.replace("ses-a", "ses-b") + ".nii.gz", BOLD.replace("01", "02") + ".nii.gz"}
+    remove(settings, *others, f"{BOLD}.nii.gz", f"{BOLD}.json")
+    unfinished = settings.output_dir / "sub-02/ses-a/anat/sub-02_ses-a_new_T1w.nii.gz"
+    unfinished.touch()  # of a task that goes on at this moment
+    share_again(settings, "a")
+    assert others <= there(settings) and unfinished.exists()
+    assert f"{BOLD}.nii.gz" not in there(settings)
+
+
+def test_what_is_above_participants_goes_too(settings, caplog):
+    before = there(settings)
+    gone = {"LICENSE", "task-rest_events.json", "participants.json"}
+    remove(settings, *gone)
+    with caplog.at_level(logging.INFO, "bidsdeface"):
+        share_root(settings, None)
+    assert before - there(settings) == gone
+    assert any("LICENSE, participants.json, task-rest_events.json" in line for line in caplog.messages)
+
+
+def test_what_was_included_once_goes_when_it_is_not_included_any_more(settings):
+    before = there(settings)
+    share_root(Settings(**{**vars(settings), "include": ("stimuli/*",)}), None)
+    assert there(settings) - before == {"stimuli/a.txt"}
+    share_root(settings, None)
+    assert there(settings) == before and not (settings.output_dir / "stimuli").exists()
+
+
+def test_what_no_run_can_have_written_is_named_and_stays(settings, caplog):
+    mine = settings.output_dir / "derivatives/fmriprep/sub-01.html"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    (settings.output_dir / ".git").mkdir()
+    (settings.output_dir / ".git/config").touch()
+    share_root(settings, None)
+    (line,) = [line for line in caplog.messages if "not of this input" in line]
+    assert line.endswith(": derivatives") and mine.exists() and (settings.output_dir / ".git/config").exists()
+
+
+def test_a_participant_who_is_withdrawn_goes_with_the_end_of_the_dataset(settings, caplog):
+    shutil.rmtree(settings.bids_dir / "sub-02")
+    with caplog.at_level(logging.INFO, "bidsdeface"):
+        run_group_level(settings)
+    assert not (settings.output_dir / "sub-02").exists()
+    assert [line for line in caplog.messages if line.endswith("has them no more: sub-02")]
+    assert "sub-02" not in (settings.output_dir / "participants.tsv").read_text()
+
+
+def test_an_input_without_any_participant_takes_none_away(settings):
+    before = there(settings)
+    for label in ("01", "02"):
+        shutil.rmtree(settings.bids_dir / f"sub-{label}")
+    with pytest.raises(BidsdefaceError, match="has no participant"):
+        end_again(settings)
+    assert there(settings) == before
+
+
+def test_nothing_behind_a_link_out_of_the_output_is_removed(settings, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(settings.output_dir / "sub-01", elsewhere)
+    (settings.output_dir / "sub-01").symlink_to(elsewhere)
+    with pytest.raises(BidsdefaceError, match="link out of OUTPUT_DIR"):
+        share_again(settings)
+    assert (elsewhere / "ses-a").exists()
