@@ -125,8 +125,11 @@ def _look(
     yield from _look_at_path(path)
     file = root / path
     if file.is_symlink():
-        yield "link", "may lead out of the dataset"
-        if not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
+        # Those of git-annex are relative, and end in the dataset: what is behind them is looked at.
+        inside = file.is_file() and file.resolve().is_relative_to(root.resolve())
+        if not inside or os.path.isabs(os.readlink(file)):
+            yield "link", "leads nowhere, or out of the dataset"
+        if not inside:
             return
     if not file.is_file():
         yield "no plain file", "whole file"

@@ -281,6 +281,17 @@ def test_photographs_and_their_exif_are_found_and_our_own_pictures_are_not(tmp_p
     assert ("picture", "JPEG") in found_in(tmp_path, "figures/doe_desc-defaced_photo.jpg", b"\xff\xd8\xff")
 
 
+def test_a_link_that_stays_in_the_dataset_is_what_it_leads_to(tmp_path):
+    """As those of git-annex are; an absolute one tells where the dataset lies."""
+    behind = tmp_path / "data/.git/annex/objects/7"
+    behind.parent.mkdir(parents=True)
+    behind.write_text("born 1978-03-04\n")
+    (tmp_path / "data/README").symlink_to(".git/annex/objects/7")
+    (tmp_path / "data/CHANGES").symlink_to(behind)
+    found = {(one.path, one.kind) for one in find_leaks(tmp_path / "data") if one.path != ".git"}
+    assert found == {("README", "date"), ("CHANGES", "date"), ("CHANGES", "link")}
+
+
 def test_histories_and_links_are_found(tmp_path):
     (tmp_path / "data/.git/objects").mkdir(parents=True)
     (tmp_path / "data/.git/config").write_text("email = jane@hospital.org")
@@ -289,7 +300,7 @@ def test_histories_and_links_are_found(tmp_path):
     (tmp_path / "data/link").symlink_to(tmp_path / "elsewhere/secret.txt")
     (tmp_path / "data/folder").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data/broken").symlink_to(tmp_path / "nowhere")
-    link = "may lead out of the dataset"
+    link = "leads nowhere, or out of the dataset"
     assert set(find_leaks(tmp_path / "data")) == {
         Finding(".git", "history of the dataset", "folder"),
         *(Finding(name, "link", link) for name in ("link", "folder", "broken")),
