@@ -97,7 +97,8 @@ def find_leaks(
                 found[Finding(str(path), kind, place)] = None
         except Exception as error:  # whatever a file is made of, the others are looked at
             found[Finding(str(path), "cannot be read", type(error).__name__)] = None
-        yield from found
+        if os.path.lexists(root / path):  # else another run has taken it away meanwhile
+            yield from found
 
 
 def _histories(root: Path, paths: list[PurePosixPath]) -> Iterator[Finding]:

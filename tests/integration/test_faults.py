@@ -71,7 +71,7 @@ def contents(path: Path) -> list[bytes]:
             size = int.from_bytes(raw[at : at + 4], "big")
             chunks.append((raw[at + 4 : at + 8], raw[at + 8 : at + 8 + size]))
             at += size + 12
-        assert {kind for kind, _ in chunks} <= {b"IHDR", b"IDAT", b"IEND", b"PLTE", b"sRGB", b"gAMA"}
+        assert {kind for kind, _ in chunks} <= {b"IHDR", b"IDAT", b"IEND", b"PLTE", b"sRGB", b"gAMA", b"tEXt"}
         return [raw, zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT"))]
     return [raw]
 

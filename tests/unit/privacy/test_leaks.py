@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import PurePosixPath
 
 import nibabel as nib
 import numpy as np
@@ -290,6 +291,12 @@ def test_a_link_that_stays_in_the_dataset_is_what_it_leads_to(tmp_path):
     (tmp_path / "data/CHANGES").symlink_to(behind)
     found = {(one.path, one.kind) for one in find_leaks(tmp_path / "data") if one.path != ".git"}
     assert found == {("README", "date"), ("CHANGES", "date"), ("CHANGES", "link")}
+
+
+def test_a_file_that_another_run_takes_away_meanwhile_tells_nothing(tmp_path):
+    (tmp_path / "README").write_text("born 1978-03-04\n")
+    files = [PurePosixPath(name) for name in ("README", "gone_2018-06-04.txt")]
+    assert {one.path for one in find_leaks(tmp_path, files=files)} == {"README"}
 
 
 def test_histories_and_links_are_found(tmp_path):
