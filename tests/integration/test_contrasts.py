@@ -10,17 +10,17 @@ from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import apply_affine
 from tests.conftest import make_dataset
 from tests.contrasts import SyntheticHead, all_contrasts
-from tests.heads import find_head
+from tests.heads import find_head, real_head_or_average
 from tests.integration.conftest import bidsdeface_read_only, dice, files
 
 pytestmark = pytest.mark.slow
 ALIKE = 0.97
 
 
-@pytest.fixture(scope="module", params=["average", pytest.param("S04", marks=pytest.mark.heads)])
-def done(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
     root = tmp_path_factory.mktemp("contrasts")
-    bids_dir, series = all_contrasts(root, find_head(request.param))
+    bids_dir, series = all_contrasts(root, real_head_or_average())
     assert find_problems(bids_dir) == []
     run = bidsdeface_read_only(bids_dir, root / "out", "--skip-bids-validation", "-v")
     return root / "out", series, run

@@ -9,7 +9,7 @@ from bidsdeface.dataset.validation import find_problems
 from bidsdeface.imaging.image import read_image
 from tests.conftest import make_dataset
 from tests.contrasts import SyntheticHead
-from tests.heads import find_head
+from tests.heads import find_head, real_head_or_average
 from tests.integration.conftest import bidsdeface_read_only, files
 
 pytestmark = pytest.mark.slow
@@ -20,10 +20,10 @@ METADATA = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["average", pytest.param("S04", marks=pytest.mark.heads)])
-def bids_dir(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def bids_dir(tmp_path_factory):
     """Return a dataset of one head: two phase-encoding directions, a spike, diffusion, a field map."""
-    head = SyntheticHead(find_head(request.param))
+    head = SyntheticHead(real_head_or_average())
     epi = head.series((3.0, 3.0, 3.5), (2, -1, 1), (1, -2, 2))
     fmap = head.series((3.5, 3.5, 3.5), (-1, 1, 0), (0, 1, 1))
     (_, magnitude, phase), *_ = head.echoes(fmap)
