@@ -57,7 +57,15 @@ def main() -> None:
 
 def _measure(name: str, scan: Path, template: str, folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     ours = _child("deface", str(folder / "bids"), str(folder / "out"), name)
-    command = [sys.executable, "-m", "bidsdeface", folder / "bids", folder / "whole", "participant", "--force"]
+    command = [
+        sys.executable,
+        "-m",
+        "bidsdeface",
+        folder / "bids",
+        folder / "whole",
+        "participant",
+        "--force",
+    ]
     theirs = [niimath(), scan, "-deface", template, folder / "keep.nii.gz"]
     theirs += [folder / "niimath.nii.gz", "-odt", "input"]
     results = (

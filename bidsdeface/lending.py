@@ -50,7 +50,7 @@ def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Ma
         return _borrow(possible[0], done, loaded)
     for lender in possible:
         masked = done[lender]
-        if masked.mask.any() and (is_of_series(scan, lender) or _shows_the_same(masked, loaded, fitter)):
+        if masked.mask.any() and _may_share(masked, loaded, fitter, is_of_series(scan, lender)):
             return _borrow(lender, done, loaded)
     return None
 
@@ -65,10 +65,12 @@ def _borrow(lender: Scan, done: Mapping[Scan, Masked], loaded: Loaded) -> Masked
     return replace(masked, lent_by=lender.stem)
 
 
-def _shows_the_same(masked: Masked, loaded: Loaded, fitter: Fitter) -> bool:
+def _may_share(masked: Masked, loaded: Loaded, fitter: Fitter, of_series: bool) -> bool:
+    """Tell whether a map shows the head where its lender does; if that cannot be seen, labels decide."""
     if masked.fitted is None:
-        return False
+        return of_series
     try:
-        return check_still(str(loaded.scan.path), loaded.volume, masked.fitted, fitter)
+        seen = check_still(str(loaded.scan.path), loaded.volume, masked.fitted, fitter, must_show=False)
     except RegistrationError:
         return False
+    return seen or of_series

@@ -107,7 +107,7 @@ def take_from_set(masked: Masked, loaded: Loaded, fitter: Fitter, expected: Expe
     ImageError
         The scan is on another grid than the first of its set.
     RegistrationError
-        The head has moved since.
+        The head has moved since, or moves within the scan.
     """
     if not is_on_grid(loaded.image, masked.mask.shape, masked.affine):
         raise ImageError(
@@ -118,6 +118,7 @@ def take_from_set(masked: Masked, loaded: Loaded, fitter: Fitter, expected: Expe
     if fitted is None:
         return masked
     check_still(str(loaded.scan.path), loaded.volume, fitted, fitter)
+    check_series(loaded.image, fitted, fitter, each=loaded.scan.datatype == ANATOMICAL)
     face = masked.mask if masked.folded is None else masked.mask & ~masked.folded
     own = _measure(loaded, face, fitted, fitter, expected)
     return replace(masked, measures={**masked.measures, **own})

@@ -11,6 +11,7 @@ from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitted, Rejected
 from bidsdeface.imaging.volume import apply_affine, reduce_image
+from bidsdeface.lending import lent_mask
 from bidsdeface.masking import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, find, middle, take_from_set
 from bidsdeface.quality.checks import faults
 from bidsdeface.series import check_series
@@ -147,6 +148,7 @@ def test_a_shared_mask_is_measured_on_each_scan_by_what_its_kind_shows(
     monkeypatch.setattr(masking, "measure_mask", lambda *_: {"brain_in_mask_ml": 7.0})
     monkeypatch.setattr(masking, "measure_removed", lambda *_: {"face_found": 0.1})
     monkeypatch.setattr(masking, "check_still", lambda *_: None)
+    monkeypatch.setattr(masking, "check_series", lambda *_, **__: None)
     fitted = Fitted("first", loaded.volume, registration(), np.eye(4), {})
     masked = Masked(
         np.ones(loaded.image.stored.shape, bool), loaded.image.affine, {"brain_in_mask_ml": 0.0}, fitted
@@ -178,6 +180,38 @@ def test_a_series_in_which_the_head_moves_is_refused_and_a_spike_is_not(loaded, 
     for each in (False, True):
         with pytest.raises(RegistrationError, match="volume 3: the head has moved by 1"):
             check(series(loaded, still, still, moved), each=each)
+
+
+def test_a_series_of_a_set_in_which_the_head_moves_is_refused_wherever_it_stands_in_the_set(
+    loaded, fitter, expected
+):
+    still = loaded.image.stored
+    first = Masked(
+        still > 0, loaded.image.affine, {}, Fitted("first", loaded.volume, registration(), np.eye(4), {})
+    )
+    moved = np.roll(still, 2, axis=1)
+    for scan in (SCAN, replace(SCAN, datatype="func")):
+        another = replace(series(loaded, still, still, still, moved), scan=scan)
+        with pytest.raises(RegistrationError, match="volume 4: the head has moved"):
+            take_from_set(first, another, fitter, expected)
+
+
+def test_a_map_takes_the_mask_of_its_series_unless_it_shows_the_head_elsewhere(loaded, fitter):
+    lender, a_map = (replace(SCAN, path=Path(f"sub-1_{one}.nii"), suffix=one) for one in ("MP2RAGE", "T1map"))
+    fitted = Fitted("first", loaded.volume, registration(), np.eye(4), {})
+    done = {lender: Masked(loaded.image.stored > 0, loaded.image.affine, {}, fitted)}
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 4095, loaded.image.stored.shape)
+    for stored, lent in (
+        (4000 - loaded.image.stored, True),
+        (noise, True),  # nothing to compare: the labels tell
+        (np.roll(loaded.image.stored, 8, axis=1), False),
+    ):
+        image = as_image(np.asfortranarray(stored.astype(np.int16)), loaded.image.affine)
+        one = replace(loaded, scan=a_map, image=image, volume=reduce_image(image, "x"))
+        found = lent_mask(one, done, fitter)
+        assert (found is not None) == lent
+        assert found is None or found.lent_by == lender.stem
 
 
 def test_slices_of_pictures_go_through_what_is_in_view(loaded, fitter):
