@@ -20,13 +20,14 @@ import numpy as np
 
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carryover
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.publish import Staging
+from bidsdeface.dataset.publish import Staging, one_at_a_time
 from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.shareable import carry_over, read_source
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
-from bidsdeface.dataset.treatments import Source, Wishes, stem, with_statement
-from bidsdeface.errors import ImageError
+from bidsdeface.dataset.treatments import STATEMENT, Source, Wishes, stem, with_statement
+from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
+from bidsdeface.privacy.redact import MARK
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sorting import files_above, files_of, participants, sort_files, sort_of_participant
@@ -82,7 +83,7 @@ def share(scope: Scope, settings: Settings, state: State | None) -> Shared:
     Raises
     ------
     BidsdefaceError
-        A file cannot be written.
+        The input has no file of the participant, and the output has; or a file cannot be written.
     """
     carried, left_out = sort_of_participant(settings, scope.subject)
     files = [one for one in carried if scope.holds(one.path)]
@@ -101,7 +102,7 @@ def settle(scope: Scope, settings: Settings, state: State | None) -> Shared:
     Raises
     ------
     BidsdefaceError
-        A file cannot be written.
+        The input has no file of the participant, and the output has; or a file cannot be written.
     """
     carried, _ = sort_of_participant(settings, scope.subject)
     within = [one for one in carried if scope.holds(one.path)]
@@ -127,10 +128,11 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     absent = {one.path for one in data if not _is_there(settings, one)}
     above = _above_in_output(settings)
     there = {path for path in above if _may_go(settings, path)}
-    shared = _put(settings, state, carried, files, absent, there, readme=True)
+    strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
+    has_readme = any(name.startswith(README.name) for name in strange)
+    shared = _put(settings, state, carried, files, absent, there, readme=not has_readme)
     for folder in {PurePosixPath(path.parts[0]) for path in there if len(path.parts) > 1}:
         remove_empty(settings.output_dir, folder)
-    strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
     if strange:
         LOGGER.warning(
             "%s: holds what is not of this input; remove it, or it is shared as well: %s",
@@ -157,6 +159,11 @@ def _put_in(
 ) -> Shared:
     """Leave in the folders of a scope what is to be shared, with those `standing`, and nothing else."""
     there = {path for folder in scope.folders for path in files_below(settings.output_dir, folder)}
+    if there and not files_of(settings, f"sub-{scope.subject}"):
+        theirs, ours = (root / f"sub-{scope.subject}" for root in (settings.bids_dir, settings.output_dir))
+        raise BidsdefaceError(
+            f"{theirs}: has no file, and {ours} has; fetch or mount what is missing, or remove both folders"
+        )
     shared = _put(settings, state, carried, files, absent, there - set(standing))
     for folder in scope.folders:
         remove_empty(settings.output_dir, folder)
@@ -187,15 +194,42 @@ def _put(
         for path, names in account.dropped.items():
             LOGGER.debug("%s: dropped fields or columns: %s", path, ", ".join(names))
         for path in account.written:
-            if not _has_bytes_of(settings.output_dir / path, staging.folder / path):
-                staging.publish({path: staging.folder / path})
+            here, new = settings.output_dir / path, staging.folder / path
+            if not path.parts[0].startswith("sub-") and (more := _marks_in(here) - _marks_in(new)) > 0:
+                LOGGER.warning(
+                    "%s: kept as it was: %d places are redacted in it whose names BIDS_DIR has no more; if "
+                    "the text was changed there, remove this file and run again",
+                    here,
+                    more,
+                )
+            elif not _has_bytes_of(here, new):
+                staging.publish({path: new})
     masks = {name for path in defaced for name in _masks_of(settings, path)}
-    stale = sorted(set(there) - {*account.written, *same, *defaced, *masks})
-    remove_files(settings.output_dir, stale)
+    stale = _remove_stale(settings, set(there) - {*account.written, *same, *defaced, *masks}, absent)
     if stale:
         LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
     gone = {stem(path) for path in absent}
     return Shared(tuple(one for one in account.left_out if stem(one.path) not in gone))
+
+
+def _remove_stale(
+    settings: Settings, stale: set[PurePosixPath], absent: Iterable[PurePosixPath]
+) -> list[PurePosixPath]:
+    """Remove files, but for a scan that another task has published by now; tell which."""
+    gone = []
+    for folder in {path.parent for path in stale}:
+        with one_at_a_time(settings.output_dir / folder):
+            late = [one for one in absent if one.parent == folder and _is_defaced(settings, one)]
+            needed = {name for one in late for name in (one, _sidecar_of(one), *_masks_of(settings, one))}
+            here = [path for path in stale if path.parent == folder and path not in needed]
+            remove_files(settings.output_dir, here)
+        gone += here
+    return sorted(gone)
+
+
+def _marks_in(path: Path) -> int:
+    """Count what was redacted in a text; rows of tables come and go."""
+    return path.read_bytes().count(MARK.encode()) if path.suffix != ".tsv" and path.is_file() else 0
 
 
 def _above_in_output(settings: Settings) -> set[PurePosixPath]:
@@ -212,9 +246,18 @@ def _above_in_output(settings: Settings) -> set[PurePosixPath]:
 
 
 def _may_go(settings: Settings, path: PurePosixPath) -> bool:
-    """Tell whether a file above participants is an earlier run's: the input has it, or BIDS knows it."""
+    """Tell whether a file above participants is an earlier run's: the input has it, or BIDS knows it.
+
+    A text that the input has not may have been added to the output by hand.
+    """
     in_input = os.path.lexists(settings.bids_dir / path)
-    return in_input or bool(plan_carryover([path], defaced_suffixes=settings.suffixes)[0])
+    known, _ = plan_carryover([path], defaced_suffixes=settings.suffixes)
+    return in_input or any(one.treatment is not Treatment.TEXT or _is_ours(settings, path) for one in known)
+
+
+def _is_ours(settings: Settings, path: PurePosixPath) -> bool:
+    text = settings.output_dir / path
+    return text.is_file() and STATEMENT.encode() in text.read_bytes()
 
 
 def _without(source: Source, carried: Iterable[Carried], absent: set[PurePosixPath]) -> Source:

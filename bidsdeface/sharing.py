@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,7 @@ from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.scratch import environment_in, sweep
 from bidsdeface.privacy.state import State
+from bidsdeface.privacy.tables import parse_table
 from bidsdeface.settings import Settings
 from bidsdeface.sorting import participants
 from bidsdeface.workers import Lost, run_in_workers
@@ -37,9 +39,14 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> boo
     whole = _in_workers(_prepare_sharing, scopes, settings, state, scratch)
     if settings.participants or settings.sessions:
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
-        return whole
-    remove_withdrawn(settings)
-    _log_left_out(share_root(settings, state))
+    elif gone := _only_in_output(settings):
+        LOGGER.warning(
+            "OUTPUT_DIR has participants that BIDS_DIR has not (%s): what is above participants is left to "
+            "the group level",
+            ", ".join(gone),
+        )
+    else:
+        _log_left_out(share_root(settings, state))
     return whole
 
 
@@ -64,21 +71,38 @@ def remove_withdrawn(settings: Settings) -> None:
     Raises
     ------
     BidsdefaceError
-        The input has no participant at all, or a file cannot be removed.
+        The input looks like a part of the dataset: it has fewer participants than would go, or its
+        ``participants.tsv`` lists one of them. Or a file cannot be removed.
     """
-    there = {path.name for path in settings.output_dir.glob("sub-*")}
-    gone = sorted(there - {path.name for path in settings.bids_dir.glob("sub-*")})
+    gone = _only_in_output(settings)
     if not gone:
         return
-    if not participants(settings.bids_dir):
+    listed = sorted(set(gone) & _listed(settings.bids_dir / "participants.tsv"))
+    if listed or len(gone) > len(participants(settings.bids_dir)):
+        why = f"its participants.tsv lists {listed[0]}" if listed else "most of OUTPUT_DIR's are gone"
+        folders = " ".join(shlex.quote(str(settings.output_dir / name)) for name in gone)
         raise BidsdefaceError(
-            f"{settings.bids_dir}: has no participant, and {settings.output_dir} has; give the BIDS_DIR that "
-            "they are from"
+            f"{settings.bids_dir}: has no files of {', '.join(gone)}, and {why}; give the whole dataset, or, "
+            f"if they are withdrawn: rm -r {folders}"
         )
     for name in gone:
         remove_files(settings.output_dir, files_below(settings.output_dir, PurePosixPath(name)))
         remove_empty(settings.output_dir, PurePosixPath(name))
-    LOGGER.info("removed, as BIDS_DIR has them no more: %s", ", ".join(gone))
+    LOGGER.warning("removed from OUTPUT_DIR, as BIDS_DIR has them no more: %s", ", ".join(gone))
+
+
+def _only_in_output(settings: Settings) -> list[str]:
+    there = {path.name for path in settings.output_dir.glob("sub-*") if path.is_dir()}
+    return sorted(there - {f"sub-{label}" for label in participants(settings.bids_dir)})
+
+
+def _listed(table: Path) -> set[str]:
+    """Return the participants that a table has."""
+    try:
+        found = parse_table(table.read_bytes(), table)
+    except (BidsdefaceError, OSError):
+        return set()
+    return set(found.values("participant_id")) if "participant_id" in found.columns else set()
 
 
 def _in_workers(

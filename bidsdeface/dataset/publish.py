@@ -82,7 +82,7 @@ class Staging:
             check_inside(target, self._output_dir)
             with storage_errors(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(last.parent) as alone:
+        with one_at_a_time(last.parent) as alone:
             if others:
                 with storage_errors(last):
                     last.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ def withdraw(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> None:
     own = [output_dir / name for name in results_of(output_dir, scan, layout)]
     for path in own:
         check_inside(path, output_dir)
-    with _one_at_a_time(own[0].parent):
+    with one_at_a_time(own[0].parent):
         _remove(own)
 
 
@@ -178,8 +178,14 @@ def _is(path: Path, status: os.stat_result) -> bool:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[bool]:
-    """Keep two runs from mixing their files of one result; tell whether the file system has locks for it."""
+def one_at_a_time(folder: Path) -> Iterator[bool]:
+    """Keep two runs from mixing their files of one result; tell whether the file system has locks for it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the result's sidecar.
+    """
     alone = False
     with ExitStack() as opened:
         with suppress(OSError):

@@ -8,10 +8,11 @@ import pytest
 
 from bidsdeface.carrying import Scope, share, share_root
 from bidsdeface.dataset.description import claim_shareable
+from bidsdeface.dataset.publish import Staging
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.group import run_group_level
 from bidsdeface.settings import Settings
-from bidsdeface.sharing import settle_dataset
+from bidsdeface.sharing import settle_dataset, share_dataset
 from tests.fullset import full_dataset
 
 A, B = "sub-01/ses-a/", "sub-01/ses-b/"
@@ -95,14 +96,23 @@ def test_a_task_of_a_session_leaves_all_others_alone(settings):
     assert f"{BOLD}.nii.gz" not in there(settings)
 
 
+def withdraw(settings, label):
+    """Take a participant out of the input, as BIDS has it."""
+    shutil.rmtree(settings.bids_dir / f"sub-{label}")
+    table = settings.bids_dir / "participants.tsv"
+    rows = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(row for row in rows if not row.startswith(f"sub-{label}")))
+
+
 def test_what_is_above_participants_goes_too(settings, caplog):
     before = there(settings)
-    gone = {"LICENSE", "task-rest_events.json", "participants.json"}
-    remove(settings, *gone)
+    gone = {"README", "task-rest_events.json", "participants.json"}
+    remove(settings, "LICENSE", *gone)
     with caplog.at_level(logging.INFO, "bidsdeface"):
         share_root(settings, None)
-    assert before - there(settings) == gone
-    assert any("LICENSE, participants.json, task-rest_events.json" in line for line in caplog.messages)
+    assert before - there(settings) == gone - {"README"}  # there is always one
+    assert any("participants.json, task-rest_events.json" in line for line in caplog.messages)
+    assert any(line.endswith("shared as well: LICENSE") for line in caplog.messages)
 
 
 def test_what_was_included_once_goes_when_it_is_not_included_any_more(settings):
@@ -124,8 +134,82 @@ def test_what_no_run_can_have_written_is_named_and_stays(settings, caplog):
     assert line.endswith(": derivatives") and mine.exists() and (settings.output_dir / ".git/config").exists()
 
 
-def test_a_participant_who_is_withdrawn_goes_with_the_end_of_the_dataset(settings, caplog):
+def test_texts_that_were_added_to_the_output_stay_and_are_named(settings, caplog):
+    remove(settings, "README")
+    (settings.output_dir / "README").unlink()
+    mine = {"LICENSE": "CC0", "CITATION.cff": "title: mine", "README.md": "mine"}
+    remove(settings, "LICENSE")
+    for name, text in mine.items():
+        (settings.output_dir / name).write_text(text)
+    run_group_level(settings)
+    assert {name: (settings.output_dir / name).read_text() for name in mine} == mine
+    assert "README" not in there(settings)
+    assert any(line.endswith("shared as well: CITATION.cff, LICENSE, README.md") for line in caplog.messages)
+
+
+def test_a_name_in_a_text_stays_redacted_when_its_participant_is_withdrawn(settings, caplog):
+    (settings.bids_dir / "README").write_text("Thanks to Jane Roe of Springfield.\n")
+    sidecar = settings.bids_dir / f"{T1W.replace('01', '02')}.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "PatientName": "Roe^Jane"}))
+    run_group_level(settings)
+    assert "Thanks to [removed] of" in (settings.output_dir / "README").read_text()
+    withdraw(settings, "02")
+    for _ in range(2):  # the second run does not see any more that somebody was there
+        caplog.clear()
+        run_group_level(settings)
+        assert "Thanks to [removed] of" in (settings.output_dir / "README").read_text()
+        assert any("README: kept as it was: 1 places" in line for line in caplog.messages)
+    (settings.bids_dir / "README").write_text("Thanks to all.\n")
+    (settings.output_dir / "README").unlink()
+    run_group_level(settings)
+    assert "Thanks to all." in (settings.output_dir / "README").read_text()
+
+
+def test_a_part_of_the_input_takes_nobody_away(settings):
+    before = there(settings)
+    shutil.rmtree(settings.bids_dir / "sub-02")  # participants.tsv lists it
+    with pytest.raises(
+        BidsdefaceError, match="no files of sub-02, and its participants.tsv lists sub-02; .* rm -r"
+    ):
+        run_group_level(settings)
+    assert there(settings) == before
+
+
+def test_a_folder_without_files_takes_nothing_away(settings, caplog):
+    before = there(settings)
     shutil.rmtree(settings.bids_dir / "sub-02")
+    (settings.bids_dir / "sub-02/ses-a").mkdir(parents=True)
+    assert run_group_level(settings) == 1
+    assert any("FAILED sub-02" in line and "has no file" in line for line in caplog.messages)
+    assert {one for one in before if one.startswith("sub-02")} <= there(settings)
+
+
+def test_the_participant_level_takes_nobody_away(settings, caplog, tmp_path):
+    before = there(settings)
+    withdraw(settings, "02")
+    share_dataset(settings, None, tmp_path)
+    assert there(settings) == before and "sub-02" in (settings.output_dir / "participants.tsv").read_text()
+    assert any("left to the group level" in line and "sub-02" in line for line in caplog.messages)
+
+
+def test_a_scan_that_another_task_publishes_meanwhile_stays(settings, monkeypatch):
+    before = there(settings)
+    sidecar = settings.output_dir / f"{T1W}.json"
+    text = sidecar.read_text()
+    sidecar.unlink()  # as a task has it for a moment that publishes the scan
+    opened = Staging.__enter__
+
+    def publish(staging):
+        sidecar.write_text(text)
+        return opened(staging)
+
+    monkeypatch.setattr(Staging, "__enter__", publish)
+    share_again(settings)
+    assert there(settings) == before
+
+
+def test_a_participant_who_is_withdrawn_goes_with_the_end_of_the_dataset(settings, caplog):
+    withdraw(settings, "02")
     with caplog.at_level(logging.INFO, "bidsdeface"):
         run_group_level(settings)
     assert not (settings.output_dir / "sub-02").exists()
@@ -137,7 +221,7 @@ def test_an_input_without_any_participant_takes_none_away(settings):
     before = there(settings)
     for label in ("01", "02"):
         shutil.rmtree(settings.bids_dir / f"sub-{label}")
-    with pytest.raises(BidsdefaceError, match="has no participant"):
+    with pytest.raises(BidsdefaceError, match="has no files of sub-01, sub-02"):
         end_again(settings)
     assert there(settings) == before
 
