@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carryover
+from bidsdeface.dataset.identifying import Told
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.publish import Staging, one_at_a_time
 from bidsdeface.dataset.scan import scan_at
@@ -77,8 +78,16 @@ class Shared:
     left_out: tuple[LeftOut, ...] = ()
 
 
-def share(scope: Scope, settings: Settings, state: State | None) -> Shared:
+def share(scope: Scope, settings: Settings, state: State | None, above: Told | None = None) -> Shared:
     """Put a participant's files beside the defaced scans, and take away what may not be there any more.
+
+    Parameters
+    ----------
+    scope : Scope
+    settings : Settings
+    state : State or None
+    above : Told, optional
+        From `told_above`, where it is at hand.
 
     Raises
     ------
@@ -93,11 +102,11 @@ def share(scope: Scope, settings: Settings, state: State | None) -> Shared:
     }
     behind += [LeftOut(path, "shows a head, and was not defaced") for path in sorted(absent)]
     _log_behind(f"sub-{scope.subject}", behind)
-    return _put_in(scope, settings, state, carried, files, absent)
+    return _put_in(scope, settings, state, above, carried, files, absent)
 
 
-def settle(scope: Scope, settings: Settings, state: State | None) -> Shared:
-    """Write a participant's sidecars and tables by what is in the output now.
+def settle(scope: Scope, settings: Settings, state: State | None, above: Told | None = None) -> Shared:
+    """Write a participant's sidecars and tables by what is in the output now; parameters as of `share`.
 
     Raises
     ------
@@ -109,7 +118,7 @@ def settle(scope: Scope, settings: Settings, state: State | None) -> Shared:
     files = [one for one in within if one.treatment in {*SAYING, Treatment.DEFACE}]
     absent = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
     standing = {one.path for one in within} - {one.path for one in files} - absent
-    return _put_in(scope, settings, state, carried, files, absent, standing)
+    return _put_in(scope, settings, state, above, carried, files, absent, standing)
 
 
 def share_root(settings: Settings, state: State | None) -> Shared:
@@ -130,7 +139,7 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     there = {path for path in above if _may_go(settings, path)}
     strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
     has_readme = any(name.startswith(README.name) for name in strange)
-    shared = _put(settings, state, carried, files, absent, there, readme=not has_readme)
+    shared = _put(settings, state, None, carried, files, absent, there, readme=not has_readme)
     for folder in {PurePosixPath(path.parts[0]) for path in there if len(path.parts) > 1}:
         remove_empty(settings.output_dir, folder)
     if strange:
@@ -152,6 +161,7 @@ def _put_in(
     scope: Scope,
     settings: Settings,
     state: State | None,
+    above: Told | None,
     carried: Sequence[Carried],
     files: Sequence[Carried],
     absent: set[PurePosixPath],
@@ -164,7 +174,7 @@ def _put_in(
         raise BidsdefaceError(
             f"{theirs}: has no file, and {ours} has; fetch or mount what is missing, or remove both folders"
         )
-    shared = _put(settings, state, carried, files, absent, there - set(standing))
+    shared = _put(settings, state, above, carried, files, absent, there - set(standing))
     for folder in scope.folders:
         remove_empty(settings.output_dir, folder)
     return shared
@@ -173,6 +183,7 @@ def _put_in(
 def _put(
     settings: Settings,
     state: State | None,
+    above: Told | None,
     carried: Sequence[Carried],
     files: Sequence[Carried],
     absent: set[PurePosixPath],
@@ -181,7 +192,7 @@ def _put(
 ) -> Shared:
     """Treat files and publish those that are other than before; of those `there`, what may not stay goes."""
     wishes = wishes_of(settings, state)
-    source = _without(read_source(settings.bids_dir, carried, wishes), carried, absent)
+    source = _without(read_source(settings.bids_dir, carried, wishes, above=above), carried, absent)
     same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
     provenance = {_sidecar_of(path): _own_fields(settings, path) for path in sorted(defaced)}

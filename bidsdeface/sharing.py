@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.carrying import Scope, Shared, settle, share, share_root
+from bidsdeface.carrying import Scope, Shared, settle, share, share_root, wishes_of
+from bidsdeface.dataset.identifying import told_above
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.scratch import environment_in, sweep
@@ -142,11 +143,13 @@ def _prepare_sharing(
     settings: Settings, state: State | None, scratch: Path
 ) -> Callable[[Scope], list[Shared]]:
     os.environ.update(environment_in(scratch))
-    return lambda scope: [share(scope, settings, state)]
+    above = told_above(settings.bids_dir, wishes_of(settings, state))
+    return lambda scope: [share(scope, settings, state, above)]
 
 
 def _prepare_settling(
     settings: Settings, state: State | None, scratch: Path
 ) -> Callable[[Scope], list[Shared]]:
     os.environ.update(environment_in(scratch))
-    return lambda scope: [settle(scope, settings, state)]
+    above = told_above(settings.bids_dir, wishes_of(settings, state))
+    return lambda scope: [settle(scope, settings, state, above)]

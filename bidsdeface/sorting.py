@@ -6,6 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carryover
+from bidsdeface.dataset.listing import files_in
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.settings import Settings
 
@@ -33,14 +34,7 @@ def sort_files(settings: Settings, paths: list[PurePosixPath]) -> tuple[list[Car
 
 def files_of(settings: Settings, folder: str) -> list[PurePosixPath]:
     """List the files below a folder of the raw dataset."""
-    found = []
-    seen: set[str] = set()
-    for place, folders, names in os.walk(settings.bids_dir / folder, followlinks=True):
-        here = PurePosixPath(Path(place).relative_to(settings.bids_dir))
-        seen.add(os.path.realpath(place))
-        folders[:] = [one for one in folders if os.path.realpath(Path(place, one)) not in seen]  # no circles
-        found += [here / name for name in names]
-    return found
+    return list(files_in(settings.bids_dir, folder))
 
 
 def files_above(settings: Settings, folders: bool) -> list[PurePosixPath]:

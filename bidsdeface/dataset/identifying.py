@@ -3,12 +3,14 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.carryover import Carried
 from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.redaction import levels_of
 from bidsdeface.dataset.treatments import Wishes, read_json, scrubbed_table
 from bidsdeface.errors import BidsdefaceError
@@ -19,9 +21,53 @@ from bidsdeface.privacy.identifiers import About, Identifiers, identifiers_in, i
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.tables import ABOUT_PEOPLE, SHIFTED, parse_table
 
+PHENOTYPE = "phenotype"
+_TELLING = (".json", ".tsv", ".edf", ".bdf")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+@dataclass
+class Told:
+    """What files tell of people that does not go along, and the words of the study.
+
+    Attributes
+    ----------
+    values : mapping of About to list
+        That were taken out, by what they are about.
+    of_persons : list
+        Of them, those that the study cannot call anything else.
+    ages : set of float
+        That were capped.
+    study : set of str
+        What is called a column, a level or a value, in lower case.
+    names : set of str
+        What is called a column or a level.
+    """
+
+    values: Mapping[About, list[Any]] = field(default_factory=lambda: {about: [] for about in About})
+    of_persons: list[Any] = field(default_factory=list)
+    ages: set[float] = field(default_factory=set)
+    study: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+
+
+def told_above(root: Path, wishes: Wishes) -> Told:
+    """Gather from what lies above participants: the same for all of them, so that many need it once.
+
+    Parameters
+    ----------
+    root : Path
+        Of the raw dataset.
+    wishes : Wishes
+    """
+    above = [PurePosixPath(entry.name) for entry in os.scandir(root) if not entry.is_dir()]
+    paths = {path for path in (*above, *files_in(root, PHENOTYPE)) if path.suffix in _TELLING}
+    sidecars = [name for path in above if path.suffix == ".json" and (name := parse_name(path))]
+    return _told(root, paths, sidecars, wishes)
+
 
 def find_identifiers(
-    root: Path, carried: Iterable[Carried], sidecars: Iterable[FileName], wishes: Wishes
+    root: Path, carried: Iterable[Carried], sidecars: Iterable[FileName], wishes: Wishes, above: Told
 ) -> Identifiers:
     """Return what is to be searched for in all that is carried over.
 
@@ -34,50 +80,54 @@ def find_identifiers(
     sidecars : iterable of FileName
         JSON files that are carried.
     wishes : Wishes
+    above : Told
+        From `told_above`.
 
     Returns
     -------
     Identifiers
         Without labels of the dataset's own files. What the study calls a column, a level or a value is left
-        in tables, unless it names a person elsewhere.
+        in tables, unless it names a person elsewhere; and even then a column or a level of one word in
+        lower case.
     """
-    files = list(carried)
-    told: dict[About, list[Any]] = {about: [] for about in About}
-    of_persons: list[Any] = []
-    study: set[str] = set()
-    ages: set[float] = set()
-    for path in sorted({one.path for one in files} | set(_beside(root, files))):
+    files = [one.path for one in carried]
+    tops = {path.parts[0] for path in files if path.parts[0].startswith("sub-")}
+    # Those that stay behind may tell of persons, too.
+    beside = (path for top in tops for path in files_in(root, top) if path.suffix in _TELLING)
+    paths = {path for path in (*files, *beside) if len(path.parts) > 1 and path.parts[0] != PHENOTYPE}
+    both = (above, _told(root, paths, sidecars, wishes))
+    found = identifiers_of_ages(set().union(*(told.ages for told in both)))
+    for about in About:
+        found |= identifiers_in((value for told in both for value in told.values[about]), about)
+    found = found.outside(set().union(*(told.study for told in both)))
+    found |= identifiers_in(value for told in both for value in told.of_persons)
+    return found.without(_labels(files)).sparing(set().union(*(told.names for told in both)))
+
+
+def _told(root: Path, paths: Iterable[PurePosixPath], sidecars: Iterable[FileName], wishes: Wishes) -> Told:
+    found = Told()
+    for path in sorted(paths):
         for about, value in header_texts(root / path):
-            told[about].append(value)
+            found.values[about].append(value)
         if path.suffix == ".json" and path.name != "dataset_description.json":
-            study |= _levels(root / path)
+            found.names |= _levels(root / path)
             for name, value in _dropped_values(root / path, wishes.policy):
                 about = _about(name, wishes.policy)
-                (of_persons if about is About.PERSON else told[about]).append(value)
+                (found.of_persons if about is About.PERSON else found.values[about]).append(value)
         elif path.suffix == ".tsv":
-            is_about_people = path.parts[0] == "phenotype" or path.stem.rpartition("_")[2] in ABOUT_PEOPLE
+            is_about_people = path.parts[0] == PHENOTYPE or path.stem.rpartition("_")[2] in ABOUT_PEOPLE
             for column, kept, gone in _columns(root, path, sidecars, wishes):
                 about = _about(column, {})
-                study |= {column.lower(), *(value.lower() for value in kept)}
+                found.names.add(column)
+                found.study |= {value.lower() for value in kept}
                 if kept and column != SHIFTED:
-                    ages |= {float(age) for value in gone for age in re.findall(r"\d+(?:\.\d+)?", value)}
+                    found.ages |= {float(age) for value in gone for age in _NUMBER.findall(value)}
                 elif about is About.PERSON and is_about_people:
-                    of_persons += gone
+                    found.of_persons += gone
                 else:
-                    told[about] += gone
-    found = identifiers_of_ages(ages)
-    for about, values in told.items():
-        found |= identifiers_in(values, about)
-    return (found.outside(study) | identifiers_in(of_persons)).without(_labels(one.path for one in files))
-
-
-def _beside(root: Path, files: Iterable[Carried]) -> Iterator[PurePosixPath]:
-    """Yield the files of the same participants, and above them, that tell of persons and may stay behind."""
-    tops = {one.path.parts[0] for one in files if one.path.parts[0].startswith("sub-")} | {"phenotype"}
-    below = [(Path(folder), names) for top in sorted(tops) for folder, _, names in os.walk(root / top)]
-    for folder, names in ((root, os.listdir(root)), *below):
-        here = PurePosixPath(folder.relative_to(root))
-        yield from (here / name for name in names if name.endswith((".json", ".tsv", ".edf", ".bdf")))
+                    found.values[about] += gone
+    found.study |= {name.lower() for name in found.names}
+    return found
 
 
 def _about(name: str, policy: Policy) -> About:
@@ -95,12 +145,12 @@ def _labels(paths: Iterable[PurePosixPath]) -> set[str]:
 
 
 def _levels(path: Path) -> set[str]:
-    """Return what a data dictionary calls columns and levels, in lower case."""
+    """Return what a data dictionary calls levels."""
     try:
         content = read_json(path)
     except (BidsdefaceError, OSError):
         return set()
-    return {level.lower() for column in content for level in levels_of(content, column)}
+    return {level for column in content for level in levels_of(content, column)}
 
 
 def _dropped_values(path: Path, policy: Policy) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,6 @@
 """Redact tables, data dictionaries and descriptions: names go, the words of the study stay."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -13,7 +13,7 @@ UNTOUCHED = ("Authors", "BIDSVersion")
 
 
 def redacted_table(
-    result: ScrubbedTable, dictionary: Mapping[str, Any], identifiers: Identifiers
+    result: ScrubbedTable, dictionary: Mapping[str, Any], identifiers: Identifiers, keep: Collection[str] = ()
 ) -> ScrubbedTable:
     """Redact the cells of a table.
 
@@ -23,6 +23,8 @@ def redacted_table(
     dictionary : mapping
         The table's data dictionary, whose levels are redacted alike.
     identifiers : Identifiers
+    keep : collection of str, optional
+        Columns to leave as they are.
 
     Returns
     -------
@@ -33,7 +35,8 @@ def redacted_table(
     counts: dict[str, int] = {}
     for column in result.table.columns:
         values = result.table.values(column)
-        told = renamed({*values, *levels_of(dictionary, column)}, identifiers)
+        known = Identifiers() if column in keep else identifiers
+        told = renamed({*values, *levels_of(dictionary, column)}, known)
         if changed := sum(told[value] != value for value in values):
             counts[column] = changed
         columns.append(tuple(told[value] for value in values))
@@ -79,7 +82,11 @@ def renamed(names: Iterable[str], identifiers: Identifiers) -> dict[str, str]:
     >>> renamed(["Jane", "Doe", "go"], identifiers_in(["Doe^Jane"]))
     {'Doe': 'removed', 'Jane': 'removed2', 'go': 'go'}
     """
-    told = {name: redact(name, identifiers.in_tables, MARK_IN_NAMES)[0] for name in sorted(set(names))}
+    known = identifiers.in_tables
+    told = {
+        name: name if name in known.spared else redact(name, known, MARK_IN_NAMES)[0]
+        for name in sorted(set(names))
+    }
     taken = {name for name, new in told.items() if name == new}
     numbers: dict[str, Iterator[int]] = {}
     for name, new in told.items():

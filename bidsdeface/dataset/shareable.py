@@ -14,7 +14,7 @@ from typing import Any
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment
 from bidsdeface.dataset.filename import applicable, parse_name
-from bidsdeface.dataset.identifying import find_identifiers
+from bidsdeface.dataset.identifying import Told, find_identifiers, told_above
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.treatments import (
@@ -50,7 +50,11 @@ class Account:
 
 
 def read_source(
-    root: Path, carried: Iterable[Carried], wishes: Wishes, withheld: Collection[PurePosixPath] = ()
+    root: Path,
+    carried: Iterable[Carried],
+    wishes: Wishes,
+    withheld: Collection[PurePosixPath] = (),
+    above: Told | None = None,
 ) -> Source:
     """Read what the treatment of one file needs to know of all others.
 
@@ -63,6 +67,8 @@ def read_source(
     wishes : Wishes
     withheld : collection of PurePosixPath, optional
         Images that were to be defaced and did not pass.
+    above : Told, optional
+        From `told_above`, where it is at hand.
 
     Returns
     -------
@@ -78,7 +84,7 @@ def read_source(
         if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
             fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, applicable(name, sidecars))))
     present = frozenset(one.path for one in files)
-    identifiers = find_identifiers(root, carried, sidecars, wishes)
+    identifiers = find_identifiers(root, carried, sidecars, wishes, above or told_above(root, wishes))
     return Source(root, present, sidecars, fieldmaps, identifiers).without(withheld)
 
 

@@ -5,6 +5,7 @@ Every file is written anew: nothing shares its bytes with the input, through no 
 
 import gzip
 import json
+import logging
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,12 @@ from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
 from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.dataset.filename import FileName, applicable, parse_name
-from bidsdeface.dataset.redaction import redacted_description, redacted_dictionary, redacted_table
+from bidsdeface.dataset.redaction import (
+    redacted_description,
+    redacted_dictionary,
+    redacted_table,
+    renamed,
+)
 from bidsdeface.dataset.references import (
     b0_identifiers,
     prune_metadata,
@@ -43,6 +49,7 @@ from bidsdeface.privacy.tables import (
     scrub_table,
 )
 
+LOGGER = logging.getLogger(__name__)
 STATEMENT = (
     "De-identified with bidsdeface: faces removed from anatomical images; headers, sidecars and tables "
     "cleaned. Functional, diffusion and phase images are defaced only where their sidecar says so: else "
@@ -169,6 +176,8 @@ def _write_table(
 ) -> tuple[str, ...]:
     table = parse_table((source.root / path).read_bytes(), path)
     result = scrubbed_table(source.root, path, table, source.sidecars, wishes, source.identifiers)
+    dictionary = _dictionary_of(source.root, path, source.sidecars)
+    result = redacted_table(result, dictionary, source.identifiers, wishes.keep_columns)
     if lost := required_columns(path.stem.rpartition("_")[2]) & set(result.dropped):
         raise NotCarried(
             f"values of {', '.join(sorted(lost))}, which BIDS requires, may tell who it is; correct them "
@@ -178,7 +187,14 @@ def _write_table(
     if not table.columns:
         raise NotCarried("has no column that can be shared")
     target.write_text(format_table(table), encoding="utf-8")
-    changed = (f"{column} ({count} values redacted)" for column, count in result.redacted.items())
+    changed = tuple(f"{column} ({count} values redacted)" for column, count in result.redacted.items())
+    if changed:
+        LOGGER.warning(
+            "%s: %s, as they name somebody elsewhere; levels of a data dictionary, in lower case, and "
+            "columns of --keep-column stay as they are",
+            path,
+            ", ".join(changed),
+        )
     return (*result.dropped, *changed)
 
 
@@ -250,18 +266,22 @@ def scrubbed_table(
     name = parse_name(path)
     subject = name.entities.get("sub") if name else None
     days = day_offset(wishes.key, subject) if wishes.key and subject else None
-    called = [column for column in table.columns if redact(column, identifiers.in_tables)[1]]
-    dictionary = merged_metadata(root, applicable(name, sidecars)) if name else {}
-    result = scrub_table(
+    told = renamed(table.columns, identifiers)
+    called = {column for column in table.columns if told[column] != column}
+    return scrub_table(
         table,
         path.stem.rpartition("_")[2],
         path,
-        dictionary=dictionary,
+        dictionary=_dictionary_of(root, path, sidecars),
         days=days,
         keep=wishes.keep_columns,
         drop={*wishes.drop_columns, *called} - set(wishes.keep_columns) - INDEX_COLUMNS.keys(),
     )
-    return redacted_table(result, dictionary, identifiers)
+
+
+def _dictionary_of(root: Path, table: PurePosixPath, sidecars: Iterable[FileName]) -> dict[str, Any]:
+    name = parse_name(table)
+    return merged_metadata(root, applicable(name, sidecars)) if name else {}
 
 
 def _columns_described_by(

@@ -80,6 +80,11 @@ POSSIBLE = (
 )
 
 
+# What no day can be spelled with; tables are full of it.
+_DIGITS = re.compile(r"\d.*\d.*\d", re.DOTALL)
+_SMALL_NUMBER = re.compile(r"[-+]?\d{0,3}(?:\.\d*)?(?:e[-+]?\d{1,3})?", re.IGNORECASE)
+
+
 @lru_cache(maxsize=64)
 def pattern(spelling: str) -> re.Pattern[str]:
     """Return the pattern of a spelling that neither begins nor ends within a word or a number."""
@@ -110,7 +115,7 @@ def days_in(
     >>> [sorted(map(str, days)) for _, _, days in days_in("born 4th of March 1978")]
     [['1978-03-04']]
     """
-    if not re.search(r"\d", text):
+    if not _DIGITS.search(text) or _SMALL_NUMBER.fullmatch(text):
         return
     for spelling in spellings:
         for match in pattern(spelling).finditer(text):

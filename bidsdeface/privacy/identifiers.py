@@ -60,12 +60,15 @@ class Identifiers:
     tabled : frozenset of str
         Those of `names` that are no words of the study, to search for in tables and data dictionaries: of
         persons all, of others several words together and long numbers.
+    spared : frozenset of str
+        The study's own names of columns and levels: left where a column, a level or a cell is just this.
     """
 
     names: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     days: frozenset[date] = frozenset()
     tabled: frozenset[str] = frozenset()
+    spared: frozenset[str] = frozenset()
 
     def __or__(self, other: "Identifiers") -> "Identifiers":
         """Search for both."""
@@ -74,16 +77,21 @@ class Identifiers:
             self.words | other.words,
             self.days | other.days,
             self.tabled | other.tabled,
+            self.spared | other.spared,
         )
 
     @property
     def in_tables(self) -> "Identifiers":
         """What to search for in tables, data dictionaries, and names of fields."""
-        return Identifiers(self.tabled, days=self.days)
+        return Identifiers(self.tabled, days=self.days, spared=self.spared)
 
     def outside(self, study: Collection[str]) -> "Identifiers":
         """Return the same, to leave in tables what the study calls so; in lower case."""
         return replace(self, tabled=frozenset(one for one in self.tabled if one.lower() not in study))
+
+    def sparing(self, words: Iterable[str]) -> "Identifiers":
+        """Return the same, to leave columns and levels that are one word in lower case: young, nback."""
+        return replace(self, spared=frozenset(one for one in words if re.fullmatch(r"[a-z][a-z0-9_]*", one)))
 
     def without(self, labels: Iterable[str]) -> "Identifiers":
         """Return the same without labels that stand in file names anyway."""
@@ -92,7 +100,7 @@ class Identifiers:
             frozenset(one for one in some if one.lower() not in known)
             for some in (self.names, self.words, self.tabled)
         )
-        return Identifiers(names, words, self.days, tabled)
+        return Identifiers(names, words, self.days, tabled, self.spared)
 
 
 def identifiers_in(values: Iterable[Any], about: About = About.PERSON) -> Identifiers:
@@ -146,7 +154,7 @@ def identifiers_of_ages(years: Iterable[float]) -> Identifiers:
     >>> {"93 years", "aged 93"} <= identifiers_of_ages([93]).names
     True
     """
-    units = ("y", "yo", "yr", "yrs", "year", "years", "jahre", "months")
+    units = ("y", "yo", "yr", "yrs", "year", "years", "jahre")
     before = ("age", "aged", "age of", "alter")
     ages = [f"{age:g}" for age in years]
     return Identifiers(

@@ -3,10 +3,12 @@
 import json
 import logging
 import shutil
+from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.carrying import Scope, share, share_root
+from bidsdeface.carrying import Scope, share, share_root, wishes_of
+from bidsdeface.dataset import identifying
 from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.errors import BidsdefaceError
@@ -141,7 +143,7 @@ def test_texts_that_were_added_to_the_output_stay_and_are_named(settings, caplog
     remove(settings, "LICENSE")
     for name, text in mine.items():
         (settings.output_dir / name).write_text(text)
-    run_group_level(settings)
+    share_root(settings, None)
     assert {name: (settings.output_dir / name).read_text() for name in mine} == mine
     assert "README" not in there(settings)
     assert any(line.endswith("shared as well: CITATION.cff, LICENSE, README.md") for line in caplog.messages)
@@ -151,17 +153,17 @@ def test_a_name_in_a_text_stays_redacted_when_its_participant_is_withdrawn(setti
     (settings.bids_dir / "README").write_text("Thanks to Jane Roe of Springfield.\n")
     sidecar = settings.bids_dir / f"{T1W.replace('01', '02')}.json"
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "PatientName": "Roe^Jane"}))
-    run_group_level(settings)
+    end_again(settings)
     assert "Thanks to [removed] of" in (settings.output_dir / "README").read_text()
     withdraw(settings, "02")
     for _ in range(2):  # the second run does not see any more that somebody was there
         caplog.clear()
-        run_group_level(settings)
+        end_again(settings)
         assert "Thanks to [removed] of" in (settings.output_dir / "README").read_text()
         assert any("README: kept as it was: 1 places" in line for line in caplog.messages)
     (settings.bids_dir / "README").write_text("Thanks to all.\n")
     (settings.output_dir / "README").unlink()
-    run_group_level(settings)
+    end_again(settings)
     assert "Thanks to all." in (settings.output_dir / "README").read_text()
 
 
@@ -190,6 +192,16 @@ def test_the_participant_level_takes_nobody_away(settings, caplog, tmp_path):
     share_dataset(settings, None, tmp_path)
     assert there(settings) == before and "sub-02" in (settings.output_dir / "participants.tsv").read_text()
     assert any("left to the group level" in line and "sub-02" in line for line in caplog.messages)
+
+
+def test_what_is_above_participants_is_read_once_for_all_of_a_process(settings, monkeypatch, tmp_path):
+    reads = []
+    parse = identifying.parse_table
+    monkeypatch.setattr(identifying, "parse_table", lambda *told: reads.append(told[1]) or parse(*told))
+    above = identifying.told_above(settings.bids_dir, wishes_of(settings, None))
+    for label in ("01", "02"):
+        share(Scope(label), settings, None, above)
+    assert reads.count(PurePosixPath("participants.tsv")) == 1
 
 
 def test_a_scan_that_another_task_publishes_meanwhile_stays(settings, monkeypatch):

@@ -76,6 +76,38 @@ def test_what_was_redacted_in_a_table_is_told_by_column_and_number(tmp_path):
     assert levels == {"removed": "x", "go": "press"}
 
 
+def test_columns_and_levels_in_lower_case_stay_though_somebody_is_called_so(tmp_path):
+    files = {
+        f"{T1W}.json": {**PHYSICS, "PatientName": "Young^Nback"},
+        f"{EVENTS}.tsv": "onset\tduration\tnback\ttrial_type\tcue\n1\t2\t2\tyoung\tmr young\n3\t2\t1\tYoung\tn/a\n",
+        "task-rest_events.json": {
+            "nback": {"Description": "Level"},
+            "trial_type": {"Levels": {"young": "x"}},
+        },
+    }
+    share(full_dataset(tmp_path / "raw", files), tmp_path / "out", withheld=())
+    rows = [row.split("\t") for row in (tmp_path / f"out/{EVENTS}.tsv").read_text().splitlines()]
+    assert [row[2:] for row in rows] == [
+        ["nback", "trial_type", "cue"], ["2", "young", "mr removed"], ["1", "removed", "n/a"]
+    ]  # fmt: skip
+    told = json.loads((tmp_path / "out/task-rest_events.json").read_text())
+    assert told["nback"] and told["trial_type"]["Levels"] == {"young": "x"}
+
+
+def test_what_is_redacted_in_a_table_is_warned_of_and_a_column_may_be_kept(tmp_path, caplog):
+    files = {
+        f"{T1W}.json": {**PHYSICS, "PatientName": "NBACK^Faces"},
+        f"{EVENTS}.tsv": "onset\tduration\ttrial_type\n1\t2\tFaces\n3\t2\tgo\n",
+    }
+    root = full_dataset(tmp_path / "raw", files)
+    share(root, tmp_path / "out", withheld=())
+    (line,) = [line for line in caplog.messages if "trial_type" in line]
+    assert f"{EVENTS}.tsv: trial_type (1 values redacted)" in line and "--keep-column" in line
+    assert "Faces" not in line
+    share(root, tmp_path / "kept", withheld=(), keep_columns=("trial_type",))
+    assert (tmp_path / f"kept/{EVENTS}.tsv").read_text() == files[f"{EVENTS}.tsv"]
+
+
 @pytest.mark.parametrize(
     ("value", "about", "expected"),
     [

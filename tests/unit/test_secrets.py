@@ -105,11 +105,11 @@ def bids_files(root):
     return [PurePosixPath(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
 
 
-def share(root, output, key=KEY, withheld=(WITHHELD,), include=()):
+def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=()):
     """Do what a run does with a dataset, but for the defacing itself."""
     ignored = (root / ".bidsignore").read_text().splitlines() if (root / ".bidsignore").exists() else ()
     carried, left_out = plan_carryover(bids_files(root), ignored=ignored, include=include)
-    wishes = Wishes(key=key)
+    wishes = Wishes(key=key, keep_columns=keep_columns)
     source = read_source(root, carried, wishes, withheld)
     provenance = {}
     for one in carried:
