@@ -41,7 +41,7 @@ _ALWAYS = frozenset(
         institution institute university department ward latitude longitude lat lon residence birthplace
         employer nationality station phone telephone mobile tel fax email mail url website contact ip
         physician doctor operator radiologist technician experimenter examiner tester investigator
-        interviewer referrer
+        interviewer referrer consultant radiographer surgeon psychologist psychiatrist therapist supervisor
         nachname vorname familienname geburtsname geburtsdatum geburtstag geburtsort geb geboren initialen
         datum adresse strasse straße wohnort plz stadt klinik krankenhaus telefon bemerkung kommentar
         arzt nom prénom prenom adresse ville hôpital hopital naissance téléphone commentaire médecin
@@ -83,7 +83,8 @@ _OF_PERSONS = frozenset(
         surname firstname lastname forename fullname initials username nickname mrn ssn nhs cpr passport
         dob birthday birthdate birth
         physician doctor operator radiologist technician experimenter examiner tester investigator interviewer
-        referrer nurse clinician responsible
+        referrer nurse clinician responsible consultant radiographer surgeon psychologist psychiatrist
+        therapist supervisor
         nachname vorname familienname geburtsname geburtsdatum geburtstag geboren geb initialen arzt
         nom prénom prenom naissance médecin apellido apellidos nacimiento cognome nascita achternaam voornaam
         geboortedatum
@@ -107,7 +108,9 @@ _WHO = frozenset(
 )
 _CALLED = frozenset(["name", "id", "number", "no", "record"])
 _COMPANY = {word: frozenset(others.split()) for word, others in _ALONE.items()}
+# What may be told by a code alone: where somebody was, and who looked.
 _SITES = {"site", "sites", "center", "centre", "scanner"}
+_RATERS = {"rater", "raters", "scorer", "coder", "assessor", "referral"}
 
 
 def tokens(column: str) -> list[str]:
@@ -187,7 +190,9 @@ def values_identify(
     told = [fold(value).strip() for value in values if value not in NOTHING]
     distinct = set(told)
     has_unit = bool(description.get("Units"))
-    if _SITES & set(tokens(column)) and not all(_SITE_CODE.fullmatch(value) for value in distinct):
+    words = set(tokens(column))
+    is_coded = words & _SITES or (len(words) == 1 and words <= _RATERS)
+    if is_coded and not all(_SITE_CODE.fullmatch(value) for value in distinct):
         return True
     if distinct and all(_DAY_AS_DECIMAL.fullmatch(value) for value in distinct):
         return True

@@ -105,6 +105,19 @@ def test_a_birth_date_as_a_number_goes_even_with_a_unit():
     assert scrub(text, dictionary={"x": {"Units": "mm3"}})[1].dropped == ("x",)
 
 
+@pytest.mark.parametrize(
+    ("columns", "values", "dropped"),
+    [
+        ("rater", "R1", ()),
+        ("rater", "Hansen", ("rater",)),
+        ("consultant", "x", ("consultant",)),
+        ("rater1_score", "3.5", ()),
+    ],
+)
+def test_who_looked_stays_as_a_code_only(columns, values, dropped):
+    assert scrub(f"participant_id\t{columns}\nsub-01\t{values}\n")[1].dropped == dropped
+
+
 def test_sites_stay_as_codes_only():
     assert scrub("participant_id\tsite\nsub-01\tA\nsub-02\t2\n")[1].dropped == ()
     assert scrub("participant_id\tsite\nsub-01\tRigshospitalet\nsub-02\t2\n")[1].dropped == ("site",)
