@@ -62,7 +62,7 @@ def told_above(root: Path, wishes: Wishes) -> Told:
     """
     above = [PurePosixPath(entry.name) for entry in os.scandir(root) if not entry.is_dir()]
     paths = {path for path in (*above, *files_in(root, PHENOTYPE)) if path.suffix in _TELLING}
-    sidecars = [name for path in above if path.suffix == ".json" and (name := parse_name(path))]
+    sidecars = [name for path in paths if path.suffix == ".json" and (name := parse_name(path))]
     return _told(root, paths, sidecars, wishes)
 
 
@@ -93,8 +93,9 @@ def find_identifiers(
     files = [one.path for one in carried]
     tops = {path.parts[0] for path in files if path.parts[0].startswith("sub-")}
     # Those that stay behind may tell of persons, too.
-    beside = (path for top in tops for path in files_in(root, top) if path.suffix in _TELLING)
-    paths = {path for path in (*files, *beside) if len(path.parts) > 1 and path.parts[0] != PHENOTYPE}
+    beside = {path for top in tops for path in files_in(root, top) if path.suffix in _TELLING}
+    is_above = {path for path in files if len(path.parts) == 1 or path.parts[0] == PHENOTYPE}
+    paths = {path for path in {*files, *beside} if path not in is_above or path.suffix not in _TELLING}
     both = (above, _told(root, paths, sidecars, wishes))
     found = identifiers_of_ages(set().union(*(told.ages for told in both)))
     for about in About:
