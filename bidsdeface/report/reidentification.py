@@ -194,7 +194,7 @@ def _curves(findings: Findings) -> str:
     parts += [
         f'<text x="{MARGIN}" y="{HEIGHT - 8}">1</text>',
         f'<text x="{WIDTH - 110}" y="{HEIGHT - 8}" text-anchor="end">{people}</text>',
-        f'<text x="{WIDTH / 2 - 60}" y="{HEIGHT - 8}" text-anchor="middle">{AXES}</text>',
+        f'<text x="{(MARGIN + WIDTH - 110) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{AXES}</text>',
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
