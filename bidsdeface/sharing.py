@@ -73,7 +73,7 @@ def remove_withdrawn(settings: Settings) -> None:
     ------
     BidsdefaceError
         The input looks like a part of the dataset: it has fewer participants than would go, or its
-        ``participants.tsv`` lists one of them. Or a file cannot be removed.
+        ``participants.tsv`` lists one of them or cannot be read. Or a file cannot be removed.
     """
     gone = _only_in_output(settings)
     if not gone:
@@ -98,11 +98,13 @@ def _only_in_output(settings: Settings) -> list[str]:
 
 
 def _listed(table: Path) -> set[str]:
-    """Return the participants that a table has."""
+    """Return the participants that a table has, if it is there."""
     try:
         found = parse_table(table.read_bytes(), table)
-    except (BidsdefaceError, OSError):
+    except FileNotFoundError:
         return set()
+    except OSError as error:
+        raise BidsdefaceError(f"{table}: cannot be read ({error.strerror}); correct it") from error
     return set(found.values("participant_id")) if "participant_id" in found.columns else set()
 
 

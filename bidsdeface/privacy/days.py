@@ -82,7 +82,7 @@ POSSIBLE = (
 
 # What no day can be spelled with; tables are full of it.
 _DIGITS = re.compile(r"\d.*\d.*\d", re.DOTALL)
-_SMALL_NUMBER = re.compile(r"[-+]?\d{0,3}(?:\.\d*)?(?:e[-+]?\d{1,3})?", re.IGNORECASE)
+_SMALL_NUMBER = re.compile(r"[-+]?\d{1,3}(?:\.\d*)?(?:e[-+]?\d{1,3})?", re.IGNORECASE)
 
 
 @lru_cache(maxsize=64)

@@ -177,11 +177,20 @@ def test_a_part_of_the_input_takes_nobody_away(settings):
     assert there(settings) == before
 
 
+def test_a_table_of_participants_that_cannot_be_read_takes_nobody_away(settings):
+    before = there(settings)
+    shutil.rmtree(settings.bids_dir / "sub-02")
+    (settings.bids_dir / "participants.tsv").write_bytes("participant_id\nsub-02\n".encode("utf-16"))
+    with pytest.raises(BidsdefaceError, match=r"participants.tsv: is not UTF-8"):
+        end_again(settings)
+    assert there(settings) == before
+
+
 def test_a_folder_without_files_takes_nothing_away(settings, caplog):
     before = there(settings)
     shutil.rmtree(settings.bids_dir / "sub-02")
     (settings.bids_dir / "sub-02/ses-a").mkdir(parents=True)
-    assert run_group_level(settings) == 1
+    assert not settle_dataset(settings, None, settings.output_dir.parent)
     assert any("FAILED sub-02" in line and "has no file" in line for line in caplog.messages)
     assert {one for one in before if one.startswith("sub-02")} <= there(settings)
 
