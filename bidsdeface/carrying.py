@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carryover
+from bidsdeface.dataset.carryover import ROOT_TEXTS, Carried, LeftOut, Treatment, plan_carryover
 from bidsdeface.dataset.identifying import Told
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.publish import Staging, one_at_a_time
@@ -28,7 +28,7 @@ from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.dataset.treatments import STATEMENT, Source, Wishes, stem, with_statement
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
-from bidsdeface.privacy.redact import MARK
+from bidsdeface.privacy.redact import MARK, redact_again
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sorting import files_above, files_of, participants, sort_files, sort_of_participant
@@ -138,7 +138,7 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     above = _above_in_output(settings)
     there = {path for path in above if _may_go(settings, path)}
     strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
-    has_readme = any(name.startswith(README.name) for name in strange)
+    has_readme = any(path.stem == README.name and len(path.parts) == 1 for path in above - there)
     shared = _put(settings, state, None, carried, files, absent, there, readme=not has_readme)
     for folder in {PurePosixPath(path.parts[0]) for path in there if len(path.parts) > 1}:
         remove_empty(settings.output_dir, folder)
@@ -169,11 +169,7 @@ def _put_in(
 ) -> Shared:
     """Leave in the folders of a scope what is to be shared, with those `standing`, and nothing else."""
     there = {path for folder in scope.folders for path in files_below(settings.output_dir, folder)}
-    if there and not files_of(settings, f"sub-{scope.subject}"):
-        theirs, ours = (root / f"sub-{scope.subject}" for root in (settings.bids_dir, settings.output_dir))
-        raise BidsdefaceError(
-            f"{theirs}: has no file, and {ours} has; fetch or mount what is missing, or remove both folders"
-        )
+    _check_not_empty(settings, scope, there)
     shared = _put(settings, state, above, carried, files, absent, there - set(standing))
     for folder in scope.folders:
         remove_empty(settings.output_dir, folder)
@@ -196,6 +192,7 @@ def _put(
     same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
     provenance = {_sidecar_of(path): _own_fields(settings, path) for path in sorted(defaced)}
+    earlier = [_text(settings.output_dir / path) for path in sorted(there) if path.stem in ROOT_TEXTS]
     with Staging(settings.output_dir) as staging:
         to_do = [one for one in files if one.path not in same]
         account = carry_over(source, to_do, staging.folder, wishes, provenance)
@@ -206,14 +203,23 @@ def _put(
             LOGGER.debug("%s: dropped fields or columns: %s", path, ", ".join(names))
         for path in account.written:
             here, new = settings.output_dir / path, staging.folder / path
-            if not path.parts[0].startswith("sub-") and (more := _marks_in(here) - _marks_in(new)) > 0:
+            if path.stem in ROOT_TEXTS:
+                text = _text(new)
+                again = redact_again(text, earlier, source.identifiers)
+                new.write_text(again, encoding="utf-8")
+                if again != text:
+                    LOGGER.warning(
+                        "%s: redacted where an earlier run had done so; if what stands there in BIDS_DIR now "
+                        "names nobody, remove this file and run again",
+                        here,
+                    )
+            if not path.parts[0].startswith("sub-") and _marks_in(here) > _marks_in(new):
                 LOGGER.warning(
-                    "%s: kept as it was: %d places are redacted in it whose names BIDS_DIR has no more; if "
-                    "the text was changed there, remove this file and run again",
+                    "%s: less is redacted than before; if nobody has changed it, it may name somebody who "
+                    "was withdrawn: read it",
                     here,
-                    more,
                 )
-            elif not _has_bytes_of(here, new):
+            if not _has_bytes_of(here, new):
                 staging.publish({path: new})
     masks = {name for path in defaced for name in _masks_of(settings, path)}
     stale = _remove_stale(settings, set(there) - {*account.written, *same, *defaced, *masks}, absent)
@@ -238,9 +244,26 @@ def _remove_stale(
     return sorted(gone)
 
 
+def _check_not_empty(settings: Settings, scope: Scope, there: Collection[PurePosixPath]) -> None:
+    """Refuse a folder of the input that is empty, perhaps not mounted, where the output has files."""
+    top = settings.bids_dir / f"sub-{scope.subject}"
+    for folder in (top, *(path for path in top.glob("ses-*") if path.is_dir())):
+        name = PurePosixPath(folder.relative_to(settings.bids_dir))
+        seen = (path for path in files_of(settings, str(name)) if not path.name.startswith("."))
+        if any(path.is_relative_to(name) for path in there) and not any(seen):
+            raise BidsdefaceError(
+                f"{folder}: has no file, and {settings.output_dir / name} has; fetch or mount what is "
+                "missing, or remove both folders"
+            )
+
+
 def _marks_in(path: Path) -> int:
     """Count what was redacted in a text; rows of tables come and go."""
-    return path.read_bytes().count(MARK.encode()) if path.suffix != ".tsv" and path.is_file() else 0
+    return _text(path).count(MARK) if path.suffix == ".json" or path.stem in ROOT_TEXTS else 0
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _above_in_output(settings: Settings) -> set[PurePosixPath]:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from bidsdeface.carrying import Scope, Shared, settle, share, share_root, wishes_of
-from bidsdeface.dataset.identifying import told_above
+from bidsdeface.dataset.identifying import Told, told_above
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.scratch import environment_in, sweep
 from bidsdeface.privacy.state import State
 from bidsdeface.privacy.tables import parse_table
 from bidsdeface.settings import Settings
-from bidsdeface.sorting import participants
+from bidsdeface.sorting import files_above, participants, sort_files
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
@@ -79,8 +79,15 @@ def remove_withdrawn(settings: Settings) -> None:
     if not gone:
         return
     listed = sorted(set(gone) & _listed(settings.bids_dir / "participants.tsv"))
-    if listed or len(gone) > len(participants(settings.bids_dir)):
-        why = f"its participants.tsv lists {listed[0]}" if listed else "most of OUTPUT_DIR's are gone"
+    dangling = [name for name in gone if os.path.lexists(settings.bids_dir / name)]
+    if listed or dangling or len(gone) > len(participants(settings.bids_dir)):
+        why = (
+            f"its participants.tsv lists {listed[0]}"
+            if listed
+            else f"its {dangling[0]} is no folder, or a link to nowhere"
+            if dangling
+            else "most of OUTPUT_DIR's are gone"
+        )
         folders = " ".join(shlex.quote(str(settings.output_dir / name)) for name in gone)
         raise BidsdefaceError(
             f"{settings.bids_dir}: has no files of {', '.join(gone)}, and {why}; give the whole dataset, or, "
@@ -105,7 +112,15 @@ def _listed(table: Path) -> set[str]:
         return set()
     except OSError as error:
         raise BidsdefaceError(f"{table}: cannot be read ({error.strerror}); correct it") from error
-    return set(found.values("participant_id")) if "participant_id" in found.columns else set()
+    column = next((one for one in found.columns if one.strip().lower() == "participant_id"), None)
+    if column is None:
+        raise BidsdefaceError(f"{table}: has no column participant_id; correct it")
+    return {f"sub-{value.strip().removeprefix('sub-')}" for value in found.values(column)}
+
+
+def _told_above(settings: Settings, state: State | None) -> Told:
+    carried, _ = sort_files(settings, files_above(settings, folders=True))
+    return told_above(settings.bids_dir, carried, wishes_of(settings, state))
 
 
 def _in_workers(
@@ -145,7 +160,7 @@ def _prepare_sharing(
     settings: Settings, state: State | None, scratch: Path
 ) -> Callable[[Scope], list[Shared]]:
     os.environ.update(environment_in(scratch))
-    above = told_above(settings.bids_dir, wishes_of(settings, state))
+    above = _told_above(settings, state)
     return lambda scope: [share(scope, settings, state, above)]
 
 
@@ -153,5 +168,5 @@ def _prepare_settling(
     settings: Settings, state: State | None, scratch: Path
 ) -> Callable[[Scope], list[Shared]]:
     os.environ.update(environment_in(scratch))
-    above = told_above(settings.bids_dir, wishes_of(settings, state))
+    above = _told_above(settings, state)
     return lambda scope: [settle(scope, settings, state, above)]

@@ -42,7 +42,7 @@ def files_above(settings: Settings, folders: bool) -> list[PurePosixPath]:
     found = []
     with os.scandir(settings.bids_dir) as entries:
         for entry in entries:
-            if not entry.is_dir():
+            if not os.path.isdir(entry.path):  # False for a link to itself, which has no other kind
                 found.append(PurePosixPath(entry.name))
             elif folders and not entry.name.startswith("sub-"):
                 looked_into = settings.include and not entry.name.startswith(".")

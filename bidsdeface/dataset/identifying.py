@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
@@ -41,7 +41,7 @@ class Told:
     study : set of str
         What is called a column, a level or a value, in lower case.
     names : set of str
-        What is called a column or a level.
+        What is called a column or a level in files that are carried.
     """
 
     values: Mapping[About, list[Any]] = field(default_factory=lambda: {about: [] for about in About})
@@ -51,19 +51,22 @@ class Told:
     names: set[str] = field(default_factory=set)
 
 
-def told_above(root: Path, wishes: Wishes) -> Told:
+def told_above(root: Path, carried: Iterable[Carried], wishes: Wishes) -> Told:
     """Gather from what lies above participants: the same for all of them, so that many need it once.
 
     Parameters
     ----------
     root : Path
         Of the raw dataset.
+    carried : iterable of Carried
+        From `plan_carryover`, those above participants at least.
     wishes : Wishes
     """
-    above = [PurePosixPath(entry.name) for entry in os.scandir(root) if not entry.is_dir()]
+    known = {one.path for one in carried}
+    above = (PurePosixPath(name) for name in os.listdir(root) if not (root / name).is_dir())
     paths = {path for path in (*above, *files_in(root, PHENOTYPE)) if path.suffix in _TELLING}
-    sidecars = [name for path in paths if path.suffix == ".json" and (name := parse_name(path))]
-    return _told(root, paths, sidecars, wishes)
+    sidecars = [name for path in paths & known if path.suffix == ".json" and (name := parse_name(path))]
+    return _told(root, paths, known, sidecars, wishes)
 
 
 def find_identifiers(
@@ -96,7 +99,7 @@ def find_identifiers(
     beside = {path for top in tops for path in files_in(root, top) if path.suffix in _TELLING}
     is_above = {path for path in files if len(path.parts) == 1 or path.parts[0] == PHENOTYPE}
     paths = {path for path in {*files, *beside} if path not in is_above or path.suffix not in _TELLING}
-    both = (above, _told(root, paths, sidecars, wishes))
+    both = (above, _told(root, paths, set(files), sidecars, wishes))
     found = identifiers_of_ages(set().union(*(told.ages for told in both)))
     for about in About:
         found |= identifiers_in((value for told in both for value in told.values[about]), about)
@@ -105,13 +108,21 @@ def find_identifiers(
     return found.without(_labels(files)).sparing(set().union(*(told.names for told in both)))
 
 
-def _told(root: Path, paths: Iterable[PurePosixPath], sidecars: Iterable[FileName], wishes: Wishes) -> Told:
+def _told(
+    root: Path,
+    paths: Iterable[PurePosixPath],
+    carried: Collection[PurePosixPath],
+    sidecars: Iterable[FileName],
+    wishes: Wishes,
+) -> Told:
     found = Told()
     for path in sorted(paths):
         for about, value in header_texts(root / path):
             found.values[about].append(value)
         if path.suffix == ".json" and path.name != "dataset_description.json":
-            found.names |= _levels(root / path)
+            levels = _levels(root / path)
+            found.study |= {level.lower() for level in levels}
+            found.names |= levels if path in carried else set()
             for name, value in _dropped_values(root / path, wishes.policy):
                 about = _about(name, wishes.policy)
                 (found.of_persons if about is About.PERSON else found.values[about]).append(value)
@@ -119,15 +130,14 @@ def _told(root: Path, paths: Iterable[PurePosixPath], sidecars: Iterable[FileNam
             is_about_people = path.parts[0] == PHENOTYPE or path.stem.rpartition("_")[2] in ABOUT_PEOPLE
             for column, kept, gone in _columns(root, path, sidecars, wishes):
                 about = _about(column, {})
-                found.names.add(column)
-                found.study |= {value.lower() for value in kept}
+                found.names |= {column} if kept and path in carried else set()
+                found.study |= {column.lower(), *(value.lower() for value in kept)}
                 if kept and column != SHIFTED:
                     found.ages |= {float(age) for value in gone for age in _NUMBER.findall(value)}
                 elif about is About.PERSON and is_about_people:
                     found.of_persons += gone
                 else:
                     found.values[about] += gone
-    found.study |= {name.lower() for name in found.names}
     return found
 
 

@@ -84,7 +84,9 @@ def read_source(
         if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
             fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, applicable(name, sidecars))))
     present = frozenset(one.path for one in files)
-    identifiers = find_identifiers(root, carried, sidecars, wishes, above or told_above(root, wishes))
+    identifiers = find_identifiers(
+        root, carried, sidecars, wishes, above or told_above(root, carried, wishes)
+    )
     return Source(root, present, sidecars, fieldmaps, identifiers).without(withheld)
 
 

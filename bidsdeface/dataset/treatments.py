@@ -159,7 +159,11 @@ def _write_sidecar(
         content, columns, wishes.policy, wishes.keep_columns, entities.get("task")
     )
     # The fields of a sidecar hold technical words and names of files; what is said of columns is free text.
-    told = {field: value for field, value in kept.items() if isinstance(value, Mapping) or field == "Columns"}
+    told = {
+        field: value
+        for field, value in kept.items()
+        if field not in wishes.keep_columns and (isinstance(value, Mapping) or field == "Columns")
+    }
     rest = {field: value for field, value in kept.items() if field not in told}
     redacted = redacted_dictionary(told, source.identifiers)
     dropped += tuple(f"{field} (redacted)" for field in told if redacted.get(field) != told[field])

@@ -14,6 +14,7 @@ from bidsdeface.privacy.policy import technical_words
 
 SHORTEST_WORD, SHORTEST_NUMBER, LONG_NUMBER = 3, 4, 6
 SHORTEST_NAME, MOST_NAMES, LONG_NAME = 2, 5, 8
+OLDEST_EVER = 130  # years: what is more is in months, weeks or days
 _WORDS_TOGETHER = re.compile(r"[^\W_][\W_]+[^\W_]")
 _IDEOGRAPHS = re.compile(f"[{IDEOGRAPHS}]{{{SHORTEST_NAME},}}")
 _UMLAUTS = str.maketrans(
@@ -91,7 +92,7 @@ class Identifiers:
 
     def sparing(self, words: Iterable[str]) -> "Identifiers":
         """Return the same, to leave columns and levels that are one word in lower case: young, nback."""
-        return replace(self, spared=frozenset(one for one in words if re.fullmatch(r"[a-z][a-z0-9_]*", one)))
+        return replace(self, spared=frozenset(one for one in words if re.fullmatch(r"[a-z]+\d?", one)))
 
     def without(self, labels: Iterable[str]) -> "Identifiers":
         """Return the same without labels that stand in file names anyway."""
@@ -154,13 +155,13 @@ def identifiers_of_ages(years: Iterable[float]) -> Identifiers:
     >>> {"93 years", "aged 93"} <= identifiers_of_ages([93]).names
     True
     """
-    units = ("y", "yo", "yr", "yrs", "year", "years", "jahre")
+    in_years, in_parts = ("y", "yo", "yr", "yrs", "year", "years", "jahre"), ("months", "weeks", "days")
     before = ("age", "aged", "age of", "alter")
-    ages = [f"{age:g}" for age in years]
-    return Identifiers(
-        frozenset(f"{age} {unit}" for age in ages for unit in units)
-        | frozenset(f"{word} {age}" for age in ages for word in before)
-    )
+    found = set()
+    for age in years:
+        units = in_years if age <= OLDEST_EVER else in_parts
+        found |= {*(f"{age:g} {unit}" for unit in units), *(f"{word} {age:g}" for word in before)}
+    return Identifiers(frozenset(found))
 
 
 def _names(text: str) -> tuple[set[str], set[str]]:

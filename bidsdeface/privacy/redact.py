@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice, zip_longest
 
@@ -12,6 +12,7 @@ from bidsdeface.privacy.identifiers import Identifiers
 
 MARK, MARK_IN_NAMES = "[removed]", "removed"  # the second where brackets may not stand
 SHORTEST_GENITIVE = 4
+FEWEST_WORDS = 2  # that tell a line from others
 _RUN = re.compile(rf"[{IDEOGRAPHS}]|[^\W\d_{IDEOGRAPHS}]+|\d+")
 
 
@@ -37,6 +38,56 @@ def redact(text: str, identifiers: Identifiers, mark: str = MARK) -> tuple[str, 
         return text, count
     text, more = _redact(text, identifiers, mark, join_lines=True)
     return text, count + more
+
+
+def redact_again(text: str, earlier: Iterable[str], identifiers: Identifiers) -> str:
+    """Redact what is redacted in earlier versions of a text, though nobody may know the name any more.
+
+    Parameters
+    ----------
+    text : str
+        Redacted by what is known today.
+    earlier : iterable of str
+        Of each line with a mark, and of the line before if it has little else, that text is looked for.
+    identifiers : Identifiers
+        That were redacted in `text`.
+
+    Examples
+    --------
+    >>> redact_again("Thanks to Jane Doe!", ["Thanks to [removed]!"], Identifiers())
+    'Thanks to [removed]!'
+    """
+    for version in earlier:
+        lines = [line.strip() for line in redact(version, identifiers)[0].splitlines() if line.strip()]
+        for before, line in zip(["", *lines], lines, strict=False):
+            if MARK not in line:
+                continue
+            start, around = "^", _whatever_space(line)
+            if _words_in(line) < FEWEST_WORDS and not before:
+                start = r"\A"
+            elif _words_in(line) < FEWEST_WORDS:
+                around = rf"{_whatever_space(before)}\s+{around}"
+            if start == r"\A" or _words_in(before + line):
+                text = re.sub(rf"{start}\s*{around}[^\S\n]*$", _with_marks, text, flags=re.MULTILINE)
+    return text
+
+
+def _words_in(text: str) -> int:
+    return len(re.findall(r"\w+", text.replace(MARK, "")))
+
+
+def _whatever_space(line: str) -> str:
+    """Return a pattern of a line, with something in each mark's place."""
+    some = (re.sub(r"(?:\\\s|\s)+", r"\\s+", re.escape(part)) for part in line.split(MARK))
+    return r"(.{1,100}?)".join(some)
+
+
+def _with_marks(match: re.Match[str]) -> str:
+    parts, end = [], match.start()
+    for number in range(1, len(match.groups()) + 1):
+        parts += [match.string[end : match.start(number)], MARK]
+        end = match.end(number)
+    return "".join((*parts, match.string[end : match.end()]))
 
 
 def _redact(text: str, identifiers: Identifiers, mark: str, *, join_lines: bool) -> tuple[str, int]:

@@ -160,11 +160,70 @@ def test_a_name_in_a_text_stays_redacted_when_its_participant_is_withdrawn(setti
         caplog.clear()
         end_again(settings)
         assert "Thanks to [removed] of" in (settings.output_dir / "README").read_text()
-        assert any("README: kept as it was: 1 places" in line for line in caplog.messages)
+        assert any("README: redacted where an earlier run had" in line for line in caplog.messages)
     (settings.bids_dir / "README").write_text("Thanks to all.\n")
     (settings.output_dir / "README").unlink()
     end_again(settings)
     assert "Thanks to all." in (settings.output_dir / "README").read_text()
+
+
+@pytest.mark.parametrize("after", ["README", "README.md"])
+def test_a_withdrawn_name_stays_redacted_beside_a_new_one_and_in_a_renamed_text(settings, after):
+    text = "# Data\n\nThanks to Jane Roe and Piet Paulus.\n\nContact:\n\nJane Roe\n"
+    sidecars = [settings.bids_dir / f"{T1W.replace('01', label)}.json" for label in ("01", "02")]
+    before = [json.loads(path.read_text()) for path in sidecars]
+    (settings.bids_dir / "README").write_text(text)
+    sidecars[1].write_text(json.dumps({**before[1], "PatientName": "Roe^Jane"}))
+    share_root(settings, None)
+    assert "Thanks to [removed] and Piet" in (settings.output_dir / "README").read_text()
+    withdraw(settings, "02")
+    sidecars[0].write_text(json.dumps({**before[0], "PatientName": "Paulus^Piet"}))
+    (settings.bids_dir / "README").unlink()
+    (settings.bids_dir / after).write_text(text)
+    end_again(settings)
+    told = (settings.output_dir / after).read_text()
+    assert "Thanks to [removed] and [removed]." in told and "Contact:\n\n[removed]\n" in told
+    assert "Data" in told
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "participant_id\n01\n02\n",
+        "participant_id \nsub-01\nsub-02 \n",
+        "Participant_ID\nsub-02\n",
+        "name\nx\n",
+    ],
+)
+def test_a_table_that_lists_participants_in_its_own_way_takes_nobody_away(settings, table):
+    before = there(settings)
+    shutil.rmtree(settings.bids_dir / "sub-02")
+    (settings.bids_dir / "participants.tsv").write_text(table)
+    with pytest.raises(BidsdefaceError, match=r"lists sub-02|no column participant_id"):
+        end_again(settings)
+    assert there(settings) == before
+
+
+def test_a_link_to_nowhere_takes_nobody_away(settings):
+    before = there(settings)
+    withdraw(settings, "02")
+    (settings.bids_dir / "sub-02").symlink_to("not/mounted")
+    with pytest.raises(BidsdefaceError, match="its sub-02 is no folder"):
+        end_again(settings)
+    assert there(settings) == before
+
+
+@pytest.mark.parametrize("spoil", ["hidden", "session"])
+def test_what_is_not_mounted_takes_nothing_away(settings, spoil):
+    before = there(settings)
+    folder = settings.bids_dir / ("sub-01" if spoil == "hidden" else "sub-01/ses-b")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    if spoil == "hidden":
+        (folder / ".DS_Store").touch()
+    with pytest.raises(BidsdefaceError, match="has no file, and"):
+        share_again(settings)
+    assert there(settings) == before
 
 
 def test_a_part_of_the_input_takes_nobody_away(settings):
@@ -207,7 +266,7 @@ def test_what_is_above_participants_is_read_once_for_all_of_a_process(settings, 
     reads = []
     parse = identifying.parse_table
     monkeypatch.setattr(identifying, "parse_table", lambda *told: reads.append(told[1]) or parse(*told))
-    above = identifying.told_above(settings.bids_dir, wishes_of(settings, None))
+    above = identifying.told_above(settings.bids_dir, (), wishes_of(settings, None))
     for label in ("01", "02"):
         share(Scope(label), settings, None, above)
     assert reads.count(PurePosixPath("participants.tsv")) == 1

@@ -94,10 +94,42 @@ def test_columns_and_levels_in_lower_case_stay_though_somebody_is_called_so(tmp_
     assert told["nback"] and told["trial_type"]["Levels"] == {"young": "x"}
 
 
+@pytest.mark.parametrize(
+    ("person", "word"),
+    [
+        ({"PatientName": "Roe^Jane"}, "jane_roe"),
+        ({"PatientID": "27182818"}, "p27182818"),
+        ({"PatientBirthDate": "19780304"}, "v780304"),
+    ],
+)
+def test_no_whole_name_number_or_day_is_a_word_of_the_study(tmp_path, person, word):
+    files = {
+        f"{T1W}.json": {**PHYSICS, **person},
+        f"{EVENTS}.tsv": f"onset\tduration\t{word}\tcue\n1\t2\t2\t{word}\n",
+        "task-rest_events.json": {word: {"Description": "x"}, "cue": {"Levels": {word: "x"}}},
+    }
+    share(full_dataset(tmp_path / "raw", files), tmp_path / "out", withheld=())
+    for name in (f"{EVENTS}.tsv", "task-rest_events.json"):
+        assert word not in (tmp_path / "out" / name).read_text()
+
+
+def test_files_that_stay_behind_have_no_say_in_what_is_a_word_of_the_study(tmp_path):
+    files = {
+        ".bidsignore": "participants.json\n",
+        "participants.json": {"pal": {"Levels": {"Haagse Harry": "a", "Piet Paulus": "b"}}},
+        "participants.tsv": "participant_id\tpal\nsub-01\tHaagse Harry\nsub-02\tPiet Paulus\n",
+        "README": "Thanks to Haagse Harry, Piet Paulus.\n",
+    }
+    share(full_dataset(tmp_path / "raw", files), tmp_path / "out", withheld=())
+    told = (tmp_path / "out/README").read_text()
+    assert "Harry" not in told and "Paulus" not in told
+
+
 def test_what_is_redacted_in_a_table_is_warned_of_and_a_column_may_be_kept(tmp_path, caplog):
     files = {
         f"{T1W}.json": {**PHYSICS, "PatientName": "NBACK^Faces"},
         f"{EVENTS}.tsv": "onset\tduration\ttrial_type\n1\t2\tFaces\n3\t2\tgo\n",
+        "task-rest_events.json": {"trial_type": {"Levels": {"Faces": "x", "go": "y"}}},
     }
     root = full_dataset(tmp_path / "raw", files)
     share(root, tmp_path / "out", withheld=())
@@ -106,6 +138,8 @@ def test_what_is_redacted_in_a_table_is_warned_of_and_a_column_may_be_kept(tmp_p
     assert "Faces" not in line
     share(root, tmp_path / "kept", withheld=(), keep_columns=("trial_type",))
     assert (tmp_path / f"kept/{EVENTS}.tsv").read_text() == files[f"{EVENTS}.tsv"]
+    levels = json.loads((tmp_path / "kept/task-rest_events.json").read_text())["trial_type"]["Levels"]
+    assert levels == {"Faces": "x", "go": "y"}
 
 
 @pytest.mark.parametrize(
