@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from bidsdeface.dataset.carryover import ROOT_TEXTS, Carried, LeftOut, Treatment, plan_carryover
+from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, is_root_text, plan_carryover
 from bidsdeface.dataset.identifying import Told
 from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.publish import Staging, one_at_a_time
 from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.shareable import carry_over, read_source
@@ -28,6 +29,7 @@ from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.dataset.treatments import STATEMENT, Source, Wishes, stem, with_statement
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
+from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.redact import MARK, redact_again
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
@@ -192,7 +194,7 @@ def _put(
     same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
     provenance = {_sidecar_of(path): _own_fields(settings, path) for path in sorted(defaced)}
-    earlier = [_text(settings.output_dir / path) for path in sorted(there) if path.stem in ROOT_TEXTS]
+    earlier = [_text(settings.output_dir / path) for path in sorted(there) if is_root_text(path)]
     with Staging(settings.output_dir) as staging:
         to_do = [one for one in files if one.path not in same]
         account = carry_over(source, to_do, staging.folder, wishes, provenance)
@@ -203,22 +205,8 @@ def _put(
             LOGGER.debug("%s: dropped fields or columns: %s", path, ", ".join(names))
         for path in account.written:
             here, new = settings.output_dir / path, staging.folder / path
-            if path.stem in ROOT_TEXTS:
-                text = _text(new)
-                again = redact_again(text, earlier, source.identifiers)
-                new.write_text(again, encoding="utf-8")
-                if again != text:
-                    LOGGER.warning(
-                        "%s: redacted where an earlier run had done so; if what stands there in BIDS_DIR now "
-                        "names nobody, remove this file and run again",
-                        here,
-                    )
-            if not path.parts[0].startswith("sub-") and _marks_in(here) > _marks_in(new):
-                LOGGER.warning(
-                    "%s: less is redacted than before; if nobody has changed it, it may name somebody who "
-                    "was withdrawn: read it",
-                    here,
-                )
+            if not path.parts[0].startswith("sub-"):
+                _stay_redacted(path, here, new, earlier, source.identifiers)
             if not _has_bytes_of(here, new):
                 staging.publish({path: new})
     masks = {name for path in defaced for name in _masks_of(settings, path)}
@@ -249,17 +237,39 @@ def _check_not_empty(settings: Settings, scope: Scope, there: Collection[PurePos
     top = settings.bids_dir / f"sub-{scope.subject}"
     for folder in (top, *(path for path in top.glob("ses-*") if path.is_dir())):
         name = PurePosixPath(folder.relative_to(settings.bids_dir))
-        seen = (path for path in files_of(settings, str(name)) if not path.name.startswith("."))
-        if any(path.is_relative_to(name) for path in there) and not any(seen):
+        if not any(path.is_relative_to(name) for path in there):
+            continue
+        if all(path.name.startswith(".") for path in files_in(settings.bids_dir, str(name))):
             raise BidsdefaceError(
                 f"{folder}: has no file, and {settings.output_dir / name} has; fetch or mount what is "
                 "missing, or remove both folders"
             )
 
 
-def _marks_in(path: Path) -> int:
-    """Count what was redacted in a text; rows of tables come and go."""
-    return _text(path).count(MARK) if path.suffix == ".json" or path.stem in ROOT_TEXTS else 0
+def _stay_redacted(
+    path: PurePosixPath, here: Path, new: Path, earlier: Iterable[str], identifiers: Identifiers
+) -> None:
+    """Redact in a new text what was redacted before, and warn of one that shows more.
+
+    Tables are passed over: their rows come and go.
+    """
+    if path.suffix != ".json" and not is_root_text(path):
+        return
+    text = _text(new)
+    again = redact_again(text, earlier, identifiers) if is_root_text(path) else text
+    if again != text:
+        new.write_text(again, encoding="utf-8")
+        LOGGER.warning(
+            "%s: redacted where an earlier run had done so; if what stands there in BIDS_DIR now names "
+            "nobody, remove this file and run again",
+            here,
+        )
+    if _text(here).count(MARK) > again.count(MARK):
+        LOGGER.warning(
+            "%s: less is redacted than before; if nobody has changed it, it may name somebody who was "
+            "withdrawn: read it",
+            here,
+        )
 
 
 def _text(path: Path) -> str:
@@ -284,14 +294,11 @@ def _may_go(settings: Settings, path: PurePosixPath) -> bool:
 
     A text that the input has not may have been added to the output by hand.
     """
-    in_input = os.path.lexists(settings.bids_dir / path)
-    known, _ = plan_carryover([path], defaced_suffixes=settings.suffixes)
-    return in_input or any(one.treatment is not Treatment.TEXT or _is_ours(settings, path) for one in known)
-
-
-def _is_ours(settings: Settings, path: PurePosixPath) -> bool:
-    text = settings.output_dir / path
-    return text.is_file() and STATEMENT.encode() in text.read_bytes()
+    if os.path.lexists(settings.bids_dir / path):
+        return True
+    if is_root_text(path):
+        return STATEMENT in _text(settings.output_dir / path)
+    return bool(plan_carryover([path], defaced_suffixes=settings.suffixes)[0])
 
 
 def _without(source: Source, carried: Iterable[Carried], absent: set[PurePosixPath]) -> Source:

@@ -159,11 +159,17 @@ def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment |
     return "is unknown to BIDS"
 
 
+def is_root_text(path: PurePosixPath) -> bool:
+    """Tell whether a path, relative to the dataset, is README, CHANGES or another text at its root."""
+    is_text = path.suffix in ("", ".md", ".rst", ".txt", ".cff")
+    return len(path.parts) == 1 and path.name.partition(".")[0] in ROOT_TEXTS and is_text
+
+
 def _decide_at_root(path: PurePosixPath) -> Treatment | str:
     stem = path.name.partition(".")[0]
     if path.name == "dataset_description.json":
         return Treatment.SIDECAR
-    if stem in ROOT_TEXTS and path.suffix in ("", ".md", ".rst", ".txt", ".cff"):
+    if is_root_text(path):
         return Treatment.TEXT
     if stem in ROOT_TABLES and path.suffix in (".tsv", ".json"):
         return _TREATMENT_BY_EXTENSION[path.suffix]

@@ -125,6 +125,13 @@ def test_what_was_included_once_goes_when_it_is_not_included_any_more(settings):
     assert there(settings) == before and not (settings.output_dir / "stimuli").exists()
 
 
+def test_what_only_sounds_like_a_text_is_shared_byte_for_byte(settings):
+    content = bytes(range(256)) + b"\r\n"
+    (settings.bids_dir / "stimuli/README.pdf").write_bytes(content)
+    share_root(Settings(**{**vars(settings), "include": ("stimuli/*",)}), None)
+    assert (settings.output_dir / "stimuli/README.pdf").read_bytes() == content
+
+
 def test_what_no_run_can_have_written_is_named_and_stays(settings, caplog):
     mine = settings.output_dir / "derivatives/fmriprep/sub-01.html"
     mine.parent.mkdir(parents=True)
