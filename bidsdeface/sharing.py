@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from bidsdeface.carrying import Scope, Shared, settle, share, share_root, wishes_of
-from bidsdeface.dataset.identifying import Told, told_above
+from bidsdeface.dataset.identifying import told_above
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.scratch import environment_in, sweep
@@ -37,7 +37,7 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> boo
     """
     labels = settings.participants or participants(settings.bids_dir)
     scopes = [Scope(label, settings.sessions) for label in labels]
-    whole = _in_workers(_prepare_sharing, scopes, settings, state, scratch)
+    whole = _in_workers(share, scopes, settings, state, scratch)
     if settings.participants or settings.sessions:
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
     elif gone := _only_in_output(settings):
@@ -61,7 +61,7 @@ def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bo
     """
     remove_withdrawn(settings)
     there = [one for one in participants(settings.bids_dir) if (settings.output_dir / f"sub-{one}").is_dir()]
-    whole = _in_workers(_prepare_settling, [Scope(label) for label in there], settings, state, scratch)
+    whole = _in_workers(settle, [Scope(label) for label in there], settings, state, scratch)
     _log_left_out(share_root(settings, state))
     return whole
 
@@ -79,19 +79,19 @@ def remove_withdrawn(settings: Settings) -> None:
     if not gone:
         return
     listed = sorted(set(gone) & _listed(settings.bids_dir / "participants.tsv"))
-    dangling = [name for name in gone if os.path.lexists(settings.bids_dir / name)]
-    if listed or dangling or len(gone) > len(participants(settings.bids_dir)):
-        why = (
-            f"its participants.tsv lists {listed[0]}"
-            if listed
-            else f"its {dangling[0]} is no folder, or a link to nowhere"
-            if dangling
-            else "most of OUTPUT_DIR's are gone"
-        )
+    doubts = [f"its participants.tsv lists {name}" for name in listed]
+    doubts += [
+        f"its {name} is no folder, or a link to nowhere"
+        for name in gone
+        if os.path.lexists(settings.bids_dir / name)
+    ]
+    if len(gone) > len(participants(settings.bids_dir)):
+        doubts.append("most of OUTPUT_DIR's are gone")
+    if doubts:
         folders = " ".join(shlex.quote(str(settings.output_dir / name)) for name in gone)
         raise BidsdefaceError(
-            f"{settings.bids_dir}: has no files of {', '.join(gone)}, and {why}; give the whole dataset, or, "
-            f"if they are withdrawn: rm -r {folders}"
+            f"{settings.bids_dir}: has no files of {', '.join(gone)}, and {doubts[0]}; give the whole "
+            f"dataset, or, if they are withdrawn: rm -r {folders}"
         )
     for name in gone:
         remove_files(settings.output_dir, files_below(settings.output_dir, PurePosixPath(name)))
@@ -118,20 +118,15 @@ def _listed(table: Path) -> set[str]:
     return {f"sub-{value.strip().removeprefix('sub-')}" for value in found.values(column)}
 
 
-def _told_above(settings: Settings, state: State | None) -> Told:
-    carried, _ = sort_files(settings, files_above(settings, folders=True))
-    return told_above(settings.bids_dir, carried, wishes_of(settings, state))
-
-
 def _in_workers(
-    prepare: Callable[..., Callable[[Scope], list[Shared]]],
+    work: Callable[..., Shared],
     scopes: Sequence[Scope],
     settings: Settings,
     state: State | None,
     scratch: Path,
 ) -> bool:
     whole = True
-    for scope, result in run_in_workers(prepare, (settings, state, scratch), scopes, settings.n_procs):
+    for scope, result in run_in_workers(_prepare, (work, settings, state, scratch), scopes, settings.n_procs):
         if isinstance(result, Shared):
             whole = _log_left_out(result) and whole
         else:
@@ -156,17 +151,11 @@ def _log_left_out(shared: Shared) -> bool:
     return whole
 
 
-def _prepare_sharing(
-    settings: Settings, state: State | None, scratch: Path
+def _prepare(
+    work: Callable[..., Shared], settings: Settings, state: State | None, scratch: Path
 ) -> Callable[[Scope], list[Shared]]:
+    """Return what shares or settles a scope, in a worker that reads what is above participants once."""
     os.environ.update(environment_in(scratch))
-    above = _told_above(settings, state)
-    return lambda scope: [share(scope, settings, state, above)]
-
-
-def _prepare_settling(
-    settings: Settings, state: State | None, scratch: Path
-) -> Callable[[Scope], list[Shared]]:
-    os.environ.update(environment_in(scratch))
-    above = _told_above(settings, state)
-    return lambda scope: [settle(scope, settings, state, above)]
+    carried, _ = sort_files(settings, files_above(settings, folders=True))
+    above = told_above(settings.bids_dir, carried, wishes_of(settings, state))
+    return lambda scope: [work(scope, settings, state, above)]

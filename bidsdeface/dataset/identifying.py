@@ -12,7 +12,7 @@ from bidsdeface.dataset.carryover import Carried
 from bidsdeface.dataset.filename import FileName, parse_name
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.redaction import levels_of
-from bidsdeface.dataset.treatments import Wishes, read_json, scrubbed_table
+from bidsdeface.dataset.treatments import Wishes, dictionary_of, read_json, scrubbed_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.columns import is_about_a_person, names_a_person
 from bidsdeface.privacy.dictionary import scrub_dictionary
@@ -190,7 +190,8 @@ def _columns(
     try:
         # What is not UTF-8 stays behind, but the names in it are searched for.
         table = parse_table(decoded((root / path).read_bytes()).encode(), path)
-        result = scrubbed_table(root, path, table, sidecars, wishes, Identifiers())
+        dictionary = dictionary_of(root, path, sidecars)
+        result = scrubbed_table(path, table, dictionary, wishes, Identifiers())
     except (BidsdefaceError, OSError):
         return
     for column in table.columns:

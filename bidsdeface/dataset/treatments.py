@@ -179,8 +179,8 @@ def _write_table(
     source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any
 ) -> tuple[str, ...]:
     table = parse_table((source.root / path).read_bytes(), path)
-    result = scrubbed_table(source.root, path, table, source.sidecars, wishes, source.identifiers)
-    dictionary = _dictionary_of(source.root, path, source.sidecars)
+    dictionary = dictionary_of(source.root, path, source.sidecars)
+    result = scrubbed_table(path, table, dictionary, wishes, source.identifiers)
     result = redacted_table(result, dictionary, source.identifiers, wishes.keep_columns)
     if lost := required_columns(path.stem.rpartition("_")[2]) & set(result.dropped):
         raise NotCarried(
@@ -259,10 +259,9 @@ WRITERS: dict[Treatment, Callable[..., tuple[str, ...]]] = {
 
 
 def scrubbed_table(
-    root: Path,
     path: PurePosixPath,
     table: Table,
-    sidecars: Iterable[FileName],
+    dictionary: Mapping[str, Any],
     wishes: Wishes,
     identifiers: Identifiers,
 ) -> ScrubbedTable:
@@ -276,14 +275,15 @@ def scrubbed_table(
         table,
         path.stem.rpartition("_")[2],
         path,
-        dictionary=_dictionary_of(root, path, sidecars),
+        dictionary=dictionary,
         days=days,
         keep=wishes.keep_columns,
         drop={*wishes.drop_columns, *called} - set(wishes.keep_columns) - INDEX_COLUMNS.keys(),
     )
 
 
-def _dictionary_of(root: Path, table: PurePosixPath, sidecars: Iterable[FileName]) -> dict[str, Any]:
+def dictionary_of(root: Path, table: PurePosixPath, sidecars: Iterable[FileName]) -> dict[str, Any]:
+    """Read what describes the columns of a table, from all sidecars that apply to it."""
     name = parse_name(table)
     return merged_metadata(root, applicable(name, sidecars)) if name else {}
 
@@ -301,7 +301,8 @@ def _columns_described_by(
         if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
             try:
                 table = parse_table((source.root / data).read_bytes(), data)
-                shared = scrubbed_table(source.root, data, table, source.sidecars, wishes, source.identifiers)
+                described = dictionary_of(source.root, data, source.sidecars)
+                shared = scrubbed_table(data, table, described, wishes, source.identifiers)
                 columns |= set(shared.table.columns)
             except (BidsdefaceError, OSError):
                 continue  # that table is left out by itself

@@ -62,13 +62,15 @@ def redact_again(text: str, earlier: Iterable[str], identifiers: Identifiers) ->
         for before, line in zip(["", *lines], lines, strict=False):
             if MARK not in line:
                 continue
-            start, around = "^", _whatever_space(line)
-            if _words_in(line) < FEWEST_WORDS and not before:
-                start = r"\A"
-            elif _words_in(line) < FEWEST_WORDS:
-                around = rf"{_whatever_space(before)}\s+{around}"
-            if start == r"\A" or _words_in(before + line):
-                text = re.sub(rf"{start}\s*{around}[^\S\n]*$", _with_marks, text, flags=re.MULTILINE)
+            if _words_in(line) >= FEWEST_WORDS:
+                around = r"^\s*" + _whatever_space(line)
+            elif not before:
+                around = r"\A\s*" + _whatever_space(line)
+            elif _words_in(before + line):
+                around = rf"^\s*{_whatever_space(before)}\s+{_whatever_space(line)}"
+            else:
+                continue  # nothing tells where it stood
+            text = re.sub(rf"{around}[^\S\n]*$", _with_marks, text, flags=re.MULTILINE)
     return text
 
 
