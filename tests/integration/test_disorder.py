@@ -3,7 +3,6 @@
 import gzip
 import json
 import shutil
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -12,6 +11,7 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from bidsdeface.imaging.volume import interpolate, voxel_places
 from tests.conftest import make_dataset
 from tests.heads import SHARED, real_head_or_average
 from tests.integration.conftest import bidsdeface, bidsdeface_read_only, dice, published
@@ -243,19 +243,15 @@ def stored(image):
 
 def carried(mask, image):
     """Return a mask on the grid of an image of the same world, and where it can be told."""
-    to_mask = np.linalg.inv(mask.affine) @ image.affine
-    shape = image.shape[:3]
-    values = np.asarray(mask.dataobj, np.float32)
-    there, seen = (
-        ndimage.affine_transform(field, to_mask[:3, :3], to_mask[:3, 3], shape, order=1)
-        for field in (values, np.ones_like(values))
-    )
-    return there > 0.5, seen > 0.99
+    places = voxel_places(image.shape[:3], image.affine)
+    there = interpolate(np.asarray(mask.dataobj, np.float32), mask.affine, places, np.nan)
+    return there > 0.5, np.isfinite(there)
 
 
 @pytest.mark.skipif(not PUMI.is_dir(), reason=f"pumi-minitest belongs in ../{SHARED.name}/bids")
 def test_a_real_untidy_dataset_is_named_for_what_it_is_and_done_at_ones_word(tmp_path):
-    refused = bidsdeface_read_only(copied(PUMI, tmp_path), tmp_path / "no")
+    shutil.copytree(PUMI, tmp_path / "bids")  # safe from whatever a test does
+    refused = bidsdeface_read_only(tmp_path / "bids", tmp_path / "no")
     assert refused.code != 0 and not published(tmp_path / "no")
     run = bidsdeface(tmp_path / "bids", tmp_path / "out", "--skip-bids-validation")
     assert run.code == 0 and "sub-001_T1w: passed" in run.said
@@ -270,8 +266,3 @@ def test_a_real_untidy_dataset_is_named_for_what_it_is_and_done_at_ones_word(tmp
     assert "sub-001/func/sub-001_task-rest_bold.nii.gz" in names
     sidecar = json.loads((tmp_path / "whole/sub-001/anat/sub-001_T1w.json").read_text())
     assert "Bidsdeface" in sidecar
-
-
-def copied(folder: Path, root: Path) -> Path:
-    """Copy a dataset, so that the original is safe from whatever a test does."""
-    return Path(shutil.copytree(folder, root / "bids"))
