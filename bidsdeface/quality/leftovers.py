@@ -12,6 +12,8 @@ from bidsdeface.imaging.volume import Volume, apply_affine, tissue_voxels, voxel
 
 EDGE_MM = 4.0  # nearer to the edge of the face region than that, two good registrations may differ
 BRAIN_EDGE_MM = 4.0  # and so far beyond the guard
+BESIDE_X_MM, BESIDE_Y_MM = 60.0, (-60.0, 40.0)  # there, in the template, are ears
+EARS_MM = 20.0  # and so far they stand off the average's head
 
 
 def tissue_left_ml(
@@ -42,7 +44,8 @@ def tissue_left_ml(
 def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> float:
     """Return the largest piece of tissue in the air around the head.
 
-    A nose that the field of view cuts off appears at the other end of it, behind the head.
+    A nose that the field of view cuts off appears at the other end of it, behind the head. Beside it are
+    ears, and the jaws of a broad head.
 
     Parameters
     ----------
@@ -53,7 +56,14 @@ def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> f
         Distance to the template's head.
     """
     voxels = tissue_voxels(defaced)
+    voxels = voxels[in_air(defaced, voxels, to_template, head_mm)]
     stray = np.zeros(defaced.data.shape, bool)
-    stray[tuple(voxels[in_air(defaced, voxels, to_template, head_mm)].T)] = True
+    stray[tuple(voxels[~_are_ears(apply_affine(defaced.affine, voxels), to_template, head_mm)].T)] = True
     pieces, _ = ndimage.label(stray)
     return float(np.bincount(pieces.ravel())[1:].max(initial=0)) * voxel_ml(defaced.affine)
+
+
+def _are_ears(points: NDArray, to_template: NDArray, head_mm: Volume) -> NDArray[np.bool_]:
+    x, y, _ = apply_affine(to_template, points).T
+    beside = (np.abs(x) > BESIDE_X_MM) & (BESIDE_Y_MM[0] < y) & (y < BESIDE_Y_MM[1])
+    return beside & (region_distance((head_mm,), to_template, points) <= EARS_MM)

@@ -110,6 +110,15 @@ def test_a_second_head_is_astray(head, field, stray_ml):
     assert stray_ml(put(beside)) > 500
 
 
+@pytest.mark.parametrize("x", [-92, 92])
+def test_ears_that_stand_off_are_not_astray_but_what_is_farther_beside_is(field, stray_ml, ml, x):
+    where, put = field
+    ear = (np.abs(where - [x, -15, -50]) < [9, 15, 15]).all(axis=-1)
+    assert stray_ml(put(ear)) < 0.1
+    farther = np.abs(where[..., 0]) > 120
+    assert stray_ml(put(farther)) == pytest.approx(ml(farther & (where[..., 2] > NECK_Z_MM)), rel=0.1)
+
+
 def test_the_same_head_elsewhere_in_the_scanner_has_nothing_astray_if_placed_right(field, stray_ml):
     _, put = field
     volume, move = put(False), np.eye(4)
