@@ -12,8 +12,8 @@ from bidsdeface.imaging.volume import Volume, apply_affine, tissue_voxels, voxel
 
 EDGE_MM = 4.0  # nearer to the edge of the face region than that, two good registrations may differ
 BRAIN_EDGE_MM = 4.0  # and so far beyond the guard
-BESIDE_X_MM, BESIDE_Y_MM = 60.0, (-60.0, 40.0)  # there, in the template, are ears
-EARS_MM = 20.0  # and so far they stand off the average's head
+BESIDE_MM, EARS_Y_MM, EARS_TOP_Z_MM = 60.0, (-45.0, 25.0), -20.0  # there, in the template, are ears
+EARS_REACH_MM = 20.0  # and so far they stand off the average's head
 
 
 def tissue_left_ml(
@@ -64,6 +64,6 @@ def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> f
 
 
 def _are_ears(points: NDArray, to_template: NDArray, head_mm: Volume) -> NDArray[np.bool_]:
-    x, y, _ = apply_affine(to_template, points).T
-    beside = (np.abs(x) > BESIDE_X_MM) & (BESIDE_Y_MM[0] < y) & (y < BESIDE_Y_MM[1])
-    return beside & (region_distance((head_mm,), to_template, points) <= EARS_MM)
+    x, y, z = apply_affine(to_template, points).T
+    beside = (np.abs(x) > BESIDE_MM) & (EARS_Y_MM[0] < y) & (y < EARS_Y_MM[1]) & (z < EARS_TOP_Z_MM)
+    return beside & (region_distance((head_mm,), to_template, points) <= EARS_REACH_MM)
