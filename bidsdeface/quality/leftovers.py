@@ -58,12 +58,14 @@ def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> f
     voxels = tissue_voxels(defaced)
     voxels = voxels[in_air(defaced, voxels, to_template, head_mm)]
     stray = np.zeros(defaced.data.shape, bool)
-    stray[tuple(voxels[~_are_ears(apply_affine(defaced.affine, voxels), to_template, head_mm)].T)] = True
+    ears = _beside_head(apply_affine(to_template, apply_affine(defaced.affine, voxels)))
+    ears &= ~in_air(defaced, voxels, to_template, head_mm, EARS_REACH_MM)
+    stray[tuple(voxels[~ears].T)] = True
     pieces, _ = ndimage.label(stray)
     return float(np.bincount(pieces.ravel())[1:].max(initial=0)) * voxel_ml(defaced.affine)
 
 
-def _are_ears(points: NDArray, to_template: NDArray, head_mm: Volume) -> NDArray[np.bool_]:
-    x, y, z = apply_affine(to_template, points).T
-    beside = (np.abs(x) > BESIDE_MM) & (EARS_Y_MM[0] < y) & (y < EARS_Y_MM[1]) & (z < EARS_TOP_Z_MM)
-    return beside & (region_distance((head_mm,), to_template, points) <= EARS_REACH_MM)
+def _beside_head(points: NDArray) -> NDArray[np.bool_]:
+    """Tell which points of the template's world, shape (N, 3), lie where ears may stand off."""
+    x, y, z = points.T
+    return (np.abs(x) > BESIDE_MM) & (EARS_Y_MM[0] < y) & (y < EARS_Y_MM[1]) & (z < EARS_TOP_Z_MM)
