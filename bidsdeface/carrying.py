@@ -14,23 +14,25 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, is_root_text, plan_carryover
-from bidsdeface.dataset.identifying import Told
+from bidsdeface.dataset.carryover import Carried, Treatment, is_root_text, plan_carryover
+from bidsdeface.dataset.census import Census
+from bidsdeface.dataset.identifying import all_identifiers, identifiers_above, identifiers_of
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.publish import Staging, one_at_a_time
 from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.shareable import carry_over, read_source
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
-from bidsdeface.dataset.treatments import STATEMENT, Source, Wishes, stem, with_statement
+from bidsdeface.dataset.treatments import Source, Wishes, stem
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.redact import MARK, redact_again
+from bidsdeface.privacy.leftout import LeftOut
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sorting import files_above, files_of, participants, sort_files, sort_of_participant
@@ -38,7 +40,6 @@ from bidsdeface.sorting import files_above, files_of, participants, sort_files, 
 LOGGER = logging.getLogger(__name__)
 SAYING = (Treatment.SIDECAR, Treatment.TABLE, Treatment.TEXT)  # what else there is
 OWN_FIELDS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence", "Bidsdeface")
-README = PurePosixPath("README")
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,38 @@ class Shared:
 
     Attributes
     ----------
+    planned : tuple of LeftOut
+        What stays behind by its kind.
     left_out : tuple of LeftOut
-        Files that should have gone along, and could not be made safe.
+        Files that should have gone along and could not be made safe, and parts of files.
     """
 
+    planned: tuple[LeftOut, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
 
-def share(scope: Scope, settings: Settings, state: State | None, above: Told | None = None) -> Shared:
+@dataclass(frozen=True)
+class Above:
+    """What is read once for all participants.
+
+    Attributes
+    ----------
+    identifiers : Identifiers
+        Of what lies above them.
+    census : Census
+    """
+
+    identifiers: Identifiers
+    census: Census
+
+
+def read_above(settings: Settings) -> Above:
+    """Read what is needed of all participants."""
+    found = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
+    return Above(found, Census(settings.bids_dir))
+
+
+def share(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
     """Put a participant's files beside the defaced scans, and take away what may not be there any more.
 
     Parameters
@@ -88,8 +113,8 @@ def share(scope: Scope, settings: Settings, state: State | None, above: Told | N
     scope : Scope
     settings : Settings
     state : State or None
-    above : Told, optional
-        From `told_above`, where it is at hand.
+    above : Above, optional
+        From `read_above`, where it is at hand.
 
     Raises
     ------
@@ -103,11 +128,11 @@ def share(scope: Scope, settings: Settings, state: State | None, above: Told | N
         one.path for one in files if one.treatment is Treatment.DEFACE and not _is_defaced(settings, one.path)
     }
     behind += [LeftOut(path, "shows a head, and was not defaced") for path in sorted(absent)]
-    _log_behind(f"sub-{scope.subject}", behind)
-    return _put_in(scope, settings, state, above, carried, files, absent)
+    shared = _put_in(scope, settings, state, above, carried, files, absent)
+    return replace(shared, planned=tuple(behind))
 
 
-def settle(scope: Scope, settings: Settings, state: State | None, above: Told | None = None) -> Shared:
+def settle(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
     """Write a participant's sidecars and tables by what is in the output now; parameters as of `share`.
 
     Raises
@@ -115,12 +140,15 @@ def settle(scope: Scope, settings: Settings, state: State | None, above: Told | 
     BidsdefaceError
         The input has no file of the participant, and the output has; or a file cannot be written.
     """
-    carried, _ = sort_of_participant(settings, scope.subject)
+    carried, left_out = sort_of_participant(settings, scope.subject)
     within = [one for one in carried if scope.holds(one.path)]
     files = [one for one in within if one.treatment in {*SAYING, Treatment.DEFACE}]
     absent = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
     standing = {one.path for one in within} - {one.path for one in files} - absent
-    return _put_in(scope, settings, state, above, carried, files, absent, standing)
+    shared = _put_in(scope, settings, state, above, carried, files, absent, standing)
+    behind = [LeftOut(path, "is not in the output: no run has made it safe") for path in sorted(absent)]
+    behind += [one for one in left_out if scope.holds(one.path)]
+    return replace(shared, planned=tuple(behind))
 
 
 def share_root(settings: Settings, state: State | None) -> Shared:
@@ -131,17 +159,17 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     BidsdefaceError
         A file cannot be written.
     """
-    below = [path for label in participants(settings.bids_dir) for path in files_of(settings, f"sub-{label}")]
+    labels = participants(settings.bids_dir)
+    below = [path for label in labels for path in files_of(settings, f"sub-{label}")]
     carried, left_out = sort_files(settings, [*below, *files_above(settings, folders=True)])
     data = [one for one in carried if one.path.parts[0].startswith("sub-")]
     files = [one for one in carried if not one.path.parts[0].startswith("sub-")]
-    _log_behind("above participants", [one for one in left_out if not one.path.parts[0].startswith("sub-")])
     absent = {one.path for one in data if not _is_there(settings, one)}
     above = _above_in_output(settings)
     there = {path for path in above if _may_go(settings, path)}
     strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
-    has_readme = any(path.stem == README.name and len(path.parts) == 1 for path in above - there)
-    shared = _put(settings, state, None, carried, files, absent, there, readme=not has_readme)
+    identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
+    shared = _put(settings, state, identifiers, Census(settings.bids_dir), carried, files, absent, there)
     for folder in {PurePosixPath(path.parts[0]) for path in there if len(path.parts) > 1}:
         remove_empty(settings.output_dir, folder)
     if strange:
@@ -150,20 +178,67 @@ def share_root(settings: Settings, state: State | None) -> Shared:
             settings.output_dir,
             ", ".join(strange),
         )
-    return shared
+    behind = (one for one in left_out if not one.path.parts[0].startswith("sub-"))
+    return replace(shared, planned=tuple(behind))
+
+
+def preview(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
+    """Return what would stay behind of a participant; nothing is published. Parameters as of `share`."""
+    carried, left_out = sort_of_participant(settings, scope.subject)
+    files = [one for one in carried if scope.holds(one.path) and one.treatment in SAYING]
+    above = above or read_above(settings)
+    own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
+    source = _read(settings, state, own | above.identifiers, above.census, carried)
+    account = _preview(source, files, settings, state)
+    return Shared(tuple(one for one in left_out if scope.holds(one.path)), account)
+
+
+def preview_root(settings: Settings, state: State | None) -> Shared:
+    """Return what would stay behind of what is above participants; nothing is published."""
+    labels = participants(settings.bids_dir)
+    below = [path for label in labels for path in files_of(settings, f"sub-{label}")]
+    carried, left_out = sort_files(settings, [*below, *files_above(settings, folders=True)])
+    files = [one for one in carried if not one.path.parts[0].startswith("sub-") and one.treatment in SAYING]
+    identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
+    source = _read(settings, state, identifiers, Census(settings.bids_dir), carried)
+    behind = (one for one in left_out if not one.path.parts[0].startswith("sub-"))
+    return Shared(tuple(behind), _preview(source, files, settings, state))
+
+
+def _preview(
+    source: Source, files: Sequence[Carried], settings: Settings, state: State | None
+) -> tuple[LeftOut, ...]:
+    with TemporaryDirectory() as folder:
+        return tuple(carry_over(source, files, Path(folder), wishes_of(settings, state)).left_out)
 
 
 def wishes_of(settings: Settings, state: State | None) -> Wishes:
     """Return what a person asked for, with the key of dates if there is private state."""
-    key = state.derive("dates") if state else None
-    return Wishes(settings.policy, settings.keep_columns, settings.drop_columns, key)
+    return Wishes(
+        settings.policy,
+        settings.keep_columns,
+        settings.drop_columns,
+        state.derive("dates") if state else None,
+        settings.data_dictionary,
+        lambda name, content: is_accepted(settings, state, name, content),
+    )
+
+
+def is_accepted(settings: Settings, state: State | None, name: str, content: bytes) -> bool:
+    """Return True if a person has accepted a text: in this run, or, with private state, in an earlier one."""
+    if state is None:
+        return name in settings.accept_texts
+    mark = state.derive("accepted text", os.fsencode(name), content)
+    if name in settings.accept_texts:
+        state.remember(mark.hex(), mark)
+    return state.remembered(mark.hex()) == mark
 
 
 def _put_in(
     scope: Scope,
     settings: Settings,
     state: State | None,
-    above: Told | None,
+    above: Above | None,
     carried: Sequence[Carried],
     files: Sequence[Carried],
     absent: set[PurePosixPath],
@@ -172,7 +247,10 @@ def _put_in(
     """Leave in the folders of a scope what is to be shared, with those `standing`, and nothing else."""
     there = {path for folder in scope.folders for path in files_below(settings.output_dir, folder)}
     _check_not_empty(settings, scope, there)
-    shared = _put(settings, state, above, carried, files, absent, there - set(standing))
+    above = above or read_above(settings)
+    own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
+    stale = there - set(standing)
+    shared = _put(settings, state, own | above.identifiers, above.census, carried, files, absent, stale)
     for folder in scope.folders:
         remove_empty(settings.output_dir, folder)
     return shared
@@ -181,40 +259,41 @@ def _put_in(
 def _put(
     settings: Settings,
     state: State | None,
-    above: Told | None,
+    identifiers: Identifiers,
+    census: Census,
     carried: Sequence[Carried],
     files: Sequence[Carried],
     absent: set[PurePosixPath],
     there: Collection[PurePosixPath],
-    readme: bool = False,
 ) -> Shared:
     """Treat files and publish those that are other than before; of those `there`, what may not stay goes."""
     wishes = wishes_of(settings, state)
-    source = _without(read_source(settings.bids_dir, carried, wishes, above=above), carried, absent)
+    source = _without(_read(settings, state, identifiers, census, carried), carried, absent)
     same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
     provenance = {_sidecar_of(path): _own_fields(settings, path) for path in sorted(defaced)}
-    earlier = [_text(settings.output_dir / path) for path in sorted(there) if is_root_text(path)]
     with Staging(settings.output_dir) as staging:
         to_do = [one for one in files if one.path not in same]
         account = carry_over(source, to_do, staging.folder, wishes, provenance)
-        if readme and not any(path.name.startswith("README") for path in account.written):
-            (staging.folder / README).write_text(with_statement(README.name, ""), encoding="utf-8")
-            account.written.append(README)
-        for path, names in account.dropped.items():
-            LOGGER.debug("%s: dropped fields or columns: %s", path, ", ".join(names))
         for path in account.written:
-            here, new = settings.output_dir / path, staging.folder / path
-            if not path.parts[0].startswith("sub-"):
-                _stay_redacted(path, here, new, earlier, source.identifiers)
-            if not _has_bytes_of(here, new):
-                staging.publish({path: new})
+            if not _has_bytes_of(settings.output_dir / path, staging.folder / path):
+                staging.publish({path: staging.folder / path})
     masks = {name for path in defaced for name in _masks_of(settings, path)}
     stale = _remove_stale(settings, set(there) - {*account.written, *same, *defaced, *masks}, absent)
     if stale:
         LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
     gone = {stem(path) for path in absent}
-    return Shared(tuple(one for one in account.left_out if stem(one.path) not in gone))
+    return Shared(left_out=tuple(one for one in account.left_out if stem(one.path) not in gone))
+
+
+def _read(
+    settings: Settings,
+    state: State | None,
+    identifiers: Identifiers,
+    census: Census,
+    carried: Sequence[Carried],
+) -> Source:
+    return read_source(settings.bids_dir, carried, wishes_of(settings, state), identifiers, census)
 
 
 def _remove_stale(
@@ -246,36 +325,6 @@ def _check_not_empty(settings: Settings, scope: Scope, there: Collection[PurePos
             )
 
 
-def _stay_redacted(
-    path: PurePosixPath, here: Path, new: Path, earlier: Iterable[str], identifiers: Identifiers
-) -> None:
-    """Redact in a new text what was redacted before, and warn of one that shows more.
-
-    Tables are passed over: their rows come and go.
-    """
-    if path.suffix != ".json" and not is_root_text(path):
-        return
-    text = _text(new)
-    again = redact_again(text, earlier, identifiers) if is_root_text(path) else text
-    if again != text:
-        new.write_text(again, encoding="utf-8")
-        LOGGER.warning(
-            "%s: redacted where an earlier run had done so; if what stands there in BIDS_DIR now names "
-            "nobody, remove this file and run again",
-            here,
-        )
-    if _text(here).count(MARK) > again.count(MARK):
-        LOGGER.warning(
-            "%s: less is redacted than before; if nobody has changed it, it may name somebody who was "
-            "withdrawn: read it",
-            here,
-        )
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
 def _above_in_output(settings: Settings) -> set[PurePosixPath]:
     """List what the output has above participants, but for what is hidden."""
     found: set[PurePosixPath] = set()
@@ -296,9 +345,7 @@ def _may_go(settings: Settings, path: PurePosixPath) -> bool:
     """
     if os.path.lexists(settings.bids_dir / path):
         return True
-    if is_root_text(path):
-        return STATEMENT in _text(settings.output_dir / path)
-    return bool(plan_carryover([path], defaced_suffixes=settings.suffixes)[0])
+    return not is_root_text(path) and bool(plan_carryover([path], defaced_suffixes=settings.suffixes)[0])
 
 
 def _without(source: Source, carried: Iterable[Carried], absent: set[PurePosixPath]) -> Source:
@@ -351,11 +398,3 @@ def _has_bytes_of(there: Path, staged: Path) -> bool:
 
 def _sidecar_of(path: PurePosixPath) -> PurePosixPath:
     return path.with_name(f"{stem(path).name}.json")
-
-
-def _log_behind(where: str, left_out: Sequence[LeftOut]) -> None:
-    by_reason: dict[str, list[str]] = {}
-    for one in left_out:
-        by_reason.setdefault(one.reason, []).append(str(one.path))
-    for reason, paths in by_reason.items():
-        LOGGER.info("%s: stays behind (%s): %s", where, reason, ", ".join(paths))

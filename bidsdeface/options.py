@@ -69,6 +69,9 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         drop_fields=tuple(arguments.drop_field),
         keep_columns=tuple(arguments.keep_column),
         drop_columns=tuple(arguments.drop_column),
+        data_dictionary=arguments.data_dictionary,
+        accept_texts=tuple(arguments.accept_text),
+        accept_labels=arguments.accept_labels,
         private_report=arguments.private_report,
         reidentify=arguments.reidentify,
         strict=arguments.strict,
@@ -213,11 +216,23 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
     for option, metavar, text in (
         ("--keep-field", "NAME", "sidecar fields that you have looked at: keep them as they are"),
         ("--drop-field", "NAME", "sidecar fields to drop"),
-        ("--keep-column", "NAME", "table columns that you have looked at: keep them as they are"),
-        ("--drop-column", "NAME", "table columns to drop"),
+        ("--keep-column", "TABLE:NAME", "table columns that you have looked at, as in participants:notes"),
+        ("--drop-column", "TABLE:NAME", "table columns to leave out"),
+        ("--accept-text", "FILE", "texts that you have read, such as README: they go along as they are"),
         ("--include", "PATTERN", "files to take along that would stay behind, such as 'stimuli/*'"),
     ):
         group.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=text)
+    group.add_argument(
+        "--accept-labels",
+        action="store_true",
+        help="labels of participants and sessions that read as dates or record numbers are as they should be",
+    )
+    group.add_argument(
+        "--data-dictionary",
+        metavar="DIR",
+        type=Path,
+        help="folder with participants.json, task-NAME_events.json …, for a dataset you cannot write to",
+    )
 
 
 def _add_auditing(group: argparse._ArgumentGroup) -> None:

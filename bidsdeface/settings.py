@@ -60,7 +60,13 @@ class Settings:
     keep_fields, drop_fields : tuple of str
         Sidecar fields to keep as they are, and to drop.
     keep_columns, drop_columns : tuple of str
-        The same for columns of tables.
+        The same for columns of tables, as ``NAME`` or ``TABLE:NAME``.
+    data_dictionary : Path, optional
+        A folder of JSON files that describe columns, beside those of the dataset.
+    accept_texts : tuple of str
+        Names of texts, such as ``README``, that a person has read.
+    accept_labels : bool
+        Whether a person has looked at labels that read as dates or record numbers.
     private_report : bool
         Whether to keep pictures of every scan, before and after, in the work dir.
     reidentify : bool
@@ -105,6 +111,9 @@ class Settings:
     drop_fields: tuple[str, ...] = ()
     keep_columns: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
+    data_dictionary: Path | None = None
+    accept_texts: tuple[str, ...] = ()
+    accept_labels: bool = False
     private_report: bool = False
     reidentify: bool = False
     strict: bool = False
@@ -166,12 +175,21 @@ def check_settings(settings: Settings) -> None:
     if settings.private_report and settings.work_dir is None:
         raise UsageError("--private-report: shows faces, so it needs a place to stay; give --work-dir DIR")
     _check_audit(settings)
-    if settings.output_layout != BIDS and (
-        settings.include or settings.keep_columns or settings.drop_columns
-    ):
+    of_complete = {
+        "--include": settings.include,
+        "--keep-column": settings.keep_columns,
+        "--drop-column": settings.drop_columns,
+        "--data-dictionary": settings.data_dictionary,
+        "--accept-text": settings.accept_texts,
+    }
+    if settings.output_layout != BIDS and (given := [name for name, value in of_complete.items() if value]):
         raise UsageError(
-            "--include, --keep-column and --drop-column: are about files that only a complete dataset has; "
-            "add --output-layout bids"
+            f"{', '.join(given)}: about files that only a complete dataset has; add --output-layout bids"
+        )
+    if settings.data_dictionary and not os.path.isdir(settings.data_dictionary):
+        raise UsageError(
+            f"{settings.data_dictionary}: no such folder; give --data-dictionary a folder with "
+            "participants.json, task-NAME_events.json and the like"
         )
     _ = settings.policy  # a table that makes no sense is told before any work
     if not settings.dry_run:

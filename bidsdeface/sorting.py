@@ -39,7 +39,8 @@ def files_of(settings: Settings, folder: str) -> list[PurePosixPath]:
 
 def files_above(settings: Settings, folders: bool) -> list[PurePosixPath]:
     """List what lies beside the participants; folders as a whole, unless patterns ask for some of it."""
-    found = []
+    added = settings.data_dictionary.glob("*.json") if settings.data_dictionary else ()
+    found = [PurePosixPath(one.name) for one in added if not (settings.bids_dir / one.name).exists()]
     with os.scandir(settings.bids_dir) as entries:
         for entry in entries:
             if not os.path.isdir(entry.path):  # False for a link to itself, which has no other kind

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.privacy.leftout import LeftOut
 
 
 class Treatment(Enum):
@@ -20,10 +21,10 @@ class Treatment(Enum):
     DEFACE = "defaced"
     IMAGE = "header cleaned, voxels as they are"
     SIDECAR = "fields by the policy"
-    TABLE = "columns about persons dropped"
+    TABLE = "columns that are described"
     RECORDING = "checked to have numbers only"
     EDF = "header cleaned"
-    TEXT = "identifiers redacted"
+    TEXT = "byte for byte"
     COPY = "as it is, at your word"
 
 
@@ -42,20 +43,14 @@ class Carried:
     treatment: Treatment
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A file that stays behind, and why."""
-
-    path: PurePosixPath
-    reason: str
-
-
 ROOT_TEXTS = ("README", "CHANGES", "LICENSE", "CITATION")
 ROOT_TABLES = ("participants", "samples")
+OF_VISITS = ("scans", "sessions")
 OPAQUE = ("sourcedata", "derivatives", "code", "phenotype", "stimuli", "docs", "logs", "rawbids")
 # Show no face that could be recognised (Schwarz and others, 2019 to 2022), or no magnitude at all.
 FACELESS_DATATYPES = ("func", "dwi")
 FACELESS_FIELDMAPS = ("phasediff", "phase1", "phase2", "fieldmap", "epi")
+IGNORED = "is in .bidsignore"
 _HEAD_NEEDED = "names a person in its header, perhaps, and nothing here cleans it"
 _NOT_TREATED = {
     "photo": "is a photograph",
@@ -105,16 +100,23 @@ def plan_carryover(
     for path in sorted(paths):
         decided = _decide(path, defaced_suffixes)
         if isinstance(decided, Treatment) and _is_ignored(path, ignored):
-            decided = "is in .bidsignore"
+            decided = IGNORED
         if isinstance(decided, str) and any(fnmatchcase(str(path), pattern) for pattern in include):
             decided = _at_your_word(path)
         if isinstance(decided, Treatment):
             carried.append(Carried(path, decided))
         else:
-            left_out.append(LeftOut(path, decided))
+            left_out.append(LeftOut(path, decided, remedy=_remedy(path, decided)))
     alone = _sidecars_alone(carried, left_out)
     left_out += [LeftOut(path, "belongs to a file that stays behind") for path in sorted(alone)]
     return [one for one in carried if one.path not in alone], left_out
+
+
+def _remedy(path: PurePosixPath, reason: str) -> str:
+    """Return how a person may have a file taken along."""
+    if reason == IGNORED:
+        return "take it out of .bidsignore"
+    return f"--include '{path.parts[0]}/*'" if path.parts[0] in OPAQUE else f"--include '{path}'"
 
 
 def is_faceless(path: PurePosixPath) -> bool:
@@ -173,6 +175,8 @@ def _decide_at_root(path: PurePosixPath) -> Treatment | str:
         return Treatment.TEXT
     if stem in ROOT_TABLES and path.suffix in (".tsv", ".json"):
         return _TREATMENT_BY_EXTENSION[path.suffix]
+    if stem in OF_VISITS and path.suffix == ".json":
+        return Treatment.SIDECAR  # inherited
     name = parse_name(path)
     return _decide_inherited(name) if name else "is unknown to BIDS"
 
@@ -189,7 +193,7 @@ def _decide_inherited(name: FileName) -> Treatment | str:
 
 
 def _decide_beside_folders(name: FileName) -> Treatment | str:
-    if name.suffix in ("scans", "sessions") and name.extension in (".tsv", ".json"):
+    if name.suffix in OF_VISITS and name.extension in (".tsv", ".json"):
         levels = ("sub", "ses") if name.suffix == "scans" else ("sub",)
         if set(name.entities) <= set(levels):
             return _TREATMENT_BY_EXTENSION[name.extension]

@@ -6,7 +6,7 @@ Every task of a cluster job writes them, at the same time and with the same cont
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,7 +15,8 @@ from bidsdeface.dataset.layout import IGNORED_MASKS
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError, UsageError
-from bidsdeface.privacy.looks import looks_like
+from bidsdeface.privacy.looks import LOCAL, looks_like
+from bidsdeface.schema import description_fields
 
 BIDS_VERSION = "1.11.1"
 CONTAINER_VARIABLE = "BIDSDEFACE_CONTAINER"  # image tag, set when the container image is built
@@ -39,10 +40,12 @@ _UNDISCLOSED_LINK = "urn:bids:raw"
 _LICENCE = re.compile(
     r"(?:PD|PDDL|CC0|MIT|Apache|BSD|ODbL|ODC|GPL|CC[ -]?BY)[A-Za-z0-9 .-]{0,20}", re.IGNORECASE
 )
-_SHARED_FIELDS = (
-    "Name", "BIDSVersion", "HEDVersion", "License", "Authors", "Keywords", "Acknowledgements",
-    "HowToAcknowledge", "Funding", "EthicsApprovals", "ReferencesAndLinks",
-)  # fmt: skip
+# Written anew: the DOI is that of the source, which is no copy of this.
+_OF_THE_SOURCE = ("DatasetDOI", "DatasetType")
+_STATEMENT = (
+    "De-identified: faces removed from anatomical images; headers, sidecars and tables cleaned by rules. "
+    "Functional, diffusion and phase images are defaced only where their sidecar says so."
+)
 _DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/[-._;()/:A-Za-z0-9]+)", re.IGNORECASE)
 
 
@@ -97,7 +100,7 @@ def claim_shareable(output_dir: Path) -> None:
     _check_ours(output_dir, "raw")
     texts = {
         PurePath(".bidsignore"): IGNORED_MASKS,
-        PurePath("dataset_description.json"): to_json(describe_shareable({})),
+        PurePath("dataset_description.json"): to_json(describe_shareable({})[0]),
     }
     for name, text in texts.items():
         if not (output_dir / name).exists():
@@ -139,40 +142,58 @@ def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
     return description
 
 
-def describe_shareable(source: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def describe_shareable(
+    source: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Compose ``dataset_description.json`` of a complete dataset to share, from that of its source.
 
     Parameters
     ----------
     source : mapping
-        Fields that BIDS has for datasets are passed on, without texts that look like an address or a path.
+        What BIDS has for datasets is passed on as it is, people's names and addresses included, but for its
+        DOI, which becomes a source, and for paths of a machine.
     environ : mapping of str to str
         Environment that says which container this is.
 
     Returns
     -------
-    dict
+    description : dict
+    reasons : dict of str to str
+        Why fields are left out, by their names.
     """
-    kept = {
-        name: value for name in _SHARED_FIELDS if (value := _harmless(source.get(name))) not in (None, [])
-    }
+    kept: dict[str, Any] = {"Name": "n/a", "BIDSVersion": BIDS_VERSION}
+    reasons = {}
+    for field, value in source.items():
+        if field in _OF_THE_SOURCE:
+            continue
+        if field not in description_fields():
+            reasons[field] = "BIDS has no such field"
+        elif any(kind in LOCAL for text in texts_in(value) for kind in looks_like(text)):
+            reasons[field] = "holds a path or an address of your machine or network"
+        else:
+            kept[field] = value
+    lists = {name: kept.get(name) for name in ("GeneratedBy", "SourceDatasets")}
+    generated, sources = (value if isinstance(value, list) else [] for value in lists.values())
+    ours = {**describe({}, environ)["GeneratedBy"][0], "Description": _STATEMENT}
     if doi := _DOI.fullmatch(str(source.get("DatasetDOI", "")).strip()):
-        kept["SourceDatasets"] = [{"DOI": f"doi:{doi[1]}"}]
-    generated = describe({}, environ)["GeneratedBy"]
+        sources = [*sources, {"DOI": f"doi:{doi[1]}"}]
     return {
-        "Name": "n/a",
-        "BIDSVersion": BIDS_VERSION,
         **kept,
         "DatasetType": "raw",
-        "GeneratedBy": generated,
-    }
+        "GeneratedBy": [*generated, ours],
+        **({"SourceDatasets": sources} if sources else {}),
+    }, reasons
 
 
-def _harmless(value: Any) -> Any:
-    """Return texts, and lists of them, in which nothing stands out; None of all else."""
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield all texts within a value of JSON, names of keys left aside."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
     if isinstance(value, list):
-        return [one for one in value if isinstance(one, str) and not looks_like(one)]
-    return value if isinstance(value, str) and not looks_like(value) else None
+        for one in value:
+            yield from texts_in(one)
+    elif isinstance(value, str):
+        yield value
 
 
 def _check_ours(output_dir: Path, kind: str) -> None:

@@ -1,7 +1,7 @@
-"""Take BIDS file names apart, and find the JSON files that apply to a file. Names only, no content."""
+"""Take BIDS file names apart. Names only, no content."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 
@@ -61,23 +61,3 @@ def parse_name(path: PurePath) -> FileName | None:
     if len(entities) < len(pairs):
         return None
     return FileName(PurePosixPath(path), entities, suffix, dot + extension)
-
-
-def applicable(data: FileName, sidecars: Iterable[FileName]) -> list[FileName]:
-    """Return the JSON files that apply to a data file by BIDS inheritance, the farthest first.
-
-    Parameters
-    ----------
-    data : FileName
-    sidecars : iterable of FileName
-        JSON files of the dataset, any of them.
-    """
-    above = set(data.path.parents)
-    found = [
-        one
-        for one in sidecars
-        if one.path.parent in above
-        and one.suffix == data.suffix
-        and one.entities.items() <= data.entities.items()
-    ]
-    return sorted(found, key=lambda one: (len(one.path.parts), len(one.entities)))

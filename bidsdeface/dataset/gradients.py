@@ -1,7 +1,8 @@
 """The diffusion gradients that go with a DWI: numbers, without which BIDS does not take the image."""
 
 from bidsdeface.dataset.annex import check_fetched
-from bidsdeface.dataset.filename import applicable, parse_name
+from bidsdeface.dataset.filename import parse_name
+from bidsdeface.dataset.inheritance import applicable
 from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 

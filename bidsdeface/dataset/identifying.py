@@ -1,201 +1,155 @@
-"""Gather what identifies people in a dataset from what it loses on its way, to search other text for it."""
+"""Gather the names, numbers and days of this dataset's people from what is not shared, to look for them.
+
+Read are fields of sidecars and columns of tables that the policies see a person in, names in the headers of
+images, and the headers of EDF and BDF files.
+"""
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import zip_longest
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.carryover import Carried
-from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.dataset.filename import parse_name
+from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.listing import files_in
-from bidsdeface.dataset.redaction import levels_of
-from bidsdeface.dataset.treatments import Wishes, dictionary_of, read_json, scrubbed_table
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import is_about_a_person, names_a_person
-from bidsdeface.privacy.dictionary import scrub_dictionary
-from bidsdeface.privacy.headertexts import decoded, header_texts
-from bidsdeface.privacy.identifiers import About, Identifiers, identifiers_in, identifiers_of_ages
-from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.tables import ABOUT_PEOPLE, SHIFTED, parse_table
+from bidsdeface.privacy.columns import SHIFTED, is_about_people, person_column
+from bidsdeface.privacy.contents import open_unpacked
+from bidsdeface.privacy.identifiers import DAY, KINDS, PERSON, WHOLE, Identifiers, identifiers_in
+from bidsdeface.privacy.policy import DROP, Policy
+from bidsdeface.privacy.tables import parse_table
+from bidsdeface.schema import table_columns
 
 PHENOTYPE = "phenotype"
-_TELLING = (".json", ".tsv", ".edf", ".bdf")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_READ = (".json", ".tsv", ".edf", ".bdf", ".nii", ".gz")
+_HEADER_BYTES = 540
+_EDF_PATIENT, _EDF_RECORDING = slice(8, 88), slice(88, 168)
+_NAME = re.compile(r"[^\W\d_][\w'-]+(?:\^[^\W\d_][\w'-]*)+")
+Found = Iterator[tuple[str, Any]]  # kind of identifier, value
 
 
-@dataclass
-class Told:
-    """What files tell of people that does not go along, and the words of the study.
-
-    Attributes
-    ----------
-    values : mapping of About to list
-        That were taken out, by what they are about.
-    of_persons : list
-        Of them, those that the study cannot call anything else.
-    ages : set of float
-        That were capped.
-    study : set of str
-        What is called a column, a level or a value, in lower case.
-    names : set of str
-        What is called a column or a level in files that are carried.
-    """
-
-    values: Mapping[About, list[Any]] = field(default_factory=lambda: {about: [] for about in About})
-    of_persons: list[Any] = field(default_factory=list)
-    ages: set[float] = field(default_factory=set)
-    study: set[str] = field(default_factory=set)
-    names: set[str] = field(default_factory=set)
-
-
-def told_above(root: Path, carried: Iterable[Carried], wishes: Wishes) -> Told:
-    """Gather from what lies above participants: the same for all of them, so that many need it once.
+def identifiers_above(root: Path, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
+    """Return the identifiers in what lies above participants: the same for all of them.
 
     Parameters
     ----------
     root : Path
         Of the raw dataset.
-    carried : iterable of Carried
-        From `plan_carryover`, those above participants at least.
-    wishes : Wishes
+    policy : mapping of str to Rule
+    keep_columns : iterable of str, optional
+        Columns that a person keeps, and that are not dropped therefore.
     """
-    known = {one.path for one in carried}
-    above = (PurePosixPath(name) for name in os.listdir(root) if not (root / name).is_dir())
-    paths = {path for path in (*above, *files_in(root, PHENOTYPE)) if path.suffix in _TELLING}
-    sidecars = [name for path in paths & known if path.suffix == ".json" and (name := parse_name(path))]
-    return _told(root, paths, known, sidecars, wishes)
+    files = (PurePosixPath(name) for name in os.listdir(root) if not (root / name).is_dir())
+    return _identifiers(root, (*files, *files_in(root, PHENOTYPE)), policy, keep_columns)
 
 
-def find_identifiers(
-    root: Path, carried: Iterable[Carried], sidecars: Iterable[FileName], wishes: Wishes, above: Told
-) -> Identifiers:
-    """Return what is to be searched for in all that is carried over.
+def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
+    """Return the identifiers in the files of a participant, those that stay behind included.
 
     Parameters
     ----------
     root : Path
         Of the raw dataset.
-    carried : iterable of Carried
-        From `plan_carryover`.
-    sidecars : iterable of FileName
-        JSON files that are carried.
-    wishes : Wishes
-    above : Told
-        From `told_above`.
+    subject : str
+        Label without ``sub-``.
+    policy, keep_columns
+        As of `identifiers_above`.
 
     Returns
     -------
     Identifiers
-        Without labels of the dataset's own files. What the study calls a column, a level or a value is left
-        in tables, unless it names a person elsewhere; and even then a column or a level of one word in
-        lower case.
+        Without the labels in the files' own names.
     """
-    files = [one.path for one in carried]
-    tops = {path.parts[0] for path in files if path.parts[0].startswith("sub-")}
-    # Those that stay behind may tell of persons, too.
-    beside = {path for top in tops for path in files_in(root, top) if path.suffix in _TELLING}
-    is_above = {path for path in files if len(path.parts) == 1 or path.parts[0] == PHENOTYPE}
-    paths = {path for path in {*files, *beside} if path not in is_above or path.suffix not in _TELLING}
-    both = (above, _told(root, paths, set(files), sidecars, wishes))
-    found = identifiers_of_ages(set().union(*(told.ages for told in both)))
-    for about in About:
-        found |= identifiers_in((value for told in both for value in told.values[about]), about)
-    found = found.outside(set().union(*(told.study for told in both)))
-    found |= identifiers_in(value for told in both for value in told.of_persons)
-    return found.without(_labels(files)).sparing(set().union(*(told.names for told in both)))
+    paths = list(files_in(root, f"sub-{subject}"))
+    found = _identifiers(root, paths, policy, keep_columns)
+    names = [name for path in paths if (name := parse_name(path))]
+    labels = {pair for name in names for pair in name.entities.items()}
+    return found.without(form for key, label in labels for form in (label, f"{key}-{label}"))
 
 
-def _told(
-    root: Path,
-    paths: Iterable[PurePosixPath],
-    carried: Collection[PurePosixPath],
-    sidecars: Iterable[FileName],
-    wishes: Wishes,
-) -> Told:
-    found = Told()
-    for path in sorted(paths):
-        for about, value in header_texts(root / path):
-            found.values[about].append(value)
-        if path.suffix == ".json" and path.name != "dataset_description.json":
-            levels = _levels(root / path)
-            found.study |= {level.lower() for level in levels}
-            found.names |= levels if path in carried else set()
-            for name, value in _dropped_values(root / path, wishes.policy):
-                about = _about(name, wishes.policy)
-                (found.of_persons if about is About.PERSON else found.values[about]).append(value)
+def all_identifiers(
+    root: Path, subjects: Iterable[str], policy: Policy, keep_columns: Iterable[str] = ()
+) -> Identifiers:
+    """Return the identifiers in all files of some participants, and in what lies above them."""
+    subjects = list(subjects)
+    phrases = set(identifiers_above(root, policy, keep_columns).phrases)
+    for subject in subjects:
+        phrases |= identifiers_of(root, subject, policy, keep_columns).phrases
+    labels = (form for subject in subjects for form in (subject, f"sub-{subject}"))
+    return Identifiers(frozenset(phrases)).without(labels)
+
+
+def _identifiers(
+    root: Path, paths: Iterable[PurePosixPath], policy: Policy, keep_columns: Iterable[str]
+) -> Identifiers:
+    phrases: set[tuple[str, ...]] = set()
+    for path in paths:
+        if path.suffix in _READ:
+            for kind, value in _told_by(root, path, policy, set(keep_columns)):
+                phrases |= identifiers_in(value, kind).phrases
+    return Identifiers(frozenset(phrases))
+
+
+def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[str]) -> Found:
+    """Yield what a file tells of people; a file that cannot be read tells nothing here."""
+    try:
+        if path.suffix == ".json":
+            yield from _in_sidecar(read_json(root / path), policy)
         elif path.suffix == ".tsv":
-            is_about_people = path.parts[0] == PHENOTYPE or path.stem.rpartition("_")[2] in ABOUT_PEOPLE
-            for column, kept, gone in _columns(root, path, sidecars, wishes):
-                about = _about(column, {})
-                found.names |= {column} if kept and path in carried else set()
-                found.study |= {column.lower(), *(value.lower() for value in kept)}
-                if kept and column != SHIFTED:
-                    found.ages |= {float(age) for value in gone for age in _NUMBER.findall(value)}
-                elif about is About.PERSON and is_about_people:
-                    found.of_persons += gone
-                else:
-                    found.values[about] += gone
-    return found
-
-
-def _about(name: str, policy: Policy) -> About:
-    """Tell what a field or a column is about, by its name and by the policy."""
-    if is_about_a_person(name):
-        return About.PERSON
-    told = policy[name].kind == "" if name in policy else names_a_person(name)
-    return About.PLACE if told else About.TEXT
-
-
-def _labels(paths: Iterable[PurePosixPath]) -> set[str]:
-    """Return the labels in paths, with and without what they are labels of."""
-    entities = [name.entities for path in paths if (name := parse_name(path))]
-    return {form for one in entities for key, label in one.items() for form in (label, f"{key}-{label}")}
-
-
-def _levels(path: Path) -> set[str]:
-    """Return what a data dictionary calls levels."""
-    try:
-        content = read_json(path)
-    except (BidsdefaceError, OSError):
-        return set()
-    return {level for column in content for level in levels_of(content, column)}
-
-
-def _dropped_values(path: Path, policy: Policy) -> Iterator[tuple[str, Any]]:
-    """Yield names and values of a sidecar that are not shared."""
-    try:
-        content = read_json(path)
-    except (BidsdefaceError, OSError):
+            yield from _in_table((root / path).read_bytes(), path, keep_columns)
+        elif path.suffix in (".edf", ".bdf"):
+            with (root / path).open("rb") as stream:
+                yield from _in_edf(stream.read(256))
+        elif path.name.endswith((".nii", ".nii.gz")):
+            with open_unpacked(root / path) as stream:
+                yield from _in_image(stream.read(_HEADER_BYTES))
+    except (BidsdefaceError, OSError, EOFError, zlib.error):
         return
-    kept, _ = scrub_dictionary(content, policy=policy)
-    yield from _flat({name: value for name, value in content.items() if name not in kept})
 
 
-def _flat(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield names and values, those of nested objects too."""
-    for name, value in metadata.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value)
-        else:
-            yield name, value
+def _in_sidecar(content: Mapping[str, Any], policy: Policy) -> Found:
+    for name, value in content.items():
+        rule = policy.get(name)
+        if rule and rule.action == DROP and rule.kind in KINDS:
+            yield rule.kind, value
+        elif isinstance(value, Mapping):
+            yield from _in_sidecar(value, policy)
 
 
-def _columns(
-    root: Path, path: PurePosixPath, sidecars: Iterable[FileName], wishes: Wishes
-) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """Yield the columns of a table, with values that are kept, and those that are not or are others then."""
+def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Found:
+    # Of a table that is not UTF-8, and stays behind, the names are looked for all the same.
     try:
-        # What is not UTF-8 stays behind, but the names in it are searched for.
-        table = parse_table(decoded((root / path).read_bytes()).encode(), path)
-        dictionary = dictionary_of(root, path, sidecars)
-        result = scrubbed_table(path, table, dictionary, wishes, Identifiers())
-    except (BidsdefaceError, OSError):
-        return
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        content = content.decode("latin-1").encode()
+    table, bids = parse_table(content, path), table_columns(path)
+    suffix, about_people = path.stem.rpartition("_")[2], is_about_people(path)
     for column in table.columns:
-        values = table.values(column)
-        kept = result.table.values(column) if column in result.table.columns else ()
-        gone = (value for value, told in zip_longest(values, kept) if value != told)
-        yield column, kept, tuple(dict.fromkeys(gone))
+        kind = DAY if column == SHIFTED else person_column(column) if column not in bids else None
+        is_kept = bool({column, f"{suffix}:{column}"} & keep_columns)
+        if kind in KINDS and not is_kept and (about_people or kind == PERSON):
+            yield kind, list(dict.fromkeys(table.values(column)))
+
+
+def _in_edf(header: bytes) -> Found:
+    """Yield the parts of the patient's field, and who recorded when."""
+    patient, recording = (header[part].decode("latin-1").split() for part in (_EDF_PATIENT, _EDF_RECORDING))
+    yield PERSON, [part for part in patient if len(part) > 1 and not re.search(r"\d", part)]
+    yield WHOLE, [part for part in (*patient, *recording[2:3]) if re.search(r"\d", part)]
+    yield DAY, [*patient, *recording]
+    yield PERSON, recording[3:4]
+
+
+def _in_image(start: bytes) -> Found:
+    """Yield names of persons as DICOM has them, and the name of the database."""
+    version_2 = start[4:7] == b"n+2"
+    texts = [
+        start[begin:end]
+        for begin, end in (((240, 320), (320, 344)) if version_2 else ((148, 228), (228, 252)))
+    ]
+    for text in texts:
+        yield PERSON, _NAME.findall(text.split(b"\0")[0].decode("latin-1"))
+    if not version_2:
+        yield WHOLE, start[14:32].split(b"\0")[0].decode("latin-1")

@@ -12,19 +12,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.annex import check_fetched
-from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment
-from bidsdeface.dataset.filename import applicable, parse_name
-from bidsdeface.dataset.identifying import Told, find_identifiers, told_above
+from bidsdeface.dataset.carryover import Carried, Treatment
+from bidsdeface.dataset.census import Census
+from bidsdeface.dataset.filename import parse_name
+from bidsdeface.dataset.inheritance import merged_metadata
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.sidecar import to_json
-from bidsdeface.dataset.treatments import (
-    WRITERS,
-    Source,
-    Wishes,
-    check_metadata,
-    merged_metadata,
-)
+from bidsdeface.dataset.treatments import WRITERS, NotCarried, Source, Wishes, check_metadata
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.privacy.identifiers import Identifiers
+from bidsdeface.privacy.leftout import LeftOut
 
 # They say what else there is: written when that is known.
 _LAST = (Treatment.TABLE, Treatment.SIDECAR)
@@ -34,27 +31,26 @@ _DESCRIBED = (Treatment.IMAGE, Treatment.RECORDING, Treatment.EDF)
 
 @dataclass
 class Account:
-    """What became of the files; for the private log: fields and columns are named, values are not.
+    """What became of the files.
 
     Attributes
     ----------
     written : list of PurePosixPath
     left_out : list of LeftOut
-    dropped : dict of PurePosixPath to tuple of str
-        Names of fields and columns that are gone.
+        Files, and parts of files that were written.
     """
 
     written: list[PurePosixPath] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    dropped: dict[PurePosixPath, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_source(
     root: Path,
     carried: Iterable[Carried],
     wishes: Wishes,
+    identifiers: Identifiers,
+    census: Census | None = None,
     withheld: Collection[PurePosixPath] = (),
-    above: Told | None = None,
 ) -> Source:
     """Read what the treatment of one file needs to know of all others.
 
@@ -65,10 +61,12 @@ def read_source(
     carried : iterable of Carried
         From `plan_carryover`.
     wishes : Wishes
+    identifiers : Identifiers
+        What no kept text may hold.
+    census : Census, optional
+        Where it is at hand: it reads each kind of table once.
     withheld : collection of PurePosixPath, optional
         Images that were to be defaced and did not pass.
-    above : Told, optional
-        From `told_above`, where it is at hand.
 
     Returns
     -------
@@ -82,12 +80,10 @@ def read_source(
     fieldmaps: dict[PurePosixPath, frozenset[str]] = {}
     for one in files:
         if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
-            fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, applicable(name, sidecars))))
+            fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, name, sidecars)))
     present = frozenset(one.path for one in files)
-    identifiers = find_identifiers(
-        root, carried, sidecars, wishes, above or told_above(root, carried, wishes)
-    )
-    return Source(root, present, sidecars, fieldmaps, identifiers).without(withheld)
+    census = census or Census(root)
+    return Source(root, present, sidecars, fieldmaps, identifiers, census).without(withheld)
 
 
 def carry_over(
@@ -131,19 +127,25 @@ def carry_over(
             if one.treatment in _DESCRIBED:
                 check_metadata(source, one.path)
             write = WRITERS[one.treatment]
-            dropped = write(source, one.path, target, wishes, provenance.get(one.path, {}))
+            parts = write(source, one.path, target, wishes, provenance.get(one.path, {}))
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
             target.unlink(missing_ok=True)
-            told = isinstance(error, BidsdefaceError)
-            reason = str(error) if told else f"cannot be read ({type(error).__name__})"
-            account.left_out.append(LeftOut(one.path, reason))
+            account.left_out.append(_left_out(one.path, error))
             source = source.without([one.path]) if one.treatment is not Treatment.SIDECAR else source
             continue
         account.written.append(one.path)
-        if dropped:
-            account.dropped[one.path] = dropped
+        account.left_out += parts
     for path in provenance.keys() - set(account.written):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(to_json(provenance[path]), encoding="utf-8")
         account.written.append(path)
     return account
+
+
+def _left_out(path: PurePosixPath, error: Exception) -> LeftOut:
+    """Return why a file cannot be made safe."""
+    if isinstance(error, NotCarried):
+        return LeftOut(path, str(error), remedy=error.remedy, waits=error.waits)
+    if isinstance(error, BidsdefaceError):
+        return LeftOut(path, str(error).removeprefix(f"{path}: "))
+    return LeftOut(path, f"cannot be read ({type(error).__name__})")

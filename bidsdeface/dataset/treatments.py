@@ -4,8 +4,6 @@ Every file is written anew: nothing shares its bytes with the input, through no 
 """
 
 import gzip
-import json
-import logging
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,65 +12,59 @@ from typing import Any
 
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
+from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.description import describe_shareable
-from bidsdeface.dataset.filename import FileName, applicable, parse_name
-from bidsdeface.dataset.redaction import (
-    redacted_description,
-    redacted_dictionary,
-    redacted_table,
-    renamed,
+from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.dataset.inheritance import (
+    JsonError,
+    applicable,
+    merged_metadata,
+    read_json,
+    read_with_additions,
 )
-from bidsdeface.dataset.references import (
-    b0_identifiers,
-    prune_metadata,
-    prune_table,
-    with_field_map_names,
-)
+from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.dataset.sidecar import to_json
+from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
+from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, check_rows, scrub_columns
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
+from bidsdeface.privacy.leftout import LeftOut
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
-from bidsdeface.privacy.redact import redact
-from bidsdeface.privacy.tables import (
-    INDEX_COLUMNS,
-    ScrubbedTable,
-    Table,
-    format_table,
-    parse_table,
-    required_columns,
-    scrub_table,
-)
+from bidsdeface.privacy.tables import Table, format_table, parse_table
+from bidsdeface.schema import table_columns
 
-LOGGER = logging.getLogger(__name__)
-STATEMENT = (
-    "De-identified with bidsdeface: faces removed from anatomical images; headers, sidecars and tables "
-    "cleaned. Functional, diffusion and phase images are defaced only where their sidecar says so: else "
-    "their voxels are as acquired. Other images that show a head were left out."
-)
+DESCRIPTION = "dataset_description.json"
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a person asked for, of metadata and tables.
+    """What a person asked for, of metadata, tables and texts.
 
     Attributes
     ----------
     policy : mapping of str to Rule
     keep_columns, drop_columns : tuple of str
+        As ``NAME`` or ``TABLE:NAME``.
     key : bytes or None
         Private; without it, dates are dropped.
+    data_dictionary : pathlib.Path or None
+        Folder of JSON files that describe columns beside those of the dataset.
+    is_accepted : callable
+        Takes the name and the content of a text, and returns True if a person has accepted it.
     """
 
     policy: Policy = field(default_factory=load_policy)
     keep_columns: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
     key: bytes | None = None
+    data_dictionary: Path | None = None
+    is_accepted: Callable[[str, bytes], bool] = lambda name, content: False
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,8 @@ class Source:
     fieldmaps : mapping of PurePosixPath to frozenset of str
         Every image's ``B0FieldIdentifier``.
     identifiers : Identifiers
-        What is redacted.
+        What no kept text may hold.
+    census : Census
     """
 
     root: Path
@@ -97,6 +90,7 @@ class Source:
     sidecars: tuple[FileName, ...]
     fieldmaps: Mapping[PurePosixPath, frozenset[str]]
     identifiers: Identifiers
+    census: Census
 
     def fieldmaps_of(self, subject: str | None) -> frozenset[str]:
         """Return the field maps that are present, of a participant or of all."""
@@ -111,7 +105,14 @@ class Source:
 
 
 class NotCarried(BidsdefaceError):
-    """A file that cannot be made safe, with the reason."""
+    """A file that cannot be made safe, with the reason, and what to do to have it in the output."""
+
+    def __init__(self, reason: str, remedy: str = "", waits: bool = False) -> None:
+        super().__init__(reason)
+        self.remedy, self.waits = remedy, waits
+
+
+Parts = Iterable[LeftOut]  # what of a file is not written
 
 
 def check_metadata(source: Source, path: PurePosixPath) -> None:
@@ -124,14 +125,15 @@ def check_metadata(source: Source, path: PurePosixPath) -> None:
     """
     name = parse_name(path)
     for sidecar in applicable(name, source.sidecars) if name else ():
-        check_fetched(source.root / sidecar.path, source.root)
-        try:
-            read_json(source.root / sidecar.path)
-        except NotCarried as error:
-            raise NotCarried(f"its metadata cannot be read: {sidecar.path} {error}") from error
+        if (source.root / sidecar.path).exists():
+            check_fetched(source.root / sidecar.path, source.root)
+            try:
+                read_json(source.root / sidecar.path)
+            except JsonError as error:
+                raise NotCarried(f"its metadata cannot be read: {sidecar.path} {error}") from error
 
 
-def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
     image = read_image(source.root / path)
     header = clean_header(image.header)
     write_image(target, header, image.stored)
@@ -143,66 +145,105 @@ def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> 
 
 def _write_sidecar(
     source: Source, path: PurePosixPath, target: Path, wishes: Wishes, added: Mapping[str, Any]
-) -> tuple[str, ...]:
-    content = read_json(source.root / path)
-    if path.name == "dataset_description.json":
-        target.write_text(
-            to_json(redacted_description(describe_shareable(content), source.identifiers)), encoding="utf-8"
-        )
-        return ()
+) -> Parts:
+    if path.name == DESCRIPTION:
+        return _write_description(source, path, target, wishes)
     name = parse_name(path)
-    entities = name.entities if name else {}
-    subject = entities.get("sub")
-    columns = _columns_described_by(source, path, content, wishes)
-    content = with_field_map_names(content, wishes.policy, wishes.key)
-    kept, dropped = scrub_dictionary(
-        content, columns, wishes.policy, wishes.keep_columns, entities.get("task")
+    if name is None:
+        raise NotCarried("is not named as BIDS asks")
+    content = read_with_additions(source.root, name, wishes.data_dictionary)
+    kept, reasons = scrub_dictionary(
+        content,
+        _columns_described_by(source, name, content, wishes),
+        wishes.policy,
+        [one.rpartition(":")[2] for one in wishes.keep_columns],
+        name.entities.get("task"),
+        source.identifiers.are_in,
     )
-    # The fields of a sidecar hold technical words and names of files; what is said of columns is free text.
-    told = {
-        field: value
-        for field, value in kept.items()
-        if field not in wishes.keep_columns and (isinstance(value, Mapping) or field == "Columns")
-    }
-    rest = {field: value for field, value in kept.items() if field not in told}
-    redacted = redacted_dictionary(told, source.identifiers)
-    dropped += tuple(f"{field} (redacted)" for field in told if redacted.get(field) != told[field])
-    kept = {**rest, **redacted}
-    names = {"B0FieldIdentifier": sorted(source.fieldmaps_of(subject))}
-    field_maps = b0_identifiers(with_field_map_names(names, wishes.policy, wishes.key))
-    kept = prune_metadata(kept, subject, source.present, field_maps, wishes.policy)
+    subject = name.entities.get("sub")
+    kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
     target.write_text(to_json({**kept, **added}), encoding="utf-8")
-    return dropped
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(key)
+    return [
+        LeftOut(path, reason, f"field {', '.join(keys)}", "--keep-field NAME")
+        for reason, keys in by_reason.items()
+    ]
 
 
-def _write_table(
-    source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any
-) -> tuple[str, ...]:
+def _write_description(source: Source, path: PurePosixPath, target: Path, wishes: Wishes) -> Parts:
+    raw = (source.root / path).read_bytes()
+    described, reasons = describe_shareable(read_json(source.root / path))
+    waiting = (
+        {} if wishes.is_accepted(path.name, raw) else fields_that_wait(described, path, source.identifiers)
+    )
+    # A name and a version are required; our own version of what made the dataset holds nobody's name.
+    kept = {field: value for field, value in described.items() if field not in waiting}
+    target.write_text(to_json({**({"Name": "n/a"} if "Name" in waiting else {}), **kept}), encoding="utf-8")
+    return [
+        *waiting.values(),
+        *(LeftOut(path, reason, f"field {field}", "say it in README") for field, reason in reasons.items()),
+    ]
+
+
+def _write_table(source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any) -> Parts:
     table = parse_table((source.root / path).read_bytes(), path)
-    dictionary = dictionary_of(source.root, path, source.sidecars)
-    result = scrubbed_table(path, table, dictionary, wishes, source.identifiers)
-    result = redacted_table(result, dictionary, source.identifiers, wishes.keep_columns)
-    if lost := required_columns(path.stem.rpartition("_")[2]) & set(result.dropped):
-        raise NotCarried(
-            f"values of {', '.join(sorted(lost))}, which BIDS requires, may tell who it is; correct them "
-            "(an onset counts from the start of the recording, in seconds: no time of day)"
-        )
-    table = prune_table(result.table, path, source.present)
-    if not table.columns:
+    result = scrubbed_table(source, path, table, wishes)
+    dropped = result.dropped(table)
+    rules = table_columns(path)
+    if lost := sorted(column for column in dropped if column in rules and rules[column].is_required):
+        reasons = {one.what: one.reason for one in result.left_out}
+        raise NotCarried(f"BIDS requires its column {lost[0]}, of which {reasons[f'column {lost[0]}']}")
+    if not result.table.columns:
         raise NotCarried("has no column that can be shared")
-    target.write_text(format_table(table), encoding="utf-8")
-    changed = tuple(f"{column} ({count} values redacted)" for column, count in result.redacted.items())
-    if changed:
-        LOGGER.warning(
-            "%s: %s, as they name somebody elsewhere; levels of a data dictionary, in lower case, and "
-            "columns of --keep-column stay as they are",
-            path,
-            ", ".join(changed),
-        )
-    return (*result.dropped, *changed)
+    target.write_text(format_table(result.table), encoding="utf-8")
+    return result.left_out
 
 
-def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+def scrubbed_table(source: Source, path: PurePosixPath, table: Table, wishes: Wishes) -> ScrubbedTable:
+    """Return what of a table may be shared: rows about what is present, and columns that are described."""
+    name = parse_name(path)
+    options = TableOptions(
+        merged_metadata(source.root, name, source.sidecars, wishes.data_dictionary) if name else {},
+        lambda column: source.census.spread(path, column),
+        source.identifiers.are_in,
+        lambda subject: day_offset(wishes.key, subject) if wishes.key else None,
+        wishes.keep_columns,
+        wishes.drop_columns,
+    )
+    checked, bad_rows = check_rows(table, path)
+    pruned = prune_table(checked, path, source.present)
+    absent = [
+        LeftOut(path, "is about what is not in the output", f"line {line}")
+        for line in checked.lines
+        if line not in pruned.lines
+    ]
+    result = scrub_columns(pruned, path, options)
+    return replace(result, left_out=(*bad_rows, *absent, *result.left_out))
+
+
+def _columns_described_by(
+    source: Source, dictionary: FileName, content: Mapping[str, Any], wishes: Wishes
+) -> frozenset[str]:
+    """Return the columns of the tables that a data dictionary describes, as far as they are shared."""
+    columns: set[str] = set()
+    for data in source.present:
+        name = parse_name(data)
+        if not name or not applicable(name, [dictionary]):
+            continue
+        if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
+            try:
+                table = parse_table((source.root / data).read_bytes(), data)
+                columns |= set(scrubbed_table(source, data, table, wishes).table.columns)
+            except (BidsdefaceError, OSError):
+                continue  # that table is left out by itself
+        elif name.extension in (".tsv", ".tsv.gz"):
+            columns |= {one for one in content.get("Columns", ()) if isinstance(one, str)}
+    return frozenset(columns)
+
+
+def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
     """Copy a table of numbers, packed without name and time."""
     with open_unpacked(source.root / path) as stream:
         lines = iter(lambda: stream.readline(LINE_BYTES), b"")
@@ -218,36 +259,26 @@ def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any)
     return ()
 
 
-def _write_text(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
-    try:
-        text = (source.root / path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise NotCarried("is not UTF-8; save it as UTF-8") from None
-    text, _count = redact(text, source.identifiers)
-    target.write_text(with_statement(path.name, text), encoding="utf-8")
+def _write_text(source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any) -> Parts:
+    content = (source.root / path).read_bytes()
+    waits = why_text_waits(content, path, source.identifiers)
+    if waits and not wishes.is_accepted(path.name, content):
+        raise NotCarried(waits.reason, waits.remedy, waits=True)
+    target.write_bytes(content)
     return ()
 
 
-def with_statement(name: str, text: str) -> str:
-    """Return a README or a list of changes with what was done to the data; other texts as they are."""
-    if name.startswith("README"):
-        return f"{text.rstrip()}\n\n{STATEMENT}\n".lstrip()
-    if name.startswith("CHANGES"):
-        return f"Version to share\n  - {STATEMENT}\n\n{text}"
-    return text
-
-
-def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
     scrub_edf(source.root / path, target)
     return ()
 
 
-def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> tuple[str, ...]:
+def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
     shutil.copyfile(source.root / path, target)  # bytes, through links: the copy is a plain file
     return ()
 
 
-WRITERS: dict[Treatment, Callable[..., tuple[str, ...]]] = {
+WRITERS: dict[Treatment, Callable[..., Parts]] = {
     Treatment.IMAGE: _write_image,
     Treatment.SIDECAR: _write_sidecar,
     Treatment.TABLE: _write_table,
@@ -256,83 +287,6 @@ WRITERS: dict[Treatment, Callable[..., tuple[str, ...]]] = {
     Treatment.EDF: _write_edf,
     Treatment.COPY: _write_copy,
 }
-
-
-def scrubbed_table(
-    path: PurePosixPath,
-    table: Table,
-    dictionary: Mapping[str, Any],
-    wishes: Wishes,
-    identifiers: Identifiers,
-) -> ScrubbedTable:
-    """Return what of a table may be shared: a column that is called like somebody is dropped."""
-    name = parse_name(path)
-    subject = name.entities.get("sub") if name else None
-    days = day_offset(wishes.key, subject) if wishes.key and subject else None
-    told = renamed(table.columns, identifiers)
-    called = {column for column in table.columns if told[column] != column}
-    return scrub_table(
-        table,
-        path.stem.rpartition("_")[2],
-        path,
-        dictionary=dictionary,
-        days=days,
-        keep=wishes.keep_columns,
-        drop={*wishes.drop_columns, *called} - set(wishes.keep_columns) - INDEX_COLUMNS.keys(),
-    )
-
-
-def dictionary_of(root: Path, table: PurePosixPath, sidecars: Iterable[FileName]) -> dict[str, Any]:
-    """Read what describes the columns of a table, from all sidecars that apply to it."""
-    name = parse_name(table)
-    return merged_metadata(root, applicable(name, sidecars)) if name else {}
-
-
-def _columns_described_by(
-    source: Source, path: PurePosixPath, content: Mapping[str, Any], wishes: Wishes
-) -> frozenset[str]:
-    """Return the columns of the tables that a data dictionary describes, as far as they are shared."""
-    dictionary = parse_name(path)
-    columns: set[str] = set()
-    for data in source.present if dictionary else ():
-        name = parse_name(data)
-        if not name or not dictionary or not applicable(name, [dictionary]):
-            continue
-        if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
-            try:
-                table = parse_table((source.root / data).read_bytes(), data)
-                described = dictionary_of(source.root, data, source.sidecars)
-                shared = scrubbed_table(data, table, described, wishes, source.identifiers)
-                columns |= set(shared.table.columns)
-            except (BidsdefaceError, OSError):
-                continue  # that table is left out by itself
-        elif name.extension in (".tsv", ".tsv.gz"):
-            columns |= {one for one in content.get("Columns", ()) if isinstance(one, str)}
-    return frozenset(columns)
-
-
-def merged_metadata(root: Path, sidecars: Iterable[FileName]) -> dict[str, Any]:
-    """Read JSON files and merge them, the last one winning."""
-    merged: dict[str, Any] = {}
-    for sidecar in sidecars:
-        try:
-            merged |= read_json(root / sidecar.path)
-        except (BidsdefaceError, OSError):
-            continue  # left out by itself, with the reason
-    return merged
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or say why there is none."""
-    try:
-        content = json.loads(path.read_bytes())  # UTF-8 or UTF-16, with a byte order mark or without
-    except UnicodeDecodeError:
-        raise NotCarried("is not UTF-8; save it as UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise NotCarried(f"is not JSON ({type(error).__name__}); correct it") from None
-    if not isinstance(content, dict):
-        raise NotCarried("is not a JSON object; correct it")
-    return content
 
 
 def stem(path: PurePosixPath) -> PurePosixPath:

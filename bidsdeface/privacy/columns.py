@@ -1,215 +1,439 @@
-"""Which columns of a table tell who somebody is: by their names, and by the look of their values."""
+"""Which columns of a table may be shared: those that are described, and those in which nobody stands alone.
 
+A column stays if BIDS defines it and its values fit; or if the data dictionary describes it and they fit; or
+if nobody can be told by it. All others are left out whole, and named. No value is altered but ``acq_time``,
+which is shifted by whole days, and ``age``, which is capped at 89 years.
+"""
+
+import csv
+import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.privacy.days import MONTHS
-from bidsdeface.privacy.folding import fold
-from bidsdeface.privacy.looks import is_moment, is_spelled_day, looks_like
-from bidsdeface.privacy.names import are_names, is_titled
-from bidsdeface.privacy.policy import LARGEST_NUMBER
+from bidsdeface.privacy.dates import shift_back
+from bidsdeface.privacy.identifiers import KINDS, PERSON
+from bidsdeface.privacy.leftout import LeftOut
+from bidsdeface.privacy.looks import is_moment, is_personal, looks_like, plain
+from bidsdeface.privacy.policy import KEEP, load_policy, passes
+from bidsdeface.privacy.tables import Table, TableError
+from bidsdeface.schema import MISSING, NUMBER, ColumnRule, table_columns
 
-NOTHING = ("n/a", "")
-LONGEST_VALUE, MOST_WORDS = 40, 5
-# What stands for a place or a scanner without naming it: 1, A, 02.
-_SITE_CODE = re.compile(r"[A-Za-z]?\d{0,2}")
-# A month, and a time of day: dates that stand for nothing else in a cell of their own.
-_FULL_YEAR, _NAME_OF_MONTH = r"(?:19|20)\d\d", f"(?:{'|'.join(MONTHS)})"
-_MONTH_OR_TIME = re.compile(
-    rf"{_FULL_YEAR}[-/._](0?[1-9]|1[0-2])|(0?[1-9]|1[0-2])[-/._]{_FULL_YEAR}"
-    rf"|{_NAME_OF_MONTH}[ .,_/-]+({_FULL_YEAR}|'?\d\d)|{_FULL_YEAR}[ .,_/-]+{_NAME_OF_MONTH}"
-    rf"|{_FULL_YEAR} \d\d? \d\d?|\d\d? \d\d? {_FULL_YEAR}"
-    r"|([01]?\d|2[0-3]):[0-5]\d( ?[ap]\.?m\.?)?|([01]\d|2[0-3])h[0-5]\d",
-    re.IGNORECASE,
-)
-# 040378, 093005.1234: a number never begins so; a day, a time or a code does. Those of 0 and 1 are bits.
-_LED_BY_ZERO = re.compile(r"(?=.*[2-9])0\d{5,}(\.\d+)?")
-_DAY_AS_DECIMAL = re.compile(rf"{_FULL_YEAR}\.(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-
-# Words that tell in any company.
-_ALWAYS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        names surname firstname lastname forename fullname initials username nickname
-        mrn ssn nhs cpr passport licence license insurance medicare medicaid
-        id ids identifier guid uuid uid accession barcode pseudonym serial
-        date dates dob birthday birthdate yob datetime timestamp deathdate born admission discharge
-        address street city town suburb village zip zipcode postcode postal county country hospital clinic
-        institution institute university department ward latitude longitude lat lon residence birthplace
-        employer nationality station phone telephone mobile tel fax email mail url website contact ip
-        physician doctor operator radiologist technician experimenter examiner tester investigator
-        interviewer referrer consultant radiographer surgeon psychologist psychiatrist therapist supervisor
-        nachname vorname familienname geburtsname geburtsdatum geburtstag geburtsort geb geboren initialen
-        datum adresse strasse straße wohnort plz stadt klinik krankenhaus telefon bemerkung kommentar
-        arzt nom prénom prenom adresse ville hôpital hopital naissance téléphone commentaire médecin
-        nombre apellido apellidos fecha nacimiento dirección direccion ciudad teléfono telefono comentario
-        cognome nascita indirizzo achternaam voornaam geboortedatum adres woonplaats
-        nurse clinician comment comments note notes remark remarks memo diary photo fingerprint
-        """,
-    )
-)
-# Words that tell by themselves, and else in the company given, if any.
-_ALONE = {
-    "name": "first last full family given middle maiden patient subject participant person mother father "
-    "child user kin scanner",
-    "birth": "day year month place time name",
-    "year": "birth scan visit exam study",
-    "time": "acq acquisition scan visit start study clock exam session death",
-    "number": "record medical patient hospital security case file",
-    "no": "record medical patient hospital case file",
-    "code": "patient subject participant person area",
-    "location": "home scan scanner birth site",
-    "record": "medical patient hospital",
-    "place": "home scan site",
-    **dict.fromkeys(("text", "face", "voice", "history", "school"), ""),
+# Their rows are people, or visits of people.
+ABOUT_PEOPLE = ("participants", "sessions", "scans", "samples")
+SHIFTED, AGE, NOT_KNOWN = "acq_time", "age", "n/a"
+OLDEST = 89  # HIPAA, 45 CFR 164.514(b)(2)(i)(C), by way of the validator's AGE_89
+OLDEST_EVER = 120
+# Of a column that nobody has described: so many values at most, each in so many people at least; and numbers
+# below the least that may be a record number.
+MOST_VALUES, FEWEST_PEOPLE, LARGE = 10, 3, 1000
+NEARLY_ALL = 0.9
+TEXT = "text"  # free text about people
+# What each row is about; these must be plain labels and file names.
+INDEX_COLUMNS = {
+    "participant_id": (re.compile(r"sub-[A-Za-z0-9+]+"), "sub-<label>"),
+    "session_id": (re.compile(r"ses-[A-Za-z0-9+]+"), "ses-<label>"),
+    "sample_id": (re.compile(r"sample-[A-Za-z0-9+]+"), "sample-<label>"),
+    "filename": (re.compile(r"[A-Za-z0-9+._/-]+"), "the file's path below the participant's folder"),
 }
-# Words that are written together, or cut short: what is named or numbered, and its name or number.
-_GLUED = re.compile(
-    r"(patient(en)?|participant|proband(en)?|subject|subj|person|pt|pat)(names?|ids?|no|nr|num|number|nummer|initials)"
-    r"|(hospital|hosp|clinic|study|case|record|fall|akten?|medical|nhs|insurance)(ids?|no|nr|num|number|nummer|zeichen)"
-    r"|(birth|geburts?)(year|date|day|month|place|name|jahr|datum|tag|monat|ort)"
-    r"|(year|date|day|month|place)of(birth|scan|visit|death)"
-    r"|(family|first|last|full|given|maiden|middle)name\d?|home(address|town|phone)|phone(no|number)"
-    r"|(scanned|tested|rated|examined|assessed|entered)by"
-)
-# Words that say that it is a person who is named or numbered, and not a place, a device or a stimulus.
-_OF_PERSONS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        surname firstname lastname forename fullname initials username nickname mrn ssn nhs cpr passport
-        dob birthday birthdate birth
-        physician doctor operator radiologist technician experimenter examiner tester investigator interviewer
-        referrer nurse clinician responsible consultant radiographer surgeon psychologist psychiatrist
-        therapist supervisor
-        nachname vorname familienname geburtsname geburtsdatum geburtstag geboren geb initialen arzt
-        nom prénom prenom naissance médecin apellido apellidos nacimiento cognome nascita achternaam voornaam
-        geboortedatum
-        """,
-    )
-)
-_WHO = frozenset(
-    [
-        "patient",
-        "subject",
-        "participant",
-        "person",
-        "mother",
-        "father",
-        "child",
-        "user",
-        "first",
-        "last",
-        "family",
-    ]
-)
-_CALLED = frozenset(["name", "id", "number", "no", "record"])
-_COMPANY = {word: frozenset(others.split()) for word, others in _ALONE.items()}
-# What may be told by a code alone: where somebody was, and who looked.
-_SITES = {"site", "sites", "center", "centre", "scanner"}
-_RATERS = {"rater", "raters", "scorer", "coder", "assessor", "referral"}
+_PERSON_COLUMNS = Path(__file__).with_name("columns.tsv")
+_UNITS_PER_YEAR = {
+    **dict.fromkeys(("year", "years", "y", "yr", "yrs"), 1.0),
+    **dict.fromkeys(("month", "months", "mo", "mos"), 12.0),
+    **dict.fromkeys(("week", "weeks", "wk", "wks"), 365.25 / 7),
+    **dict.fromkeys(("day", "days", "d"), 365.25),
+}
+_LIMITS = (("Minimum", -math.inf), ("Maximum", math.inf))
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\+?")
 
 
-def tokens(column: str) -> list[str]:
-    """Split the name of a column into words.
+@dataclass(frozen=True)
+class Spread:
+    """How the values of a column spread over people.
 
-    Examples
-    --------
-    >>> tokens("dateOfBirth"), tokens("age_at_scan"), tokens("MRN")
-    (['date', 'of', 'birth'], ['age', 'at', 'scan'], ['mrn'])
+    Attributes
+    ----------
+    people : mapping of str to int
+        How many people share a value.
+    largest : float
+        Of the numbers, without their signs; infinite if not all values are numbers.
     """
-    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+", column)
-    return [part.lower() for part in parts]
+
+    people: Mapping[str, int]
+    largest: float
+
+    def hides(self, values: Collection[str]) -> bool:
+        """Return True if there are few values, each shared by several people, and these are among them."""
+        few = len(self.people) <= MOST_VALUES and min(self.people.values(), default=0) >= FEWEST_PEOPLE
+        return few and self.people.keys() >= set(values)
+
+    @property
+    def may_number_people(self) -> bool:
+        """Whether the values are large numbers of which nearly every person has another."""
+        return self.largest >= LARGE and len(self.people) >= NEARLY_ALL * sum(self.people.values())
 
 
-def names_a_person(column: str) -> bool:
-    """Tell whether the name of a column says that it names, numbers, dates or places a person.
-
-    Examples
-    --------
-    >>> [names_a_person(column) for column in ("dateOfBirth", "mrn", "home_address", "comments")]
-    [True, True, True, True]
-    >>> [names_a_person(column) for column in ("group", "reaction_time", "birth_weight", "trail_b")]
-    [False, False, False, False]
-    """
-    words = tokens(column)
-    if len(words) == 1 and words[0] in _COMPANY and words[0] not in ("time", "number", "no", "year"):
-        return True
-    company = set(words)
-    pairs = (one + other for one, other in zip(words, words[1:], strict=False))
-    if any(_GLUED.fullmatch(one) for one in (*words, *pairs, "".join(words))):
-        return True
-    return bool(company & _ALWAYS) or any(company & _COMPANY.get(word, frozenset()) for word in words)
-
-
-def is_about_a_person(name: str) -> bool:
-    """Tell whether the name of a column or a field says that it names or numbers a person, or when born.
-
-    Examples
-    --------
-    >>> [is_about_a_person(one) for one in ("PatientName", "OperatorsName", "dob", "name")]
-    [True, True, True, True]
-    >>> [is_about_a_person(one) for one in ("StationName", "stim_id", "comments", "PatientWeight")]
-    [False, False, False, False]
-    """
-    words = {word if word in _OF_PERSONS else word.removesuffix("s") for word in tokens(name)}
-    if _GLUED.fullmatch("".join(tokens(name))):
-        return True
-    return words == {"name"} or bool(words & _OF_PERSONS) or bool(words & _WHO and words & _CALLED)
-
-
-def values_identify(
-    column: str,
-    values: Sequence[str],
-    description: Mapping[str, Any] | None = None,
-    *,
-    of_people: bool = False,
-) -> bool:
-    """Tell whether values look like dates, addresses, numbers or names of people, places or free text.
+def spread_of(pairs: Iterable[tuple[str, str]]) -> Spread:
+    """Return how values spread over people; what is missing does not count.
 
     Parameters
     ----------
-    column : str
-    values : sequence of str
-    description : mapping, optional
-        What the data dictionary says of the column: its levels are no free text, and numbers that have a
-        unit are no record numbers.
-    of_people : bool, optional
-        Whether each row is about a person: then what is mostly different, and of the form of a name, is one.
+    pairs : iterable of tuple of str
+        Person and value.
+    """
+    people: dict[str, set[str]] = defaultdict(set)
+    for person, value in pairs:
+        if value not in MISSING:
+            people[value].add(person)
+    return Spread({value: len(some) for value, some in people.items()}, _largest(people))
+
+
+ALONE = Spread({"": 1}, math.inf)  # of a column of which nothing is known
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What decides about the columns of a table, beside its own values.
+
+    Attributes
+    ----------
+    dictionary : mapping
+        The table's data dictionary.
+    spread : callable
+        Returns how the values of a column spread over the people of the dataset; for tables of one
+        participant.
+    is_telling : callable
+        Returns True if a text holds an identifier of this dataset.
+    days : callable
+        Returns by how many days the dates of a participant go back, or None where dates are dropped.
+    keep, drop : collection of str
+        Columns to keep as they are and to drop, as ``NAME`` or ``TABLE:NAME``; dropping wins.
+    """
+
+    dictionary: Mapping[str, Any]
+    spread: Callable[[str], Spread]
+    is_telling: Callable[[str], bool] = lambda text: False
+    days: Callable[[str], int | None] = lambda subject: None
+    keep: Sequence[str] = ()
+    drop: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ScrubbedTable:
+    """A table that may be shared, and what of it may not.
+
+    Attributes
+    ----------
+    table : Table
+    left_out : tuple of LeftOut
+    """
+
+    table: Table
+    left_out: tuple[LeftOut, ...]
+
+    def dropped(self, table: Table) -> tuple[str, ...]:
+        """Return the columns of the table it was made of that it has not."""
+        return tuple(column for column in table.columns if column not in self.table.columns)
+
+
+def is_about_people(path: PurePosixPath) -> bool:
+    """Return True if each row of a table is about a person, a visit, a scan or a sample."""
+    return path.parts[0] == "phenotype" or path.stem.rpartition("_")[2] in ABOUT_PEOPLE
+
+
+def person_column(column: str) -> str | None:
+    """Return what a column tells of a person by its name, if it does: a kind of identifier, or ``text``.
+
+    Examples
+    --------
+    >>> [person_column(column) for column in ("Date of Birth", "MRN", "comments", "group")]
+    ['day', 'whole', 'text', None]
+    """
+    return _person_columns().get(re.sub(r"[\W_]", "", plain(column)).casefold())
+
+
+def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> ScrubbedTable:
+    """Leave out the columns that nobody has described and that may tell a person.
+
+    Parameters
+    ----------
+    table : Table
+        From `check_rows`.
+    path : PurePosixPath
+        Relative to the dataset.
+    options : TableOptions
 
     Returns
     -------
-    bool
+    ScrubbedTable
     """
-    description = description or {}
-    levels = description.get("Levels")
-    described: Collection[str] = levels.keys() if isinstance(levels, Mapping) else ()
-    told = [fold(value).strip() for value in values if value not in NOTHING]
-    distinct = set(told)
-    has_unit = bool(description.get("Units"))
-    words = set(tokens(column))
-    is_coded = words & _SITES or (len(words) == 1 and words <= _RATERS)
-    if is_coded and not all(_SITE_CODE.fullmatch(value) for value in distinct):
-        return True
-    if distinct and all(_DAY_AS_DECIMAL.fullmatch(value) for value in distinct):
-        return True
-    if any(_tells(value, value in described, has_unit) for value in distinct):
-        return True
-    return are_names([value for value in told if value not in described], len(told), of_people)
+    columns = table_columns(path)
+    left_out: list[LeftOut] = []
+    kept: list[str] = []
+    for column in table.columns:
+        what, name = f"column {column}", f"{path.stem.rpartition('_')[2]}:{column}"
+        is_index = column in INDEX_COLUMNS and is_about_people(path) and _are_labels(column, table)
+        if {column, name} & set(options.drop) and not is_index:
+            left_out.append(LeftOut(path, "you said so", what))
+            continue
+        if is_index or {column, name} & set(options.keep):
+            kept.append(column)
+            continue
+        keep_it = f"--keep-column {name}"
+        if column == SHIFTED:
+            table, reason, bad = _shifted(table, path, options)
+            left_out += [
+                LeftOut(path, "no date that can be shifted", f"line {one} of {column}") for one in bad
+            ]
+            keep_it = "--work-dir DIR, so that dates are shifted by a private key"
+        elif column == AGE and is_about_people(path):
+            values, reason = cap_ages(table.values(column), options.dictionary.get(column))
+            table = table.with_values(column, values)
+            keep_it = f'"Units": "year" (or month, week, day) of {column} in {_dictionary_name(path)}'
+        else:
+            reason = _why_left_out(column, table, path, columns.get(column), options)
+            if reason and "described" in reason:
+                keep_it = f"describe it in {_dictionary_name(path)} (Levels, or Units), or {keep_it}"
+        if reason is None:
+            kept.append(column)
+        else:
+            left_out.append(LeftOut(path, reason, what, keep_it))
+    return ScrubbedTable(table.keep_columns(kept), tuple(left_out))
 
 
-def _tells(value: str, is_described: bool, has_unit: bool) -> bool:
-    """Tell whether a single value is enough to drop its column."""
-    if _LED_BY_ZERO.fullmatch(value):
-        return True
-    if _NUMBER.fullmatch(value):
-        number = float(value)
-        return is_moment(number) or (abs(number) >= LARGEST_NUMBER and not has_unit)
-    if looks_like(value) or is_spelled_day(value) or (_MONTH_OR_TIME.fullmatch(value) and not has_unit):
-        return True
-    words = len(value.split())
-    is_prose = words > MOST_WORDS or (words > 1 and len(value) > LONGEST_VALUE)
-    return is_titled(value) or (is_prose and not is_described)
+def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[LeftOut]]:
+    """Return a table without lines that are no rows, and rows that do not say what they are about.
+
+    White space around an identifier is put right. In a table that is not about people, one bad line costs
+    the file: rows depend on each other there.
+
+    Raises
+    ------
+    TableError
+        See above; or a table about people has no row with an identifier.
+    """
+    if not is_about_people(path):
+        if table.bad_lines:
+            raise TableError(
+                f"{path}: line {table.bad_lines[0]} has not one value for each column; correct it"
+            )
+        return table, []
+    left_out = [
+        LeftOut(path, "has not one value for each column", f"line {line}", "correct the line")
+        for line in table.bad_lines
+    ]
+    needed = [name for name, rule in table_columns(path).items() if rule.is_index]
+    index = [column for column in table.columns if column in needed]
+    if not index:
+        raise TableError(f"{path}: has no column {needed[0]}; add it, or correct its name")
+    for column in index:
+        values = [value.strip().replace("\\", "/") for value in table.values(column)]
+        table = table.with_values(column, values)
+    seen: set[tuple[str, ...]] = set()
+    good = set()
+    places = [table.columns.index(column) for column in index]
+    for line, row in zip(table.lines, table.rows, strict=True):
+        labels = tuple(row[place] for place in places)
+        bad = [
+            column
+            for column, label in zip(index, labels, strict=True)
+            if not INDEX_COLUMNS[column][0].fullmatch(label)
+        ]
+        if bad:
+            form = INDEX_COLUMNS[bad[0]][1]
+            left_out.append(LeftOut(path, f"its {bad[0]} is none", f"line {line}", f"write {form}"))
+        elif labels in seen and path.parts[0] != "phenotype":  # which may hold several visits
+            left_out.append(
+                LeftOut(path, f"repeats a {index[0]} of an earlier line", f"line {line}", "keep one of them")
+            )
+        else:
+            seen.add(labels)
+            good.add(line)
+    if table.lines and not good:
+        form = INDEX_COLUMNS[index[0]][1]
+        raise TableError(f"{path}: no line has a {index[0]}; write {form}")
+    rows = [row for line, row in zip(table.lines, table.rows, strict=True) if line in good]
+    return Table(table.columns, tuple(rows), tuple(line for line in table.lines if line in good)), left_out
+
+
+def _are_labels(column: str, table: Table) -> bool:
+    form, _ = INDEX_COLUMNS[column]
+    return all(value in MISSING or form.fullmatch(value) for value in table.values(column))
+
+
+def cap_ages(values: Sequence[str], entry: Any) -> tuple[Sequence[str], str | None]:
+    """Return ages of at most 89 years, in the unit that the data dictionary says.
+
+    Parameters
+    ----------
+    values : sequence of str
+    entry : mapping, optional
+        What the data dictionary says of the column.
+
+    Returns
+    -------
+    values : sequence of str
+        Those that need no capping are as they were.
+    reason : str or None
+        Why the ages cannot be shared: their unit is not clear.
+
+    Examples
+    --------
+    >>> cap_ages(["34", "93", "n/a"], {"Units": "years"}), cap_ages(["1104"], {"Units": "months"})
+    ((['34', '89', 'n/a'], None), (['1068'], None))
+    >>> cap_ages(["120"], {"Description": "age in months"})
+    (['120'], 'its unit is not clear: give Units')
+    """
+    matches = {value: _AGE.fullmatch(value.strip()) for value in values if value not in MISSING}
+    ages = {value: float(match[1]) for value, match in matches.items() if match}
+    largest = max(ages.values(), default=0.0)
+    per_year = _units_per_year(entry, largest)
+    if len(ages) < len(matches):
+        return values, "a value is no number, so that it cannot be capped: give numbers and Units"
+    if per_year is None and largest > OLDEST:
+        return values, "its unit is not clear: give Units"
+    per_year = per_year or 1.0  # no value needs capping, whatever the unit
+    oldest = round(OLDEST * per_year)
+    # "89+" says no more than 89, and is no number.
+    capped = (
+        f"{oldest}" if value in ages and (ages[value] > oldest or value.strip().endswith("+")) else value
+        for value in values
+    )
+    return list(capped), None
+
+
+def _units_per_year(entry: Any, largest: float) -> float | None:
+    """Return how many units of age a year has, if that is clear."""
+    if not isinstance(entry, Mapping):
+        return 1.0 if largest <= OLDEST_EVER else None
+    if units := entry.get("Units"):
+        return _UNITS_PER_YEAR.get(str(units).strip().casefold())
+    said = re.findall(r"[a-z]+", f"{entry.get('LongName', '')} {entry.get('Description', '')}".casefold())
+    known = {_UNITS_PER_YEAR[word] for word in said if len(word) > 3 and word in _UNITS_PER_YEAR}
+    return 1.0 if known == {1.0} and largest <= OLDEST_EVER else None
+
+
+def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, str | None, list[int]]:
+    """Shift the dates of acquisition; return the lines of those that could not be, which are missing now."""
+    values, bad = [], []
+    subject = path.parts[0].removeprefix("sub-") if path.parts[0].startswith("sub-") else ""
+    has_people = "participant_id" in table.columns
+    people = table.values("participant_id") if has_people else [f"sub-{subject}"] * len(table.rows)
+    for value, person, line in zip(table.values(SHIFTED), people, table.lines, strict=True):
+        days = options.days(person.removeprefix("sub-")) if person != "sub-" else None
+        if days is None:
+            return table, "is a date, and there is no private key to shift it by", []
+        shifted = value if value in MISSING else shift_back(value, days)
+        if shifted is None:
+            bad.append(line)
+        values.append(shifted or NOT_KNOWN)
+    return table.with_values(SHIFTED, values), None, bad
+
+
+def _why_left_out(
+    column: str, table: Table, path: PurePosixPath, rule: ColumnRule | None, options: TableOptions
+) -> str | None:
+    """Return why a column is left out, or None if it stays."""
+    lines = dict(zip(reversed(table.values(column)), reversed(table.lines), strict=True))
+    lines = {value: line for value, line in lines.items() if value not in MISSING}
+    entry, about_people = options.dictionary.get(column), is_about_people(path)
+    if looks_like(column) or options.is_telling(column):
+        return "its name tells a person, a date or a place"
+    if rule is None and person_column(column) in ((*KINDS, TEXT) if about_people else (PERSON,)):
+        return "may tell who somebody is"
+    is_numeric = all(NUMBER.fullmatch(value) for value in lines)
+    if lines and is_numeric and all(is_moment(float(value)) for value in lines):
+        return "its numbers are dates, or a computer's clock"
+    if not is_numeric and (line := _first_telling(lines, rule, options)):
+        return f"line {line} holds a date, an address, or a name or number of this dataset's people"
+    misfit = next((line for value, line in lines.items() if rule and not rule.fits(value)), None)
+    if rule and not misfit and not (rule.is_free and about_people and not _is_known(column, lines)):
+        return None  # BIDS defines it
+    if not lines or (is_numeric and not about_people):
+        return None
+    spread = _spread(column, table, options)
+    reason = _why_not_described(lines, entry, spread, is_numeric)
+    if reason is None or spread.hides(lines) or (is_numeric and spread.largest < LARGE):
+        return None
+    return f"line {misfit} has no value that BIDS has for it; {reason}" if misfit else reason
+
+
+def _why_not_described(lines: Mapping[str, int], entry: Any, spread: Spread, is_numeric: bool) -> str | None:
+    """Return why the data dictionary does not describe the values of a column, or None if it does."""
+    if not isinstance(entry, Mapping) or not entry:
+        return "not described, and somebody stands alone in it"
+    levels = entry.get("Levels")
+    named = set(map(str, levels)) if isinstance(levels, Mapping | list) else set()
+    if lines.keys() <= named:
+        return None
+    if not is_numeric:
+        line = next(line for value, line in lines.items() if value not in named)
+        return f"line {line} is not described by its Levels, and somebody stands alone in it"
+    low, high = (_limit(entry.get(key), default) for key, default in _LIMITS)
+    for value, line in lines.items():
+        if not low <= float(value) <= high:
+            return f"line {line} is outside what is described by Minimum and Maximum"
+    has_scale = bool(entry.get("Units")) or (math.isfinite(low) and math.isfinite(high))
+    if spread.may_number_people and not has_scale:
+        return "described without Units, its numbers of 1,000 and more differ for nearly every person"
+    return None
+
+
+def _spread(column: str, table: Table, options: TableOptions) -> Spread:
+    if "participant_id" in table.columns:
+        return spread_of(zip(table.values("participant_id"), table.values(column), strict=True))
+    return options.spread(column)
+
+
+def _first_telling(lines: Mapping[str, int], rule: ColumnRule | None, options: TableOptions) -> int | None:
+    """Return the line of the first value that holds what no kept text may hold."""
+    if rule and rule.levels and all(map(rule.fits, lines)):
+        return None
+    may_be_dated = bool(rule and rule.pattern)  # names of stimuli
+    for value, line in lines.items():
+        if (
+            is_personal(value)
+            or options.is_telling(value)
+            or (not may_be_dated and "date" in looks_like(value))
+        ):
+            return line
+    return None
+
+
+def _is_known(column: str, values: Iterable[str]) -> bool:
+    """Return True if the policy for sidecars knows all values of the field of the same name (species)."""
+    rule = load_policy().get(column.capitalize())
+    if rule is None or rule.action != KEEP:
+        return False
+    return all(passes(column, value, rule.kind) for value in values)
+
+
+def _limit(value: Any, default: float) -> float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else default
+
+
+def _largest(values: Iterable[str]) -> float:
+    largest = 0.0
+    for value in values:
+        if not NUMBER.fullmatch(value):
+            return math.inf
+        largest = max(largest, abs(float(value)))
+    return largest
+
+
+def _dictionary_name(path: PurePosixPath) -> str:
+    """Return where a person may describe the columns of a table, for all participants at once."""
+    task = re.search(r"task-[A-Za-z0-9+]+_", path.name)
+    return f"{task[0] if task else ''}{path.stem.rpartition('_')[2]}.json"
+
+
+@lru_cache(maxsize=1)
+def _person_columns() -> Mapping[str, str]:
+    with _PERSON_COLUMNS.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    assert all(row["tells"] in (*KINDS, TEXT) for row in rows)
+    return {row["column"]: row["tells"] for row in rows}

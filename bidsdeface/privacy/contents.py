@@ -143,19 +143,6 @@ def gzip_headers_tell(path: Path) -> set[str]:
     return told
 
 
-def gzip_texts(path: Path) -> list[bytes]:
-    """Return the name and the comment in the first header of a gzip file."""
-    with path.open("rb") as file:
-        start = file.read(START_BYTES)
-    if not start.startswith(GZIP) or len(start) < MEMBER_HEADER_BYTES:
-        return []
-    at = MEMBER_HEADER_BYTES
-    if start[3] & 4:
-        at += 2 + int.from_bytes(start[at : at + 2], "little")
-    count = bool(start[3] & 8) + bool(start[3] & 16)
-    return start[at:].split(b"\0")[:count]
-
-
 def _header_tells(start: bytes) -> set[str]:
     flags = start[3] if len(start) > 3 else 0
     told = {"time"} if any(start[4:8]) else set()

@@ -16,7 +16,11 @@ FIRST_YEAR_TOLD = 1925
 # Scans of 1975 to 2099 come to lie between 1700 and 1924: before what BIDS takes for a true date,
 # and after 1677, where pandas ends.
 LEAST_DAYS, SPAN_DAYS = 64_100, 36_500
-_DATETIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d)(\.\d{1,6})?Z?)?")
+# A day, and what may follow it: the time of day to any precision, and its zone, as ISO 8601 spells them.
+_ISO = re.compile(
+    r"(?P<day>\d{4}(?P<dash>-?)\d\d(?P=dash)\d\d)"
+    r"(?P<rest>(?:[T ](?:[01]\d|2[0-4])(?::?[0-5]\d(?::?[0-6]\d(?:[.,]\d+)?)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?)"
+)
 
 
 def day_offset(key: bytes, subject: str) -> int:
@@ -46,32 +50,36 @@ def day_offset(key: bytes, subject: str) -> int:
 
 
 def shift_back(text: str, days: int) -> str | None:
-    """Return a date and time of BIDS, shifted; the time of day stays.
+    """Return a date and time of ISO 8601, earlier by whole days; all that follows the day stays as it is.
 
     Parameters
     ----------
     text : str
-        ``2018-06-04T19:31:49.235000``; without a time, midnight.
+        ``2018-06-04T19:31:49.235000``, with any fraction and zone or none, without a time too.
     days : int
         From `day_offset`.
 
     Returns
     -------
     str or None
-        None for what is no such date, or lies after 1924 even so.
+        None for what is no such date. One before 1925 has been shifted before: it stays as it is.
 
     Examples
     --------
-    >>> shift_back("2018-06-04T19:31:49.235000", 64_100)
-    '1842-12-04T19:31:49.235000'
+    >>> shift_back("2018-06-04T19:31:49.235000+02:00", 64_100), shift_back("1890-01-01", 64_100)
+    ('1842-12-04T19:31:49.235000+02:00', '1890-01-01')
     """
-    match = _DATETIME.fullmatch(text.strip())
+    match = _ISO.fullmatch(text.strip())
     if match is None:
         return None
     try:
-        moment = datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00:00'}") - timedelta(days=days)
-    except (ValueError, OverflowError):
+        day = datetime.strptime(match["day"].replace("-", ""), "%Y%m%d").date()
+    except ValueError:  # no such day
         return None
-    if moment.year >= FIRST_YEAR_TOLD:
+    if day.year < FIRST_YEAR_TOLD:
+        return text.strip()
+    day -= timedelta(days=days)
+    if day.year >= FIRST_YEAR_TOLD:
         return None
-    return moment.isoformat(timespec="seconds") + (match[3] or "")
+    dash = match["dash"]
+    return f"{day.year:04}{dash}{day.month:02}{dash}{day.day:02}{match['rest']}"

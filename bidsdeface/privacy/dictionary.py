@@ -1,18 +1,21 @@
-"""Keep what a data dictionary says of the columns that stay, and nothing in it that tells who somebody is."""
+"""Keep what a data dictionary says of the columns that stay; texts go as they are, or are left out."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from bidsdeface.privacy.looks import is_moment, is_spelled_day, looks_like
-from bidsdeface.privacy.names import is_titled
-from bidsdeface.privacy.policy import LARGEST_NUMBER, Policy
+from bidsdeface.privacy.looks import is_moment, is_personal
+from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.sidecar import scrub_metadata
 
 _DESCRIPTIVE = {
     "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
     "Minimum", "Derivative",
 }  # fmt: skip
+ABOUT_TOOL = "MeasurementToolMetadata"  # of phenotype tables
+NO_COLUMN = "describes a column that is not here"
+NOT_BIDS = "BIDS has no such key in a data dictionary"
+TELLS = "holds an address, a titled name, or a name or number of this dataset's people"
 
 
 def scrub_dictionary(
@@ -21,8 +24,9 @@ def scrub_dictionary(
     policy: Policy | None = None,
     keep: Collection[str] = (),
     task: str | None = None,
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Keep what a data dictionary says of the columns that stay.
+    is_telling: Callable[[str], bool] = lambda text: False,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Keep what a data dictionary says of the columns that stay, and definitions of HED.
 
     Parameters
     ----------
@@ -36,50 +40,78 @@ def scrub_dictionary(
         Columns to describe as they are.
     task : str, optional
         Label of ``task-`` in the file's name.
+    is_telling : callable, optional
+        Returns True if a text holds an identifier of this dataset.
 
     Returns
     -------
-    dict
-    dropped : tuple of str
-        Names of what is gone.
+    kept : dict
+    reasons : dict of str to str
+        Why keys are left out, by their names; those of nested objects with dots.
     """
     kept: dict[str, Any] = {}
-    gone: list[str] = []
+    reasons: dict[str, str] = {}
+    fields: dict[str, Any] = {}
+
+    def tells(text: str) -> bool:
+        return is_personal(text) or is_telling(text)
+
     for name, entry in dictionary.items():
         if name in keep:
             kept[name] = entry
         elif name == "Columns" and columns is not None and not set(_texts(entry)) <= set(columns):
-            gone.append(name)
-        elif isinstance(entry, Mapping) and entry.keys() & _DESCRIPTIVE:
-            if looks_like(name) or (columns is not None and name not in columns):
-                gone.append(name)
-                continue
-            has_unit = isinstance(entry.get("Units"), str)
-            kept[name] = {key: value for key, value in entry.items() if _is_harmless(key, value, has_unit)}
-            gone += [f"{name}.{key}" for key in entry if key not in kept[name]]
+            reasons[name] = NO_COLUMN
+        elif not (isinstance(entry, Mapping) and entry.keys() & _DESCRIPTIVE):
+            fields[name] = entry
+        elif tells(name):
+            reasons[name] = TELLS
+        elif columns is not None and name not in columns and name != ABOUT_TOOL and "HED" not in entry:
+            reasons[name] = NO_COLUMN
         else:
-            result = scrub_metadata({name: entry}, policy, task)
-            kept |= result.metadata
-            gone += result.dropped
-    return kept, tuple(gone)
+            kept[name] = _scrub_entry(entry, name, tells, reasons)
+    scrubbed = scrub_metadata(fields, policy, task)
+    kept |= scrubbed.metadata
+    reasons |= dict.fromkeys(scrubbed.dropped, "by the policy")
+    return {name: kept[name] for name in dictionary if name in kept}, reasons
+
+
+def _scrub_entry(
+    entry: Mapping[str, Any], name: str, tells: Callable[[str], bool], reasons: dict[str, str]
+) -> dict[str, Any]:
+    """Keep the parts of a description; those of levels one by one."""
+    kept: dict[str, Any] = {}
+    for key, value in entry.items():
+        place = f"{name}.{key}"
+        if key not in _DESCRIPTIVE:
+            reasons[place] = NOT_BIDS
+        elif key == "Levels" and isinstance(value, Mapping):
+            kept[key] = {level: text for level, text in value.items() if not _tells(level, text, tells)}
+            if len(kept[key]) < len(value):
+                reasons[place] = f"{len(value) - len(kept[key])} of its levels: {TELLS}"
+        elif _tells("", value, tells):
+            reasons[place] = TELLS
+        elif _is_no_measure(value):
+            reasons[place] = "is a date, or no number of JSON"
+        else:
+            kept[key] = value
+    return kept
+
+
+def _tells(name: str, value: Any, tells: Callable[[str], bool]) -> bool:
+    """Return True if a text within a value tells a person, names of keys included."""
+    if isinstance(value, Mapping):
+        return tells(name) or any(_tells(key, one, tells) for key, one in value.items())
+    if isinstance(value, list):
+        return any(_tells(name, one, tells) for one in value)
+    return tells(name) or (isinstance(value, str) and tells(value))
+
+
+def _is_no_measure(value: Any) -> bool:
+    """Return True for a number that reads as a date, or that JSON cannot hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return not math.isfinite(value) or is_moment(value)
 
 
 def _texts(value: Any) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _is_harmless(key: str, value: Any, has_unit: bool) -> bool:
-    """Tell whether a part of a column's description may be shared: plain words, levels, numbers."""
-    if key not in _DESCRIPTIVE:
-        return False
-    if isinstance(value, Mapping):
-        return all(
-            not looks_like(str(one)) and not is_titled(str(one)) and _is_harmless(key, value[one], has_unit)
-            for one in value
-        )
-    if isinstance(value, list):
-        return all(_is_harmless(key, one, has_unit) for one in value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        is_usual = has_unit or abs(value) < LARGEST_NUMBER
-        return math.isfinite(value) and is_usual and not is_moment(value)
-    return not isinstance(value, str) or not (looks_like(value) or is_spelled_day(value))

@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.names import are_names
 from bidsdeface.privacy.policy import load_policy, passes
 
-# Electrodes and the like: Fp1, C3-A2, EEG Cz-Ref, SaO2: short words, and numbers.
-_LABEL = re.compile(r"[A-Za-z]{1,4}\d{0,3}['z]?([-:+/ ][A-Za-z]{1,4}\d{0,3}['z]?){0,4}")
+# Electrodes and the like: Fp1, C3-A2, EEG Cz-Ref, SaO2, EOG left: a known kind, and names of electrodes.
+_ELECTRODE = r"[A-Za-z]{1,4}\d{0,3}['z]?"
+_LABEL = re.compile(
+    r"(?:(?:EEG|EOG|ECG|EKG|EMG|ECoG|SEEG|MEG|DC|RESP|SaO2|SpO2|Temp|TRIG|BIO)[ -]?)?"
+    rf"{_ELECTRODE}(?:[-:+/]{_ELECTRODE}){{0,4}}|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
+    re.IGNORECASE,
+)
 _FORMAT_LABELS = ("EDF Annotations", "BDF Annotations")
 # What the reserved fields say of the format; where they are, by the definition of EDF.
 _FORMAT = re.compile(rb"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
@@ -66,7 +70,7 @@ def scrub_edf(source: Path, target: Path) -> None:
 
 def is_harmless_label(text: str) -> bool:
     """Tell whether the label of a signal is such as electrodes have."""
-    is_label = _LABEL.fullmatch(text) is not None and not are_names([text], 1, of_people=False)
+    is_label = _LABEL.fullmatch(text) is not None
     return _is_harmless(text) or is_label or text in _FORMAT_LABELS
 
 

@@ -4,26 +4,24 @@ import io
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from bidsdeface.dataset.carryover import has_no_columns
+from bidsdeface.dataset.description import texts_in
 from bidsdeface.dataset.filename import FileName
-from bidsdeface.privacy.columns import NOTHING
+from bidsdeface.dataset.inheritance import JsonError, read_json
+from bidsdeface.privacy.columns import SHIFTED, TableOptions, check_rows, scrub_columns
 from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import is_harmless_label
-from bidsdeface.privacy.looks import is_date_number, looks_like
+from bidsdeface.privacy.looks import LOCAL, WAITING, is_date_number, looks_like
 from bidsdeface.privacy.policy import LARGEST_NUMBER, Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
-from bidsdeface.privacy.tables import (
-    SHIFTED,
-    TableError,
-    parse_table,
-    scrub_table,
-)
+from bidsdeface.privacy.tables import TableError, parse_table
 
 Told = Iterator[tuple[str, str]]  # kind, place
 
@@ -32,11 +30,8 @@ LARGE_HEADER_NUMBER = {"toffset": 1e4}  # seconds: from three in the morning on
 OWN_FIELDS = {
     "Bidsdeface", "Description", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "Sources",
 }  # fmt: skip
-_BEFORE_1925 = re.compile(r"(1[0-8]\d\d|19[01]\d|192[0-4])-\d\d-\d\dT[\d:.]+")
-_RELEASE = re.compile(
-    r"^\s*(#+\s*)?\[?v?\d{1,4}(\.\d{1,4}){0,3}([.-]?(a|b|rc|alpha|beta|dev|post)\.?\d{0,3})?\]?"
-    r"[\s:(-]+\d{4}-\d\d-\d\d\)?\s*$"
-)
+# What 0.1.0 put in the place of names and numbers: in texts, at the end of a cell, and as a whole cell.
+_FALSIFIED, _REMOVED = re.compile(r"\[removed\]|\.removed\d*$"), re.compile(r"removed\d*")
 _DRAWING = re.compile(r"<svg\b", re.IGNORECASE)
 # Pictures as text: in a data URL, or by how PNG, JPEG, GIF, TIFF and WebP begin in base64.
 _INLINE_PICTURE = re.compile(
@@ -152,37 +147,57 @@ def inspect_json(
     task = name.entities.get("task") if name else None
     columns = () if name and has_no_columns(name.suffix) else None
     for field, value in metadata.items():
-        if path.name == "dataset_description.json" or field in OWN_FIELDS:
+        if field in OWN_FIELDS:
             for kind in _kinds_within(value):
                 yield kind, f"field {field}"
             continue
-        kept, gone = scrub_dictionary({field: value}, columns, policy, keep_columns, task)
-        if gone:
-            yield from (("identifying or unknown field", f"field {one}") for one in gone)
-        elif kept.get(field) != value:
+        kept, reasons = scrub_dictionary({field: value}, columns, policy, keep_columns, task)
+        yield from ((f"identifying or unknown field: {why}", f"field {one}") for one, why in reasons.items())
+        if not reasons and kept.get(field) != value:
             yield "field that says too much", f"field {field}"
 
 
-def inspect_table(
-    path: Path, suffix: str, dictionary: Mapping[str, Any], keep_columns: Collection[str] = ()
-) -> Told:
-    """Look into a table with a header, by the names and the look of its columns."""
+def inspect_description(path: Path) -> Told:
+    """Look into the description of a dataset: names of its authors are no findings."""
     try:
-        table = parse_table(path.read_bytes(), PurePosixPath(path.name))
-        result = scrub_table(
-            table, suffix, PurePosixPath(path.name), dictionary=dictionary, keep=keep_columns
-        )
+        content = read_json(path)
+    except JsonError:
+        yield "not JSON", "whole file"
+        return
+    for field, value in content.items():
+        kinds = {kind for text in texts_in(value) for kind in looks_like(text) if kind in (*WAITING, *LOCAL)}
+        yield from ((kind, f"field {field}") for kind in sorted(kinds))
+
+
+def inspect_table(path: Path, name: PurePosixPath, options: TableOptions, made_by_010: bool) -> Told:
+    """Look into a table with a header: columns that nobody described, dates, ages, falsified values.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : PurePosixPath
+        Relative to the dataset.
+    options : TableOptions
+    made_by_010 : bool
+        Whether version 0.1.0 wrote it, which put 89 in the place of other units' ages too.
+    """
+    try:
+        table, bad_rows = check_rows(parse_table(path.read_bytes(), PurePosixPath(name.name)), name)
     except TableError:
         yield "malformed table", "whole file"
         return
-    for column in result.dropped:
-        dated = column == SHIFTED and all(
-            value in NOTHING or _BEFORE_1925.fullmatch(value) for value in table.values(column)
-        )
-        if not dated:
-            yield ("date" if column == SHIFTED else "column about persons"), f"column {column}"
-    for column in result.changed:
-        yield "age above 89", f"column {column}"
+    # Dates of before 1925 are shifted dates: they come back as they are.
+    result = scrub_columns(table, name, replace(options, days=lambda subject: 0))
+    for one in (*bad_rows, *result.left_out):
+        yield ("date" if SHIFTED in one.what else one.reason), one.what
+    for column in table.columns:
+        values = table.values(column)
+        if column != SHIFTED and column in result.table.columns and values != result.table.values(column):
+            yield "age above 89", f"column {column}"
+        if any(_FALSIFIED.search(value) or (made_by_010 and _REMOVED.fullmatch(value)) for value in values):
+            yield "value that version 0.1.0 replaced: run again", f"column {column}"
+        if made_by_010 and "age" in column.casefold() and "89" in values:
+            yield "version 0.1.0 may have written 89 for another age: run again", f"column {column}"
 
 
 def inspect_recording(path: Path) -> Told:
@@ -193,21 +208,21 @@ def inspect_recording(path: Path) -> Told:
             yield told
 
 
-def inspect_text(path: Path) -> Told:
-    """Look into text, line by line."""
+def inspect_text(path: Path, is_root_text: bool = False) -> Told:
+    """Look into text, line by line; of a README and its like, only for what it should wait for."""
     ours = False
     with open_unpacked(path) as stream:
         for number, raw in enumerate(iter(lambda: stream.readline(LINE_BYTES), b""), start=1):
             line = raw.decode("utf-8", "replace")
             ours = ours or _GENERATOR.search(line) is not None
-            if path.name.startswith("CHANGES") and _RELEASE.match(line):
-                continue
             is_drawn = path.suffix in (".html", ".htm", ".svg", ".md") and _DRAWING.search(line)
             if (is_drawn or _INLINE_PICTURE.search(line)) and not ours:
                 yield "picture in a report", f"line {number}"
-            line = _INLINE_PICTURE.sub(" ", line)
-            for kind in looks_like(line):
-                yield kind, f"line {number}"
+            for kind in looks_like(_INLINE_PICTURE.sub(" ", line)):
+                if kind in WAITING or not is_root_text:
+                    yield kind, f"line {number}"
+            if is_root_text and "[removed]" in line:
+                yield "text that version 0.1.0 redacted: run again", f"line {number}"
 
 
 class _TwiceError(ValueError):

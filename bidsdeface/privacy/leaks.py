@@ -9,10 +9,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from bidsdeface.dataset.filename import FileName, applicable, parse_name
+from bidsdeface.dataset.carryover import is_root_text
+from bidsdeface.dataset.census import Census
+from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.dataset.inheritance import JsonError, merged_metadata, read_json
 from bidsdeface.privacy import inspect
+from bidsdeface.privacy.columns import ALONE, TableOptions
 from bidsdeface.privacy.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
 from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy, load_policy
@@ -21,6 +24,7 @@ FaceTest = Callable[[Path], str | None]
 HISTORIES = (".git", ".svn", ".hg", ".datalad", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
 LABEL_DIGITS = 8
+OWN_TABLES = ("descriptions.tsv", "quality.tsv", "reidentification.tsv")  # written by this program
 # Sessions are often called by their day, 180604 or 040618.
 _SHORT_DATE = re.compile(
     r"(?<=ses-)(\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])|([0-2]\d|3[01])(0[1-9]|1[0-2])\d\d)(?!\w)"
@@ -63,6 +67,7 @@ def find_leaks(
     shows_face: FaceTest | None = None,
     files: Collection[PurePosixPath] | None = None,
     described_in: Path | None = None,
+    data_dictionary: Path | None = None,
 ) -> Iterator[Finding]:
     """Look for what identifies in every file of a dataset, hidden ones too.
 
@@ -79,21 +84,32 @@ def find_leaks(
     files : collection of PurePosixPath, optional
         Look at these alone; relative to `root`.
     described_in : pathlib.Path, optional
-        Dataset whose data dictionaries describe the tables, where not all are in this one yet.
+        Dataset whose data dictionaries describe the tables, and whose people are counted, where not all are
+        in this one yet.
+    data_dictionary : pathlib.Path, optional
+        Folder of more dictionaries.
 
     Yields
     ------
     Finding
         In the order of paths.
     """
-    policy = load_policy() if policy is None else policy
+    at = _Dataset(
+        root,
+        load_policy() if policy is None else policy,
+        keep_columns,
+        described_in or root,
+        data_dictionary,
+        Census(described_in or root),
+        _is_made_by_010(root),
+    )
     paths = list(files or ())
     if files is None:
         yield from _histories(root, paths)
     for path in sorted(paths):
         found: dict[Finding, None] = {}
         try:
-            for kind, place in _look(root, path, policy, keep_columns, shows_face, described_in or root):
+            for kind, place in _look(at, path, shows_face):
                 found[Finding(str(path), kind, place)] = None
         except Exception as error:  # whatever a file is made of, the others are looked at
             found[Finding(str(path), "cannot be read", type(error).__name__)] = None
@@ -115,14 +131,36 @@ def _histories(root: Path, paths: list[PurePosixPath]) -> Iterator[Finding]:
         paths += [here / name for name in sorted({*files, *links})]
 
 
-def _look(
-    root: Path,
-    path: PurePosixPath,
-    policy: Policy,
-    keep_columns: Collection[str],
-    shows_face: FaceTest | None,
-    described_in: Path,
-) -> inspect.Told:
+@dataclass(frozen=True)
+class _Dataset:
+    """What is to be known of a dataset to look into one of its files."""
+
+    root: Path
+    policy: Policy
+    keep_columns: Collection[str]
+    described_in: Path
+    data_dictionary: Path | None
+    census: Census
+    made_by_010: bool
+
+    def options_for(self, table: FileName) -> TableOptions:
+        """Return what decides about the columns of a table."""
+        beside = (
+            PurePosixPath(folder / one.name)
+            for place in dict.fromkeys(filter(None, (self.described_in, self.data_dictionary)))
+            for folder in table.path.parents
+            for one in (place / folder).glob("*.json")
+        )
+        sidecars = [name for path in dict.fromkeys(beside) if (name := parse_name(path))]
+        return TableOptions(
+            merged_metadata(self.described_in, table, sidecars, self.data_dictionary),
+            lambda column: self.census.spread(table.path, column),
+            keep=tuple(self.keep_columns),
+        )
+
+
+def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> inspect.Told:
+    root = at.root
     yield from _look_at_path(path)
     file = root / path
     if file.is_symlink():
@@ -159,14 +197,18 @@ def _look(
     elif kind != "text":
         yield "not looked into", kind.partition(" ")[2] or "unknown kind of file"
     elif extension == ".json":
-        yield from inspect.inspect_json(file, policy, name, keep_columns)
+        if str(path) == "dataset_description.json":
+            yield from inspect.inspect_description(file)
+        else:
+            keep = [column.rpartition(":")[2] for column in at.keep_columns]
+            yield from inspect.inspect_json(file, at.policy, name, keep)
     elif _HEADERLESS.fullmatch(path.name):
         yield from inspect.inspect_recording(file)
-    elif extension == ".tsv" and path.name != "descriptions.tsv":
-        suffix = path.stem.rpartition("_")[2]
-        yield from inspect.inspect_table(file, suffix, _dictionary(described_in, name), keep_columns)
+    elif extension == ".tsv" and path.name not in OWN_TABLES:
+        options = at.options_for(name) if name else TableOptions({}, lambda column: ALONE)
+        yield from inspect.inspect_table(file, path, options, at.made_by_010)
     else:
-        yield from inspect.inspect_text(file)
+        yield from inspect.inspect_text(file, is_root_text(path))
 
 
 def _is_own_mask(file: Path) -> bool:
@@ -197,15 +239,13 @@ def _look_at_path(path: PurePosixPath) -> inspect.Told:
             yield kind, "path"
 
 
-def _dictionary(root: Path, table: FileName | None) -> Mapping[str, Any]:
-    if table is None:
-        return {}
-    merged: dict[str, Any] = {}
-    beside = (folder / one.name for folder in table.path.parents for one in (root / folder).glob("*.json"))
-    for sidecar in applicable(table, [name for path in beside if (name := parse_name(path))]):
-        try:
-            content = json.loads((root / sidecar.path).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # it is a finding by itself
-        merged |= content if isinstance(content, dict) else {}
-    return merged
+def _is_made_by_010(root: Path) -> bool:
+    try:
+        generators = read_json(root / "dataset_description.json").get("GeneratedBy")
+    except (JsonError, OSError):
+        return False
+    return {"Name": "bidsdeface", "Version": "0.1.0"} in [
+        {key: one.get(key) for key in ("Name", "Version")}
+        for one in (generators if isinstance(generators, list) else [])
+        if isinstance(one, Mapping)
+    ]

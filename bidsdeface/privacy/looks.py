@@ -1,54 +1,94 @@
-"""What text looks like that may tell who, where or when: dates, times, e-mails, telephones, record numbers.
+"""Patterns of text that tells who, where or when: dates, e-mails, telephones, record numbers, paths.
 
-Patterns only: a name in plain words looks like any other word, and is found nowhere here.
+A name in plain words looks like any other word: it is found by `identifiers`, if the dataset itself has it in
+a field about a person, and else nowhere.
 """
 
 import re
+import unicodedata
 from datetime import date
 
-from bidsdeface.privacy.days import CERTAIN, LIKELY, days_in
-from bidsdeface.privacy.folding import fold
-
 FIRST_YEAR = 1926  # scans of living people; dates that are shifted as BIDS asks come before, and pass
+LOCAL = ("home folder", "path", "intranet link")
+# Kinds that no kept text may hold: they are about a person or a place, whatever the text is about.
+PERSONAL = (
+    "name with a title",
+    "name of a person",
+    "e-mail",
+    "telephone",
+    "person's number",
+    "record number",
+    "date of birth",
+    *LOCAL,
+)
+# Kinds that a README or another text of the dataset is held back for until a person accepts it.
+WAITING = ("person's number", "record number", "date of birth")
+
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_MONTH = rf"(?P<name>{_MONTHS})[a-z]*"
+_YEAR, _NUMBER, _DAY = (
+    r"(?P<year>(?:19|20)\d\d)",
+    r"(?P<month>0?[1-9]|1[0-2])",
+    r"(?P<day>0?[1-9]|[12]\d|3[01])",
+)
+_DATES = [
+    re.compile(rf"(?<!\d)(?<!\d\.){spelling}(?!\d)", re.IGNORECASE)
+    for spelling in (
+        rf"{_YEAR}(?P<gap>[-/._]){_NUMBER}(?P=gap){_DAY}",
+        rf"{_YEAR}(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])(?:[T_-]?\d{{4,6}}(?:\.\d+)?)?",
+        rf"{_DAY}(?P<gap>[-/.]){_NUMBER}(?P=gap){_YEAR}",
+        rf"{_NUMBER}(?P<gap>[-/.]){_DAY}(?P=gap){_YEAR}",
+        rf"{_DAY}(?:st|nd|rd|th)?(?: of)?[ ./-]{{0,2}}{_MONTH}[ .,/-]{{0,3}}{_YEAR}",
+        rf"{_MONTH}[ .]{{0,2}}{_DAY}(?:st|nd|rd|th)?,? {_YEAR}",
+    )
+]
 # Folders at which the disks of laboratories and hospitals begin.
 _ROOTS = (
     "mnt|media|data|srv|net|nas|nfs|scratch|shares?|vol|volumes|projects?|groups?|storage|gpfs|lustre|beegfs"
     "|archive|export|cluster"
 )
-_NUMBER_OF = r"(?:patient(?:en)?|pat|case|record|fall)[. -]{0,2}(?:id|nr|no|number|nummer)"
-
+_NUMBER_OF = r"(?:patient|hospital|medical record)[. -]{0,2}(?:id|nr|no|number)"
 _PATTERNS = {
-    "date": r"(?<!\d)(?:19|20)\d\d\s?[年년]\s?(?:0?[1-9]|1[0-2])",  # with a month; days are found as such
-    "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])"
-    r"|(?<![\d:])(?:0?\d|1[0-2])[:.][0-5]\d\s?[ap]\.?m\b",
+    "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
+    "name with a title": r"\b(?:Dr|Prof|Mr|Mrs|Ms|Herr|Frau|Mme)\b\.? ?[^\W\d_a-z][\w'-]+",
+    "name of a person": r"(?<![\w'-])[^\W\d_][\w'-]+\^[^\W\d_][\w'-]",
     "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
     "telephone": r"(?<![\w.])\+\d(?:[ ()./-]{0,3}\d){7,14}"
     r"|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
     r"|(?<![\w./-])0\d{1,4}[/ -]\d{5,8}(?![\w./-])|(?<![\w.])0\d(?:[ .]\d\d){4}(?![\w.])"
-    r"|(?:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
-    "person's number": r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w.-])|(?<![\w.-])\d{6}-\d{3,4}(?![\w.-])",
+    r"|(?i:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
+    # Social security (US), and days of birth with four more digits (Nordic countries).
+    "person's number": r"(?<![\w.-])(?:\d{3}-\d{2}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d"
+    r"|\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))-\d{4}(?![\w.-])",
+    "record number": rf"\b(?i:mrn|{_NUMBER_OF})s?[.:# ]{{1,5}}[A-Za-z-]{{0,5}}\d{{4}}",
     "unique number": r"(?<![\w.])[0-2](?:\.\d{1,39}){6,20}(?![\w.])"
-    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
-    "record number": r"(?<![\w.+/-])\d{6,}(?:\.\d+)?(?!\w|\.\d)"
-    r"|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?!\w|\.\d)"
-    rf"|\b(?i:mrn|accession|aktenzeichen|{_NUMBER_OF})\w{{0,20}}[.:# ]{{1,5}}\w{{0,20}}\d\w",
-    "name of a person": r"(?<![\w'-])[^\W\d_][\w'-]+\^[^\W\d_][\w'-]",
+    r"|(?i:\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)",
+    "long number": r"(?<![\w.+/-])\d{6,}(?:\.\d+)?(?!\w|\.\d)"
+    r"|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?!\w|\.\d)",
     "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+|(?<![\w~])~[a-z][\w.-]*/",
     "path": rf"(?<![\w:./~-])/(?:{_ROOTS})/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
     r"|(?<![\w\\])\\\\[A-Za-z][\w.-]*\\[\w$]|\bfile:/",
+    # A host without a top-level domain of the public net: http://pacs/, http://10.1.2.3/, //wiki.local.
+    "intranet link": r"(?i:\b\w+://(?:[\w-]+|[\w.-]+\.(?:local|lan|intranet|internal|corp|home)|\d+(?:\.\d+){3})"
+    r"(?=[:/\s]|$))",
 }
 # Repetitions above have an end, or a beginning at which alone they are tried: long text takes one pass.
-_COMPILED = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _PATTERNS.items()}
-_COMPILED["record number"] = re.compile(_PATTERNS["record number"])
+_COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
+_BORN = re.compile(
+    r"\b(?:born|birth(?:\s?(?:date|day))?|date of birth|dob|geb(?:oren)?|né(?:e)?)\b\D{0,12}", re.IGNORECASE
+)
 # What looks like a number of a record and is one of a publication or a public thing.
 _PUBLIC = re.compile(
-    r"https?://[\w.-]+/[\w./#?=&%~-]*|(?:doi:\s*)?\b10\.\d{4,9}/[-._;()/:\w]+|\bPM(?:ID|C):?\s*\d+|\bRRID:\s?\w+"
-    r"|\b(?:v|versions?|python|release)[:\s]*\d+(?:\.\d+)+|\bISBN[-:\s\d]+|\bISSN[-:\s\dXx]+|\barXiv:\s?[\d.]+",
+    r"https?://[\w-]+(?:\.[\w-]+)+/[\w./#?=&%~-]*|(?:doi:\s*)?\b10\.\d{4,9}/[-._;()/:\w]+|\bPM(?:ID|C):?\s*\d+"
+    r"|\bRRID:\s?\w+|\b(?:v|versions?|python|release)[:\s]*\d+(?:\.\d+)+|\bISBN[-:\s\d]+|\bISSN[-:\s\dXx]+"
+    r"|\barXiv:\s?[\d.]+|\b\d{4}-\d{4}-\d{4}-\d{3}[\dX]\b",
     re.IGNORECASE,
 )
-
-
-_DATE_NUMBER = re.compile(r"(19\d\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?")
+_PRIVATE_HOST = re.compile(
+    r"https?://\d+(?:\.\d+){3}|\.(?:local|lan|intranet|internal|corp|home)/", re.IGNORECASE
+)
+_DIGITS = re.compile(r"\d.*\d.*\d", re.DOTALL)
+_DATE_NUMBER = re.compile(r"((?:19|20)\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?")
 # Seconds, and their thousandths, since 1970, from 1990 to 2040: what clocks of computers count.
 _CLOCK_SECONDS = (6.3e8, 2.21e9)
 
@@ -72,31 +112,61 @@ def looks_like(text: str) -> tuple[str, ...]:
     >>> looks_like("shifted to 1901-06-04, see doi:10.18112/openneuro.ds000001.v1.0.0")
     ()
     """
-    private = _PUBLIC.sub(" ", fold(text))
-    is_dated = any(_is_recent(days) for _, _, days in days_in(private, CERTAIN))
-    kinds = (kind for kind, pattern in _COMPILED.items() if pattern.search(private))
-    return tuple(dict.fromkeys((*(["date"] if is_dated else []), *kinds)))
+    private = plain(_PUBLIC.sub(lambda match: match[0] if _PRIVATE_HOST.search(match[0]) else " ", text))
+    kinds = ["date"] if any(day.year >= FIRST_YEAR for _, day in dates_in(private)) else []
+    if any(dates_in(private[match.end() :][:24]) for match in _BORN.finditer(private)):
+        kinds.append("date of birth")
+    return (*kinds, *(kind for kind, pattern in _COMPILED.items() if pattern.search(private)))
 
 
-def is_spelled_day(text: str) -> bool:
-    """Tell whether a text, or what stands in a cell, is a day and nothing else.
+def is_personal(text: str) -> bool:
+    """Return True if a text holds what no kept text may hold: a titled name, an e-mail, a telephone.
 
     Examples
     --------
-    >>> [is_spelled_day(text) for text in ("4 Mar 78", "1978-063", "4 in 78", "1901-03-04")]
-    [True, True, False, False]
+    >>> is_personal("rated by Dr. Doe"), is_personal("see http://pacs/1"), is_personal("Eyes Open")
+    (True, True, False)
     """
-    folded = fold(text).strip()
-    spelled = days_in(folded, CERTAIN + LIKELY)
-    return any((0, len(folded)) == (start, end) and _is_recent(days) for start, end, days in spelled)
+    return any(kind in PERSONAL for kind in looks_like(text))
 
 
-def _is_recent(days: set[date]) -> bool:
-    return max(days).year >= FIRST_YEAR
+def dates_in(text: str) -> list[tuple[int, date]]:
+    """Return the calendar days in a text, each with where it begins: ISO, numbers, English months.
+
+    Examples
+    --------
+    >>> [str(day) for _, day in dates_in("born 4th of March 1978, scanned 20190312")]
+    ['1978-03-04', '2019-03-12']
+    """
+    found = []
+    for spelling in _DATES if _DIGITS.search(text) else ():
+        for match in spelling.finditer(text):
+            parts = match.groupdict()
+            name = parts.get("name")
+            month = _MONTHS.split("|").index(name.lower()) + 1 if name else int(parts["month"])
+            try:
+                found.append((match.start(), date(int(parts["year"]), month, int(parts["day"]))))
+            except ValueError:  # no such day
+                continue
+    return sorted(found)
+
+
+def plain(text: str) -> str:
+    """Return a text without accents and invisible characters, and with plain dashes.
+
+    Examples
+    --------
+    >>> plain("M\u00fcller"), plain("1978\u201103\u201104"), plain("Mu\u0308l\u00adler")
+    ('Muller', '1978-03-04', 'Muller')
+    """
+    if text.isascii():
+        return text
+    spread = unicodedata.normalize("NFKD", re.sub("[\u2010-\u2014\u2212]", "-", text)).replace("ß", "ss")
+    return "".join(one for one in spread if unicodedata.category(one) not in ("Mn", "Cf"))
 
 
 def is_date_number(value: float) -> bool:
-    """Tell whether a number reads as a date, such as 19780304 or 19780304193149.
+    """Return True if a number reads as a date, such as 19780304 or 19780304193149.
 
     Examples
     --------
@@ -110,7 +180,7 @@ def is_date_number(value: float) -> bool:
 
 
 def is_moment(value: float) -> bool:
-    """Tell whether a number reads as a date, or as the clock of a computer.
+    """Return True if a number reads as a date, or as the clock of a computer.
 
     Examples
     --------

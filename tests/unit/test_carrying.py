@@ -7,12 +7,13 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.carrying import Scope, share, share_root, wishes_of
+from bidsdeface.carrying import Scope, preview, preview_root, read_above, share, share_root
 from bidsdeface.dataset import identifying
 from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.group import run_group_level
+from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
 from bidsdeface.sharing import settle_dataset, share_dataset
 from tests.fullset import full_dataset
@@ -112,9 +113,9 @@ def test_what_is_above_participants_goes_too(settings, caplog):
     remove(settings, "LICENSE", *gone)
     with caplog.at_level(logging.INFO, "bidsdeface"):
         share_root(settings, None)
-    assert before - there(settings) == gone - {"README"}  # there is always one
+    assert before - there(settings) == gone - {"README"}  # it may be yours, and is named
     assert any("participants.json, task-rest_events.json" in line for line in caplog.messages)
-    assert any(line.endswith("shared as well: LICENSE") for line in caplog.messages)
+    assert any(line.endswith("shared as well: LICENSE, README") for line in caplog.messages)
 
 
 def test_what_was_included_once_goes_when_it_is_not_included_any_more(settings):
@@ -156,41 +157,68 @@ def test_texts_that_were_added_to_the_output_stay_and_are_named(settings, caplog
     assert any(line.endswith("shared as well: CITATION.cff, LICENSE, README.md") for line in caplog.messages)
 
 
-def test_a_name_in_a_text_stays_redacted_when_its_participant_is_withdrawn(settings, caplog):
-    (settings.bids_dir / "README").write_text("Thanks to Jane Roe of Springfield.\n")
+def test_a_text_waits_until_a_person_accepts_it_and_again_when_it_changes(settings, tmp_path):
+    text = b"Thanks to Jane Roe \xe2\x80\x93 and all.\r\n"
+    readme, out = settings.bids_dir / "README", settings.output_dir / "README"
     sidecar = settings.bids_dir / f"{T1W.replace('01', '02')}.json"
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "PatientName": "Roe^Jane"}))
-    end_again(settings)
-    assert "Thanks to [removed] of" in (settings.output_dir / "README").read_text()
-    withdraw(settings, "02")
-    for _ in range(2):  # the second run does not see any more that somebody was there
-        caplog.clear()
-        end_again(settings)
-        assert "Thanks to [removed] of" in (settings.output_dir / "README").read_text()
-        assert any("README: redacted where an earlier run had" in line for line in caplog.messages)
-    (settings.bids_dir / "README").write_text("Thanks to all.\n")
-    (settings.output_dir / "README").unlink()
-    end_again(settings)
-    assert "Thanks to all." in (settings.output_dir / "README").read_text()
+    readme.write_bytes(text)
+    state = open_state(tmp_path / "work")
+    accepted = Settings(**{**vars(settings), "accept_texts": ("README",)})
+    for asked, known, is_there in (
+        (settings, None, False), (accepted, None, True), (settings, None, False),
+        (settings, state, False), (accepted, state, True), (settings, state, True),
+    ):  # fmt: skip
+        shared = share_root(asked, known)
+        assert [str(one.path) for one in shared.left_out if one.waits] == ([] if is_there else ["README"])
+        assert out.exists() == is_there and (not is_there or out.read_bytes() == text)
+    readme.write_bytes(text + b"And Roe again.\n")
+    assert [one.waits for one in share_root(settings, state).left_out] == [True] and not out.exists()
 
 
-@pytest.mark.parametrize("after", ["README", "README.md"])
-def test_a_withdrawn_name_stays_redacted_beside_a_new_one_and_in_a_renamed_text(settings, after):
-    text = "# Data\n\nThanks to Jane Roe and Piet Paulus.\n\nContact:\n\nJane Roe\n"
-    sidecars = [settings.bids_dir / f"{T1W.replace('01', label)}.json" for label in ("01", "02")]
-    before = [json.loads(path.read_text()) for path in sidecars]
-    (settings.bids_dir / "README").write_text(text)
-    sidecars[1].write_text(json.dumps({**before[1], "PatientName": "Roe^Jane"}))
-    share_root(settings, None)
-    assert "Thanks to [removed] and Piet" in (settings.output_dir / "README").read_text()
-    withdraw(settings, "02")
-    sidecars[0].write_text(json.dumps({**before[0], "PatientName": "Paulus^Piet"}))
-    (settings.bids_dir / "README").unlink()
-    (settings.bids_dir / after).write_text(text)
-    end_again(settings)
-    told = (settings.output_dir / after).read_text()
-    assert "Thanks to [removed] and [removed]." in told and "Contact:\n\n[removed]\n" in told
-    assert "Data" in told
+def test_texts_go_byte_for_byte_and_the_description_keeps_its_people(settings):
+    text = b"\xef\xbb\xbfContact ann@x.org\r\n\r\n\t \n"
+    (settings.bids_dir / "README").write_bytes(text)
+    description = {
+        "Name": "A study", "BIDSVersion": "1.10.0", "Authors": ["Ann Author <ann@x.org>"], "License": "CC0",
+        "Funding": ["DFG 390685689"], "DatasetDOI": "doi:10.18112/ds1.v1", "EthicsApprovals": ["IRB 2019-2"],
+        "GeneratedBy": [{"Name": "dcm2bids"}], "DatasetLinks": {"raw": "file:///home/jane/raw"}, "Mine": 1,
+    }  # fmt: skip
+    (settings.bids_dir / "dataset_description.json").write_text(json.dumps(description))
+    shared = share_root(settings, None)
+    assert (settings.output_dir / "README").read_bytes() == text
+    made = json.loads((settings.output_dir / "dataset_description.json").read_text())
+    same = ("Name", "Authors", "License", "Funding", "EthicsApprovals")
+    assert {key: made[key] for key in same} == {key: description[key] for key in same}
+    assert made["SourceDatasets"] == [{"DOI": "doi:10.18112/ds1.v1"}] and "DatasetDOI" not in made
+    assert [one["Name"] for one in made["GeneratedBy"]] == ["dcm2bids", "bidsdeface"]
+    assert {one.what for one in shared.left_out} == {"field DatasetLinks", "field Mine"}
+
+
+def test_a_preview_says_what_would_stay_behind_and_writes_nothing(settings):
+    (settings.bids_dir / "participants.tsv").write_text("participant_id\tx\nsub-01\tlong ago\nsub-02\ty\n")
+    (settings.bids_dir / "README").write_text("MRN: A471142\n")
+    before = {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")}
+    root, own = preview_root(settings, None), preview(Scope("01"), settings, None)
+    assert {"file", "column x"} <= {one.what for one in root.left_out}
+    assert any(one.waits for one in root.left_out)
+    assert {one.what for one in own.left_out} == {"column acq_time"}
+    assert {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")} == before
+
+
+def test_a_data_dictionary_beside_a_dataset_describes_its_columns(settings, tmp_path):
+    (settings.bids_dir / "participants.tsv").write_text(
+        "participant_id\tgroup\tx\nsub-01\tA\t1\nsub-02\tB\t2000\n"
+    )
+    beside = tmp_path / "described"
+    beside.mkdir()
+    levels = {"group": {"Levels": {"A": "a", "B": "b"}}, "x": {"Units": "mm3"}}
+    (beside / "participants.json").write_text(json.dumps(levels))
+    (beside / "sessions.json").write_text(json.dumps({"mood": {"Units": "points"}}))
+    share_root(Settings(**{**vars(settings), "data_dictionary": beside}), None)
+    assert (settings.output_dir / "participants.tsv").read_text().startswith("participant_id\tgroup\tx\n")
+    assert json.loads((settings.output_dir / "participants.json").read_text())["x"] == {"Units": "mm3"}
+    assert json.loads((settings.output_dir / "sessions.json").read_text()) == {"mood": {"Units": "points"}}
 
 
 @pytest.mark.parametrize(
@@ -269,11 +297,11 @@ def test_the_participant_level_takes_nobody_away(settings, caplog, tmp_path):
     assert any("left to the group level" in line and "sub-02" in line for line in caplog.messages)
 
 
-def test_what_is_above_participants_is_read_once_for_all_of_a_process(settings, monkeypatch, tmp_path):
+def test_what_is_above_participants_is_read_once_for_all_of_a_process(settings, monkeypatch):
     reads = []
     parse = identifying.parse_table
-    monkeypatch.setattr(identifying, "parse_table", lambda *told: reads.append(told[1]) or parse(*told))
-    above = identifying.told_above(settings.bids_dir, (), wishes_of(settings, None))
+    monkeypatch.setattr(identifying, "parse_table", lambda *read: reads.append(read[1]) or parse(*read))
+    above = read_above(settings)
     for label in ("01", "02"):
         share(Scope(label), settings, None, above)
     assert reads.count(PurePosixPath("participants.tsv")) == 1

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from bidsdeface.dataset.carryover import Treatment, plan_carryover
+from bidsdeface.dataset.identifying import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
 from bidsdeface.dataset.validation import find_problems
 from bidsdeface.imaging.image import clean_header, read_image, write_image
+from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leaks import find_leaks
+from bidsdeface.privacy.policy import load_policy
 from tests.fullset import PHYSICS, edf, full_dataset, image, packed
 
 KEY = bytes(range(32))
@@ -95,7 +98,7 @@ SECRETS = [
     "Qcolname", "1911-02-07", "1981-02-08", "Qcity", "Qnamedescription", "Qwho", "1981-03-04", "Qsessioncomment",
     "1981-03-05", "Qscanoperator", "Qeventnote", "Qphysioname", "Qphysiotext", "Qedfpatient", "06-FEB-1911", "Qedfname",
     "04-JUN-1981", "04.06.81", "Qtechnician", "Qannotation", "Qtransducer", "Qphotograph", "Qgit", "Qbidsignored",
-    "Qdicom", "Qreport", "Qhome", "Qstimulus", "Qphenotype", "Qfilename", "Qfif", "Qvhdr", "Qmail", "Qsource", "Qfield",
+    "Qdicom", "Qreport", "Qhome", "Qstimulus", "Qphenotype", "Qfilename", "Qfif", "Qvhdr", "Qsource", "Qfield",
     "Qvalue", "\t93\t",
 ]  # fmt: skip
 BINARY_SECRETS = [np.float32(19110203).tobytes()]
@@ -105,12 +108,17 @@ def bids_files(root):
     return [PurePosixPath(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
 
 
+def identifiers_in_all(root):
+    labels = [path.name.removeprefix("sub-") for path in root.glob("sub-*")]
+    return all_identifiers(root, labels, load_policy())
+
+
 def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=()):
     """Do what a run does with a dataset, but for the defacing itself."""
     ignored = (root / ".bidsignore").read_text().splitlines() if (root / ".bidsignore").exists() else ()
     carried, left_out = plan_carryover(bids_files(root), ignored=ignored, include=include)
     wishes = Wishes(key=key, keep_columns=keep_columns)
-    source = read_source(root, carried, wishes, withheld)
+    source = read_source(root, carried, wishes, identifiers_in_all(root), withheld=withheld)
     provenance = {}
     for one in carried:
         if one.treatment is Treatment.DEFACE and one.path not in withheld:
@@ -162,11 +170,22 @@ def test_the_study_is_still_there(shared):
     }  # fmt: skip
     assert sidecar["DeidentificationMethod"] == ["Face removed by bidsdeface 0.0.0"]
     table = (output / "participants.tsv").read_text()
-    assert table == "participant_id\tage\tsex\tgroup\nsub-01\t34\tF\tpatient\nsub-02\t89\tM\tcontrol\n"
+    assert table == "participant_id\tage\tsex\nsub-01\t34\tF\nsub-02\t89\tM\n"
     assert (output / f"{EVENTS}.tsv").read_text() == "onset\tduration\ttrial_type\n1.0\t2.0\tgo\n"
     assert gzip.decompress((output / f"{PHYSIO}.tsv.gz").read_bytes()) == b"0.1\t7\n0.2\tn/a\n"
-    readme = (output / "README").read_text()
-    assert readme.startswith("We thank [removed]") and "De-identified with bidsdeface" in readme
+    description = json.loads((output / "dataset_description.json").read_text())
+    assert description["Authors"] == ["A. Author", "q@Qmail.org"], "authors are nobody's secret"
+    assert "faces removed" in description["GeneratedBy"][-1]["Description"]
+
+
+def test_texts_that_name_somebody_wait_and_say_where(shared):
+    _, output, account, _ = shared
+    waiting = {str(one.path): one for one in account.left_out if one.waits}
+    assert waiting.keys() == {"README", "CHANGES", "LICENSE", "dataset_description.json"}
+    assert "line 2: a name or number" in waiting["CHANGES"].reason
+    assert "date of birth" in waiting["README"].reason and "--accept-text README" in waiting["README"].remedy
+    assert json.loads((output / "dataset_description.json").read_text())["Name"] == "n/a"
+    assert not any((output / name).exists() for name in ("README", "CHANGES", "LICENSE"))
 
 
 def test_what_stays_behind_is_named_with_a_reason_and_without_a_value(shared):
@@ -176,9 +195,10 @@ def test_what_stays_behind_is_named_with_a_reason_and_without_a_value(shared):
     assert reasons[f"{A}eeg/sub-01_ses-a_photo.jpg"] == "is a photograph"
     assert "line 1: text in a recording" in reasons[f"{B}func/sub-01_ses-b_task-rest_physio.tsv.gz"]
     assert not any("Qphysiotext" in reason for reason in reasons.values())
-    names = {str(path): dropped for path, dropped in account.dropped.items()}
-    assert "PatientName" in names[f"{T1W}.json"] and "dob" in names["participants.tsv"]
-    assert not any("Qsurname" in str(dropped) for dropped in names.values())
+    parts = {(str(one.path), part) for one in account.left_out for part in one.what.replace(",", " ").split()}
+    assert {(f"{T1W}.json", "PatientName"), ("participants.tsv", "dob")} <= parts
+    said = f"{account.left_out}".lower()
+    assert [one for one in SECRETS if one.lower() in said and not one.isdigit()] == ["Qfield"]
 
 
 def test_references_to_a_withheld_scan_are_gone(shared):
@@ -267,7 +287,7 @@ def test_an_image_that_cannot_be_read_takes_its_references_with_it(tmp_path):
     name = "sub-02/ses-a/func/sub-02_ses-a_task-rest_bold"
     root = full_dataset(tmp_path / "raw", {f"{name}.nii.gz": b"\x1f\x8bbroken"})
     account, _ = share(root, tmp_path / "shared", withheld=())
-    left_out = {str(one.path) for one in account.left_out if "/eeg/" not in str(one.path)}
+    left_out = {str(one.path) for one in account.left_out if one.what == "file"}
     assert left_out == {f"{name}.nii.gz", f"{name}.json"}
     assert "bold" not in (tmp_path / "shared/sub-02/ses-a/sub-02_ses-a_scans.tsv").read_text()
     epi = json.loads((tmp_path / "shared/sub-02/ses-a/fmap/sub-02_ses-a_dir-AP_epi.json").read_text())
@@ -285,7 +305,7 @@ def test_a_table_without_a_column_that_bids_requires_is_left_out_with_its_dictio
     )
     account, _ = share(root, tmp_path / "shared", withheld=())
     reasons = {str(one.path): one.reason for one in account.left_out}
-    assert "onset, which BIDS requires" in reasons[f"{EVENTS}.tsv"] and f"{EVENTS}.json" in reasons
+    assert "BIDS requires its column onset" in reasons[f"{EVENTS}.tsv"] and f"{EVENTS}.json" in reasons
     assert not list((tmp_path / "shared").glob(f"{EVENTS}*"))
     assert find_problems(tmp_path / "shared") == []
 
@@ -320,7 +340,7 @@ def test_a_participant_of_whom_nothing_is_left_is_in_no_table(tmp_path):
     root = full_dataset(tmp_path / "raw")
     carried, _ = plan_carryover(bids_files(root))
     carried = [one for one in carried if not str(one.path).startswith("sub-02")]
-    source = read_source(root, carried, Wishes())
+    source = read_source(root, carried, Wishes(), Identifiers())
     carry_over(source, carried, tmp_path / "shared", Wishes())
     assert "sub-02" not in (tmp_path / "shared/participants.tsv").read_text()
 

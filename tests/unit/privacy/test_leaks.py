@@ -21,6 +21,9 @@ from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.report.figure import draw
 from tests.conftest import fake_head, make_dataset
 
+ALONE = "not described, and somebody stands alone in it"
+TELLING = "line 2 holds a date, an address, or a name or number of this dataset's people"
+FALSIFIED = "value that version 0.1.0 replaced: run again"
 SECRETS = ("Jane", "Doe", "1978", "19780304", "hospital", "4711")
 
 
@@ -62,7 +65,7 @@ def test_a_clean_dataset_has_no_finding(tmp_path):
         "README": "See doi:10.18112/openneuro.ds000123.v1.0.0, and https://x.org/20190304 for 12 people.\n",
         "CHANGES": "1.0.1 2019-03-04\n  - All scans defaced.\n",
         "participants.tsv": "participant_id\tage\tgroup\nsub-01\t34\tpatient\n",
-        "participants.json": json.dumps({"group": {"Description": "by diagnosis"}}),
+        "participants.json": json.dumps({"group": {"Levels": {"patient": "by diagnosis"}}}),
         "sub-01/sub-01_scans.tsv": "filename\tacq_time\nanat/sub-01_T1w.nii.gz\t1889-03-04T10:11:12\n",
         "sub-01/func/sub-01_task-rest_bold.json": json.dumps({"TaskName": "rest", "RepetitionTime": 2.0}),
         "sub-01/func/sub-01_task-rest_events.tsv": "onset\tduration\ttrial_type\n1.5\t2\tgo\n",
@@ -138,19 +141,25 @@ def test_fields_of_this_program_are_no_findings_unless_they_tell(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("participants.tsv", "participant_id\tdob\nsub-01\t1\n", ("column about persons", "column dob")),
-        ("participants.tsv", "participant_id\tx\nsub-01\tDoe^Jane\n", ("column about persons", "column x")),
+        ("participants.tsv", "participant_id\tdob\nsub-01\t1\n", ("may tell who somebody is", "column dob")),
+        ("participants.tsv", "participant_id\tx\nsub-01\tDoe^Jane\n", (TELLING, "column x")),
+        ("participants.tsv", "participant_id\tx\nsub-01\tJane\n", (ALONE, "column x")),
+        ("participants.tsv", "participant_id\tx\nsub-01\t10.removed\n", (FALSIFIED, "column x")),
         ("participants.tsv", "participant_id\tage\nsub-01\t93\n", ("age above 89", "column age")),
-        ("participants.tsv", "participant_id\tage\nsub-01\n", ("malformed table", "whole file")),
-        ("sub-01_scans.tsv", "filename\tacq_time\na\t2018-06-04T10:00:00\n", ("date", "column acq_time")),
-        ("a_events.tsv", "onset\tduration\tnote\n1\t2\tJane\n", ("column about persons", "column note")),
+        ("participants.tsv", "participant_id\tx\nsub-01\n", ("has not one value for each column", "line 2")),
+        ("a_events.tsv", "onset\tduration\n1\n", ("malformed table", "whole file")),
+        ("a_events.tsv", "onset\tduration\ttrial_type\n1\t2\t10.removed\n", (FALSIFIED, "column trial_type")),
+        ("sub-01_scans.tsv", "filename\tacq_time\na\t2018-06-04T10:00:00\n", ("date", "line 2 of acq_time")),
+        ("a_events.tsv", "onset\tduration\tnote\n1\t2\tJane\n", (ALONE, "column note")),
         ("a_physio.tsv", "1\t2\nJane\t2\n", ("text in a recording", "line 2")),
-        ("README", "A study.\nScanned on 2018-06-04.\n", ("date", "line 2")),
-        ("README.md", "Ask jane.doe@hospital.org\n", ("e-mail", "line 1")),
-        ("LICENSE", "Call +49 201 123 4567\n", ("telephone", "line 1")),
+        ("README", "A study.\nBorn on 1978-06-04.\n", ("date of birth", "line 2")),
+        ("README.md", "Thanks to [removed].\n", ("text that version 0.1.0 redacted: run again", "line 1")),
+        ("notes.md", "Scanned on 2018-06-04.\n", ("date", "line 1")),
+        ("notes.md", "Ask jane.doe@hospital.org\n", ("e-mail", "line 1")),
+        ("notes.md", "Call +49 201 123 4567\n", ("telephone", "line 1")),
         ("notes.txt", "MRN: A471142\n", ("record number", "line 1")),
         ("code/run.sh", "cd /home/jane/data\n", ("home folder", "line 1")),
-        ("CHANGES", "1.0.0 2018-06-04\n - scan of 2018-06-03 removed\n", ("date", "line 2")),
+        ("CHANGES", "1.0.0 2018-06-04\n - MRN 471142 removed\n", ("record number", "line 2")),
         ("report.html", '<img src="data:image/png;base64,AAAA">', ("picture in a report", "line 1")),
         ("x.json", "{", ("not JSON", "whole file")),
         ("x.json", "[" * 100_000, ("not JSON", "whole file")),
@@ -194,7 +203,6 @@ PNG = "iVBORw0KGgoAAAANSUhEUgAAABQAAAAUCAIAAAAC64paAAAA"
         ("a.b.2018-06-04.txt", "x", "date"),
         ("mail@x.org/a.txt", "x", "e-mail"),
         ("a_T1w.json", '{"EchoTime": "Haagse", "EchoTime": 0.003}', "not JSON"),
-        ("CHANGES", "2718281 1978-03-04\n", "date"),
     ],
 )  # fmt: skip
 def test_what_shows_a_head_or_hides_a_date_in_plain_text_is_found(tmp_path, name, content, kind):
@@ -290,13 +298,23 @@ def test_a_link_that_stays_in_the_dataset_is_what_it_leads_to(tmp_path):
     (tmp_path / "data/README").symlink_to(".git/annex/objects/7")
     (tmp_path / "data/CHANGES").symlink_to(behind)
     found = {(one.path, one.kind) for one in find_leaks(tmp_path / "data") if one.path != ".git"}
-    assert found == {("README", "date"), ("CHANGES", "date"), ("CHANGES", "link")}
+    assert found == {("README", "date of birth"), ("CHANGES", "date of birth"), ("CHANGES", "link")}
 
 
 def test_a_file_that_another_run_takes_away_meanwhile_tells_nothing(tmp_path):
     (tmp_path / "README").write_text("born 1978-03-04\n")
     files = [PurePosixPath(name) for name in ("README", "gone_2018-06-04.txt")]
     assert {one.path for one in find_leaks(tmp_path, files=files)} == {"README"}
+
+
+def test_what_version_0_1_0_may_have_falsified_is_named(tmp_path):
+    (tmp_path / "participants.tsv").write_text("participant_id\tage_months\nsub-01\t89\n")
+    made_by = {"Name": "x", "GeneratedBy": [{"Name": "bidsdeface", "Version": "0.1.0"}]}
+    for version in ("0.1.0", "0.2.0"):
+        made_by["GeneratedBy"][0]["Version"] = version
+        (tmp_path / "dataset_description.json").write_text(json.dumps(made_by))
+        found = {one.kind for one in find_leaks(tmp_path)}
+        assert any("may have written 89" in kind for kind in found) == (version == "0.1.0")
 
 
 def test_histories_and_links_are_found(tmp_path):
@@ -376,13 +394,13 @@ def test_large_files_are_streamed(tmp_path):
 def test_the_command_says_what_it_found_and_exits_accordingly(tmp_path, capsys):
     (tmp_path / "README").write_text("A study.\n")
     assert main([str(tmp_path), "--no-faces"]) == 0
-    (tmp_path / "README").write_text("Ask jane@hospital.org\n")
+    (tmp_path / "notes").write_text("Ask jane@hospital.org\n")
     assert main([str(tmp_path), "--no-faces"]) == 1
     told = capsys.readouterr()
-    assert "README: e-mail (line 1)" in told.out and "jane" not in told.out
+    assert "notes: e-mail (line 1)" in told.out and "jane" not in told.out
     assert main([str(tmp_path), "--no-faces", "--json"]) == 1
     findings = json.loads(capsys.readouterr().out)["findings"]
-    assert findings == [{"path": "README", "kind": "e-mail", "place": "line 1"}]
+    assert findings == [{"path": "notes", "kind": "e-mail", "place": "line 1"}]
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "no such folder" in capsys.readouterr().err
 

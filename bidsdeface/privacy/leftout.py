@@ -1,0 +1,69 @@
+"""What is in the input and not in the output, and why: one record for files, columns, rows and fields."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+FILE = "file"
+_SHOWN_AT_MOST = 3
+_COLUMNS = ("file", "what", "why", "to_keep_it")
+
+
+@dataclass(frozen=True, order=True)
+class LeftOut:
+    """Something that stays behind.
+
+    Attributes
+    ----------
+    path : PurePosixPath
+        Of the file, relative to the dataset.
+    reason : str
+        Never a value.
+    what : str
+        ``file``, or which part of it: ``column group``, ``line 3``, ``fields PatientName, StationName``.
+    remedy : str
+        What to do to have it in the output; empty where nothing should be done.
+    waits : bool
+        Whether it waits for a person, and the run ends with exit code 4.
+    """
+
+    path: PurePosixPath
+    reason: str
+    what: str = FILE
+    remedy: str = ""
+    waits: bool = False
+
+
+def as_table(left_out: Iterable[LeftOut]) -> str:
+    r"""Return all of them as a tab-separated table, in the order of files.
+
+    Examples
+    --------
+    >>> as_table([LeftOut(PurePosixPath("a.txt"), "is unknown to BIDS")]).splitlines()[1].split("\t")
+    ['a.txt', 'file', 'is unknown to BIDS', 'n/a']
+    """
+    rows = [(str(one.path), one.what, one.reason, one.remedy or "n/a") for one in sorted(set(left_out))]
+    return "".join("\t".join(row) + "\n" for row in (_COLUMNS, *rows))
+
+
+def in_groups(left_out: Iterable[LeftOut]) -> Iterator[str]:
+    """Yield one line for each reason, with the first files that it is about, and what keeps them.
+
+    Examples
+    --------
+    >>> files = (PurePosixPath(f"code/{name}") for name in "abcde")
+    >>> list(in_groups(LeftOut(path, "lies in code", remedy="--include 'code/*'") for path in files))
+    ["code/a, code/b, code/c and 2 more: lies in code (to keep it: --include 'code/*')"]
+    """
+    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for one in sorted(set(left_out)):
+        kind = one.what.partition(" ")[0] if one.what.startswith("line ") else one.what
+        groups["" if one.what == FILE else kind, one.reason, one.remedy].append(str(one.path))
+    for (what, reason, remedy), paths in groups.items():
+        files = list(dict.fromkeys(paths))
+        more = f" and {len(files) - _SHOWN_AT_MOST} more" if len(files) > _SHOWN_AT_MOST else ""
+        named = ", ".join(files[:_SHOWN_AT_MOST]) + more
+        yield (
+            f"{named}: {what + ': ' if what else ''}{reason}{f' (to keep it: {remedy})' if remedy else ''}"
+        )

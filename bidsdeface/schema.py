@@ -1,0 +1,127 @@
+"""What the BIDS schema says of columns and fields: read once, by way of bidsschematools."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any
+
+MISSING = ("n/a", "")
+NUMBER = re.compile(r" *[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)? *")
+_SELECTOR = re.compile(r"""(datatype|suffix|path) == ["']/?([\w.]+)["']""")
+_FREE_FORMATS = ("string", "unit")  # their patterns match anything
+
+
+@dataclass(frozen=True)
+class ColumnRule:
+    """What BIDS allows in a column of a kind of table.
+
+    Attributes
+    ----------
+    is_required, is_index : bool
+        An index column says what a row is about.
+    is_number : bool
+    low, high : float
+        Limits of numbers, both included.
+    levels : frozenset of str
+        All values there are; empty where BIDS lists none.
+    pattern : str
+        Regular expression for the whole value; empty where BIDS has none.
+    """
+
+    is_required: bool = False
+    is_index: bool = False
+    is_number: bool = False
+    low: float = -float("inf")
+    high: float = float("inf")
+    levels: frozenset[str] = frozenset()
+    pattern: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether any text fits."""
+        return not (self.is_number or self.levels or self.pattern)
+
+    def fits(self, value: str) -> bool:
+        """Return True if BIDS allows a value, or if the value is missing."""
+        if value in MISSING:
+            return True
+        if self.is_number:
+            return NUMBER.fullmatch(value) is not None and self.low <= float(value) <= self.high
+        if self.levels:
+            return value in self.levels
+        return not self.pattern or re.fullmatch(self.pattern, value) is not None
+
+
+def table_columns(path: PurePosixPath) -> Mapping[str, ColumnRule]:
+    """Return the columns that BIDS defines for a table.
+
+    Parameters
+    ----------
+    path : pathlib.PurePosixPath
+        Relative to the dataset. Of a table above the folders of data types, all types count.
+
+    Returns
+    -------
+    mapping of str to ColumnRule
+        By name.
+
+    Examples
+    --------
+    >>> columns = table_columns(PurePosixPath("participants.tsv"))
+    >>> columns["handedness"].fits("left"), columns["handedness"].fits("Left Handed"), "group" in columns
+    (True, False, False)
+    """
+    datatype = path.parent.name if path.parts[0].startswith("sub-") and "-" not in path.parent.name else ""
+    datatype = "phenotype" if path.parts[0] == "phenotype" else datatype
+    return _table_columns(path.stem.rpartition("_")[2], datatype, len(path.parts) == 1)
+
+
+@lru_cache(maxsize=128)
+def _table_columns(suffix: str, datatype: str, at_root: bool) -> Mapping[str, ColumnRule]:
+    from bidsschematools.schema import load_schema
+
+    schema = load_schema()
+    facts = {"suffix": suffix, "path": f"{suffix}.tsv" if at_root else "", "datatype": datatype}
+    found: dict[str, ColumnRule] = {}
+    for group in schema["rules"]["tabular_data"].values():
+        for rule in group.values():
+            wanted = [match for one in rule.get("selectors", ()) for match in _SELECTOR.findall(one)]
+            if not wanted or not all(_agrees(facts[key], value, key) for key, value in wanted):
+                continue
+            for key, level in rule.get("columns", {}).items():
+                column = schema["objects"]["columns"][key]
+                level = level if isinstance(level, str) else level["level"]
+                made = _rule_of(column, schema, level == "required", key in rule.get("index_columns", ()))
+                found.setdefault(column["name"], made)
+    return found
+
+
+def _agrees(fact: str, wanted: str, key: str) -> bool:
+    return fact == wanted or (key == "datatype" and not fact and wanted != "phenotype")
+
+
+def _rule_of(column: Mapping[str, Any], schema: Any, is_required: bool, is_index: bool) -> ColumnRule:
+    definition = column.get("definition", {})
+    kind = column.get("type") or definition.get("Format", "string")
+    pattern, form = column.get("pattern", ""), column.get("format", "")
+    if form and form not in _FREE_FORMATS:
+        pattern = schema["objects"]["formats"][form]["pattern"]
+    return ColumnRule(
+        is_required=is_required,
+        is_index=is_index,
+        is_number=kind in ("number", "integer"),
+        low=column.get("minimum", definition.get("Minimum", -float("inf"))),
+        high=column.get("maximum", definition.get("Maximum", float("inf"))),
+        levels=frozenset(column.get("enum", definition.get("Levels", ()))),
+        pattern=pattern,
+    )
+
+
+@lru_cache(maxsize=1)
+def description_fields() -> frozenset[str]:
+    """Return the fields that BIDS has for ``dataset_description.json``."""
+    from bidsschematools.schema import load_schema
+
+    return frozenset(load_schema()["rules"]["json"]["dataset"]["dataset_description"]["fields"])

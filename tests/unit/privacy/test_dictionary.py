@@ -1,0 +1,74 @@
+"""Data dictionaries: texts go as they are, or a key is left out; drafts for what nobody described."""
+
+import json
+
+import pytest
+
+from bidsdeface.privacy.dictionary import scrub_dictionary
+from bidsdeface.privacy.draft import draft_dictionary
+from bidsdeface.privacy.identifiers import PERSON, identifiers_in
+from bidsdeface.privacy.tables import Table
+
+KNOWN = identifiers_in("Zwingli^Ulrich", PERSON)
+
+
+def scrub(dictionary, columns=("age", "group"), **options):
+    return scrub_dictionary(dictionary, columns, is_telling=KNOWN.are_in, **options)
+
+
+def test_what_describes_the_columns_that_stay_stays_as_it_is():
+    dictionary = {
+        "age": {"Description": "Age at the first scan (2018-03-01 or later)", "Units": "years"},
+        "group": {
+            "LongName": "Group",
+            "Levels": {"A": "a, see https://x.org", "B": "b"},
+            "TermURL": "https://x.org/1",
+        },
+        "defs": {"HED": {"alldefs": "(Definition/Go,(Sensory-event))"}},
+        "MeasurementToolMetadata": {"Description": "HADS", "TermURL": "https://x.org"},
+    }
+    kept, reasons = scrub(dictionary)
+    assert json.dumps(kept) == json.dumps(dictionary) and reasons == {}
+
+
+def test_keys_of_absent_columns_and_unknown_keys_are_left_out_and_named():
+    kept, reasons = scrub(
+        {"mrn": {"Description": "x"}, "age": {"Units": "years", "Interviewer": "x"}, "PatientName": "Doe"}
+    )
+    assert kept == {"age": {"Units": "years"}}
+    assert reasons.keys() == {"mrn", "age.Interviewer", "PatientName"}
+
+
+TELLING = [
+    "as Zwingli said", "ULRICH's group", "rated by Dr. Doe", "Ask jane@hospital.org", "+49 201 123 4567",
+    "see http://pacs/1", "https://wiki.local/x", "MRN 471142", "born 4 March 1978", "123-45-6789", "/home/j",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TELLING)
+@pytest.mark.parametrize("key", ["Description", "LongName", "TermURL", "HED"])
+def test_a_text_that_names_somebody_costs_its_key(text, key):
+    kept, reasons = scrub({"age": {key: text, "Units": "years"}})
+    assert kept == {"age": {"Units": "years"}} and reasons.keys() == {f"age.{key}"}
+    assert text not in str(reasons)
+
+
+@pytest.mark.parametrize("text", TELLING)
+def test_a_level_that_names_somebody_goes_alone(text):
+    for levels in ({text: "x", "B": "b"}, {"A": text, "B": "b"}):
+        kept, reasons = scrub({"group": {"Levels": levels}})
+        assert kept == {"group": {"Levels": {"B": "b"}}} and reasons.keys() == {"group.Levels"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 19780304, 1559638309.2])
+def test_a_limit_that_is_a_date_or_no_json_goes(value):
+    assert scrub({"age": {"Maximum": value, "Minimum": 0}})[0] == {"age": {"Minimum": 0}}
+
+
+def test_a_draft_has_levels_or_ranges_and_nobody_in_it():
+    table = Table(
+        ("group", "score", "name"), (("A", "1", "Doe"), ("B", "1200", "Roe"), ("n/a", "n/a", "n/a"))
+    )
+    draft = draft_dictionary(table, table.columns)
+    assert draft.keys() == {"group", "score"} and list(draft["group"]["Levels"]) == ["A", "B"]
+    assert (draft["score"]["Minimum"], draft["score"]["Maximum"]) == (1, 1200)
