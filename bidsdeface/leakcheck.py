@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from bidsdeface import __version__
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND
 from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.privacy.scratch import environment_in
@@ -29,8 +30,8 @@ def check_leaks(
     scratch: Path,
     files: Iterable[PurePosixPath],
     verified: Collection[PurePosixPath] = (),
-) -> int:
-    """Look into files of the output, say in one line each what still identifies, and return how many do.
+) -> set[Exit]:
+    """Look into files of the output, and say in one line each what still identifies.
 
     Whether an image shows a face is looked at, whatever its kind, unless it has been verified or a person
     answers for it. With private state, an image in which no face was seen is not looked at again.
@@ -49,7 +50,8 @@ def check_leaks(
 
     Returns
     -------
-    int
+    set of Exit
+        `Exit.LEAK` if something was found; the code of each process that was lost.
     """
     by_participant: dict[str, list[tuple[PurePosixPath, bool]]] = defaultdict(list)
     for path in sorted(set(files)):
@@ -63,18 +65,18 @@ def check_leaks(
         )
     else:
         results = (_check(item, settings, None) for item in items)
-    found = 0
+    codes: set[Exit] = set()
     for result in results:
         if isinstance(result, BidsdefaceError):
             raise result
         if isinstance(result, Lost):
             LOGGER.error("LEAK check: %s", result.reason)
-            found += 1
+            codes.add(result.code)
             continue
         for one in result:
             LOGGER.error("LEAK %s, %s: %s", one.path, one.place, one.kind)
-            found += 1
-    return found
+            codes.add(Exit.LEAK)
+    return codes
 
 
 def all_files(root: Path) -> list[PurePosixPath]:

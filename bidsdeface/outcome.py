@@ -9,6 +9,7 @@ from typing import Any
 from bidsdeface.dataset.publish import withdraw
 from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit, code_of_run, worst
 from bidsdeface.settings import DERIVATIVES
 
 PASSED, NO_FACE, BY_HAND, ACCEPTED = "passed", "no-face", "by hand", "accepted"
@@ -31,18 +32,33 @@ class Outcome:
         Why it failed, in words.
     measures : dict
         What was measured, by the names of the sidecar.
+    failed_checks : tuple of str
+        Names of the measures that spoke against it, as in the sidecar; if it is ``accepted``, those that a
+        person has overruled.
+    cause : Exit
+        If it failed, the exit code that says why.
     """
 
     scan: str
     verdict: str
     reasons: tuple[str, ...] = ()
     measures: dict[str, Any] = field(default_factory=dict)
+    failed_checks: tuple[str, ...] = ()
+    cause: Exit = Exit.FAILED
+
+    @property
+    def code(self) -> Exit:
+        """The exit code of a run of this scan alone."""
+        return self.cause if self.verdict == FAILED else Exit.DONE
 
 
-def fail(scan: Scan, reason: str, output_dir: Path, layout: str = DERIVATIVES) -> Outcome:
+def fail(
+    scan: Scan, reason: str, output_dir: Path, layout: str = DERIVATIVES, cause: Exit = Exit.FAILED
+) -> Outcome:
     """Withdraw a scan's older result, and return the failure with its reasons."""
     try:
         withdraw(output_dir, scan, layout)
     except BidsdefaceError as error:
-        return Outcome(scan.stem, FAILED, (reason, f"its older result could not be removed: {error}"))
-    return Outcome(scan.stem, FAILED, (reason,))
+        reasons = (reason, f"its older result could not be removed: {error}")
+        return Outcome(scan.stem, FAILED, reasons, cause=worst({cause, code_of_run(error)}))
+    return Outcome(scan.stem, FAILED, (reason,), cause=cause)

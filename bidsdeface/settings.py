@@ -11,6 +11,7 @@ from typing import Any
 from bidsdeface.cpus import available_cpus
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
+from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.scratch import temporary_dir
 from bidsdeface.privacy.state import state_folder
@@ -81,6 +82,8 @@ class Settings:
         Redo what an earlier run has finished.
     stop_on_first_crash : bool
         Stop at the first head that fails.
+    fail_on : tuple of Exit
+        Those of `OPTIONAL` that make the run end with another exit code than 0.
     verbosity : int
         -1 warnings only, 0 normal, 1 debug.
     """
@@ -116,6 +119,7 @@ class Settings:
     dry_run: bool = False
     force: bool = False
     stop_on_first_crash: bool = False
+    fail_on: tuple[Exit, ...] = OPTIONAL
     verbosity: int = 0
 
     @property

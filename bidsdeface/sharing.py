@@ -12,6 +12,7 @@ from bidsdeface.carrying import Scope, Shared, settle, share, share_root, wishes
 from bidsdeface.dataset.identifying import told_above
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit, code_of_scan
 from bidsdeface.privacy.scratch import environment_in, sweep
 from bidsdeface.privacy.state import State
 from bidsdeface.privacy.tables import parse_table
@@ -22,13 +23,13 @@ from bidsdeface.workers import Lost, run_in_workers
 LOGGER = logging.getLogger(__name__)
 
 
-def share_dataset(settings: Settings, state: State | None, scratch: Path) -> bool:
+def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
     """Share what was asked for: participants, and what is above them if that is all of them.
 
     Returns
     -------
-    bool
-        Whether every image that was to go along is there.
+    set of Exit
+        Empty if every image that was to go along is there.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> boo
     """
     labels = settings.participants or participants(settings.bids_dir)
     scopes = [Scope(label, settings.sessions) for label in labels]
-    whole = _in_workers(share, scopes, settings, state, scratch)
+    codes = _in_workers(share, scopes, settings, state, scratch)
     if settings.participants or settings.sessions:
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
     elif gone := _only_in_output(settings):
@@ -47,12 +48,17 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> boo
             ", ".join(gone),
         )
     else:
-        _log_left_out(share_root(settings, state))
-    return whole
+        codes |= _log_left_out(share_root(settings, state))
+    return codes
 
 
-def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bool:
-    """Bring everything that tasks have left to one end; tell whether that could be done.
+def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
+    """Bring everything that tasks have left to one end.
+
+    Returns
+    -------
+    set of Exit
+        Empty if that could be done.
 
     Raises
     ------
@@ -61,9 +67,8 @@ def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bo
     """
     remove_withdrawn(settings)
     there = [one for one in participants(settings.bids_dir) if (settings.output_dir / f"sub-{one}").is_dir()]
-    whole = _in_workers(settle, [Scope(label) for label in there], settings, state, scratch)
-    _log_left_out(share_root(settings, state))
-    return whole
+    codes = _in_workers(settle, [Scope(label) for label in there], settings, state, scratch)
+    return codes | _log_left_out(share_root(settings, state))
 
 
 def remove_withdrawn(settings: Settings) -> None:
@@ -124,31 +129,33 @@ def _in_workers(
     settings: Settings,
     state: State | None,
     scratch: Path,
-) -> bool:
-    whole = True
+) -> set[Exit]:
+    codes: set[Exit] = set()
     for scope, result in run_in_workers(_prepare, (work, settings, state, scratch), scopes, settings.n_procs):
         if isinstance(result, Shared):
-            whole = _log_left_out(result) and whole
+            codes |= _log_left_out(result)
         else:
             reason = result.reason if isinstance(result, Lost) else str(result)
             LOGGER.error(
                 "FAILED sub-%s: what is not anatomical was not carried over: %s", scope.subject, reason
             )
-            whole = False
+            codes.add(result.code if isinstance(result, Lost) else code_of_scan(result))
     sweep(settings.output_dir)
-    return whole
+    return codes
 
 
-def _log_left_out(shared: Shared) -> bool:
-    """Name files that could not be made safe, and tell whether no image is among them."""
-    whole = True
+def _log_left_out(shared: Shared) -> set[Exit]:
+    """Name files that could not be made safe; return a code if an image is among them, or if it may pass."""
+    codes: set[Exit] = set()
     for one in shared.left_out:
         if one.path.name.endswith((".nii", ".nii.gz")):
             LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
-            whole = False
+            codes.add(Exit.FAILED)
         else:
             LOGGER.warning("%s: left out: %s", one.path, one.reason)
-    return whole
+        if one.retry:
+            codes.add(Exit.RETRY)
+    return codes
 
 
 def _prepare(

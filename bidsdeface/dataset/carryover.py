@@ -44,10 +44,11 @@ class Carried:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that stays behind, and why."""
+    """A file that stays behind, why, and whether the cause may pass by itself."""
 
     path: PurePosixPath
     reason: str
+    retry: bool = False
 
 
 ROOT_TEXTS = ("README", "CHANGES", "LICENSE", "CITATION")

@@ -24,7 +24,7 @@ from bidsdeface.dataset.treatments import (
     check_metadata,
     merged_metadata,
 )
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, describe, may_pass
 
 # They say what else there is: written when that is known.
 _LAST = (Treatment.TABLE, Treatment.SIDECAR)
@@ -134,9 +134,10 @@ def carry_over(
             dropped = write(source, one.path, target, wishes, provenance.get(one.path, {}))
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
             target.unlink(missing_ok=True)
-            told = isinstance(error, BidsdefaceError)
-            reason = str(error) if told else f"cannot be read ({type(error).__name__})"
-            account.left_out.append(LeftOut(one.path, reason))
+            retry = may_pass(error)
+            told = retry or isinstance(error, BidsdefaceError)
+            reason = describe(error) if told else f"cannot be read ({type(error).__name__})"
+            account.left_out.append(LeftOut(one.path, reason, retry))
             source = source.without([one.path]) if one.treatment is not Treatment.SIDECAR else source
             continue
         account.written.append(one.path)

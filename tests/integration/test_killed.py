@@ -131,7 +131,7 @@ def test_a_worker_that_is_killed_costs_its_own_head_and_says_so(bids_dir, tmp_pa
     time.sleep(1.0)
     os.kill(worker, signal.SIGKILL)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.returncode == 75
     (line,) = [line for line in said.splitlines() if line.startswith("ERROR FAILED")]
     assert "_T1w.nii.gz: its process was killed" in line and "lower --n-procs" in line
     assert len(published(output_dir)) == 5 * (len(HEADS) - 1)
@@ -167,7 +167,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_one_clear_line_a_scan_and_leaves_nothing_half_written(bids_dir, small_disk):
     run = bidsdeface(bids_dir, small_disk / "out", "--n-procs", "1", "--skip-bids-validation")
-    assert run.code == 1 and "Traceback" not in run.said
+    assert run.code == 75 and "Traceback" not in run.said
     assert "No space left on device" in run.said and "free some space" in run.said
     check_whole(small_disk / "out")
     assert len(published(small_disk / "out")) < 5 * len(HEADS)
