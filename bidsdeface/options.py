@@ -87,6 +87,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         force=arguments.force,
         stop_on_first_crash=arguments.stop_on_first_crash,
         fail_on=_fail_on(arguments.fail_on),
+        outcomes=arguments.outcomes,
         verbosity=arguments.verbosity,
     )
 
@@ -293,6 +294,12 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         choices=[*(str(code.value) for code in OPTIONAL), "none"],
         default=[],
         help="which of the exit codes 3, 4 and 5 count, or none: the others become 0 (default: all)",
+    )
+    group.add_argument(
+        "--outcomes",
+        metavar="FILE",
+        type=Path,
+        help="write what became of each scan, a line of JSON each; outside of BIDS_DIR and OUTPUT_DIR",
     )
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument(

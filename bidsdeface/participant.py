@@ -21,7 +21,7 @@ from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.leakcheck import check_leaks, files_of_run
-from bidsdeface.outcome import FAILED, KEPT, Outcome, fail
+from bidsdeface.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
 from bidsdeface.privacy.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, DEFAULT_TEMPLATE, Settings
@@ -52,6 +52,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         Nothing can be done at all; the message says why.
     """
     complete = settings.output_layout == BIDS  # then there is more to do than heads
+    file = OutcomeFile(None if settings.dry_run else settings.outcomes)
     plan = find_heads(
         settings.bids_dir,
         settings.participants,
@@ -66,6 +67,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         LOGGER.error("FAILED %s", problem)
     for scan in () if settings.dry_run else plan.twins:
         withdraw(settings.output_dir, scan, settings.output_layout)
+        file.add(Outcome(scan.stem, FAILED))
     _check_remedies(settings, plan.heads)
     if settings.dry_run:
         _print_plan(plan.heads, settings.output_layout)
@@ -94,7 +96,9 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
                 outcomes += [Outcome(scan.stem, KEPT) for scan in head.scans]
             else:
                 to_do.append(head)
-        outcomes += _deface(settings, to_do, scratch, state)
+        for outcome in outcomes:
+            file.add(outcome)
+        outcomes += _deface(settings, to_do, scratch, state, file)
         codes |= {outcome.code for outcome in outcomes} - {Exit.DONE}
         if codes and settings.stop_on_first_crash:
             if codes <= set(OPTIONAL):  # they would say that all else is done
@@ -110,7 +114,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         page = write_page(report_folder(state, settings.output_dir))
         LOGGER.info("private report: %s", page or "nothing to show")
     _log_summary(outcomes)
-    return codes
+    return codes | file.close()
 
 
 def _judged(settings: Settings, heads: Sequence[Head], outcomes: Sequence[Outcome]) -> set[PurePosixPath]:
@@ -147,7 +151,9 @@ def _print_plan(heads: Sequence[Head], layout: str) -> None:
             print(f"  {scan.path}\n    -> {outputs.image}\n    -> {outputs.mask}")
 
 
-def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: State | None) -> list[Outcome]:
+def _deface(
+    settings: Settings, heads: Sequence[Head], scratch: Path, state: State | None, file: OutcomeFile
+) -> list[Outcome]:
     if heads and settings.template != DEFAULT_TEMPLATE:
         from bidsdeface.templates.source import find_template
 
@@ -173,6 +179,7 @@ def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: Sta
                 for outcome in new:
                     _log_outcome(outcome, len(outcomes) + 1, scans)
                     outcomes.append(outcome)
+                    file.add(outcome)
                     bar.update()
                     failed = failed or outcome.verdict == FAILED
                     to_come[head] -= 1

@@ -203,6 +203,70 @@ def test_failed_checks_may_end_with_0_and_nothing_else_does(run):
     assert run("--fail-on", "none", result=lambda head: Lost("a fault", Exit.ERROR))[0] == 1
 
 
+def test_the_file_of_outcomes_has_a_line_for_each_scan_and_no_place(run, bids_dir, output_dir, tmp_path):
+    def result(head):
+        if head.name == "sub-02":
+            return Lost("its process was killed")
+        done, failed = head.scans
+        reason = f"{failed.path}: broken"
+        return [Outcome(done.stem, PASSED), Outcome(failed.stem, FAILED, (reason,), {}, ("Scale",))]
+
+    path = tmp_path / "outcomes.jsonl"
+    assert run("--outcomes", str(path), result=result)[0] == 75
+    text = path.read_text()
+    assert [json.loads(line) for line in text.splitlines()] == [
+        {"scan": "sub-01_T1w", "verdict": "passed", "failed_checks": [], "retry": False},
+        {"scan": "sub-01_T2w", "verdict": "failed", "failed_checks": ["Scale"], "retry": False},
+        {"scan": "sub-02_T1w", "verdict": "failed", "failed_checks": [], "retry": True},
+    ]
+    assert "/" not in text and "\\" not in text
+    assert run("--outcomes", str(path))[0] == 0
+    verdicts = [json.loads(line)["verdict"] for line in path.read_text().splitlines()]
+    assert verdicts == ["passed"] * 3  # each run starts anew
+
+
+def test_the_file_of_outcomes_tells_what_was_kept_and_what_is_there_twice(
+    run, bids_dir, output_dir, tmp_path
+):
+    publish(bids_dir, output_dir)
+    twin = bids_dir / SCANS[2]
+    twin.with_suffix("").write_bytes(b"")
+    assert run("--outcomes", str(tmp_path / "o"))[0] == 3
+    verdicts = [json.loads(line) for line in (tmp_path / "o").read_text().splitlines()]
+    assert [(one["scan"], one["verdict"]) for one in verdicts] == [
+        ("sub-01_T1w", "kept"),
+        ("sub-01_T2w", "kept"),
+        ("sub-02_T1w", "failed"),
+    ]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), TemplateError("template x: not there")])
+def test_a_run_that_ends_early_leaves_the_outcomes_of_before(run, tmp_path, end):
+    def result(head):
+        if head.name == "sub-02":
+            raise end
+        return [Outcome(scan.stem, PASSED) for scan in head.scans]
+
+    (tmp_path / "o").write_text("of an earlier run\n")
+    assert run("--outcomes", str(tmp_path / "o"), result=result)[0] in (130, 1)
+    scans = [json.loads(line)["scan"] for line in (tmp_path / "o").read_text().splitlines()]
+    assert scans == ["sub-01_T1w", "sub-01_T2w"]
+
+
+def test_a_run_that_does_not_begin_leaves_no_outcomes_of_before(run, bids_dir, output_dir, tmp_path):
+    (bids_dir / "sub-01/anat/sub-01_nonsense.nii.gz").touch()
+    (tmp_path / "o").write_text("of an earlier run\n")
+    arguments = [str(bids_dir), str(output_dir), "participant", "--outcomes", str(tmp_path / "o")]
+    assert cli.main(arguments) == 1
+    assert (tmp_path / "o").read_text() == ""
+
+
+def test_a_dry_run_leaves_the_file_of_outcomes_alone(run, tmp_path):
+    (tmp_path / "o").write_text("of an earlier run\n")
+    assert run("--dry-run", "--outcomes", str(tmp_path / "o"))[0] == 0
+    assert (tmp_path / "o").read_text() == "of an earlier run\n"
+
+
 def test_finished_scans_are_kept_without_starting_the_engine(run, bids_dir, output_dir):
     publish(bids_dir, output_dir)
     code, said, worked_on = run()
