@@ -9,18 +9,19 @@ from pathlib import Path
 
 from bidsdeface import __version__
 from bidsdeface.errors import BidsdefaceError, UsageError
-
-EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE = 0, 1, 2
+from bidsdeface.exits import Exit, code_of_run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``bidsdeface-check`` and return its exit code: 0 clean, 1 something found, 2 cannot run."""
+    """Run ``bidsdeface-check`` and return its exit code: 0 clean, 5 something found, else see `Exit`."""
     options = _parser().parse_args(arguments)
     try:
         return _check(options)
     except BidsdefaceError as error:
         print(f"bidsdeface-check: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return code_of_run(error)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -49,15 +50,15 @@ def _check(options: argparse.Namespace) -> int:
     else:
         files = len({finding.path for finding in findings})
         print(f"{len(findings)} findings in {files} files", file=sys.stderr)
-    return EXIT_FOUND if findings else EXIT_CLEAN
+    return Exit.LEAK if findings else Exit.DONE
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bidsdeface-check",
         description="Read every file of a dataset about to be shared and name what still identifies: place "
-        "and kind, never the value. Exit code 1 if anything is found. A clean result is no proof: names in "
-        "plain text look like any other word.",
+        "and kind, never the value. A clean result is no proof: names in plain text look like any other "
+        "word. Exit codes: 0 nothing is found, 5 something is, 2 wrong usage, 1 an error.",
         allow_abbrev=False,
     )
     parser.add_argument("dataset", metavar="DIR", type=Path, help="root of the dataset; only read")

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.errors import BidsdefaceError, describe, may_pass
+from bidsdeface.exits import Exit, code_of_run, counted, worst
 from bidsdeface.options import parse, settings_of
 from bidsdeface.privacy.state import State, log_of_run, open_state
 from bidsdeface.settings import Settings, check_settings
-
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 all is well, 1 something failed, 2 wrong usage, 130 interrupted.
+        Exit code, see `Exit`.
     """
     arguments = parse(sys.argv[1:] if argv is None else argv)
     _log_to_stderr(arguments.verbosity)
@@ -36,24 +35,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _sigterm_as_exit():
             settings = settings_of(arguments)
             check_settings(settings)
-            return _run(settings)
-    except BidsdefaceError as error:
-        print(f"bidsdeface: error: {error}", file=sys.stderr)
-        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+            return worst(counted(_run(settings), settings.fail_on))
+    except Exception as error:
+        if not (isinstance(error, BidsdefaceError) or may_pass(error)):
+            raise  # a fault of this program: with its traceback, and exit code 1
+        print(f"bidsdeface: error: {describe(error)}", file=sys.stderr)
+        return code_of_run(error)
     except KeyboardInterrupt:
         print("bidsdeface: interrupted; run the same command to go on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return Exit.INTERRUPTED
 
 
-def _run(settings: Settings) -> int:
-    if settings.work_dir is None or settings.dry_run:
+def _run(settings: Settings) -> set[Exit]:
+    if settings.work_dir is None:
         return _run_level(settings, None)
     state = open_state(settings.work_dir)
     with log_of_run(state):
         return _run_level(settings, state)
 
 
-def _run_level(settings: Settings, state: State | None) -> int:
+def _run_level(settings: Settings, state: State | None) -> set[Exit]:
     if settings.level == "group":
         from bidsdeface.group import run_group_level
 
@@ -78,7 +79,7 @@ def _sigterm_as_exit() -> Iterator[None]:
     """Let a batch system's SIGTERM unwind the stack, so that temporary files are removed."""
 
     def leave(*_: object) -> None:
-        sys.exit(EXIT_TERMINATED)
+        sys.exit(Exit.TERMINATED)
 
     before = signal.signal(signal.SIGTERM, leave)
     try:

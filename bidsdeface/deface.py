@@ -35,6 +35,7 @@ from bidsdeface.errors import (
     UsageError,
     describe,
 )
+from bidsdeface.exits import code_of_run, code_of_scan
 from bidsdeface.fitting import Fitted, Fitter, make_fitter, to_start
 from bidsdeface.imaging.image import canonical, clean_header, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import background, remove, stored_as
@@ -135,7 +136,7 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
                     sets.setdefault(outputs_of(scan).mask, masked)
                     reference = reference or (None if faults(masked.measures) else masked.fitted)
             except UsageError as error:  # the request is wrong, not what is published
-                outcome = Outcome(scan.stem, FAILED, (str(error),))
+                outcome = Outcome(scan.stem, FAILED, (str(error),), cause=code_of_run(error))
             except Exception as error:  # whatever one scan does, the others go on
                 if to_publish:
                     outcome = _fail(scan, error, tools.settings)
@@ -203,14 +204,14 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
         found = faults(measures, whole, not_judged(scan))
         if found and scan.stem not in settings.accept:
             raise Rejected(found, measures)
-        verdict = _verdict(masked, found, settings)
+        verdict, failed_checks = _verdict(masked, found, settings), tuple(map(bids_name, found))
         record = {
             **(_without_none(no_face_promise(settings)) if masked.no_face else promise(settings)),
             "Reference": masked.fitted.reference if masked.fitted else None,
             **({"MaskOf": masked.lent_by} if masked.lent_by else {}),
             "Verdict": verdict,
             **({"Evidence": masked.no_face} if masked.no_face else {}),
-            **({"Accepted": [bids_name(name) for name in found]} if found else {}),
+            **({"Accepted": list(failed_checks)} if failed_checks else {}),
             "Measures": {
                 bids_name(name): round(value, 4) if math.isfinite(value) else None
                 for name, value in measures.items()
@@ -242,7 +243,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
             tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
         )
         staging.publish(files, stale=results_of(settings.output_dir, scan, layout))
-    return Outcome(scan.stem, verdict, measures=measures)
+    return Outcome(scan.stem, verdict, measures=measures, failed_checks=failed_checks)
 
 
 def _make_way(loaded: Loaded, name: PurePosixPath, new: Path, settings: Settings) -> None:
@@ -317,5 +318,7 @@ def _fail(scan: Scan, error: Exception, settings: Settings) -> Outcome:
             "else draw its face mask and give it with --mask"
         )
     reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
-    outcome = fail(scan, reason, settings.output_dir, settings.output_layout)
-    return replace(outcome, measures=error.measures) if isinstance(error, Rejected) else outcome
+    outcome = fail(scan, reason, settings.output_dir, settings.output_layout, code_of_scan(error))
+    if not isinstance(error, Rejected):
+        return outcome
+    return replace(outcome, measures=error.measures, failed_checks=tuple(map(bids_name, error.faults)))

@@ -15,6 +15,7 @@ from bidsdeface.dataset.published import published_scans
 from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit
 from bidsdeface.leakcheck import all_files, check_leaks
 from bidsdeface.privacy.scratch import make_private, scratch_folder, temporary_dir
 from bidsdeface.privacy.state import COMPLETE, State
@@ -22,12 +23,12 @@ from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import quality, reidentification
 from bidsdeface.report.page import page
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sharing import settle_dataset
+from bidsdeface.sharing import settle_dataset, warn_of_waiting
 
 LOGGER = logging.getLogger(__name__)
 
 
-def run_group_level(settings: Settings, state: State | None = None) -> int:
+def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]:
     """Sum up what is published in ``quality.tsv`` and ``report.html``, with the audit if it is asked for.
 
     A complete dataset gets what is above its participants; its report and tables go to the work dir.
@@ -40,8 +41,8 @@ def run_group_level(settings: Settings, state: State | None = None) -> int:
 
     Returns
     -------
-    int
-        Exit code: 0, or 1 if the leak check found something, or the audit withdrew a scan.
+    set of Exit
+        What came up; empty if all is well.
 
     Raises
     ------
@@ -53,13 +54,15 @@ def run_group_level(settings: Settings, state: State | None = None) -> int:
     place = private if complete else settings.output_dir
     if not complete and not published_scans(settings.output_dir, settings.output_layout):
         raise BidsdefaceError(f"{settings.output_dir}: no defaced scan here; run the participant level first")
+    codes = warn_of_waiting(settings, state)
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:
         if complete:
             claim_shareable(settings.output_dir)
         with audited(settings, state, scratch) if settings.reidentify else nullcontext() as audit:
             # The audit may withdraw scans: all that follows is about those that are left.
-            done = settle_dataset(settings, state, scratch) if complete else True
-            if not complete:
+            if complete:
+                codes |= settle_dataset(settings, state, scratch)
+            else:
                 _name_orphans(settings)
             if place:
                 _write_report(settings, make_private(place) if complete else place, audit)
@@ -68,9 +71,10 @@ def run_group_level(settings: Settings, state: State | None = None) -> int:
                     "quality.tsv and report.html have no place in a complete dataset; give --work-dir to "
                     "have them there"
                 )
-        found = check_leaks(settings, state, scratch, all_files(settings.output_dir))
-    withdrawn = audit.withdrawn if audit else 0
-    return int(found > 0 or not done or withdrawn > 0)
+        codes |= check_leaks(settings, state, scratch, all_files(settings.output_dir))
+    if audit and audit.withdrawn:
+        codes.add(Exit.FAILED)
+    return codes
 
 
 def _name_orphans(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import logging
 import os
@@ -11,7 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from bidsdeface import __version__
+from bidsdeface.dataset.carryover import is_root_text
+from bidsdeface.dataset.treatments import DESCRIPTION
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND
 from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.privacy.scratch import environment_in
@@ -29,8 +33,8 @@ def check_leaks(
     scratch: Path,
     files: Iterable[PurePosixPath],
     verified: Collection[PurePosixPath] = (),
-) -> int:
-    """Look into files of the output, say in one line each what still identifies, and return how many do.
+) -> set[Exit]:
+    """Look into files of the output, and say in one line each what still identifies.
 
     Whether an image shows a face is looked at, whatever its kind, unless it has been verified or a person
     answers for it. With private state, an image in which no face was seen is not looked at again.
@@ -49,10 +53,11 @@ def check_leaks(
 
     Returns
     -------
-    int
+    set of Exit
+        `Exit.LEAK` if something was found; the code of each process that was lost.
     """
     by_participant: dict[str, list[tuple[PurePosixPath, bool]]] = defaultdict(list)
-    for path in sorted(set(files)):
+    for path in sorted({path for path in files if not _is_judged(settings, path)}):
         shows = _is_image(path) and path not in verified and not _is_answered_for(settings, path)
         by_participant[path.parts[0]].append((path, shows))
     items = list(by_participant.values())
@@ -63,18 +68,18 @@ def check_leaks(
         )
     else:
         results = (_check(item, settings, None) for item in items)
-    found = 0
+    codes: set[Exit] = set()
     for result in results:
         if isinstance(result, BidsdefaceError):
             raise result
         if isinstance(result, Lost):
             LOGGER.error("LEAK check: %s", result.reason)
-            found += 1
+            codes.add(result.code)
             continue
         for one in result:
             LOGGER.error("LEAK %s, %s: %s", one.path, one.place, one.kind)
-            found += 1
-    return found
+            codes.add(Exit.LEAK)
+    return codes
 
 
 def all_files(root: Path) -> list[PurePosixPath]:
@@ -141,6 +146,8 @@ def _check(
             shows_face=lambda path: shows_face(path) if shows_face and path in looked_at else None,
             files=[path for path, _ in item],
             described_in=settings.bids_dir if settings.output_layout == BIDS else None,
+            data_dictionary=settings.data_dictionary,
+            look_at_labels=False,  # the run has named them
         )
     )
 
@@ -157,6 +164,15 @@ def _is_image(path: PurePosixPath) -> bool:
     """Tell whether a file may be an image to look for a face in."""
     is_image = path.name.endswith((".nii", ".nii.gz"))
     return is_image and not path.name.partition(".")[0].endswith("_defacemask")
+
+
+def _is_judged(settings: Settings, path: PurePosixPath) -> bool:
+    """Return True for a text that the run itself has read, or that a person has accepted."""
+    if settings.output_layout != BIDS or len(path.parts) > 1:
+        return False
+    source, copy = settings.bids_dir / path, settings.output_dir / path
+    is_copy = is_root_text(path) and source.is_file() and copy.is_file() and not copy.is_symlink()
+    return path.name == DESCRIPTION or (is_copy and filecmp.cmp(source, copy, shallow=False))
 
 
 def _is_answered_for(settings: Settings, path: PurePosixPath) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from bidsdeface import __version__
 from bidsdeface.dataset.filters import read_filters
+from bidsdeface.errors import UsageError
+from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.settings import (
     DEFAULT_GUARD_MM,
     DEFAULT_TEMPLATE,
@@ -23,13 +25,17 @@ a BIDS derivative dataset with the defaced images, their face masks and a record
 what was done, or a complete dataset to share. A scan that cannot be verified is not
 written."""
 
-EPILOG = """\
+_CODES = "\n".join(f"  {code.value:>3}  {code.meaning}" for code in Exit)
+EPILOG = f"""\
 example:
   bidsdeface /data/ds01 /data/ds01-defaced participant --participant-label 01 02
   bidsdeface /data/ds01 /data/ds01-defaced group
   bidsdeface /data/ds01 /data/ds01-defaced group --reidentify --work-dir /private/deface
 
-exit codes: 0 every scan done, 1 some scan failed, 2 wrong usage.
+exit codes:
+{_CODES}
+Of several, the first of 5, 1, 75, 4, 3 counts.
+
 Long options may also be spelled with underscores (--participant_label)."""
 
 
@@ -83,8 +89,16 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         dry_run=arguments.dry_run,
         force=arguments.force,
         stop_on_first_crash=arguments.stop_on_first_crash,
+        fail_on=_fail_on(arguments.fail_on),
+        outcomes=arguments.outcomes,
         verbosity=arguments.verbosity,
     )
+
+
+def _fail_on(words: Sequence[str]) -> tuple[Exit, ...]:
+    if "none" in words and len(set(words)) > 1:
+        raise UsageError("--fail-on none: stands alone; leave it out, or the codes")
+    return tuple(Exit(int(word)) for word in words if word != "none") if words else OPTIONAL
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -244,7 +258,7 @@ def _add_auditing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--strict",
         action="store_true",
-        help="with --reidentify: withdraw scans that are still recognised, and end with 1",
+        help="with --reidentify: withdraw scans that are still recognised, and end with 3",
     )
     group.add_argument(
         "--keep-renders",
@@ -287,6 +301,21 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--force", action="store_true", help="redo scans that are already done")
     group.add_argument("--stop-on-first-crash", action="store_true", help="stop when the first head fails")
+    group.add_argument(
+        "--fail-on",
+        metavar="CODE",
+        nargs="+",
+        action="extend",
+        choices=[*(str(code.value) for code in OPTIONAL), "none"],
+        default=[],
+        help="which of the exit codes 3, 4 and 5 count, or none: the others become 0 (default: all)",
+    )
+    group.add_argument(
+        "--outcomes",
+        metavar="FILE",
+        type=Path,
+        help="write what became of each scan, a line of JSON each; outside of BIDS_DIR and OUTPUT_DIR",
+    )
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument(
         "-v",

@@ -1,15 +1,25 @@
-"""What becomes of a scan, and the end of one that failed."""
+"""What becomes of a scan, the end of one that failed, and a line about each for whoever started the run."""
 
 from __future__ import annotations
 
+import errno
+import json
+import logging
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bidsdeface.dataset.publish import withdraw
+from bidsdeface.dataset.query import natural_key
 from bidsdeface.dataset.scan import Scan
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, UsageError, storage_error
+from bidsdeface.exits import Exit, code_of_run, worst
+from bidsdeface.privacy.scratch import private_folder
 from bidsdeface.settings import DERIVATIVES
+
+LOGGER = logging.getLogger("bidsdeface")
 
 PASSED, NO_FACE, BY_HAND, ACCEPTED = "passed", "no-face", "by hand", "accepted"
 FAILED, KEPT = "failed", "kept"
@@ -31,18 +41,108 @@ class Outcome:
         Why it failed, in words.
     measures : dict
         What was measured, by the names of the sidecar.
+    failed_checks : tuple of str
+        Names of the measures that spoke against it, as in the sidecar; if it is ``accepted``, those that a
+        person has overruled.
+    cause : Exit
+        If it failed, the exit code that says why.
     """
 
     scan: str
     verdict: str
     reasons: tuple[str, ...] = ()
     measures: dict[str, Any] = field(default_factory=dict)
+    failed_checks: tuple[str, ...] = ()
+    cause: Exit = Exit.FAILED
+
+    @property
+    def code(self) -> Exit:
+        """The exit code of a run of this scan alone."""
+        return self.cause if self.verdict == FAILED else Exit.DONE
+
+    @property
+    def line(self) -> str:
+        """One line of JSON: no path, no reason in words, no value of any metadata field."""
+        content = {
+            "scan": self.scan,
+            "verdict": self.verdict,
+            "failed_checks": list(self.failed_checks),
+            "retry": self.code is Exit.RETRY,
+        }
+        return json.dumps(content) + "\n"
 
 
-def fail(scan: Scan, reason: str, output_dir: Path, layout: str = DERIVATIVES) -> Outcome:
+def fail(
+    scan: Scan, reason: str, output_dir: Path, layout: str = DERIVATIVES, cause: Exit = Exit.FAILED
+) -> Outcome:
     """Withdraw a scan's older result, and return the failure with its reasons."""
     try:
         withdraw(output_dir, scan, layout)
     except BidsdefaceError as error:
-        return Outcome(scan.stem, FAILED, (reason, f"its older result could not be removed: {error}"))
-    return Outcome(scan.stem, FAILED, (reason,))
+        reasons = (reason, f"its older result could not be removed: {error}")
+        return Outcome(scan.stem, FAILED, reasons, cause=worst({cause, code_of_run(error)}))
+    return Outcome(scan.stem, FAILED, (reason,), cause=cause)
+
+
+class OutcomeFile:
+    """A file with one line for each scan, which can be read at any time.
+
+    Lines are added as scans get done, each at once and whole. At the end, all of them take their place in
+    natural order, with one rename. If the run is interrupted, what is there by then stays.
+
+    Parameters
+    ----------
+    path : Path or None
+        Emptied at once; None for no file.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._outcomes: list[Outcome] = []
+        self._fault: OSError | None = None
+        if path is not None:
+            try:
+                self._file = path.open("wb", buffering=0)
+            except OSError as error:
+                raise UsageError(
+                    f"{path}: cannot be written ({error.strerror}); give --outcomes a file in a folder that "
+                    "is there and may be written to"
+                ) from error
+
+    def add(self, outcome: Outcome) -> None:
+        """Add a line about a scan. After a fault, such as a full disk, lines wait for the end."""
+        self._outcomes.append(outcome)
+        if self._path is None or self._fault:
+            return
+        line = outcome.line.encode()
+        try:
+            if self._file.write(line) < len(line):
+                self._fault = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._fault = error
+
+    def close(self) -> set[Exit]:
+        """Put all lines in order; return a code if they could not be written."""
+        if self._path is None:
+            return set()
+        self._file.close()
+        with suppress(BidsdefaceError, OSError):
+            if self._path.is_file():
+                self._write_in_order(self._path.resolve())
+                return set()
+        # A pipe, or a single file that is mounted into a container: what was added is there.
+        if self._fault is None:
+            return set()
+        LOGGER.error("%s", storage_error(self._path, self._fault))
+        return {code_of_run(self._fault)}
+
+    def _write_in_order(self, path: Path) -> None:
+        outcomes = sorted(self._outcomes, key=lambda outcome: natural_key(outcome.scan))
+        with private_folder(path.parent) as unfinished:
+            (unfinished / path.name).write_text("".join(one.line for one in outcomes), encoding="utf-8")
+            os.replace(unfinished / path.name, path)

@@ -19,20 +19,20 @@ from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.scan import Head
 from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.leakcheck import check_leaks, files_of_run
-from bidsdeface.outcome import FAILED, KEPT, Outcome, fail
+from bidsdeface.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
 from bidsdeface.privacy.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, DEFAULT_TEMPLATE, Settings
-from bidsdeface.sharing import share_dataset
+from bidsdeface.sharing import preview_dataset, share_dataset, warn_of_waiting
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
-EXIT_FAILED = 1
 TOLD = ("similarity", "mask_disagreement_mm", "outline_shift_mm", "brain_in_mask_ml", "tissue_left_ml")
 
 
-def run_participant_level(settings: Settings, state: State | None = None) -> int:
+def run_participant_level(settings: Settings, state: State | None = None) -> set[Exit]:
     """Deface the scans that were asked for.
 
     Parameters
@@ -43,8 +43,8 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
 
     Returns
     -------
-    int
-        0 if every scan passed, now or in an earlier run; else 1.
+    set of Exit
+        What came up; empty if every scan is done, now or by an earlier run.
 
     Raises
     ------
@@ -52,6 +52,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
         Nothing can be done at all; the message says why.
     """
     complete = settings.output_layout == BIDS  # then there is more to do than heads
+    file = OutcomeFile(None if settings.dry_run else settings.outcomes)
     plan = find_heads(
         settings.bids_dir,
         settings.participants,
@@ -61,14 +62,20 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
         longitudinal=settings.longitudinal,
         scans_expected=not complete,
     )
+    codes = {Exit.FAILED} if plan.problems else set()
     for problem in plan.problems:
         LOGGER.error("FAILED %s", problem)
     for scan in () if settings.dry_run else plan.twins:
         withdraw(settings.output_dir, scan, settings.output_layout)
+        file.add(Outcome(scan.stem, FAILED))
     _check_remedies(settings, plan.heads)
+    codes |= warn_of_waiting(settings, state)
     if settings.dry_run:
         _print_plan(plan.heads, settings.output_layout)
-        return EXIT_FAILED if plan.problems else 0
+        if not complete:
+            return codes
+        with scratch_folder(state.folder if state else temporary_dir()) as scratch:
+            return codes | preview_dataset(settings, state, scratch)
     if state:
         sweep(temporary_dir())  # of runs without a work dir
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:  # which it sweeps
@@ -93,21 +100,25 @@ def run_participant_level(settings: Settings, state: State | None = None) -> int
                 outcomes += [Outcome(scan.stem, KEPT) for scan in head.scans]
             else:
                 to_do.append(head)
-        outcomes += _deface(settings, to_do, scratch, state)
-        failed = plan.problems or any(outcome.verdict == FAILED for outcome in outcomes)
-        whole, leaks = True, 0
-        if not (failed and settings.stop_on_first_crash):
+        for outcome in outcomes:
+            file.add(outcome)
+        outcomes += _deface(settings, to_do, scratch, state, file)
+        codes |= {outcome.code for outcome in outcomes} - {Exit.DONE}
+        if codes and settings.stop_on_first_crash:
+            if codes <= set(OPTIONAL):  # they would say that all else is done
+                codes.add(Exit.ERROR)
+        else:
             if complete:
-                whole = share_dataset(settings, state, scratch)
+                codes |= share_dataset(settings, state, scratch)
             judged = _judged(settings, plan.heads, outcomes)
-            leaks = check_leaks(settings, state, scratch, files_of_run(settings), verified=judged)
+            codes |= check_leaks(settings, state, scratch, files_of_run(settings), verified=judged)
     if settings.private_report and state:
         from bidsdeface.report.private import report_folder, write_page
 
         page = write_page(report_folder(state, settings.output_dir))
         LOGGER.info("private report: %s", page or "nothing to show")
     _log_summary(outcomes)
-    return EXIT_FAILED if failed or leaks or not whole else 0
+    return codes | file.close()
 
 
 def _judged(settings: Settings, heads: Sequence[Head], outcomes: Sequence[Outcome]) -> set[PurePosixPath]:
@@ -144,7 +155,9 @@ def _print_plan(heads: Sequence[Head], layout: str) -> None:
             print(f"  {scan.path}\n    -> {outputs.image}\n    -> {outputs.mask}")
 
 
-def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: State | None) -> list[Outcome]:
+def _deface(
+    settings: Settings, heads: Sequence[Head], scratch: Path, state: State | None, file: OutcomeFile
+) -> list[Outcome]:
     if heads and settings.template != DEFAULT_TEMPLATE:
         from bidsdeface.templates.source import find_template
 
@@ -164,12 +177,13 @@ def _deface(settings: Settings, heads: Sequence[Head], scratch: Path, state: Sta
                     raise result  # the template is missing: the same for every head
                 if isinstance(result, Lost):
                     told = {outcome.scan for outcome in outcomes}
-                    new = _without_worker(settings, head, told, result.reason, state)
+                    new = _without_worker(settings, head, told, result, state)
                 else:
                     new = [result]
                 for outcome in new:
                     _log_outcome(outcome, len(outcomes) + 1, scans)
                     outcomes.append(outcome)
+                    file.add(outcome)
                     bar.update()
                     failed = failed or outcome.verdict == FAILED
                     to_come[head] -= 1
@@ -202,14 +216,14 @@ def _silence_libraries() -> None:
 
 
 def _without_worker(
-    settings: Settings, head: Head, told: Set[str], reason: str, state: State | None
+    settings: Settings, head: Head, told: Set[str], lost: Lost, state: State | None
 ) -> list[Outcome]:
     """Give up the scans of a head of which a lost worker has not told what became of them."""
     finished = finished_scans(head, settings, state)
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished
-        else fail(scan, f"{scan.path}: {reason}", settings.output_dir, settings.output_layout)
+        else fail(scan, f"{scan.path}: {lost.reason}", settings.output_dir, settings.output_layout, lost.code)
         for scan in head.scans
         if scan.stem not in told
     ]

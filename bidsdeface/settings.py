@@ -11,6 +11,7 @@ from typing import Any
 from bidsdeface.cpus import available_cpus
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
+from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.scratch import temporary_dir
 from bidsdeface.privacy.state import state_folder
@@ -87,6 +88,10 @@ class Settings:
         Redo what an earlier run has finished.
     stop_on_first_crash : bool
         Stop at the first head that fails.
+    fail_on : tuple of Exit
+        Those of `OPTIONAL` that make the run end with another exit code than 0.
+    outcomes : Path, optional
+        A file for one line about each scan.
     verbosity : int
         -1 warnings only, 0 normal, 1 debug.
     """
@@ -125,6 +130,8 @@ class Settings:
     dry_run: bool = False
     force: bool = False
     stop_on_first_crash: bool = False
+    fail_on: tuple[Exit, ...] = OPTIONAL
+    outcomes: Path | None = None
     verbosity: int = 0
 
     @property
@@ -174,6 +181,7 @@ def check_settings(settings: Settings) -> None:
         raise UsageError(f"{settings.mask}: no such file; give --mask an existing NIfTI image")
     if settings.private_report and settings.work_dir is None:
         raise UsageError("--private-report: shows faces, so it needs a place to stay; give --work-dir DIR")
+    _check_outcomes(settings)
     _check_audit(settings)
     of_complete = {
         "--include": settings.include,
@@ -194,6 +202,15 @@ def check_settings(settings: Settings) -> None:
     _ = settings.policy  # a table that makes no sense is told before any work
     if not settings.dry_run:
         _make_writable(settings.output_dir)
+
+
+def _check_outcomes(settings: Settings) -> None:
+    if settings.outcomes is None:
+        return
+    if settings.level != "participant":
+        raise UsageError("--outcomes: is about scans as they are defaced; give it to the participant level")
+    _check_apart(settings.outcomes, "--outcomes", settings.bids_dir, "BIDS_DIR")
+    _check_apart(settings.outcomes, "--outcomes", settings.output_dir, "OUTPUT_DIR")
 
 
 def _check_audit(settings: Settings) -> None:

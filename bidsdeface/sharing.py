@@ -8,27 +8,88 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.carrying import Scope, Shared, settle, share, share_root, wishes_of
-from bidsdeface.dataset.identifying import told_above
+from bidsdeface.carrying import (
+    Scope,
+    Shared,
+    is_accepted,
+    preview,
+    preview_root,
+    read_above,
+    settle,
+    share,
+    share_root,
+)
+from bidsdeface.dataset.carryover import is_root_text
+from bidsdeface.dataset.description import describe_shareable
+from bidsdeface.dataset.identifying import all_identifiers
+from bidsdeface.dataset.inheritance import JsonError, read_json
+from bidsdeface.dataset.labels import label_folders, telling_labels
+from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
+from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
+from bidsdeface.dataset.treatments import DESCRIPTION
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.scratch import environment_in, sweep
-from bidsdeface.privacy.state import State
-from bidsdeface.privacy.tables import parse_table
-from bidsdeface.settings import Settings
-from bidsdeface.sorting import files_above, participants, sort_files
+from bidsdeface.exits import Exit, code_of_scan
+from bidsdeface.privacy.draft import draft_dictionary
+from bidsdeface.privacy.identifiers import Identifiers
+from bidsdeface.privacy.leftout import FILE, LeftOut, as_table, in_groups
+from bidsdeface.privacy.scratch import environment_in, make_private, sweep
+from bidsdeface.privacy.state import COMPLETE, State
+from bidsdeface.privacy.tables import TableError, parse_table
+from bidsdeface.settings import BIDS, Settings
+from bidsdeface.sorting import files_above, participants
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
 
 
-def share_dataset(settings: Settings, state: State | None, scratch: Path) -> bool:
+def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:
+    """Name the texts and labels that wait for a person, before anything is computed.
+
+    Returns
+    -------
+    set of Exit
+        `Exit.WAITS` if there are any.
+    """
+    labels = settings.participants or participants(settings.bids_dir)
+    identifiers, waiting = Identifiers(), []
+    if settings.output_layout == BIDS and not (settings.participants or settings.sessions):
+        identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
+        waiting += _waiting_texts(settings, state, identifiers)
+    if not settings.accept_labels:
+        folders = label_folders(settings.bids_dir, labels, settings.sessions)
+        waiting += telling_labels(folders, identifiers)
+    for line in in_groups(waiting):
+        LOGGER.warning("WAITS %s", line)
+    return {Exit.WAITS} if waiting else set()
+
+
+def _waiting_texts(settings: Settings, state: State | None, identifiers: Identifiers) -> list[LeftOut]:
+    waiting: list[LeftOut | None] = []
+    for path in files_above(settings, folders=False):
+        if not (is_root_text(path) or str(path) == DESCRIPTION):
+            continue
+        try:
+            content = (settings.bids_dir / path).read_bytes()
+            if is_accepted(settings, state, path.name, content):
+                continue
+            if is_root_text(path):
+                waiting.append(why_text_waits(content, path, identifiers))
+            else:
+                described, _ = describe_shareable(read_json(settings.bids_dir / path))
+                waiting += fields_that_wait(described, path, identifiers).values()
+        except (JsonError, OSError):
+            continue  # to be said where it is carried over
+    return [one for one in waiting if one]
+
+
+def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
     """Share what was asked for: participants, and what is above them if that is all of them.
 
     Returns
     -------
-    bool
-        Whether every image that was to go along is there.
+    set of Exit
+        Empty if every image that was to go along is there.
 
     Raises
     ------
@@ -37,7 +98,7 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> boo
     """
     labels = settings.participants or participants(settings.bids_dir)
     scopes = [Scope(label, settings.sessions) for label in labels]
-    whole = _in_workers(share, scopes, settings, state, scratch)
+    shared, codes = _in_workers(share, scopes, settings, state, scratch)
     if settings.participants or settings.sessions:
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
     elif gone := _only_in_output(settings):
@@ -47,12 +108,17 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> boo
             ", ".join(gone),
         )
     else:
-        _log_left_out(share_root(settings, state))
-    return whole
+        shared.append(share_root(settings, state))
+    return codes | _account_for(shared, settings, state)
 
 
-def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bool:
-    """Bring everything that tasks have left to one end; tell whether that could be done.
+def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
+    """Bring everything that tasks have left to one end.
+
+    Returns
+    -------
+    set of Exit
+        Empty if that could be done.
 
     Raises
     ------
@@ -61,9 +127,41 @@ def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> bo
     """
     remove_withdrawn(settings)
     there = [one for one in participants(settings.bids_dir) if (settings.output_dir / f"sub-{one}").is_dir()]
-    whole = _in_workers(settle, [Scope(label) for label in there], settings, state, scratch)
-    _log_left_out(share_root(settings, state))
-    return whole
+    shared, codes = _in_workers(settle, [Scope(label) for label in there], settings, state, scratch)
+    shared.append(share_root(settings, state))
+    return codes | _account_for(shared, settings, state)
+
+
+def preview_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
+    """Say what would stay behind of what was asked for, before anything is computed.
+
+    With private state, draft a ``participants.json`` for columns that nobody has described.
+    """
+    labels = settings.participants or participants(settings.bids_dir)
+    scopes = [Scope(label, settings.sessions) for label in labels]
+    shared, codes = _in_workers(preview, scopes, settings, state, scratch)
+    if not (settings.participants or settings.sessions):
+        shared.append(preview_root(settings, state))
+        if state:
+            _write_draft(shared[-1].left_out, settings, state)
+    return codes | _account_for(shared, settings, state)
+
+
+def _write_draft(left_out: Sequence[LeftOut], settings: Settings, state: State) -> None:
+    name = PurePosixPath("participants.tsv")
+    columns = [
+        one.what.removeprefix("column ")
+        for one in left_out
+        if one.path == name and one.what.startswith("column ") and "described" in one.reason
+    ]
+    try:
+        table = parse_table((settings.bids_dir / name).read_bytes(), name)
+    except (TableError, OSError):
+        return
+    if draft := draft_dictionary(table, columns):
+        path = make_private(state.folder_for(COMPLETE, settings.output_dir)) / "participants.json"
+        path.write_text(to_json(draft), encoding="utf-8")
+        LOGGER.info("a draft to fill in, for --data-dictionary: %s", path)
 
 
 def remove_withdrawn(settings: Settings) -> None:
@@ -124,38 +222,51 @@ def _in_workers(
     settings: Settings,
     state: State | None,
     scratch: Path,
-) -> bool:
-    whole = True
+) -> tuple[list[Shared], set[Exit]]:
+    shared: list[Shared] = []
+    codes: set[Exit] = set()
     for scope, result in run_in_workers(_prepare, (work, settings, state, scratch), scopes, settings.n_procs):
         if isinstance(result, Shared):
-            whole = _log_left_out(result) and whole
+            shared.append(result)
         else:
             reason = result.reason if isinstance(result, Lost) else str(result)
             LOGGER.error(
                 "FAILED sub-%s: what is not anatomical was not carried over: %s", scope.subject, reason
             )
-            whole = False
-    sweep(settings.output_dir)
-    return whole
+            codes.add(result.code if isinstance(result, Lost) else code_of_scan(result))
+    if settings.output_dir.is_dir():
+        sweep(settings.output_dir)
+    return shared, codes
 
 
-def _log_left_out(shared: Shared) -> bool:
-    """Name files that could not be made safe, and tell whether no image is among them."""
-    whole = True
-    for one in shared.left_out:
-        if one.path.name.endswith((".nii", ".nii.gz")):
-            LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
-            whole = False
-        else:
-            LOGGER.warning("%s: left out: %s", one.path, one.reason)
-    return whole
+def _account_for(shared: Sequence[Shared], settings: Settings, state: State | None) -> set[Exit]:
+    """Say what was left out and why, grouped; of a whole dataset, keep it file by file in the work dir."""
+    planned = [one for part in shared for one in part.planned]
+    left_out = [one for part in shared for one in part.left_out]
+    codes: set[Exit] = set()
+    failed = [one for one in left_out if one.what == FILE and one.path.name.endswith((".nii", ".nii.gz"))]
+    for one in failed:
+        LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
+        codes.add(Exit.FAILED)
+    for line in in_groups(one for one in left_out if one.waits):
+        LOGGER.warning("WAITS %s", line)
+    unsafe = {one for one in left_out if one.what == FILE and not one.waits}
+    for line in in_groups(unsafe - set(failed)):
+        LOGGER.warning("left out: %s", line)
+    for line in in_groups(one for one in (*planned, *left_out) if not one.waits and one not in unsafe):
+        LOGGER.info("left out: %s", line)
+    codes |= {Exit.WAITS for one in left_out if one.waits} | {Exit.RETRY for one in left_out if one.retry}
+    if state and not (settings.participants or settings.sessions):
+        folder = make_private(state.folder_for(COMPLETE, settings.output_dir))
+        (folder / "left_out.tsv").write_text(as_table([*planned, *left_out]), encoding="utf-8")
+        LOGGER.info("everything that was left out, file by file: %s", folder / "left_out.tsv")
+    return codes
 
 
 def _prepare(
     work: Callable[..., Shared], settings: Settings, state: State | None, scratch: Path
 ) -> Callable[[Scope], list[Shared]]:
-    """Return what shares or settles a scope, in a worker that reads what is above participants once."""
+    """Return what works on a scope, in a worker that reads what is above participants once."""
     os.environ.update(environment_in(scratch))
-    carried, _ = sort_files(settings, files_above(settings, folders=True))
-    above = told_above(settings.bids_dir, carried, wishes_of(settings, state))
+    above = read_above(settings)
     return lambda scope: [work(scope, settings, state, above)]

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from bidsdeface.errors import OUT_OF_MEMORY, BidsdefaceError, describe
+from bidsdeface.exits import Exit, code_of_scan
 
 ONE_THREAD = (
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
@@ -33,9 +34,18 @@ LOGGER = logging.getLogger("bidsdeface")
 
 @dataclass(frozen=True)
 class Lost:
-    """What comes back for an item without a result: the reason, in words."""
+    """What comes back for an item without a result.
+
+    Attributes
+    ----------
+    reason : str
+        In words.
+    code : Exit
+        `Exit.RETRY` where the process was lost, or memory or disk space was short; else `Exit.ERROR`.
+    """
 
     reason: str
+    code: Exit = Exit.RETRY
 
 
 class _PipeHandler(logging.Handler):
@@ -152,7 +162,7 @@ def _work(pipe: Connection, prepare: Callable[..., Any], arguments: tuple, level
             end = error
         except Exception as error:
             LOGGER.debug("unexpected error", exc_info=True)
-            end = Lost(describe(error))
+            end = Lost(describe(error), code_of_scan(error))
         pipe.send(("end", end))
 
 

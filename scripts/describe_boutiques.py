@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bidsdeface.exits import Exit
 from bidsdeface.options import DESCRIPTION, make_parser
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -49,8 +50,7 @@ def descriptor() -> str:
             {"id": "output", "name": "the defaced dataset", "path-template": "[OUTPUT_DIR]"},
         ],
         "error-codes": [
-            {"code": 1, "description": "some scan failed, something leaks, or nothing could be done"},
-            {"code": 2, "description": "wrong usage"},
+            {"code": code.value, "description": code.meaning} for code in Exit if code is not Exit.DONE
         ],
         "suggested-resources": {"cpu-cores": 1, "ram": 2},
     }

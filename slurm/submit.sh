@@ -3,12 +3,13 @@
 # Deface a dataset on a Slurm cluster: an array of tasks, then `group`. Run the same command again to do what failed,
 # was killed, or is new: LOG_DIR remembers who is done. It names participants and files: keep it private.
 # IMAGE is the Apptainer image (bidsdeface.sif); BLOCK the participants a task (1, more above 1,000 participants);
+# RETRY=1 leaves out who ended with a code that another try would not change (1 to 5): only 75, killed and new ones.
 # AT_ONCE the tasks at the same time (100); GROUP options of sbatch for the group job (--cpus-per-task=4).
 # Slurm's own: SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT …
 set -euo pipefail
 [ $# -ge 3 ] || { sed -n '2,/^set/{/^#/s/^# //p}' "$0"; exit 2; }
 bids=$(realpath "$1") image=$(realpath "${IMAGE:-bidsdeface.sif}") job=$(dirname "$(realpath "$0")")/bidsdeface.sbatch
-mkdir -p "$2" "$3/done"
+mkdir -p "$2" "$3/done" "$3/ended"
 output=$(realpath "$2") log=$(realpath "$3")
 chmod 700 "$log"
 shift 3
@@ -17,7 +18,10 @@ shopt -s nullglob
 participants=()
 for folder in "$bids"/sub-*/; do
     label=$(basename "$folder")
-    [ -e "$log/done/$label" ] || participants+=("$label")
+    [ -e "$log/done/$label" ] && continue
+    [ -n "${RETRY:-}" ] && [ -e "$log/ended/$label" ] && [ "$(<"$log/ended/$label")" -lt 75 ] && continue
+    rm -f "$log/ended/$label"
+    participants+=("$label")
 done
 after=()
 if [ ${#participants[@]} -gt 0 ]; then
@@ -27,6 +31,7 @@ if [ ${#participants[@]} -gt 0 ]; then
     tasks=$(wc -l <"$list")
     id=$(sbatch --parsable --array="1-$tasks%${AT_ONCE:-100}" --output="$log/%A_%a.txt" \
         "$job" "$image" "$log" "$bids" "$output" participant "$list" "$@")
+    # Whatever they end with: failed scans (3) and texts that wait (4) do not keep the others from being summed up.
     after=(--dependency="afterany:${id%%;*}")
     echo "${#participants[@]} participants in $tasks tasks: job ${id%%;*}"
 fi

@@ -95,7 +95,7 @@ class Staging:
                 with storage_errors(last):
                     last.unlink(missing_ok=True)  # it vouched for a mixture
                 raise BidsdefaceError(
-                    f"{last}: another run wrote it at the same moment; run the same command again"
+                    f"{last}: another run wrote it at the same moment; run the same command again", retry=True
                 )
 
 

@@ -19,7 +19,7 @@ from bidsdeface.dataset.inheritance import merged_metadata
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.treatments import WRITERS, NotCarried, Source, Wishes, check_metadata
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, describe, may_pass
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 
@@ -146,6 +146,8 @@ def _left_out(path: PurePosixPath, error: Exception) -> LeftOut:
     """Return why a file cannot be made safe."""
     if isinstance(error, NotCarried):
         return LeftOut(path, str(error), remedy=error.remedy, waits=error.waits)
+    if may_pass(error):
+        return LeftOut(path, describe(error), retry=True)
     if isinstance(error, BidsdefaceError):
         return LeftOut(path, str(error).removeprefix(f"{path}: "))
     return LeftOut(path, f"cannot be read ({type(error).__name__})")

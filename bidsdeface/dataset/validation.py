@@ -104,7 +104,8 @@ def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str]) -> d
         said = result.stderr.strip().splitlines() or ["nothing said"]
         raise BidsdefaceError(
             f"{_EXECUTABLE}: broke down with exit code {result.returncode} ({said[-1]}); "
-            "repair the installation, or use --skip-bids-validation"
+            "repair the installation, or use --skip-bids-validation",
+            retry=result.returncode < 0,  # it was killed
         )
     return json.loads(result.stdout)
 

@@ -125,7 +125,8 @@ def read_bytes(path: Path) -> bytes:
         after.st_mtime_ns,
         after.st_size,
     ):
-        raise ImageError(f"{path}: changed while it was read; run again when the copy is complete")
+        message = f"{path}: changed while it was read; run again when the copy is complete"
+        raise ImageError(message, retry=True)
     if not content:
         raise ImageError(f"{path}: is empty (0 bytes); fetch or convert it again")
     return content

@@ -68,6 +68,7 @@ def find_leaks(
     files: Collection[PurePosixPath] | None = None,
     described_in: Path | None = None,
     data_dictionary: Path | None = None,
+    look_at_labels: bool = True,
 ) -> Iterator[Finding]:
     """Look for what identifies in every file of a dataset, hidden ones too.
 
@@ -88,6 +89,8 @@ def find_leaks(
         in this one yet.
     data_dictionary : pathlib.Path, optional
         Folder of more dictionaries.
+    look_at_labels : bool, optional
+        Whether the labels of participants and sessions are looked at; a run has named them before.
 
     Yields
     ------
@@ -102,6 +105,7 @@ def find_leaks(
         data_dictionary,
         Census(described_in or root),
         _is_made_by_010(root),
+        look_at_labels,
     )
     paths = list(files or ())
     if files is None:
@@ -142,6 +146,7 @@ class _Dataset:
     data_dictionary: Path | None
     census: Census
     made_by_010: bool
+    look_at_labels: bool
 
     def options_for(self, table: FileName) -> TableOptions:
         """Return what decides about the columns of a table."""
@@ -161,7 +166,7 @@ class _Dataset:
 
 def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> inspect.Told:
     root = at.root
-    yield from _look_at_path(path)
+    yield from _look_at_path(path, at.look_at_labels)
     file = root / path
     if file.is_symlink():
         # Those of git-annex are relative, and end in the dataset: what is behind them is looked at.
@@ -224,9 +229,11 @@ def _is_own_mask(file: Path) -> bool:
         return False
 
 
-def _look_at_path(path: PurePosixPath) -> inspect.Told:
+def _look_at_path(path: PurePosixPath, with_labels: bool) -> inspect.Told:
     name = parse_name(path)
     for part in dict.fromkeys((*path.parts[:-1], path.name)):
+        if not with_labels:
+            part = re.sub(r"(sub|ses)-[A-Za-z0-9+]+", "", part)
         labels = re.findall(r"(?<=-)[A-Za-z0-9]+", part)
         # Labels of participants are numbers by right; what reads as a date or is long is no label.
         kinds = {kind for label in labels for kind in looks_like(label) if kind == "date"}

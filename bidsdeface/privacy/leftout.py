@@ -26,6 +26,8 @@ class LeftOut:
         What to do to have it in the output; empty where nothing should be done.
     waits : bool
         Whether it waits for a person, and the run ends with exit code 4.
+    retry : bool
+        Whether the cause may pass by itself.
     """
 
     path: PurePosixPath
@@ -33,6 +35,7 @@ class LeftOut:
     what: str = FILE
     remedy: str = ""
     waits: bool = False
+    retry: bool = False
 
 
 def as_table(left_out: Iterable[LeftOut]) -> str:

@@ -227,11 +227,12 @@ class Rejected(RegistrationError):
 
     def __init__(self, found: Mapping[str, str], measures: Mapping[str, float]) -> None:
         super().__init__(found, measures)
+        self.faults = dict(found)
         self.measures = dict(measures)
 
     def __str__(self) -> str:
         """Return all that speaks against it."""
-        return "; ".join(self.args[0].values())
+        return "; ".join(self.faults.values())
 
 
 def strain(measures: Mapping[str, float]) -> float:

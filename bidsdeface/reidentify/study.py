@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit
 from bidsdeface.imaging.image import Image, read_image
 from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
 from bidsdeface.reidentify.findings import Findings, Probe, evaluate, matches
@@ -131,7 +132,7 @@ def conduct(
             if isinstance(result, BidsdefaceError):
                 raise result
             if isinstance(result, Lost):
-                raise BidsdefaceError(f"{item.original}: {result.reason}")
+                raise BidsdefaceError(f"{item.original}: {result.reason}", retry=result.code is Exit.RETRY)
             seen[item] = result
             bar.update()
     return Study({case: seen[case] for case in cases}, [seen[item] for item in items[len(cases) :]])

@@ -83,7 +83,7 @@ def test_too_little_memory_is_said(docker, bids_dir, folder):
     mounts = (f"-v={bids_dir}:/data:ro", f"-v={output_dir}:/out")
     limit = ("--memory=450m", "--memory-swap=450m")
     killed = docker.app("/data", "/out", "participant", options=(*limit, *mounts), check=False)
-    assert killed.returncode == 1
+    assert killed.returncode == 75
     (line,) = [line for line in killed.stderr.splitlines() if line.startswith("ERROR FAILED")]
     assert "most likely for memory; give the job more memory" in line
     assert not list(output_dir.glob("sub-*/**/*.nii.gz"))

@@ -122,7 +122,7 @@ def logs(folder):
 def test_one_failure_costs_one_participant_and_the_same_command_repairs_it(cluster, heads, output_dir, logs):
     array, group = cluster.submit(heads, output_dir, logs)
     states = cluster.states(array)
-    assert states.pop(str(SIX.index(BROKEN) + 1)) == "FAILED 1:0"
+    assert states.pop(str(SIX.index(BROKEN) + 1)) == "FAILED 3:0"
     assert list(states.values()) == 5 * ["COMPLETED 0:0"]
     assert cluster.states(group) == {"-": "COMPLETED 0:0"}
     rest = [label for label in SIX if label != BROKEN]

@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from bidsdeface import deface
 from bidsdeface.dataset.query import find_heads
+from bidsdeface.exits import Exit
 from bidsdeface.imaging.image import read_image, write_image
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
@@ -152,7 +153,7 @@ def test_runs_with_failures_and_killed_ones_tell_nothing_and_leave_nothing(clini
     finally:
         over.set()
         copying.join()
-    assert run.code == 1 and "Traceback" not in run.said
+    assert run.code == 75 and "Traceback" not in run.said  # for the one that is being copied
     assert len(failures(run.said)) == 2, run.said
     assert sorted(run.said.splitlines()[-1].split(": ")[1].split(", ")) == ["2 failed", "2 passed"]
     said = " ".join(failures(run.said))
@@ -202,7 +203,7 @@ def test_a_worker_without_memory_costs_its_own_head_and_says_so(clinic, tmp_path
     (tmp_path / "path/sitecustomize.py").write_text(STARVE_ONE)
     options = ("--participant-label", "Adam17", "Bela23", "--n-procs", "2", "--skip-bids-validation")
     run = bidsdeface(clinic, tmp_path / "out", *options, PYTHONPATH=str(tmp_path / "path"))
-    assert run.code == 1 and "Traceback" not in run.said
+    assert run.code == 75 and "Traceback" not in run.said
     (line,) = failures(run.said)
     assert "most likely for memory; give the job more memory or lower --n-procs" in line
     assert len(published(tmp_path / "out")) == 5
@@ -266,6 +267,7 @@ def test_a_disk_that_fills_at_any_moment_tears_nothing_and_with_more_room_it_com
         assert mount(small_disk, "remount", f"size={size}")
         outcome = by_hand(small_disk)
         assert outcome.verdict == "failed" and "No space left on device" in outcome.reasons[0], size
+        assert outcome.code is Exit.RETRY, size
         assert files(small_disk) == {}, size
     assert mount(small_disk, "remount", "size=10m")
     assert by_hand(small_disk).verdict == "by hand"
@@ -285,7 +287,9 @@ def test_a_disk_that_becomes_read_only_is_one_clear_line(by_hand, small_disk, mo
         assert mount(small_disk / "sub-01", "ro")
 
     monkeypatch.setattr(deface, "draw", meanwhile)
-    (reason,) = by_hand(small_disk).reasons
+    outcome = by_hand(small_disk)
+    (reason,) = outcome.reasons
+    assert outcome.code is Exit.ERROR
     subprocess.run(["umount", small_disk / "sub-01"], check=True)
     assert "cannot be written (Read-only file system); free some space, change the permissions" in reason
     assert files(small_disk) == {}
@@ -303,7 +307,9 @@ def test_an_output_that_vanishes_is_one_clear_line_and_is_not_made_anew(by_hand,
         draw(*arguments)
 
     monkeypatch.setattr(deface, "draw", meanwhile)
-    (reason,) = by_hand(output_dir).reasons
+    outcome = by_hand(output_dir)
+    (reason,) = outcome.reasons
+    assert outcome.code is Exit.ERROR
     assert f"{output_dir}: cannot be written (No such file or directory)" in reason
     monkeypatch.undo()
     assert by_hand(output_dir).verdict == "failed" and not output_dir.exists()
@@ -316,7 +322,7 @@ def test_a_full_work_dir_is_one_clear_line_a_scan(clinic, small_disk, tmp_path):
     assert mount(small_disk, "remount", "size=200k")
     options = ("-w", str(small_disk), "--participant-label", "Adam17", "--skip-bids-validation")
     run = bidsdeface(clinic, tmp_path / "out", *options)
-    assert run.code == 1 and "Traceback" not in run.said
+    assert run.code == 75 and "Traceback" not in run.said
     (line,) = failures(run.said)
     assert f"{small_disk}/bidsdeface/.bidsdeface-" in line and "No space left on device" in line
     assert published(tmp_path / "out") == []

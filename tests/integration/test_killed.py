@@ -100,13 +100,15 @@ MOMENTS = {
 def test_a_run_that_is_killed_leaves_nothing_half_done_and_the_next_completes(
     bids_dir, tmp_path, expected, moment
 ):
-    output_dir = tmp_path / "out"
+    output_dir, outcomes = tmp_path / "out", tmp_path / "outcomes.jsonl"
     with read_only(bids_dir):
-        process = start(bids_dir, output_dir)
+        process = start(bids_dir, output_dir, "--outcomes", str(outcomes))
         wait_for(lambda: MOMENTS[moment](output_dir), process)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
+    text = outcomes.read_text()  # at most of the head whose result is there
+    assert text == "" or (text.count("\n") == 1 and json.loads(text)["verdict"] == "passed")
     assert len(published(output_dir)) < 5 * len(HEADS)
     check_whole(output_dir)
     check_completes(bids_dir, output_dir, expected)
@@ -126,12 +128,17 @@ def test_workers_do_not_outlive_a_run_whose_parent_alone_is_killed(bids_dir, tmp
 
 def test_a_worker_that_is_killed_costs_its_own_head_and_says_so(bids_dir, tmp_path, expected):
     output_dir = tmp_path / "out"
-    process = start(bids_dir, output_dir)
+    outcomes = tmp_path / "outcomes.jsonl"
+    process = start(bids_dir, output_dir, "--outcomes", str(outcomes))
     (worker,) = wait_for(lambda: workers_of(process.pid), process)
     time.sleep(1.0)
     os.kill(worker, signal.SIGKILL)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.returncode == 75
+    told = [json.loads(line) for line in outcomes.read_text().splitlines()]
+    assert sorted((one["verdict"], one["retry"]) for one in told) == [("failed", True), ("passed", False)]
+    assert [one["scan"] for one in told] == [f"sub-{n}_T1w" for n in HEADS]
+    assert "/" not in outcomes.read_text()
     (line,) = [line for line in said.splitlines() if line.startswith("ERROR FAILED")]
     assert "_T1w.nii.gz: its process was killed" in line and "lower --n-procs" in line
     assert len(published(output_dir)) == 5 * (len(HEADS) - 1)
@@ -167,7 +174,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_one_clear_line_a_scan_and_leaves_nothing_half_written(bids_dir, small_disk):
     run = bidsdeface(bids_dir, small_disk / "out", "--n-procs", "1", "--skip-bids-validation")
-    assert run.code == 1 and "Traceback" not in run.said
+    assert run.code == 75 and "Traceback" not in run.said
     assert "No space left on device" in run.said and "free some space" in run.said
     check_whole(small_disk / "out")
     assert len(published(small_disk / "out")) < 5 * len(HEADS)

@@ -27,8 +27,8 @@ def outcome(tmp_path_factory):
     return root / "out", bidsdeface_read_only(bids_dir, root / "out", "--n-procs", "2")
 
 
-def test_the_run_ends_with_1(outcome):
-    assert outcome[1].code == 1
+def test_the_run_ends_with_3(outcome):
+    assert outcome[1].code == 3
 
 
 @pytest.mark.parametrize("name", NOT_HEADS)

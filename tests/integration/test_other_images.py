@@ -122,5 +122,5 @@ def test_an_image_that_lies_upside_down_against_its_header_is_not_published(tmp_
     }
     bids_dir = make_dataset(tmp_path, scans, metadata=METADATA)
     run = bidsdeface_read_only(bids_dir, tmp_path / "out", "--suffixes", "sbref", "--skip-bids-validation")
-    assert run.code == 1 and "FAILED [1/1]" in run.said
+    assert run.code == 3 and "FAILED [1/1]" in run.said
     assert not [name for name in files(tmp_path / "out") if name.endswith(".nii.gz")]

@@ -171,7 +171,7 @@ def test_where_the_reference_is_broken_another_scan_takes_its_place(tmp_path):
         find_head("average").read_bytes()[:100_000]  # the header says that it is a fine reference
     )
     run = bidsdeface_read_only(bids_dir, tmp_path / "out", "--skip-bids-validation")
-    assert run.code == 1 and run.said.count("FAILED") == 1
+    assert run.code == 3 and run.said.count("FAILED") == 1
     sidecar = tmp_path / "out/sub-01/anat/sub-01_run-2_desc-defaced_T1w.json"
     assert json.loads(sidecar.read_text())["Bidsdeface"]["Reference"] == "sub-01_run-2_T1w"
 

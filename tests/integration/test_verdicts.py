@@ -109,6 +109,7 @@ def outcome(tmp_path_factory, average):
     bids_dir = make_dataset(root, {f"{path_of(scan)}.nii.gz": image for scan, image in scans.items()})
     write_results(bids_dir, root / "out", {"Bidsdeface": {"Version": "0.0.1"}})  # of a version of before
     options = ("--n-procs", "1", "--private-report", "-w", str(root / "work"))
+    options += ("--outcomes", str(root / "outcomes.jsonl"))
     return root, bidsdeface_read_only(bids_dir, root / "out", *options)
 
 
@@ -170,7 +171,7 @@ def test_a_nose_folded_to_the_back_is_emptied_too(outcome):
 @pytest.mark.slow
 def test_something_else_in_the_air_fails_and_its_older_result_is_withdrawn(outcome):
     root, run = outcome
-    assert run.code == 1
+    assert run.code == 3
     (line,) = [line for line in run.said.splitlines() if line.startswith("ERROR FAILED") and MARKER in line]
     for words in (f"{MARKER}.nii.gz", "another head, a marker", "--private-report", f"--accept {MARKER}"):
         assert words in line
@@ -234,8 +235,26 @@ def test_what_a_person_accepts_is_published_and_stays_until_it_is_redone(outcome
     assert run.code == 0 and run.said.splitlines()[-1].endswith("in all: 1 kept")
     assert snapshot(root / "out") == before
     run = bidsdeface_read_only(root / "bids", root / "out", *only, "--force")
-    assert run.code == 1 and "a marker" in run.said
+    assert run.code == 3 and "a marker" in run.said
     assert published(root / "out", "sub-marker") == []
+
+
+@pytest.mark.slow
+def test_the_file_of_outcomes_says_which_checks_failed(outcome):
+    root, run = outcome
+    lines = {one["scan"]: one for one in map(json.loads, (root / "outcomes.jsonl").read_text().splitlines())}
+    assert lines[MARKER] == {
+        "scan": MARKER,
+        "verdict": "failed",
+        "failed_checks": ["StrayTissueML"],
+        "retry": False,
+    }
+    said = [line for line in run.said.splitlines() if line.startswith(("INFO [", "ERROR FAILED ["))]
+    assert len(lines) == len(said)
+    verdicts = {scan: one["verdict"] for scan, one in lines.items()}
+    no_face = dict.fromkeys((scan for scan in NO_FACE if scan in lines), "no-face")
+    assert verdicts == {FOLDED: "passed", MARKER: "failed", BROW: "failed", **no_face}
+    assert not any(one["failed_checks"] for one in lines.values() if one["verdict"] != "failed")
 
 
 WRONG = (

@@ -13,6 +13,7 @@ import pytest
 from bidsdeface import audit, cli
 from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
 from bidsdeface.privacy.state import COMPLETE, open_state
 from bidsdeface.reidentify.findings import Probe
@@ -48,7 +49,7 @@ def settings(tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_leak_check(monkeypatch):
-    monkeypatch.setattr("bidsdeface.group.check_leaks", lambda *_: 0)
+    monkeypatch.setattr("bidsdeface.group.check_leaks", lambda *_: set())
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def published(settings):
 
 def test_aggregates_are_published_beside_the_quality_table(settings, monkeypatch):
     conducted(monkeypatch)
-    assert run_group_level(settings) == 0
+    assert run_group_level(settings) == set()
     names = {path.name for path in settings.output_dir.iterdir() if path.is_file()}
     tables = ("quality", "reidentification")
     assert names == {"report.html", *(f"{name}.{end}" for name in tables for end in ("tsv", "json"))}
@@ -116,7 +117,7 @@ def test_the_list_of_targets_is_in_the_work_dir_alone_and_only_its_owner_may_rea
 ):
     conducted(monkeypatch, [5, 5, 2, 5, 5, 5, 5, 5])
     with caplog.at_level(logging.INFO, "bidsdeface"):
-        assert run_group_level(settings, state) == 0
+        assert run_group_level(settings, state) == set()
     (targets,) = state.folder.rglob("matched.tsv")
     original = settings.bids_dir / "sub-2/anat/sub-2_T1w.nii"
     other = settings.bids_dir / "sub-5/anat/sub-5_T1w.nii"
@@ -143,7 +144,7 @@ def test_strict_withdraws_what_is_matched_and_the_report_tells_what_is_left(
     settings, state, monkeypatch, caplog
 ):
     conducted(monkeypatch, [5, 5, 2, 5, 5, 5, 5, 5])
-    assert run_group_level(replace(settings, strict=True), state) == 1
+    assert run_group_level(replace(settings, strict=True), state) == {Exit.FAILED}
     left = [f"sub-{k}_desc-defaced_T1w.nii.gz" for k in (0, 1, 3, 4, 6, 7)]
     assert published(settings) == left
     assert [row["scan"].rpartition("/")[2] for row in table(settings.output_dir)] == left
@@ -166,14 +167,14 @@ def test_strict_withdraws_what_is_matched_and_the_report_tells_what_is_left(
 
 def test_strict_without_a_match_withdraws_nothing(settings, monkeypatch):
     conducted(monkeypatch, [50.0] * PEOPLE)
-    assert run_group_level(replace(settings, strict=True)) == 0
+    assert run_group_level(replace(settings, strict=True)) == set()
     assert len(published(settings)) == PEOPLE
     assert "withdrawn" not in (settings.output_dir / "report.html").read_text()
 
 
 def test_all_may_be_withdrawn(settings, monkeypatch):
     conducted(monkeypatch, range(PEOPLE))
-    assert run_group_level(replace(settings, strict=True)) == 1
+    assert run_group_level(replace(settings, strict=True)) == {Exit.FAILED}
     assert published(settings) == [] and table(settings.output_dir) == []
     assert "0 published scans" in (settings.output_dir / "report.html").read_text()
 
@@ -189,10 +190,10 @@ def test_a_mask_that_scans_of_a_set_share_goes_with_the_last_of_them(settings, m
         path.unlink()
     mask = folder / "sub-0_mod-T1w_desc-face_defacemask.nii.gz"
     conducted(monkeypatch, [0.0, *[50.0] * 8])  # the first echo
-    assert run_group_level(replace(settings, strict=True, participants=("0",))) == 1
+    assert run_group_level(replace(settings, strict=True, participants=("0",))) == {Exit.FAILED}
     assert [path.name[:12] for path in folder.glob("*desc-defaced*.gz")] == ["sub-0_echo-2"] and mask.exists()
     conducted(monkeypatch, [0.0])
-    assert run_group_level(replace(settings, strict=True, participants=("0",))) == 1
+    assert run_group_level(replace(settings, strict=True, participants=("0",))) == {Exit.FAILED}
     assert not mask.exists()
 
 
@@ -272,7 +273,7 @@ def test_in_a_complete_dataset_what_is_withdrawn_leaves_no_reference_and_the_rep
         strict=True,
     )
     conducted(monkeypatch, [50, 1, 50])
-    assert run_group_level(settings, state) == 1
+    assert run_group_level(settings, state) == {Exit.FAILED}
     images = sorted(path.name for path in out.rglob("*_T1w.nii.gz"))
     assert images == ["sub-0_T1w.nii.gz", "sub-2_T1w.nii.gz"]
     assert not list(out.rglob("sub-1*anat*/*")) and not list(out.rglob("sub-1_*mask*"))

@@ -1,21 +1,28 @@
 """A complete dataset holds what its input has today: what is taken out there is taken out here."""
 
+import errno
 import json
 import logging
+import os
 import shutil
 from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.carrying import Scope, preview, preview_root, read_above, share, share_root
+from bidsdeface import sharing
+from bidsdeface.carrying import Scope, Shared, preview, preview_root, read_above, share, share_root
 from bidsdeface.dataset import identifying
+from bidsdeface.dataset.carryover import LeftOut, Treatment
 from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.publish import Staging
+from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
 from bidsdeface.sharing import settle_dataset, share_dataset
+from bidsdeface.workers import Lost
 from tests.fullset import full_dataset
 
 A, B = "sub-01/ses-a/", "sub-01/ses-b/"
@@ -284,9 +291,36 @@ def test_a_folder_without_files_takes_nothing_away(settings, caplog):
     before = there(settings)
     shutil.rmtree(settings.bids_dir / "sub-02")
     (settings.bids_dir / "sub-02/ses-a").mkdir(parents=True)
-    assert not settle_dataset(settings, None, settings.output_dir.parent)
+    assert settle_dataset(settings, None, settings.output_dir.parent) == {Exit.FAILED}
     assert any("FAILED sub-02" in line and "has no file" in line for line in caplog.messages)
     assert {one for one in before if one.startswith("sub-02")} <= there(settings)
+
+
+def test_a_participant_whose_process_is_lost_may_be_shared_later(settings, monkeypatch, tmp_path):
+    ends = [
+        Lost("killed"),
+        Shared(left_out=(LeftOut(PurePosixPath("sub-02/func/x_bold.nii.gz"), "is empty"),)),
+    ]
+    monkeypatch.setattr(sharing, "run_in_workers", lambda *arguments: zip(arguments[2], ends, strict=True))
+    assert share_dataset(settings, None, tmp_path) == {Exit.RETRY, Exit.FAILED}
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, {Exit.RETRY}), (errno.EINVAL, set())])
+def test_a_table_that_no_disk_space_was_left_for_may_be_shared_later(
+    settings, monkeypatch, tmp_path, caplog, number, code
+):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    def in_this_process(prepare, arguments, items, n_procs):
+        work = prepare(*arguments)
+        yield from ((item, result) for item in items for result in work(item))
+
+    monkeypatch.setattr(sharing, "run_in_workers", in_this_process)
+    monkeypatch.setitem(WRITERS, Treatment.TABLE, full)
+    assert share_dataset(settings, None, tmp_path) == code
+    lines = [line for line in caplog.messages if line.startswith("left out: ")]
+    assert any("participants.tsv" in line and ".tsv and " in line for line in lines), "with how many more"
 
 
 def test_the_participant_level_takes_nobody_away(settings, caplog, tmp_path):

@@ -1,5 +1,6 @@
 """The command line: what it accepts, what it says, and with which code it ends."""
 
+import errno
 import logging
 import os
 import signal
@@ -10,7 +11,8 @@ import time
 import pytest
 
 from bidsdeface import cli
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, storage_error
+from bidsdeface.exits import Exit
 from tests.conftest import make_dataset
 
 
@@ -19,7 +21,7 @@ def run(monkeypatch, tmp_path):
     """Run main on a small dataset with the levels replaced; return (exit code, settings)."""
     bids_dir = make_dataset(tmp_path)
 
-    def run_main(*options, level="participant", result=0):
+    def run_main(*options, level="participant", result=frozenset()):
         seen = []
 
         def fake_run(settings):
@@ -103,6 +105,9 @@ def test_a_private_report_needs_a_place_of_its_own(run, tmp_path, capsys):
         ["--regions", "brain"],
         ["--part", "01"],
         ["-v", "-q"],
+        ["--fail-on"],
+        ["--fail-on", "1"],
+        ["--fail-on", "75"],
     ],
 )
 def test_wrong_options_end_with_2(run, options):
@@ -124,8 +129,58 @@ def test_an_error_for_the_person_ends_with_1_and_one_line(run, capsys):
     assert capsys.readouterr().err == "bidsdeface: error: a.nii: broken; mend it\n"
 
 
-def test_the_exit_code_of_the_level_is_handed_on(run):
-    assert run(result=1)[0] == 1
+def test_the_worst_of_what_came_up_is_the_exit_code(run):
+    assert run(result={Exit.FAILED, Exit.RETRY})[0] == 75
+    assert run(result={Exit.FAILED, Exit.LEAK, Exit.ERROR})[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "codes", "expected"),
+    [
+        (["--fail-on", "4", "5"], {Exit.FAILED}, 0),
+        (["--fail-on", "4", "5"], {Exit.FAILED, Exit.WAITS}, 4),
+        (["--fail-on", "4", "--fail-on", "5"], {Exit.FAILED, Exit.LEAK}, 5),
+        (["--fail_on", "3"], {Exit.FAILED, Exit.LEAK}, 3),
+        (["--fail-on", "none"], {Exit.FAILED, Exit.WAITS, Exit.LEAK}, 0),
+        (["--fail-on", "none"], {Exit.FAILED, Exit.ERROR}, 1),
+        (["--fail-on", "3"], {Exit.RETRY}, 75),
+    ],
+)
+def test_fail_on_says_which_codes_count(run, options, codes, expected):
+    assert run(*options, result=codes)[0] == expected
+
+
+def test_fail_on_none_stands_alone(run, capsys):
+    assert run("--fail-on", "none", "5") == (2, None)
+    assert "--fail-on none: stands alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/scratch"),
+        BidsdefaceError("x: broken", retry=True),
+        storage_error("x", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))),
+    ],
+)
+def test_a_run_that_may_succeed_later_ends_with_75_and_one_line(run, error, capsys):
+    assert run(result=error)[0] == 75
+    said = capsys.readouterr().err
+    assert said.startswith("bidsdeface: error: ") and said.count("\n") == 1 and "report this" not in said
+
+
+def test_a_full_disk_where_the_output_is_to_be_made_is_no_wrong_usage(run, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    assert run() == (75, None)
+
+
+def test_a_fault_of_the_program_ends_with_its_traceback(run):
+    with pytest.raises(ZeroDivisionError):  # and Python with 1
+        run(result=ZeroDivisionError())
 
 
 def test_an_interrupt_ends_with_130_and_one_line(run, capsys):
@@ -184,5 +239,6 @@ def test_help_names_every_group_and_an_example(capsys):
         "how to run:",
         "example:",
         "in mm (default: 4)",
+        "75 try again",
     ):
         assert words in text

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
 from bidsdeface.quality.checks import CHECKS, bids_name
 from bidsdeface.report.quality import COLUMNS
@@ -57,7 +58,7 @@ def test_one_row_for_each_published_scan_in_natural_order(settings, tmp_path):
     for folder in ("sub-10/anat/sub-10", "sub-2/ses-a/anat/sub-2_ses-a", "sub-1/anat/sub-1"):
         put(tmp_path, f"{folder}_desc-defaced_T1w", RECORD)
         put(tmp_path, f"{folder}_mod-T1w_desc-face_defacemask", RECORD)  # no scan
-    assert run_group_level(settings) == 0
+    assert run_group_level(settings) == set()
     assert [row["scan"] for row in table(tmp_path)] == [
         "sub-1/anat/sub-1_desc-defaced_T1w.nii.gz",
         "sub-2/ses-a/anat/sub-2_ses-a_desc-defaced_T1w.nii.gz",
@@ -186,3 +187,9 @@ def test_the_log_says_how_many_and_where(settings, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "bidsdeface"):
         run_group_level(settings)
     assert f"1 scans in {tmp_path / 'quality.tsv'}" in caplog.text
+
+
+def test_a_leak_is_what_came_up(settings, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    (tmp_path / "notes.txt").write_text("ask jane.doe@hospital.org\n")
+    assert run_group_level(settings) == {Exit.LEAK}

@@ -1,4 +1,4 @@
-"""The leak check at the end of a run: one line for each finding, no value in it, and exit code 1."""
+"""The leak check at the end of a run: one line for each finding, no value in it, and exit code 5."""
 
 import json
 from dataclasses import replace
@@ -7,11 +7,13 @@ from pathlib import PurePosixPath
 import pytest
 
 from bidsdeface import leakcheck
+from bidsdeface.exits import Exit
 from bidsdeface.leakcheck import all_files, check_leaks, files_of_run
 from bidsdeface.privacy import shownface
 from bidsdeface.privacy.shownface import FACE
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
+from bidsdeface.workers import Lost
 from tests.conftest import fake_head
 
 
@@ -31,9 +33,9 @@ def put(settings, name, text):
 
 def found(settings, tmp_path, caplog, files=None):
     files = all_files(settings.output_dir) if files is None else files
-    count = check_leaks(settings, None, tmp_path, files)
+    codes = check_leaks(settings, None, tmp_path, files)
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("LEAK")]
-    assert len(lines) == count
+    assert codes == ({Exit.LEAK} if lines else set())
     return lines
 
 
@@ -122,12 +124,23 @@ def test_an_image_without_a_face_is_looked_at_once_if_there_is_private_state(set
     path = put_image(settings, "sub-01/func/sub-01_task-a_bold.nii")
     state = open_state(tmp_path / "work")
     for _ in range(2):
-        assert check_leaks(settings, state, tmp_path, [path]) == 0
+        assert check_leaks(settings, state, tmp_path, [path]) == set()
     assert len(looked_at) == 1
     put_image(settings, str(path), b"face")
     for _ in range(2):
-        assert check_leaks(settings, state, tmp_path, [path]) > 0
+        assert check_leaks(settings, state, tmp_path, [path]) == {Exit.LEAK}
     assert len(looked_at) == 3
+
+
+def test_a_process_that_is_lost_is_no_leak_but_the_check_is_to_be_done_again(
+    settings, tmp_path, caplog, monkeypatch
+):
+    path = put_image(settings, "sub-01/func/sub-01_task-a_bold.nii")
+    monkeypatch.setattr(
+        leakcheck, "run_in_workers", lambda *arguments: [(item, Lost("killed")) for item in arguments[2]]
+    )
+    assert check_leaks(settings, None, tmp_path, [path]) == {Exit.RETRY}
+    assert "LEAK check: killed" in caplog.messages
 
 
 def test_what_was_verified_is_not_looked_at_and_a_mask_is_not_either(settings, tmp_path, looked_at):

@@ -8,6 +8,7 @@ import pytest
 from bidsdeface import cli, participant
 from bidsdeface.dataset.resume import promise
 from bidsdeface.errors import TemplateError
+from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.privacy import scratch
 from bidsdeface.settings import Settings
@@ -76,9 +77,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(run, bids_dir, output_dir,
     assert files(bids_dir.parent) == before and not output_dir.exists()
 
 
-def test_a_dry_run_ends_with_1_where_a_participant_has_no_scan(bids_dir, output_dir, capsys):
+def test_a_dry_run_ends_with_3_where_a_participant_has_no_scan(bids_dir, output_dir, capsys):
     (bids_dir / "sub-03/func").mkdir(parents=True)
-    assert cli.main([str(bids_dir), str(output_dir), "participant", "--dry-run"]) == 1
+    assert cli.main([str(bids_dir), str(output_dir), "participant", "--dry-run"]) == 3
     assert "sub-03: no anatomical scan" in capsys.readouterr().err
 
 
@@ -111,14 +112,14 @@ def test_a_name_to_accept_outside_of_the_selection_is_a_usage_error(run):
     assert run("--accept", "sub-02_T1w", "--participant-label", "02")[0] == 0
 
 
-@pytest.mark.parametrize(("verdict", "code"), [(NO_FACE, 0), (BY_HAND, 0), (ACCEPTED, 0), (FAILED, 1)])
-def test_only_a_failed_scan_ends_with_1_and_each_verdict_is_told(run, verdict, code):
+@pytest.mark.parametrize(("verdict", "code"), [(NO_FACE, 0), (BY_HAND, 0), (ACCEPTED, 0), (FAILED, 3)])
+def test_only_a_failed_scan_ends_with_3_and_each_verdict_is_told(run, verdict, code):
     def result(head):
         return [Outcome(scan.stem, verdict, ("x.nii: broken",) if code else ()) for scan in head.scans]
 
     ended, said, _ = run(result=result)
     assert ended == code and said.splitlines()[-1] == f"INFO in all: 3 {verdict}"
-    assert said.count(f": {verdict}\n") == (0 if code else 3) and said.count("ERROR FAILED") == 3 * code
+    assert said.count(f": {verdict}\n") == (0 if code else 3) and said.count("ERROR FAILED") == code
 
 
 def test_a_line_of_a_scan_tells_its_most_telling_measures(run):
@@ -139,21 +140,21 @@ def test_all_passed_ends_with_0_and_a_summary(run, output_dir):
     assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
 
 
-def test_one_failure_ends_with_1_and_the_others_go_on(run):
+def test_one_failure_ends_with_3_and_the_others_go_on(run):
     def result(head):
         bad = head.name == "sub-01"
         return [Outcome(s.stem, FAILED if bad else PASSED, ("x.nii: broken; mend it",)) for s in head.scans]
 
     code, said, worked_on = run(result=result)
-    assert code == 1 and worked_on == ["sub-01", "sub-02"]
+    assert code == 3 and worked_on == ["sub-01", "sub-02"]
     assert said.count("ERROR FAILED") == 2 and "x.nii: broken; mend it" in said
     assert said.splitlines()[-1] == "INFO in all: 2 failed, 1 passed"
 
 
-def test_a_participant_without_scans_ends_with_1_and_the_others_go_on(run, bids_dir):
+def test_a_participant_without_scans_ends_with_3_and_the_others_go_on(run, bids_dir):
     (bids_dir / "sub-03/func").mkdir(parents=True)
     code, said, worked_on = run()
-    assert code == 1 and worked_on == ["sub-01", "sub-02"]
+    assert code == 3 and worked_on == ["sub-01", "sub-02"]
     assert "ERROR FAILED sub-03: no anatomical scan" in said
 
 
@@ -164,6 +165,106 @@ def test_stop_on_first_crash_leaves_the_rest_and_says_how_many(run):
     code, said, worked_on = run("--stop-on-first-crash", result=result)
     assert code == 1 and worked_on == ["sub-01"]
     assert "stopped at the first failure, as asked; 1 scans were not tried" in said
+
+
+@pytest.mark.parametrize(("cause", "expected"), [(Exit.FAILED, 1), (Exit.RETRY, 75), (Exit.ERROR, 1)])
+@pytest.mark.parametrize("options", [[], ["--fail-on", "none"]])
+def test_a_run_that_stopped_does_not_say_that_all_else_is_done(run, cause, expected, options):
+    def result(head):
+        return [Outcome(scan.stem, FAILED, ("broken",), cause=cause) for scan in head.scans]
+
+    assert run("--stop-on-first-crash", *options, result=result)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("causes", "expected"),
+    [
+        ((Exit.FAILED, Exit.FAILED), 3),
+        ((Exit.FAILED, Exit.RETRY), 75),
+        ((Exit.RETRY, Exit.ERROR), 1),
+        ((Exit.USAGE, Exit.RETRY), 2),
+    ],
+)
+def test_the_worst_cause_of_a_failure_is_the_exit_code_and_the_others_go_on(run, causes, expected):
+    def result(head):
+        cause = causes[head.name == "sub-02"]
+        return [Outcome(scan.stem, FAILED, ("broken",), cause=cause) for scan in head.scans]
+
+    code, _, worked_on = run(result=result)
+    assert code == expected and worked_on == ["sub-01", "sub-02"]
+
+
+def test_failed_checks_may_end_with_0_and_nothing_else_does(run):
+    def failed(head):
+        return [Outcome(scan.stem, FAILED, ("broken",)) for scan in head.scans]
+
+    assert run("--fail-on", "4", "5", result=failed)[0] == 0
+    assert run("--fail-on", "4", "5", result=lambda head: Lost("killed"))[0] == 75
+    assert run("--fail-on", "none", result=lambda head: Lost("a fault", Exit.ERROR))[0] == 1
+
+
+def test_the_file_of_outcomes_has_a_line_for_each_scan_and_no_place(run, bids_dir, output_dir, tmp_path):
+    def result(head):
+        if head.name == "sub-02":
+            return Lost("its process was killed")
+        done, failed = head.scans
+        reason = f"{failed.path}: broken"
+        return [Outcome(done.stem, PASSED), Outcome(failed.stem, FAILED, (reason,), {}, ("Scale",))]
+
+    path = tmp_path / "outcomes.jsonl"
+    assert run("--outcomes", str(path), result=result)[0] == 75
+    text = path.read_text()
+    assert [json.loads(line) for line in text.splitlines()] == [
+        {"scan": "sub-01_T1w", "verdict": "passed", "failed_checks": [], "retry": False},
+        {"scan": "sub-01_T2w", "verdict": "failed", "failed_checks": ["Scale"], "retry": False},
+        {"scan": "sub-02_T1w", "verdict": "failed", "failed_checks": [], "retry": True},
+    ]
+    assert "/" not in text and "\\" not in text
+    assert run("--outcomes", str(path))[0] == 0
+    verdicts = [json.loads(line)["verdict"] for line in path.read_text().splitlines()]
+    assert verdicts == ["passed"] * 3  # each run starts anew
+
+
+def test_the_file_of_outcomes_tells_what_was_kept_and_what_is_there_twice(
+    run, bids_dir, output_dir, tmp_path
+):
+    publish(bids_dir, output_dir)
+    twin = bids_dir / SCANS[2]
+    twin.with_suffix("").write_bytes(b"")
+    assert run("--outcomes", str(tmp_path / "o"))[0] == 3
+    verdicts = [json.loads(line) for line in (tmp_path / "o").read_text().splitlines()]
+    assert [(one["scan"], one["verdict"]) for one in verdicts] == [
+        ("sub-01_T1w", "kept"),
+        ("sub-01_T2w", "kept"),
+        ("sub-02_T1w", "failed"),
+    ]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), TemplateError("template x: not there")])
+def test_a_run_that_ends_early_leaves_the_outcomes_of_before(run, tmp_path, end):
+    def result(head):
+        if head.name == "sub-02":
+            raise end
+        return [Outcome(scan.stem, PASSED) for scan in head.scans]
+
+    (tmp_path / "o").write_text("of an earlier run\n")
+    assert run("--outcomes", str(tmp_path / "o"), result=result)[0] in (130, 1)
+    scans = [json.loads(line)["scan"] for line in (tmp_path / "o").read_text().splitlines()]
+    assert scans == ["sub-01_T1w", "sub-01_T2w"]
+
+
+def test_a_run_that_does_not_begin_leaves_no_outcomes_of_before(run, bids_dir, output_dir, tmp_path):
+    (bids_dir / "sub-01/anat/sub-01_nonsense.nii.gz").touch()
+    (tmp_path / "o").write_text("of an earlier run\n")
+    arguments = [str(bids_dir), str(output_dir), "participant", "--outcomes", str(tmp_path / "o")]
+    assert cli.main(arguments) == 1
+    assert (tmp_path / "o").read_text() == ""
+
+
+def test_a_dry_run_leaves_the_file_of_outcomes_alone(run, tmp_path):
+    (tmp_path / "o").write_text("of an earlier run\n")
+    assert run("--dry-run", "--outcomes", str(tmp_path / "o"))[0] == 0
+    assert (tmp_path / "o").read_text() == "of an earlier run\n"
 
 
 def test_finished_scans_are_kept_without_starting_the_engine(run, bids_dir, output_dir):
@@ -188,7 +289,7 @@ def test_a_head_with_one_unfinished_scan_is_taken_up_again(run, bids_dir, output
 def test_a_lost_head_fails_with_its_files_named_and_is_withdrawn(run, bids_dir, output_dir):
     publish(bids_dir, output_dir)
     code, said, _ = run("--force", result=lambda head: Lost("its process was killed"))
-    assert code == 1
+    assert code == 75
     for scan in SCANS:
         assert f"{bids_dir / scan}: its process was killed" in said
     assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
@@ -206,7 +307,7 @@ def test_a_lost_worker_costs_only_the_scans_it_had_not_told_of_even_by_force(
 
     monkeypatch.setattr(participant, "run_in_workers", lose)
     arguments = [str(bids_dir), str(output_dir), "participant", "--skip-bids-validation", "--force"]
-    assert cli.main(arguments) == 1
+    assert cli.main(arguments) == 75
     left = [name for name in files(output_dir) if name.endswith("_desc-defaced_T1w.json")]
     assert len(left) == 2 and not list(output_dir.glob("**/*_T2w.json"))
 
@@ -232,14 +333,15 @@ def test_what_leaks_is_told_by_every_run_until_it_is_gone(run, bids_dir, output_
     before = sidecar.read_text()
     sidecar.write_text(json.dumps({**json.loads(before), "PatientName": "Doe"}))
     for labels, code in (
-        ((), 1),
-        ((), 1),
-        (("--participant-label", "01"), 1),
+        ((), 5),
+        ((), 5),
+        (("--participant-label", "01"), 5),
         (("--participant-label", "02"), 0),
     ):
         ended, said, worked_on = run(*labels)
         assert ended == code and worked_on == []
-        assert said.count("ERROR LEAK sub-01/anat/sub-01_desc-defaced_T1w.json, field PatientName") == code
+        finding = "ERROR LEAK sub-01/anat/sub-01_desc-defaced_T1w.json, field PatientName"
+        assert said.count(finding) == (code == 5)
     sidecar.write_text(before)
     assert run()[0] == 0
 
@@ -285,7 +387,7 @@ def test_a_failure_is_one_line_whatever_the_reason_holds(run):
 
     code, said, _ = run(result=result)
     failed = [line for line in said.splitlines() if line.startswith("ERROR FAILED")]
-    assert code == 1 and len(failed) == len(SCANS)
+    assert code == 3 and len(failed) == len(SCANS)
     assert failed[0] == "ERROR FAILED [1/3] x.nii: said ERROR FAILED much; y"
 
 

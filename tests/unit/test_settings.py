@@ -82,6 +82,19 @@ def test_a_work_dir_is_seen_through_links_and_dots(settings, tmp_path, name):
     assert not (dataset / "work").exists()
 
 
+@pytest.mark.parametrize("place", ["bids/o.jsonl", "out/o.jsonl", "link/o.jsonl"])
+def test_a_file_of_outcomes_inside_either_dataset_is_refused(settings, tmp_path, place):
+    (tmp_path / "link").symlink_to(settings.bids_dir)
+    assert "--outcomes lies inside" in refusal(replace(settings, outcomes=tmp_path / place))
+    (tmp_path / "o.jsonl").symlink_to(settings.bids_dir / "o.jsonl")
+    assert "--outcomes lies inside" in refusal(replace(settings, outcomes=tmp_path / "o.jsonl"))
+
+
+def test_outcomes_are_of_the_participant_level(settings, tmp_path):
+    at_group_level = replace(settings, level="group", outcomes=tmp_path / "o.jsonl")
+    assert "give it to the participant level" in refusal(at_group_level)
+
+
 def test_a_work_dir_whose_private_folder_leads_into_a_dataset_is_refused(settings, tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work/bidsdeface").symlink_to(settings.bids_dir / "sourcedata")

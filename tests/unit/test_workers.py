@@ -1,5 +1,6 @@
 """Workers: every item comes back, whatever happens to the process that had it."""
 
+import errno
 import logging
 import os
 import signal
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bidsdeface.errors import TemplateError
+from bidsdeface.errors import BidsdefaceError, TemplateError, may_pass
+from bidsdeface.exits import Exit
 from bidsdeface.workers import ONE_THREAD, Lost, run_in_workers
 
 
@@ -38,6 +40,8 @@ def make_obedient():
             os._exit(how[0])
         if what == "raise":
             raise how[0]
+        if what == "raise from":
+            raise how[0] from how[1]
         if what == "say":
             logging.getLogger("bidsdeface.somewhere").log(*how)
         if what == "sleep":
@@ -97,6 +101,7 @@ def test_a_killed_worker_costs_its_own_item_and_says_so(n_procs):
     assert [results[order,] for order in "abc"] == ["a", "b", "c"]
     lost = results["die", signal.SIGKILL]
     assert isinstance(lost, Lost)
+    assert lost.code is Exit.RETRY
     assert "killed" in lost.reason and "more memory or lower --n-procs" in lost.reason
 
 
@@ -108,6 +113,7 @@ def test_all_workers_killed_one_after_the_other_lose_only_what_they_had():
     assert signal.strsignal(signal.SIGABRT) in reasons["die", signal.SIGABRT]
     assert signal.strsignal(signal.SIGSEGV) in reasons["die", signal.SIGSEGV]
     assert "exit code 3" in reasons["exit", 3]
+    assert {result.code for _, result in results if isinstance(result, Lost)} == {Exit.RETRY}
     assert dict(results)["a",] == "a"
 
 
@@ -116,9 +122,16 @@ def test_errors_for_the_person_come_back_as_they_are():
     assert isinstance(result, TemplateError) and str(result) == "template x: is not there; fetch it"
 
 
+def test_an_error_whose_cause_may_pass_says_so_in_the_parent_too():
+    order = ("raise from", BidsdefaceError("x: cannot be read"), OSError(errno.EIO, "Input/output error"))
+    ((_, result),) = run([order])
+    assert isinstance(result, BidsdefaceError) and result.__cause__ is None and may_pass(result)
+
+
 def test_other_errors_come_back_in_words_and_the_worker_goes_on():
     results = run([("raise", ZeroDivisionError("by zero")), ("a",)], 1)
     assert isinstance(results[0][1], Lost) and "ZeroDivisionError: by zero" in results[0][1].reason
+    assert results[0][1].code is Exit.ERROR
     assert results[1] == (("a",), "a")
 
 
@@ -198,6 +211,7 @@ def test_an_interrupt_of_the_parent_leaves_no_process(tmp_path):
 def test_an_item_that_memory_does_not_hold_says_so_and_the_worker_goes_on():
     results = run([("allocate", 2**46), ("a",)], 1)
     assert isinstance(results[0][1], Lost) and "more memory or lower --n-procs" in results[0][1].reason
+    assert results[0][1].code is Exit.RETRY
     assert results[1] == (("a",), "a")
 
 
@@ -209,4 +223,4 @@ def test_too_little_memory_from_the_start_is_said_at_once():
         "    print(run([('a',), ('b',)], 1))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout.count("most likely for memory") == 2, done.stderr
+    assert done.stdout.count("most likely for memory") == done.stdout.count("RETRY") == 2, done.stderr

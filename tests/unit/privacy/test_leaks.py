@@ -16,6 +16,7 @@ from PIL import Image
 
 from bidsdeface.check import main
 from bidsdeface.dataset.sidecar import image_sidecar, to_json
+from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, write_image
 from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.report.figure import draw
@@ -395,14 +396,23 @@ def test_the_command_says_what_it_found_and_exits_accordingly(tmp_path, capsys):
     (tmp_path / "README").write_text("A study.\n")
     assert main([str(tmp_path), "--no-faces"]) == 0
     (tmp_path / "notes").write_text("Ask jane@hospital.org\n")
-    assert main([str(tmp_path), "--no-faces"]) == 1
+    assert main([str(tmp_path), "--no-faces"]) == 5
     told = capsys.readouterr()
     assert "notes: e-mail (line 1)" in told.out and "jane" not in told.out
-    assert main([str(tmp_path), "--no-faces", "--json"]) == 1
+    assert main([str(tmp_path), "--no-faces", "--json"]) == 5
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert findings == [{"path": "notes", "kind": "e-mail", "place": "line 1"}]
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "no such folder" in capsys.readouterr().err
+
+
+def test_the_command_ends_with_1_for_an_error_that_is_no_wrong_usage(tmp_path, monkeypatch, capsys):
+    def broken(*_, **__):
+        raise BidsdefaceError("x: broken")
+
+    monkeypatch.setattr("bidsdeface.privacy.leaks.find_leaks", broken)
+    assert main([str(tmp_path), "--no-faces"]) == 1
+    assert capsys.readouterr().err == "bidsdeface-check: x: broken\n"
 
 
 def test_fields_and_columns_that_a_person_has_looked_at_are_no_findings(tmp_path):
