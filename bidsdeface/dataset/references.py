@@ -1,16 +1,13 @@
 """Take references to files that are not in a dataset out of its tables and sidecars. No file is opened."""
 
-import hashlib
-import hmac
 import re
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from bidsdeface.privacy.policy import DROP, Policy, Rule, file_fields, load_policy, passes
+from bidsdeface.privacy.policy import Policy, file_fields, load_policy
 from bidsdeface.privacy.tables import Table, keep_rows
 
-FIELD_MAP_FIELDS = ("B0FieldIdentifier", "B0FieldSource")
 _URI = re.compile(r"bids:([A-Za-z0-9]*):(.+)")
 
 
@@ -77,43 +74,6 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
     if column not in table.columns:
         return table
     return keep_rows(table, column, is_there)
-
-
-def with_field_map_names(metadata: Mapping[str, Any], policy: Policy, key: bytes | None) -> dict[str, Any]:
-    """Return metadata in which names of field maps that may not be told are replaced, always by the same.
-
-    Parameters
-    ----------
-    metadata : mapping
-        A raw sidecar.
-    policy : mapping of str to Rule
-        Says which names may be told.
-    key : bytes or None
-        Private: who lacks it cannot find the name by trying. Without it, nothing is replaced.
-
-    Examples
-    --------
-    >>> with_field_map_names({"B0FieldSource": ["pepolar", "Doe"]}, load_policy(), bytes(32))
-    {'B0FieldSource': ['pepolar', 'fieldmap_096_353']}
-    """
-    named = dict(metadata)
-    if key is None:
-        return named
-    for field in FIELD_MAP_FIELDS:
-        rule, value = policy.get(field, Rule(DROP)), metadata.get(field)
-        if rule.action == DROP or value is None:
-            continue
-        texts = value if isinstance(value, list) else [value]
-        if all(isinstance(text, str) for text in texts):
-            told = [text if passes(field, text, rule.kind) else _field_map_name(text, key) for text in texts]
-            named[field] = told if isinstance(value, list) else told[0]
-    return named
-
-
-def _field_map_name(name: str, key: bytes) -> str:
-    digest = hmac.new(key, f"name of a field map {name}".encode(), hashlib.sha256).digest()
-    number = int.from_bytes(digest[:8], "big") % 1_000_000
-    return f"fieldmap_{number // 1000:03}_{number % 1000:03}"
 
 
 def b0_identifiers(metadata: Mapping[str, Any]) -> set[str]:

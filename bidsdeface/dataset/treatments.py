@@ -22,12 +22,7 @@ from bidsdeface.dataset.redaction import (
     redacted_table,
     renamed,
 )
-from bidsdeface.dataset.references import (
-    b0_identifiers,
-    prune_metadata,
-    prune_table,
-    with_field_map_names,
-)
+from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
@@ -154,11 +149,16 @@ def _write_sidecar(
     entities = name.entities if name else {}
     subject = entities.get("sub")
     columns = _columns_described_by(source, path, content, wishes)
-    content = with_field_map_names(content, wishes.policy, wishes.key)
     kept, dropped = scrub_dictionary(
-        content, columns, wishes.policy, wishes.keep_columns, entities.get("task")
+        content,
+        columns,
+        wishes.policy,
+        wishes.keep_columns,
+        entities.get("task"),
+        datatype=name.datatype if name else None,
+        telling=lambda text: redact(text, source.identifiers)[1] > 0,
     )
-    # The fields of a sidecar hold technical words and names of files; what is said of columns is free text.
+    # A text of a sidecar's field stays as it is, or goes as a whole; what is said of columns is redacted.
     told = {
         field: value
         for field, value in kept.items()
@@ -168,9 +168,7 @@ def _write_sidecar(
     redacted = redacted_dictionary(told, source.identifiers)
     dropped += tuple(f"{field} (redacted)" for field in told if redacted.get(field) != told[field])
     kept = {**rest, **redacted}
-    names = {"B0FieldIdentifier": sorted(source.fieldmaps_of(subject))}
-    field_maps = b0_identifiers(with_field_map_names(names, wishes.policy, wishes.key))
-    kept = prune_metadata(kept, subject, source.present, field_maps, wishes.policy)
+    kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
     target.write_text(to_json({**kept, **added}), encoding="utf-8")
     return dropped
 

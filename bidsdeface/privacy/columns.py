@@ -8,7 +8,7 @@ from bidsdeface.privacy.days import MONTHS
 from bidsdeface.privacy.folding import fold
 from bidsdeface.privacy.looks import is_moment, is_spelled_day, looks_like
 from bidsdeface.privacy.names import are_names, is_titled
-from bidsdeface.privacy.policy import LARGEST_NUMBER
+from bidsdeface.privacy.values import LARGEST_NUMBER
 
 NOTHING = ("n/a", "")
 LONGEST_VALUE, MOST_WORDS = 40, 5

@@ -1,13 +1,15 @@
 """Keep what a data dictionary says of the columns that stay, and nothing in it that tells who somebody is."""
 
+import json
 import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from bidsdeface.privacy.looks import is_moment, is_spelled_day, looks_like
 from bidsdeface.privacy.names import is_titled
-from bidsdeface.privacy.policy import LARGEST_NUMBER, Policy
-from bidsdeface.privacy.sidecar import scrub_metadata
+from bidsdeface.privacy.policy import Policy
+from bidsdeface.privacy.sidecar import Telling, scrub_metadata
+from bidsdeface.privacy.values import LARGEST_NUMBER
 
 _DESCRIPTIVE = {
     "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
@@ -21,6 +23,9 @@ def scrub_dictionary(
     policy: Policy | None = None,
     keep: Collection[str] = (),
     task: str | None = None,
+    *,
+    datatype: str | None = None,
+    telling: Telling = lambda text: False,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Keep what a data dictionary says of the columns that stay.
 
@@ -36,6 +41,8 @@ def scrub_dictionary(
         Columns to describe as they are.
     task : str, optional
         Label of ``task-`` in the file's name.
+    datatype, telling : optional
+        For sidecar fields, as of `scrub_metadata`.
 
     Returns
     -------
@@ -51,17 +58,22 @@ def scrub_dictionary(
         elif name == "Columns" and columns is not None and not set(_texts(entry)) <= set(columns):
             gone.append(name)
         elif isinstance(entry, Mapping) and entry.keys() & _DESCRIPTIVE:
-            if looks_like(name) or (columns is not None and name not in columns):
+            if looks_like(name) or not (columns is None or name in columns or _defines(entry)):
                 gone.append(name)
                 continue
             has_unit = isinstance(entry.get("Units"), str)
             kept[name] = {key: value for key, value in entry.items() if _is_harmless(key, value, has_unit)}
             gone += [f"{name}.{key}" for key in entry if key not in kept[name]]
         else:
-            result = scrub_metadata({name: entry}, policy, task)
+            result = scrub_metadata({name: entry}, policy, task, datatype=datatype, telling=telling)
             kept |= result.metadata
             gone += result.dropped
     return kept, tuple(gone)
+
+
+def _defines(entry: Mapping[str, Any]) -> bool:
+    """Return True if an entry is about no column, but defines tags of HED that others use."""
+    return "Levels" not in entry and "(Definition/" in json.dumps(entry.get("HED"))
 
 
 def _texts(value: Any) -> list[str]:

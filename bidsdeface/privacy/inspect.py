@@ -16,7 +16,7 @@ from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import is_harmless_label
 from bidsdeface.privacy.looks import is_date_number, looks_like
-from bidsdeface.privacy.policy import LARGEST_NUMBER, Policy
+from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.tables import (
     SHIFTED,
@@ -24,6 +24,7 @@ from bidsdeface.privacy.tables import (
     parse_table,
     scrub_table,
 )
+from bidsdeface.privacy.values import LARGEST_NUMBER
 
 Told = Iterator[tuple[str, str]]  # kind, place
 
@@ -149,14 +150,14 @@ def inspect_json(
     if not isinstance(metadata, Mapping):
         yield "not a JSON object", "whole file"
         return
-    task = name.entities.get("task") if name else None
+    task, datatype = (name.entities.get("task"), name.datatype) if name else (None, None)
     columns = () if name and has_no_columns(name.suffix) else None
     for field, value in metadata.items():
         if path.name == "dataset_description.json" or field in OWN_FIELDS:
             for kind in _kinds_within(value):
                 yield kind, f"field {field}"
             continue
-        kept, gone = scrub_dictionary({field: value}, columns, policy, keep_columns, task)
+        kept, gone = scrub_dictionary({field: value}, columns, policy, keep_columns, task, datatype=datatype)
         if gone:
             yield from (("identifying or unknown field", f"field {one}") for one in gone)
         elif kept.get(field) != value:

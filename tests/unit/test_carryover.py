@@ -9,7 +9,7 @@ from bidsdeface.dataset.carryover import Treatment, plan_carryover
 from bidsdeface.dataset.filename import applicable, parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.edf import is_harmless_label, scrub_edf
+from bidsdeface.privacy.edf import is_harmless_annotation, is_harmless_label, scrub_edf
 from bidsdeface.privacy.identifiers import identifiers_in
 from bidsdeface.privacy.policy import Rule, load_policy
 from bidsdeface.privacy.redact import redact
@@ -202,7 +202,34 @@ def test_a_name_is_no_label_of_a_signal(label):
 
 
 @pytest.mark.parametrize(
-    "label", ["EEG Cz", "EEG Fp1-Ref", "C3-A2", "SaO2", "EOG left", "EDF Annotations", ""]
+    "label", ["EEG Cz", "EEG Fp1-Ref", "C3-A2", "SaO2", "EOG left", "EDF Annotations", "Resp oro-nasal", ""]
 )
 def test_electrodes_are(label):
     assert is_harmless_label(label)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Eyes Open",
+        "eyes closed",
+        "Sleep stage N2",
+        "Lights off",
+        "Recording starts",
+        "S 12",
+        "S  1",
+        "R1",
+        "stim/3",
+        "7",
+        "",
+    ],
+)
+def test_usual_annotations_and_codes_stay(text):
+    assert is_harmless_annotation(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Jane", "Doe 7", "Eyes Open (Jane)", "Dr. Doe enters", "1978-03-04", "S 1978", "MRN4711"]
+)
+def test_other_annotations_do_not(text):
+    assert not is_harmless_annotation(text)
