@@ -6,7 +6,7 @@ from typing import Any
 
 from bidsdeface import __version__
 from bidsdeface.privacy.policy import DROP, Policy, Rule, file_fields, load_policy
-from bidsdeface.privacy.sidecar import scrub_metadata
+from bidsdeface.privacy.sidecar import Telling, scrub_metadata
 
 # DICOM PS3.16 CID 7050, and a private code of our own ("99" marks private coding schemes).
 _CODES = (
@@ -31,6 +31,7 @@ def image_sidecar(
     source_uri: str | None,
     policy: Policy | None = None,
     task: str | None = None,
+    telling: Telling = lambda text: False,
 ) -> dict[str, Any]:
     """Compose the sidecar of a defaced image.
 
@@ -48,6 +49,8 @@ def image_sidecar(
         From `load_policy`; ours by default.
     task : str, optional
         Label of the task in the scan's name.
+    telling : callable, optional
+        Return True for a text that holds an identifier of the dataset.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def image_sidecar(
         "Sources": [source_uri],
     }
     return {
-        **_acquisition(source_metadata, policy, task),
+        **_acquisition(source_metadata, policy, task, telling),
         **(derived if source_uri else {}),
         "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
         "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
@@ -74,12 +77,13 @@ def no_face_sidecar(
     skull_stripped: bool,
     policy: Policy | None = None,
     task: str | None = None,
+    telling: Telling = lambda text: False,
 ) -> dict[str, Any]:
     """Compose the sidecar of an image that shows no face: nothing was removed, and nothing is claimed.
 
     Parameters
     ----------
-    source_metadata, provenance, source_uri, policy, task
+    source_metadata, provenance, source_uri, policy, task, telling
         As of `image_sidecar`.
     skull_stripped : bool
         Whether the image shows a bare brain.
@@ -94,7 +98,7 @@ def no_face_sidecar(
         "Sources": [source_uri],
     }
     return {
-        **_acquisition(source_metadata, policy, task),
+        **_acquisition(source_metadata, policy, task, telling),
         **(derived if source_uri else {}),
         "Bidsdeface": dict(provenance),
     }
@@ -123,11 +127,13 @@ def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> d
     }
 
 
-def _acquisition(metadata: Mapping[str, Any], policy: Policy | None, task: str | None) -> dict[str, Any]:
+def _acquisition(
+    metadata: Mapping[str, Any], policy: Policy | None, task: str | None, telling: Telling
+) -> dict[str, Any]:
     """Return what may be said of how a scan was acquired."""
     policy = load_policy() if policy is None else policy
     without_files = {**policy, **dict.fromkeys(file_fields(policy), Rule(DROP))}
-    return scrub_metadata(metadata, without_files, task).metadata
+    return scrub_metadata(metadata, without_files, task, datatype="anat", telling=telling).metadata
 
 
 def to_json(content: Mapping[str, Any]) -> str:

@@ -158,7 +158,8 @@ def _write_sidecar(
         wishes.policy,
         [one.rpartition(":")[2] for one in wishes.keep_columns],
         name.entities.get("task"),
-        source.identifiers.are_in,
+        datatype=name.datatype,
+        telling=source.identifiers.are_in,
     )
     subject = name.entities.get("sub")
     kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)

@@ -18,9 +18,10 @@ from typing import Any
 from bidsdeface.privacy.dates import shift_back
 from bidsdeface.privacy.identifiers import KINDS, PERSON
 from bidsdeface.privacy.leftout import LeftOut
-from bidsdeface.privacy.looks import is_moment, is_personal, looks_like, plain
-from bidsdeface.privacy.policy import KEEP, load_policy, passes
+from bidsdeface.privacy.looks import is_moment, looks_like, personal_kind, plain
+from bidsdeface.privacy.policy import KEEP, load_policy
 from bidsdeface.privacy.tables import Table, TableError
+from bidsdeface.privacy.values import objection
 from bidsdeface.schema import MISSING, NUMBER, ColumnRule, table_columns
 
 # Their rows are people, or visits of people.
@@ -396,7 +397,7 @@ def _first_telling(lines: Mapping[str, int], rule: ColumnRule | None, options: T
     may_be_dated = bool(rule and rule.pattern)  # names of stimuli
     for value, line in lines.items():
         if (
-            is_personal(value)
+            personal_kind(value)
             or options.is_telling(value)
             or (not may_be_dated and "date" in looks_like(value))
         ):
@@ -409,7 +410,7 @@ def _is_known(column: str, values: Iterable[str]) -> bool:
     rule = load_policy().get(column.capitalize())
     if rule is None or rule.action != KEEP:
         return False
-    return all(passes(column, value, rule.kind) for value in values)
+    return all(objection(column, value, rule.kind) is None for value in values)
 
 
 def _limit(value: Any, default: float) -> float:

@@ -1,12 +1,13 @@
 """Keep what a data dictionary says of the columns that stay; texts go as they are, or are left out."""
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from bidsdeface.privacy.looks import is_moment, is_personal
+from bidsdeface.privacy.looks import is_moment, personal_kind
 from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.sidecar import scrub_metadata
+from bidsdeface.privacy.sidecar import Telling, scrub_metadata
 
 _DESCRIPTIVE = {
     "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
@@ -24,7 +25,9 @@ def scrub_dictionary(
     policy: Policy | None = None,
     keep: Collection[str] = (),
     task: str | None = None,
-    is_telling: Callable[[str], bool] = lambda text: False,
+    *,
+    datatype: str | None = None,
+    telling: Telling = lambda text: False,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Keep what a data dictionary says of the columns that stay, and definitions of HED.
 
@@ -40,7 +43,9 @@ def scrub_dictionary(
         Columns to describe as they are.
     task : str, optional
         Label of ``task-`` in the file's name.
-    is_telling : callable, optional
+    datatype : str, optional
+        Folder of the file, as of `scrub_metadata`.
+    telling : callable, optional
         Returns True if a text holds an identifier of this dataset.
 
     Returns
@@ -54,7 +59,7 @@ def scrub_dictionary(
     fields: dict[str, Any] = {}
 
     def tells(text: str) -> bool:
-        return is_personal(text) or is_telling(text)
+        return personal_kind(text) is not None or telling(text)
 
     for name, entry in dictionary.items():
         if name in keep:
@@ -65,14 +70,19 @@ def scrub_dictionary(
             fields[name] = entry
         elif tells(name):
             reasons[name] = TELLS
-        elif columns is not None and name not in columns and name != ABOUT_TOOL and "HED" not in entry:
+        elif columns is not None and name not in columns and name != ABOUT_TOOL and not _defines(entry):
             reasons[name] = NO_COLUMN
         else:
             kept[name] = _scrub_entry(entry, name, tells, reasons)
-    scrubbed = scrub_metadata(fields, policy, task)
+    scrubbed = scrub_metadata(fields, policy, task, datatype=datatype, telling=telling)
     kept |= scrubbed.metadata
-    reasons |= dict.fromkeys(scrubbed.dropped, "by the policy")
+    reasons |= scrubbed.reasons
     return {name: kept[name] for name in dictionary if name in kept}, reasons
+
+
+def _defines(entry: Mapping[str, Any]) -> bool:
+    """Return True if an entry is about no column, but defines tags of HED that others use."""
+    return "Levels" not in entry and "(Definition/" in json.dumps(entry.get("HED"))
 
 
 def _scrub_entry(

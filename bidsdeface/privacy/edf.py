@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.policy import load_policy, passes
+from bidsdeface.privacy.values import NOT_SAID, is_known
 
 # Electrodes and the like: Fp1, C3-A2, EEG Cz-Ref, SaO2, EOG left: a known kind, and names of electrodes.
 _ELECTRODE = r"[A-Za-z]{1,4}\d{0,3}['z]?"
@@ -13,21 +13,23 @@ _LABEL = re.compile(
     rf"{_ELECTRODE}(?:[-:+/]{_ELECTRODE}){{0,4}}|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
     re.IGNORECASE,
 )
-_FORMAT_LABELS = ("EDF Annotations", "BDF Annotations")
 # What the reserved fields say of the format; where they are, by the definition of EDF.
 _FORMAT = re.compile(rb"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
 _RESERVED_AT, _RESERVED_BYTES, _SIGNALS_AT, _HEADER_BYTES = 192, 44, 252, 256
 _SIGNAL_BYTES, _SIGNAL_RESERVED_BYTES = 256, 32
 # Codes of events: S 12, R1, stim/3.
-_CODE = re.compile(r"(?!.*[A-Za-z].*(?:19|20)\d\d)[A-Za-z]{0,5}[ _/-]?\d{1,4}")
-NOT_TOLD = "n/a"
+_CODE = re.compile(
+    r"(?!.*[a-z].*(?:19|20)\d\d)(?:[a-z]{1,2}|din|ttl|stim|resp|trig|event|code|cue|block|trial)?"
+    r"[ _/-]{0,3}\d{1,4}",
+    re.IGNORECASE,
+)
 
 
 def scrub_edf(source: Path, target: Path) -> None:
     """Write a copy that names nobody.
 
     Patient, recording, start date and time go; annotations keep their times, and their text where it is
-    a code or technical words; labels and transducers must be such as well.
+    a code or a usual one; labels, units and transducers must be usual ones as well.
 
     Parameters
     ----------
@@ -50,13 +52,15 @@ def scrub_edf(source: Path, target: Path) -> None:
         for signal in recording.signals:
             signal.label = signal.label if is_harmless_label(signal.label) else ""
             for field in ("transducer_type", "prefiltering"):
-                if not _is_harmless(getattr(signal, field)):
+                if not is_known(getattr(signal, field), "transducer,electrode"):
                     setattr(signal, field, "")
-            if not passes("Units", signal.physical_dimension, load_policy()["Units"].kind):
+            if not is_known(signal.physical_dimension, "unit"):
                 signal.physical_dimension = ""
         recording.set_annotations(
             [
-                edfio.EdfAnnotation(one.onset, one.duration, one.text if _is_harmless(one.text) else NOT_TOLD)
+                edfio.EdfAnnotation(
+                    one.onset, one.duration, one.text if is_harmless_annotation(one.text) else NOT_SAID
+                )
                 for one in recording.annotations
             ]
         )
@@ -69,13 +73,20 @@ def scrub_edf(source: Path, target: Path) -> None:
 
 
 def is_harmless_label(text: str) -> bool:
-    """Tell whether the label of a signal is such as electrodes have."""
+    """Return True if the label of a signal is such as electrodes and other sensors have."""
     is_label = _LABEL.fullmatch(text) is not None
-    return _is_harmless(text) or is_label or text in _FORMAT_LABELS
+    return is_label or _CODE.fullmatch(text) is not None or is_known(text, "channel")
 
 
-def _is_harmless(text: str) -> bool:
-    return not text or _CODE.fullmatch(text) is not None or passes("", text, "words")
+def is_harmless_annotation(text: str) -> bool:
+    """Return True if an annotation is a code, or one of the usual texts.
+
+    Examples
+    --------
+    >>> [is_harmless_annotation(text) for text in ("Sleep stage N2", "S 12", "Jane moves")]
+    [True, True, False]
+    """
+    return _CODE.fullmatch(text) is not None or is_known(text, "annotation")
 
 
 def _empty_reserved(path: Path) -> None:

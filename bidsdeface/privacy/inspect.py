@@ -19,9 +19,10 @@ from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import is_harmless_label
 from bidsdeface.privacy.looks import LOCAL, WAITING, is_date_number, looks_like
-from bidsdeface.privacy.policy import LARGEST_NUMBER, Policy
+from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.tables import TableError, parse_table
+from bidsdeface.privacy.values import LARGEST_NUMBER
 
 Told = Iterator[tuple[str, str]]  # kind, place
 
@@ -144,14 +145,16 @@ def inspect_json(
     if not isinstance(metadata, Mapping):
         yield "not a JSON object", "whole file"
         return
-    task = name.entities.get("task") if name else None
+    task, datatype = (name.entities.get("task"), name.datatype) if name else (None, None)
     columns = () if name and has_no_columns(name.suffix) else None
     for field, value in metadata.items():
         if field in OWN_FIELDS:
             for kind in _kinds_within(value):
                 yield kind, f"field {field}"
             continue
-        kept, reasons = scrub_dictionary({field: value}, columns, policy, keep_columns, task)
+        kept, reasons = scrub_dictionary(
+            {field: value}, columns, policy, keep_columns, task, datatype=datatype
+        )
         yield from (("identifying or unknown field", f"field {one}") for one in reasons)
         if not reasons and kept.get(field) != value:
             yield "field that says too much", f"field {field}"

@@ -50,7 +50,9 @@ _ROOTS = (
 _NUMBER_OF = r"(?:patient|hospital|medical record)[. -]{0,2}(?:id|nr|no|number)"
 _PATTERNS = {
     "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
-    "name with a title": r"\b(?:Dr|Prof|Mr|Mrs|Ms|Herr|Frau|Mme)\b\.? ?[^\W\d_a-z][\w'-]+",
+    # Upper and lower case count: MR, MS and DR are terms of the field.
+    "name with a title": r"\b(?:(?:Dr|Prof|Professor|Mr|Mrs|Ms|Herr|Frau|Mme|Mlle)\b\.?|(?:DR|PROF)\.)"
+    r"(?:\s?(?:Dr|med|rer|nat|phil|[A-Z])\b\.?)*\s?[^\W\d_a-z][\w'\u2019-]",
     "name of a person": r"(?<![\w'-])[^\W\d_][\w'-]+\^[^\W\d_][\w'-]",
     "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
     "telephone": r"(?<![\w.])\+\d(?:[ ()./-]{0,3}\d){7,14}"
@@ -68,9 +70,9 @@ _PATTERNS = {
     "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+|(?<![\w~])~[a-z][\w.-]*/",
     "path": rf"(?<![\w:./~-])/(?:{_ROOTS})/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
     r"|(?<![\w\\])\\\\[A-Za-z][\w.-]*\\[\w$]|\bfile:/",
-    # A host without a top-level domain of the public net: http://pacs/, http://10.1.2.3/, //wiki.local.
-    "intranet link": r"(?i:\b\w+://(?:[\w-]+|[\w.-]+\.(?:local|lan|intranet|internal|corp|home)|\d+(?:\.\d+){3})"
-    r"(?=[:/\s]|$))",
+    # A host without a top-level domain of the public net.
+    "intranet link": r"(?i:\b(?:https?|s?ftp|smb|ssh|nfs)://(?:[^\s/@]*@)?(?:localhost|[\w-]+|(?:\d{1,3}\.){3}\d{1,3}"
+    r"|[\w.-]+\.(?:local|localdomain|lan|intern|internal|intranet|corp|home|private))(?::\d+)?(?![\w.-]))",
 }
 # Repetitions above have an end, or a beginning at which alone they are tried: long text takes one pass.
 _COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
@@ -119,15 +121,15 @@ def looks_like(text: str) -> tuple[str, ...]:
     return (*kinds, *(kind for kind, pattern in _COMPILED.items() if pattern.search(private)))
 
 
-def is_personal(text: str) -> bool:
-    """Return True if a text holds what no kept text may hold: a titled name, an e-mail, a telephone.
+def personal_kind(text: str) -> str | None:
+    """Return what of a person or a place a text holds that no kept text may hold, or None.
 
     Examples
     --------
-    >>> is_personal("rated by Dr. Doe"), is_personal("see http://pacs/1"), is_personal("Eyes Open")
-    (True, True, False)
+    >>> personal_kind("rated by Dr. Doe"), personal_kind("see http://pacs/1"), personal_kind("Eyes Open")
+    ('name with a title', 'intranet link', None)
     """
-    return any(kind in PERSONAL for kind in looks_like(text))
+    return next((kind for kind in looks_like(text) if kind in PERSONAL), None)
 
 
 def dates_in(text: str) -> list[tuple[int, date]]:

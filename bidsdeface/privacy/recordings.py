@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bidsdeface.privacy.looks import is_moment
-from bidsdeface.privacy.policy import LARGEST_NUMBER
+from bidsdeface.privacy.values import LARGEST_NUMBER
 
 LINE_BYTES = 1 << 20
 A_DAY = 86_400.0

@@ -1,29 +1,29 @@
 """Take out of sidecar metadata what may tell who was scanned, where and when, field by field.
 
 The policy says which fields may stay and what their values must look like; whatever it does not name goes,
-numbers too: a record number and a birth date are numbers.
+numbers too: a record number and a birth date are numbers. A value stays as it is, or goes as a whole.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bidsdeface.privacy.policy import (
-    DROP,
-    GENERALISE,
-    Policy,
-    Rule,
-    load_policy,
-    passes,
-    required_fields,
-)
+from bidsdeface.privacy.policy import DROP, FILES, GENERALISE, OBJECT_KINDS, Policy, Rule, load_policy
+from bidsdeface.privacy.values import NOT_SAID, is_known, is_label, leaves, objection
+from bidsdeface.schema import metadata_fields, required_fields
 
 OLDEST = 89  # HIPAA, 45 CFR 164.514(b)(2)(i)(C), by way of the validator's AGE_89
-NOT_SAID = "n/a"
 _DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52, "D": 1 / 365}
-_UNKNOWN = Rule(DROP)
+_UNKNOWN = Rule(DROP, reason="not a field that the policy knows")
+# They say where the face of an anatomical image was; of a recording, they are the way to the image.
+_OF_THE_FACE = ("anat", "AnatomicalLandmarkCoordinates")
+_SETTINGS = ("flag", "number -100000..100000", "known filter setting")
+# Values that a person keeps, names of files, and what is known as a whole: they name nobody.
+_PUBLIC = ("", FILES, "known", "codes", "listed")
+Telling = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,30 @@ class Scrubbed:
     metadata : dict
         In the order of the source.
     dropped : tuple of str
-        Names of fields that are gone; those of nested objects with dots. For the private log alone.
+        Names of fields that are left out; those of nested objects with dots.
     changed : tuple of str
-        Names of fields that say less than before.
+        Names of fields that say less than before: an age, the zero of a clock, or ``n/a``.
     lost : tuple of str
         Fields that BIDS requires, of `dropped`: their value was of a kind that cannot be shared.
+    reasons : mapping of str to str
+        Why, for each field of `dropped`, and for those that say ``n/a``; never a value. Each field can be
+        kept by its name.
     """
 
     metadata: dict[str, Any]
     dropped: tuple[str, ...]
     changed: tuple[str, ...]
     lost: tuple[str, ...]
+    reasons: Mapping[str, str]
 
 
 def scrub_metadata(
-    metadata: Mapping[str, Any], policy: Policy | None = None, task: str | None = None
+    metadata: Mapping[str, Any],
+    policy: Policy | None = None,
+    task: str | None = None,
+    *,
+    datatype: str | None = None,
+    telling: Telling = lambda text: False,
 ) -> Scrubbed:
     """Keep what the policy lets through.
 
@@ -63,6 +72,11 @@ def scrub_metadata(
         From `load_policy`; ours by default.
     task : str, optional
         Label of ``task-`` in the file's name.
+    datatype : str, optional
+        Folder of the file; of ``anat``, coordinates of landmarks go.
+    telling : callable, optional
+        Return True for a text that holds an identifier of the dataset. Asked of every text that would stay,
+        but for names of files, and fields that a person keeps as they are.
 
     Returns
     -------
@@ -70,50 +84,99 @@ def scrub_metadata(
 
     Examples
     --------
-    >>> scrub_metadata({"EchoTime": 0.003, "PatientID": 4711, "FlipAngle": "Doe^Jane"}).metadata
-    {'EchoTime': 0.003}
-    >>> scrub_metadata({"TaskName": "Dr Doe's task", "TimeZero": "12:41:07"}, task="rest").metadata
-    {'TaskName': 'rest', 'TimeZero': '00:00:00'}
+    >>> scrubbed = scrub_metadata({"EchoTime": 0.003, "RepetitionTime": 41207, "FlipAngle": "Doe^Jane"})
+    >>> scrubbed.metadata, scrubbed.reasons
+    ({'EchoTime': 0.003}, {'RepetitionTime': 'not within 0..100 s', 'FlipAngle': 'not a number'})
+    >>> scrub_metadata({"TaskName": "Dr Doe's task", "TimeZero": "12:41:07"}).metadata
+    {'TaskName': 'n/a', 'TimeZero': '00:00:00'}
     """
     policy = load_policy() if policy is None else policy
     kept: dict[str, Any] = {}
-    dropped: list[str] = []
     changed: list[str] = []
+    reasons: dict[str, str] = {}
     for field, value in metadata.items():
         rule = policy.get(field, _UNKNOWN)
-        if rule.kind == "object" and rule.action != DROP:
-            inner = scrub_metadata(value, policy, task) if isinstance(value, Mapping) else None
-            if inner and inner.metadata:
-                kept[field] = inner.metadata
-            else:
-                dropped.append(field)
-            if inner:
-                dropped += [f"{field}.{name}" for name in inner.dropped]
-                changed += [f"{field}.{name}" for name in inner.changed]
+        if (datatype, field) == _OF_THE_FACE and rule.kind:
+            rule = Rule(DROP, reason="shape of the face")
+        found = _objection(field, value, rule, task, telling)
+        result = value
+        if found is None and isinstance(value, Mapping) and rule.kind in OBJECT_KINDS:
+            inner = (
+                scrub_metadata(value, policy, task, datatype=datatype, telling=telling)
+                if rule.kind == "object"
+                else _scrub_filters(value, telling)
+            )
+            changed += [f"{field}.{name}" for name in inner.changed]
+            reasons |= {f"{field}.{name}": reason for name, reason in inner.reasons.items()}
+            result = inner.metadata
+            found = None if result or not value else "nothing in it may stay"
+        elif found is None and rule.action == GENERALISE:
+            result = _GENERALISED[rule.kind](value)
+            changed += [field] if result != value else []
+        if found is None:
+            kept[field] = result
             continue
-        result = _apply(field, value, rule, task)
-        if result is None:
-            dropped.append(field)
-            continue
-        kept[field] = result
-        if result != value:
+        reasons[field] = found
+        if rule.action != DROP and _may_say_nothing(field, rule):
+            kept[field] = NOT_SAID
             changed.append(field)
+    dropped = tuple(name for name in reasons if name not in changed)
     lost = tuple(
         name for name in dropped if name in required_fields() and policy.get(name, _UNKNOWN).action != DROP
     )
-    return Scrubbed(kept, tuple(dropped), tuple(changed), lost)
+    return Scrubbed(kept, dropped, tuple(changed), lost, reasons)
 
 
-def _apply(field: str, value: Any, rule: Rule, task: str | None) -> Any:
-    """Return what may be said of a value, or None."""
+def _objection(field: str, value: Any, rule: Rule, task: str | None, telling: Telling) -> str | None:
+    """Return why a field is left out, or None."""
     if rule.action == DROP:
-        return None
+        return rule.reason or "the policy leaves it out"
+    if any(isinstance(one, float) and not math.isfinite(one) for one in leaves(value)):
+        return "NaN or infinity, which JSON has not"
     if rule.action == GENERALISE:
-        return _GENERALISE[rule.kind](value, task)
-    if passes(field, value, rule.kind):
-        return value
-    is_text = rule.kind.partition(" ")[0] in ("word", "words")
-    return NOT_SAID if is_text and field in required_fields() else None
+        return "not an age" if rule.kind == "age" and _age(value) is None else None
+    if rule.kind in OBJECT_KINDS:
+        is_fit = isinstance(value, Mapping) or (isinstance(value, str) and is_known(value, "unknown"))
+        return None if is_fit else "not an object"
+    found = objection(field, value, rule.kind, task)
+    is_public = rule.kind.partition(" ")[0] in _PUBLIC or (
+        isinstance(value, str) and rule.kind == "task" and is_label(value, task)
+    )
+    if found is None and not is_public and _tells(value, telling):
+        return "holds an identifier of this dataset"
+    return found
+
+
+def _tells(value: Any, telling: Telling) -> bool:
+    return any(isinstance(one, str) and one != NOT_SAID and telling(one) for one in leaves(value))
+
+
+def _may_say_nothing(field: str, rule: Rule) -> bool:
+    """Return True if BIDS asks for the field, and takes ``n/a`` for an answer."""
+    schema = metadata_fields().get(field)
+    if schema is None or schema.is_list or not (field in required_fields() or rule.kind == "filters"):
+        return False
+    return "string" in schema.types and NOT_SAID in (schema.values or {NOT_SAID})
+
+
+def _scrub_filters(filters: Mapping[str, Any], telling: Telling, names: str = "filter") -> Scrubbed:
+    """Keep filters and settings of known names, whose values are numbers or known."""
+    kept: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    for name, value in filters.items():
+        if not is_known(name, names) or telling(name):
+            reasons[name] = f"not a known name ({names})"
+        elif isinstance(value, Mapping):
+            inner = _scrub_filters(value, telling, "filter setting")
+            reasons |= {f"{name}.{one}": reason for one, reason in inner.reasons.items()}
+            kept |= {name: inner.metadata} if inner.metadata or not value else {}
+        elif _tells(value, telling):
+            reasons[name] = "holds an identifier of this dataset"
+        elif all(any(objection("", one, kind) is None for kind in _SETTINGS) for one in leaves(value)):
+            kept[name] = value
+        else:
+            reasons[name] = "not a number or a known value (filter setting)"
+    return Scrubbed(kept, tuple(reasons), (), (), reasons)
 
 
 def cap_age(years: float) -> float | int:
@@ -127,7 +190,7 @@ def cap_age(years: float) -> float | int:
     return OLDEST if years >= OLDEST else years
 
 
-def _age(value: Any, _: str | None) -> float | int | None:
+def _age(value: Any) -> float | int | None:
     if isinstance(value, str) and (match := _DICOM_AGE.fullmatch(value.strip())):
         return int(cap_age(int(int(match[1]) * _YEARS[match[2]])))
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 150:
@@ -135,38 +198,4 @@ def _age(value: Any, _: str | None) -> float | int | None:
     return None
 
 
-def _task(value: Any, task: str | None) -> str:
-    """Keep a name that is the label spelled in words; else the label stands in for it."""
-    letters = "".join(re.findall(r"[A-Za-z0-9]", value)).lower() if isinstance(value, str) else ""
-    if task is None:
-        return value if value == NOT_SAID else NOT_SAID
-    return value if letters == task.lower() and value.isascii() and value.isprintable() else task
-
-
-def _midnight(_: Any, __: str | None) -> str:
-    return "00:00:00"
-
-
-def _filters(value: Any, _: str | None) -> Any:
-    """Keep filters whose names and settings are technical words and numbers."""
-    if not isinstance(value, Mapping):
-        return NOT_SAID
-    kept = {}
-    for name, setting in value.items():
-        if passes("", name, "words") and isinstance(setting, Mapping):
-            kept[name] = {
-                key: one for key, one in setting.items() if passes("", key, "words") and _is_setting(one)
-            }
-    return kept or NOT_SAID
-
-
-def _is_setting(value: Any) -> bool:
-    return passes("", value, "numbers") or passes("", value, "words") or isinstance(value, bool)
-
-
-_GENERALISE: dict[str, Callable[[Any, str | None], Any]] = {
-    "age": _age,
-    "task": _task,
-    "midnight": _midnight,
-    "filters": _filters,
-}
+_GENERALISED: dict[str, Callable[[Any], Any]] = {"age": _age, "midnight": lambda _: "00:00:00"}

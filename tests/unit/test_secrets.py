@@ -53,7 +53,10 @@ PLANTED = {
         "PulseSequenceDetails": "Qsequence", "Manufacturer": "Qmanufacturer", "EchoTime2": 19110206,
         "ReferringPhysicianName": "Qphysician", "PrivateTag_0029_1010": "Qprivate",
     },
-    "task-rest_bold.json": {"TaskName": "Qtask", "RepetitionTime": 2.0, "TaskDescription": "Qtaskdescription", "Instructions": "Qinstructions"},
+    "task-rest_bold.json": {
+        "TaskName": "Qtask of Dr. Qphysician", "RepetitionTime": 2.0, "TaskDescription": "Qtaskdescription by QSURNAME",
+        "Instructions": ["Press a key", "Qinstructions: q@Qmail.org"], "CogAtlasID": "https://www.cognitiveatlas.org/id/trm_4c8a834779883",
+    },
     "participants.tsv": (
         "participant_id\tage\tsex\tgroup\tname\tdob\trecruited\tcity\n"
         "sub-01\t34\tF\tpatient\tQcolname\t1911-02-07\t1981-02-08\tQcity\n"
@@ -169,6 +172,9 @@ def test_the_study_is_still_there(shared):
         "MagneticFieldStrength": 3, "EchoTime": 0.003, "FlipAngle": 9,
     }  # fmt: skip
     assert sidecar["DeidentificationMethod"] == ["Face removed by bidsdeface 0.0.0"]
+    assert json.loads((output / "task-rest_bold.json").read_text()) == {
+        "TaskName": "n/a", "RepetitionTime": 2.0, "CogAtlasID": "https://www.cognitiveatlas.org/id/trm_4c8a834779883",
+    }  # fmt: skip
     table = (output / "participants.tsv").read_text()
     assert table == "participant_id\tage\tsex\nsub-01\t34\tF\nsub-02\t89\tM\n"
     assert (output / f"{EVENTS}.tsv").read_text() == "onset\tduration\ttrial_type\n1.0\t2.0\tgo\n"
@@ -321,18 +327,16 @@ def test_an_image_whose_metadata_cannot_be_read_is_left_out(tmp_path, sidecar):
     assert find_problems(tmp_path / "shared") == []
 
 
-@pytest.mark.parametrize("key", [KEY, None])
-def test_field_maps_and_what_they_correct_stay_together_under_another_name(tmp_path, key):
+@pytest.mark.parametrize(("name", "is_told"), [("pepolar_visit", True), ("pepolar_Zwingli", False)])
+def test_field_maps_and_what_they_correct_keep_their_common_name_or_lose_it_together(tmp_path, name, is_told):
     epi = f"{A}fmap/sub-01_ses-a_dir-AP_epi.json"
-    told = {"PhaseEncodingDirection": "j", "TotalReadoutTime": 0.05, "B0FieldIdentifier": "pepolar_Zwingli"}
-    bold = {"TaskName": "rest", "RepetitionTime": 2.0, "B0FieldSource": ["pepolar_Zwingli", "gone_Zwingli"]}
-    root = full_dataset(tmp_path / "raw", {epi: told, f"{BOLD}.json": bold})
-    share(root, tmp_path / "shared", key=key, withheld=())
-    epi, bold = (json.loads((tmp_path / "shared" / name).read_text()) for name in (epi, f"{BOLD}.json"))
-    if key:
-        assert bold["B0FieldSource"] == [epi["B0FieldIdentifier"]] and "Zwingli" not in str(epi)
-    else:
-        assert "B0FieldSource" not in bold and "B0FieldIdentifier" not in epi
+    fields = {"PhaseEncodingDirection": "j", "TotalReadoutTime": 0.05, "B0FieldIdentifier": name}
+    bold = {"RepetitionTime": 2.0, "B0FieldSource": [name, "absent_map"], "PatientName": "Zwingli^Huldrych"}
+    root = full_dataset(tmp_path / "raw", {epi: fields, f"{BOLD}.json": bold})
+    share(root, tmp_path / "shared", withheld=())
+    epi, bold = (json.loads((tmp_path / "shared" / path).read_text()) for path in (epi, f"{BOLD}.json"))
+    assert epi.get("B0FieldIdentifier") == (name if is_told else None)
+    assert bold.get("B0FieldSource") == ([name] if is_told else None)
     assert list(find_leaks(tmp_path / "shared" / A)) == [] == find_problems(tmp_path / "shared")
 
 

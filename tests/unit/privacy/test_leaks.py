@@ -122,7 +122,12 @@ def test_what_a_gzip_header_tells_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value"),
     [("PatientName", "Doe^Jane"), ("InstitutionName", "hospital"), ("AcquisitionTime", "12:00:00")]
-    + [("Unknown", 19780304), ("EchoTime", 19780304), ("Manufacturer", "Jane Doe"), ("TaskName", "Jane")],
+    + [
+        ("Unknown", 19780304),
+        ("EchoTime", 19780304),
+        ("Manufacturer", "Jane Doe"),
+        ("TaskName", "of Dr. Jane Doe"),
+    ],
 )
 def test_sidecar_fields_are_found_by_the_policy(tmp_path, field, value):
     found = found_in(tmp_path, "sub-01_task-rest_bold.json", json.dumps({field: value, "FlipAngle": 9}))
