@@ -9,13 +9,14 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from numpy.typing import NDArray
 
 from bidsdeface.dataset.gradients import read_gradients
+from bidsdeface.dataset.identifying import identifiers_above, identifiers_of
 from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.lenders import is_phase
 from bidsdeface.dataset.metadata import read_metadata
@@ -53,8 +54,8 @@ from bidsdeface.masking import (
     take_from_set,
 )
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
+from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.scratch import make_private
-from bidsdeface.privacy.sidecar import scrub_metadata
 from bidsdeface.privacy.state import COMPLETE, State
 from bidsdeface.quality.checks import Rejected, bids_name, faults
 from bidsdeface.quality.evidence import Expected, measure_defaced
@@ -79,12 +80,15 @@ class Tools:
         The masks that a result is judged by.
     state : State or None
         What is private and stays.
+    identifiers : callable
+        Takes the label of a participant, and returns what no kept text of theirs may hold.
     """
 
     settings: Settings
     fitter: Fitter
     expected: Expected
     state: State | None
+    identifiers: Callable[[str], Identifiers] = lambda subject: Identifiers()
 
 
 def prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
@@ -98,7 +102,14 @@ def prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[
     fitter = make_fitter(settings.template, settings.regions, scratch)
     regions_mm = tuple(fitter.template.regions_mm[name] for name in settings.regions)
     expected = Expected(regions_mm, fitter.template.brain_mm, settings.guard_mm)
-    tools = Tools(settings, fitter, expected, state)
+    policy, keep = settings.policy, settings.keep_columns
+    above = identifiers_above(settings.bids_dir, policy, keep)
+
+    @lru_cache(maxsize=1)
+    def identifiers(subject: str) -> Identifiers:
+        return above | identifiers_of(settings.bids_dir, subject, policy, keep)
+
+    tools = Tools(settings, fitter, expected, state, identifiers)
     return partial(deface_head, tools)
 
 
@@ -218,20 +229,20 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
             },
         }
         policy, task = settings.policy, dict(scan.entities).get("task")
-        LOGGER.debug(
-            "%s: dropped fields: %s", scan.stem, ", ".join(scrub_metadata(metadata, policy, task).dropped)
-        )
+        telling = tools.identifiers(scan.subject).are_in
         if masked.no_face:
             bare = masked.no_face == BARE_BRAIN
-            sidecar = no_face_sidecar(metadata, record, uri, bare, policy, task)
+            sidecar = no_face_sidecar(metadata, record, uri, bare, policy, task, telling)
         else:
-            sidecar = image_sidecar(metadata, record, uri, policy, task)
+            sidecar = image_sidecar(metadata, record, uri, policy, task, telling)
             of_set = [one.uri for one in loaded.head.scans if outputs_of(one, layout).mask == outputs.mask]
             sources = of_set if uri else []
             write_image(files[outputs.mask], mask_header(image.header), masked.mask.view("uint8"))
             check_mask_written(masked.mask, image.affine, read_image(files[outputs.mask]))
             _make_way(loaded, outputs.mask, files[outputs.mask], settings)
             files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(record, sources)))
+        dropped = sorted(metadata.keys() - sidecar.keys())
+        LOGGER.debug("%s: fields that are left out: %s", scan.stem, ", ".join(dropped))
         if published.bval and published.bvec:
             for name, text in zip((published.bval, published.bvec), read_gradients(scan), strict=True):
                 files[name].write_text(text)

@@ -4,6 +4,7 @@ Only files that the BIDS schema knows, of kinds that can be treated, are on the 
 and named with the reason.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -69,6 +70,8 @@ _TREATMENT_BY_EXTENSION = {
     ".bdf": Treatment.EDF,
 }
 WITHOUT_HEADER = ("motion",)
+_OF_RECORDINGS = ("channels", "events", "electrodes", "optodes", "coordsystem", "aslcontext")
+_SERIES = (("func", "bold"), ("func", "cbv"), ("perf", "asl"))
 
 
 def plan_carryover(
@@ -107,8 +110,8 @@ def plan_carryover(
             carried.append(Carried(path, decided))
         else:
             left_out.append(LeftOut(path, decided, remedy=_remedy(path, decided)))
-    alone = _sidecars_alone(carried, left_out)
-    left_out += [LeftOut(path, "belongs to a file that stays behind") for path in sorted(alone)]
+    alone = _companions_alone(carried, left_out)
+    left_out += [LeftOut(path, "describes data that stay behind") for path in sorted(alone)]
     return [one for one in carried if one.path not in alone], left_out
 
 
@@ -213,15 +216,35 @@ def _decide_data(name: FileName, defaced_suffixes: Sequence[str]) -> Treatment |
     return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
 
 
-def _sidecars_alone(carried: Sequence[Carried], left_out: Sequence[LeftOut]) -> set[PurePosixPath]:
-    """Return the sidecars of data that stay behind."""
+def _companions_alone(carried: Sequence[Carried], left_out: Sequence[LeftOut]) -> set[PurePosixPath]:
+    """Return the files that describe data, none of which goes along."""
+    goes = {one.path for one in carried}
+    data: dict[PurePosixPath, list[FileName]] = defaultdict(list)
+    companions = []
+    for path in sorted({*goes, *(one.path for one in left_out)}):
+        if name := parse_name(path):
+            if name.extension in (".json", ".bval", ".bvec") or name.suffix in _OF_RECORDINGS:
+                companions += [name] if path in goes else []
+            if name.extension != ".json":
+                for folder in path.parents:
+                    data[folder].append(name)
+    alone: set[PurePosixPath] = set()
+    for companion in sorted(companions, key=lambda one: one.extension == ".json"):  # dictionaries last
+        described = [one.path for one in data[companion.path.parent] if _describes(companion, one)]
+        if described and not any(path in goes and path not in alone for path in described):
+            alone.add(companion.path)
+    return alone
 
-    def stem(path: PurePosixPath) -> tuple[PurePosixPath, str]:
-        return path.parent, path.name.partition(".")[0]
 
-    data = {stem(one.path) for one in carried if one.treatment is not Treatment.SIDECAR}
-    behind = {stem(one.path) for one in left_out} - data
-    return {one.path for one in carried if one.treatment is Treatment.SIDECAR and stem(one.path) in behind}
+def _describes(companion: FileName, data: FileName) -> bool:
+    """Return True if a sidecar, a table or gradients are about a data file."""
+    entities = {key: label for key, label in companion.entities.items() if key != "space"}
+    if companion.path == data.path or not entities.items() <= data.entities.items():
+        return False
+    if data.suffix == companion.suffix:
+        return companion.extension != ".tsv" and data.extension not in (".bval", ".bvec")
+    is_recording = data.suffix == data.datatype or (data.datatype, data.suffix) in _SERIES
+    return companion.suffix in _OF_RECORDINGS and companion.datatype == data.datatype and is_recording
 
 
 def _at_your_word(path: PurePosixPath) -> Treatment:

@@ -30,7 +30,7 @@ from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, check_rows, scrub_columns
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
-from bidsdeface.privacy.dictionary import scrub_dictionary
+from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
@@ -168,7 +168,7 @@ def _write_sidecar(
     for key, reason in reasons.items():
         by_reason.setdefault(reason, []).append(key)
     return [
-        LeftOut(path, reason, f"field {', '.join(keys)}", "--keep-field NAME")
+        LeftOut(path, reason, f"field {', '.join(keys)}", "" if reason == NO_COLUMN else "--keep-field NAME")
         for reason, keys in by_reason.items()
     ]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from bidsdeface.privacy.dates import shift_back
 from bidsdeface.privacy.identifiers import KINDS, PERSON
-from bidsdeface.privacy.leftout import LeftOut
+from bidsdeface.privacy.leftout import NAME, LeftOut
 from bidsdeface.privacy.looks import is_moment, looks_like, personal_kind, plain
 from bidsdeface.privacy.policy import KEEP, load_policy
 from bidsdeface.privacy.tables import Table, TableError
@@ -184,7 +184,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
         if is_index or {column, name} & set(options.keep):
             kept.append(column)
             continue
-        keep_it = f"--keep-column {name}"
+        keep_it = f"--keep-column {name.partition(':')[0]}:{NAME}"
         if column == SHIFTED:
             table, reason, bad = _shifted(table, path, options)
             left_out += [
@@ -194,7 +194,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
         elif column == AGE and is_about_people(path):
             values, reason = cap_ages(table.values(column), options.dictionary.get(column))
             table = table.with_values(column, values)
-            keep_it = f'"Units": "year" (or month, week, day) of {column} in {_dictionary_name(path)}'
+            keep_it = f'describe it in {_dictionary_name(path)} with "Units": "year" (or month, week, day)'
         else:
             reason = _why_left_out(column, table, path, columns.get(column), options)
             if reason and "described" in reason:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 FILE = "file"
+NAME = "NAME"  # in a remedy, stands for the column or field
 _SHOWN_AT_MOST = 3
 _COLUMNS = ("file", "what", "why", "to_keep_it")
 
@@ -23,7 +24,7 @@ class LeftOut:
     what : str
         ``file``, or which part of it: ``column group``, ``line 3``, ``fields PatientName, StationName``.
     remedy : str
-        What to do to have it in the output; empty where nothing should be done.
+        What to do to have it in the output, with `NAME` for the part; empty where nothing should be done.
     waits : bool
         Whether it waits for a person, and the run ends with exit code 4.
     retry : bool
@@ -46,7 +47,10 @@ def as_table(left_out: Iterable[LeftOut]) -> str:
     >>> as_table([LeftOut(PurePosixPath("a.txt"), "is unknown to BIDS")]).splitlines()[1].split("\t")
     ['a.txt', 'file', 'is unknown to BIDS', 'n/a']
     """
-    rows = [(str(one.path), one.what, one.reason, one.remedy or "n/a") for one in sorted(set(left_out))]
+    rows = [
+        (str(one.path), one.what, one.reason, one.remedy.replace(NAME, one.what.partition(" ")[2]) or "n/a")
+        for one in sorted(set(left_out))
+    ]
     return "".join("\t".join(row) + "\n" for row in (_COLUMNS, *rows))
 
 
@@ -59,14 +63,17 @@ def in_groups(left_out: Iterable[LeftOut]) -> Iterator[str]:
     >>> list(in_groups(LeftOut(path, "lies in code", remedy="--include 'code/*'") for path in files))
     ["code/a, code/b, code/c and 2 more: lies in code (to keep it: --include 'code/*')"]
     """
-    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for one in sorted(set(left_out)):
-        kind = one.what.partition(" ")[0] if one.what.startswith("line ") else one.what
-        groups["" if one.what == FILE else kind, one.reason, one.remedy].append(str(one.path))
-    for (what, reason, remedy), paths in groups.items():
-        files = list(dict.fromkeys(paths))
-        more = f" and {len(files) - _SHOWN_AT_MOST} more" if len(files) > _SHOWN_AT_MOST else ""
-        named = ", ".join(files[:_SHOWN_AT_MOST]) + more
-        yield (
-            f"{named}: {what + ': ' if what else ''}{reason}{f' (to keep it: {remedy})' if remedy else ''}"
-        )
+        kind, _, name = one.what.partition(" ")
+        groups[kind, one.reason, one.remedy][str(one.path)].append(name)
+    for (kind, reason, remedy), files in groups.items():
+        names = list(dict.fromkeys(name for some in files.values() for name in some if name))
+        what = f"{kind} {_shortened(names, 2 * _SHOWN_AT_MOST)}: " if names else ""
+        way_out = f" (to keep it: {remedy})" if remedy else ""
+        yield f"{_shortened(list(files), _SHOWN_AT_MOST)}: {what}{reason}{way_out}"
+
+
+def _shortened(names: list[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -17,7 +17,7 @@ from bidsdeface.schema import metadata_fields, required_fields
 OLDEST = 89  # HIPAA, 45 CFR 164.514(b)(2)(i)(C), by way of the validator's AGE_89
 _DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52, "D": 1 / 365}
-_UNKNOWN = Rule(DROP, reason="not a field that the policy knows")
+_UNKNOWN = Rule(DROP, reason="it does not know the field")
 # They say where the face of an anatomical image was; of a recording, they are the way to the image.
 _OF_THE_FACE = ("anat", "AnatomicalLandmarkCoordinates")
 _SETTINGS = ("flag", "number -100000..100000", "known filter setting")
@@ -130,7 +130,7 @@ def scrub_metadata(
 def _objection(field: str, value: Any, rule: Rule, task: str | None, telling: Telling) -> str | None:
     """Return why a field is left out, or None."""
     if rule.action == DROP:
-        return rule.reason or "the policy leaves it out"
+        return f"left out by the policy{rule.reason and f': {rule.reason}'}"
     if any(isinstance(one, float) and not math.isfinite(one) for one in leaves(value)):
         return "NaN or infinity, which JSON has not"
     if rule.action == GENERALISE:

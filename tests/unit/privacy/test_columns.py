@@ -203,7 +203,7 @@ def test_columns_in_which_the_policy_sees_a_person_need_a_persons_word_even_if_d
     text = f"participant_id\t{column}\tscore\nsub-01\t1\t2\n"
     kept, left_out = scrub(text, dictionary={column: {"Levels": {"1": "x"}}})
     assert kept == "participant_id\tscore\nsub-01\t2\n"
-    assert left_out[0].remedy == f"--keep-column participants:{column}"
+    assert left_out[0].remedy == "--keep-column participants:NAME" and left_out[0].what == f"column {column}"
     assert scrub(text, keep=[f"participants:{column}"])[0] == text
 
 

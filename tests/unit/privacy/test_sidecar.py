@@ -253,8 +253,8 @@ def test_a_planted_secret_is_left_out_whole_and_named(field, secret):
         ("TaskDescription", "by Mme Dubois", "holds a name with a title"),
         ("TaskDescription", "see http://nas/x", "holds an intranet link"),
         ("TaskDescription", "mail j@x.org", "holds an e-mail"),
-        ("PatientID", 4711, "record number"),
-        ("Mood", "good", "not a field that the policy knows"),
+        ("PatientID", 4711, "left out by the policy: record number"),
+        ("Mood", "good", "left out by the policy: it does not know the field"),
         ("SoftwareFilters", "by Doe", "not an object"),
     ],
 )
