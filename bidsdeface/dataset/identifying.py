@@ -15,10 +15,11 @@ from bidsdeface.dataset.filename import parse_name
 from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import SHIFTED, is_about_people, person_column
+from bidsdeface.privacy.columns import SHIFTED, person_column
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.identifiers import DAY, KINDS, PERSON, WHOLE, Identifiers, identifiers_in
 from bidsdeface.privacy.policy import DROP, Policy
+from bidsdeface.privacy.rows import is_about_people
 from bidsdeface.privacy.tables import parse_table
 from bidsdeface.schema import table_columns
 

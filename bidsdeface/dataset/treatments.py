@@ -27,7 +27,7 @@ from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
-from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, check_rows, scrub_columns
+from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, scrub_columns
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
@@ -36,6 +36,7 @@ from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
+from bidsdeface.privacy.rows import check_rows
 from bidsdeface.privacy.tables import Table, format_table, parse_table
 from bidsdeface.schema import table_columns
 

@@ -15,41 +15,26 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.privacy.ages import cap_ages
 from bidsdeface.privacy.dates import shift_back
 from bidsdeface.privacy.identifiers import KINDS, PERSON
 from bidsdeface.privacy.leftout import NAME, LeftOut
 from bidsdeface.privacy.looks import is_moment, looks_like, personal_kind, plain
 from bidsdeface.privacy.policy import KEEP, load_policy
-from bidsdeface.privacy.tables import Table, TableError
+from bidsdeface.privacy.rows import INDEX_COLUMNS, are_labels, is_about_people
+from bidsdeface.privacy.tables import Table
 from bidsdeface.privacy.values import objection
 from bidsdeface.schema import MISSING, NUMBER, ColumnRule, table_columns
 
-# Their rows are people, or visits of people.
-ABOUT_PEOPLE = ("participants", "sessions", "scans", "samples")
 SHIFTED, AGE, NOT_KNOWN = "acq_time", "age", "n/a"
-OLDEST = 89  # HIPAA, 45 CFR 164.514(b)(2)(i)(C), by way of the validator's AGE_89
-OLDEST_EVER = 120
+
 # Of a column that nobody has described: so many values at most, each in so many people at least; and numbers
 # below the least that may be a record number.
 MOST_VALUES, FEWEST_PEOPLE, LARGE = 10, 3, 1000
 NEARLY_ALL = 0.9
 TEXT = "text"  # free text about people
-# What each row is about; these must be plain labels and file names.
-INDEX_COLUMNS = {
-    "participant_id": (re.compile(r"sub-[A-Za-z0-9+]+"), "sub-<label>"),
-    "session_id": (re.compile(r"ses-[A-Za-z0-9+]+"), "ses-<label>"),
-    "sample_id": (re.compile(r"sample-[A-Za-z0-9+]+"), "sample-<label>"),
-    "filename": (re.compile(r"[A-Za-z0-9+._/-]+"), "the file's path below the participant's folder"),
-}
 _PERSON_COLUMNS = Path(__file__).with_name("columns.tsv")
-_UNITS_PER_YEAR = {
-    **dict.fromkeys(("year", "years", "y", "yr", "yrs"), 1.0),
-    **dict.fromkeys(("month", "months", "mo", "mos"), 12.0),
-    **dict.fromkeys(("week", "weeks", "wk", "wks"), 365.25 / 7),
-    **dict.fromkeys(("day", "days", "d"), 365.25),
-}
 _LIMITS = (("Minimum", -math.inf), ("Maximum", math.inf))
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\+?")
 
 
 @dataclass(frozen=True)
@@ -141,11 +126,6 @@ class ScrubbedTable:
         return tuple(column for column in table.columns if column not in self.table.columns)
 
 
-def is_about_people(path: PurePosixPath) -> bool:
-    """Return True if each row of a table is about a person, a visit, a scan or a sample."""
-    return path.parts[0] == "phenotype" or path.stem.rpartition("_")[2] in ABOUT_PEOPLE
-
-
 def person_column(column: str) -> str | None:
     """Return what a column tells of a person by its name, if it does: a kind of identifier, or ``text``.
 
@@ -177,7 +157,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
     kept: list[str] = []
     for column in table.columns:
         what, name = f"column {column}", f"{path.stem.rpartition('_')[2]}:{column}"
-        is_index = column in INDEX_COLUMNS and is_about_people(path) and _are_labels(column, table)
+        is_index = column in INDEX_COLUMNS and is_about_people(path) and are_labels(column, table)
         if {column, name} & set(options.drop) and not is_index:
             left_out.append(LeftOut(path, "you said so", what))
             continue
@@ -204,118 +184,6 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
         else:
             left_out.append(LeftOut(path, reason, what, keep_it))
     return ScrubbedTable(table.keep_columns(kept), tuple(left_out))
-
-
-def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[LeftOut]]:
-    """Return a table without lines that are no rows, and rows that do not say what they are about.
-
-    White space around an identifier is put right. In a table that is not about people, one bad line costs
-    the file: rows depend on each other there.
-
-    Raises
-    ------
-    TableError
-        See above; or a table about people has no row with an identifier.
-    """
-    if not is_about_people(path):
-        if table.bad_lines:
-            raise TableError(
-                f"{path}: line {table.bad_lines[0]} has not one value for each column; correct it"
-            )
-        return table, []
-    left_out = [
-        LeftOut(path, "has not one value for each column", f"line {line}", "correct the line")
-        for line in table.bad_lines
-    ]
-    needed = [name for name, rule in table_columns(path).items() if rule.is_index]
-    index = [column for column in table.columns if column in needed]
-    if not index:
-        raise TableError(f"{path}: has no column {needed[0]}; add it, or correct its name")
-    for column in index:
-        values = [value.strip().replace("\\", "/") for value in table.values(column)]
-        table = table.with_values(column, values)
-    seen: set[tuple[str, ...]] = set()
-    good = set()
-    places = [table.columns.index(column) for column in index]
-    for line, row in zip(table.lines, table.rows, strict=True):
-        labels = tuple(row[place] for place in places)
-        bad = [
-            column
-            for column, label in zip(index, labels, strict=True)
-            if not INDEX_COLUMNS[column][0].fullmatch(label)
-        ]
-        if bad:
-            form = INDEX_COLUMNS[bad[0]][1]
-            left_out.append(LeftOut(path, f"its {bad[0]} is none", f"line {line}", f"write {form}"))
-        elif labels in seen and path.parts[0] != "phenotype":  # which may hold several visits
-            left_out.append(
-                LeftOut(path, f"repeats a {index[0]} of an earlier line", f"line {line}", "keep one of them")
-            )
-        else:
-            seen.add(labels)
-            good.add(line)
-    if table.lines and not good:
-        form = INDEX_COLUMNS[index[0]][1]
-        raise TableError(f"{path}: no line has a {index[0]}; write {form}")
-    rows = [row for line, row in zip(table.lines, table.rows, strict=True) if line in good]
-    return Table(table.columns, tuple(rows), tuple(line for line in table.lines if line in good)), left_out
-
-
-def _are_labels(column: str, table: Table) -> bool:
-    form, _ = INDEX_COLUMNS[column]
-    return all(value in MISSING or form.fullmatch(value) for value in table.values(column))
-
-
-def cap_ages(values: Sequence[str], entry: Any) -> tuple[Sequence[str], str | None]:
-    """Return ages of at most 89 years, in the unit that the data dictionary says.
-
-    Parameters
-    ----------
-    values : sequence of str
-    entry : mapping, optional
-        What the data dictionary says of the column.
-
-    Returns
-    -------
-    values : sequence of str
-        Those that need no capping are as they were.
-    reason : str or None
-        Why the ages cannot be shared: their unit is not clear.
-
-    Examples
-    --------
-    >>> cap_ages(["34", "93", "n/a"], {"Units": "years"}), cap_ages(["1104"], {"Units": "months"})
-    ((['34', '89', 'n/a'], None), (['1068'], None))
-    >>> cap_ages(["120"], {"Description": "age in months"})
-    (['120'], 'its unit is not clear: give Units')
-    """
-    matches = {value: _AGE.fullmatch(value.strip()) for value in values if value not in MISSING}
-    ages = {value: float(match[1]) for value, match in matches.items() if match}
-    largest = max(ages.values(), default=0.0)
-    per_year = _units_per_year(entry, largest)
-    if len(ages) < len(matches):
-        return values, "a value is no number, so that it cannot be capped: give numbers and Units"
-    if per_year is None and largest > OLDEST:
-        return values, "its unit is not clear: give Units"
-    per_year = per_year or 1.0  # no value needs capping, whatever the unit
-    oldest = round(OLDEST * per_year)
-    # "89+" says no more than 89, and is no number.
-    capped = (
-        f"{oldest}" if value in ages and (ages[value] > oldest or value.strip().endswith("+")) else value
-        for value in values
-    )
-    return list(capped), None
-
-
-def _units_per_year(entry: Any, largest: float) -> float | None:
-    """Return how many units of age a year has, if that is clear."""
-    if not isinstance(entry, Mapping):
-        return 1.0 if largest <= OLDEST_EVER else None
-    if units := entry.get("Units"):
-        return _UNITS_PER_YEAR.get(str(units).strip().casefold())
-    said = re.findall(r"[a-z]+", f"{entry.get('LongName', '')} {entry.get('Description', '')}".casefold())
-    known = {_UNITS_PER_YEAR[word] for word in said if len(word) > 3 and word in _UNITS_PER_YEAR}
-    return 1.0 if known == {1.0} and largest <= OLDEST_EVER else None
 
 
 def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, str | None, list[int]]:

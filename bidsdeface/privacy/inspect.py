@@ -14,13 +14,14 @@ from bidsdeface.dataset.carryover import has_no_columns
 from bidsdeface.dataset.description import texts_in
 from bidsdeface.dataset.filename import FileName
 from bidsdeface.dataset.inheritance import JsonError, read_json
-from bidsdeface.privacy.columns import SHIFTED, TableOptions, check_rows, scrub_columns
+from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
 from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import is_harmless_label
 from bidsdeface.privacy.looks import LOCAL, WAITING, is_date_number, looks_like
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
+from bidsdeface.privacy.rows import check_rows
 from bidsdeface.privacy.tables import TableError, parse_table
 from bidsdeface.privacy.values import LARGEST_NUMBER
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bidsdeface.privacy.ages import OLDEST
 from bidsdeface.privacy.policy import DROP, FILES, GENERALISE, OBJECT_KINDS, Policy, Rule, load_policy
 from bidsdeface.privacy.values import NOT_SAID, is_known, is_label, leaves, objection
 from bidsdeface.schema import metadata_fields, required_fields
 
-OLDEST = 89  # HIPAA, 45 CFR 164.514(b)(2)(i)(C), by way of the validator's AGE_89
 _DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52, "D": 1 / 365}
 _UNKNOWN = Rule(DROP, reason="it does not know the field")
@@ -179,22 +179,11 @@ def _scrub_filters(filters: Mapping[str, Any], telling: Telling, names: str = "f
     return Scrubbed(kept, tuple(reasons), (), (), reasons)
 
 
-def cap_age(years: float) -> float | int:
-    """Return an age, at most `OLDEST`.
-
-    Examples
-    --------
-    >>> cap_age(34), cap_age(93.5)
-    (34, 89)
-    """
-    return OLDEST if years >= OLDEST else years
-
-
 def _age(value: Any) -> float | int | None:
     if isinstance(value, str) and (match := _DICOM_AGE.fullmatch(value.strip())):
-        return int(cap_age(int(int(match[1]) * _YEARS[match[2]])))
+        return min(int(int(match[1]) * _YEARS[match[2]]), OLDEST)
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 150:
-        return cap_age(value)
+        return min(value, OLDEST)
     return None
 
 

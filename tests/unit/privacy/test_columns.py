@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bidsdeface.privacy.ages import cap_ages
 from bidsdeface.privacy.columns import (
-    INDEX_COLUMNS,
     TableOptions,
-    cap_ages,
-    check_rows,
     scrub_columns,
     spread_of,
 )
 from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.identifiers import PERSON, WHOLE, identifiers_in
+from bidsdeface.privacy.rows import INDEX_COLUMNS, check_rows
 from bidsdeface.privacy.tables import TableError, format_table, parse_table
 
 KEY = bytes(range(32))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.privacy.columns import check_rows
+from bidsdeface.privacy.rows import check_rows
 from bidsdeface.privacy.tables import TableError, format_table, parse_table
 
 HERE = PurePosixPath("participants.tsv")
