@@ -33,7 +33,7 @@ from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leftout import LeftOut
+from bidsdeface.privacy.leftout import NAME, LeftOut
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.rows import check_rows
@@ -165,13 +165,12 @@ def _write_sidecar(
     subject = name.entities.get("sub")
     kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
     target.write_text(to_json({**kept, **added}), encoding="utf-8")
-    by_reason: dict[str, list[str]] = {}
-    for key, reason in reasons.items():
-        by_reason.setdefault(reason, []).append(key)
-    return [
-        LeftOut(path, reason, f"field {', '.join(keys)}", "" if reason == NO_COLUMN else "--keep-field NAME")
-        for reason, keys in by_reason.items()
-    ]
+    left_out = []
+    for key, whole in reasons.items():
+        reason, _, detail = whole.partition(": ")
+        remedy = "" if whole == NO_COLUMN else f"--keep-field {NAME}"
+        left_out.append(LeftOut(path, reason, f"field {key}", remedy, detail=detail))
+    return left_out
 
 
 def _write_description(source: Source, path: PurePosixPath, target: Path, wishes: Wishes) -> Parts:
@@ -195,8 +194,8 @@ def _write_table(source: Source, path: PurePosixPath, target: Path, wishes: Wish
     dropped = result.dropped(table)
     rules = table_columns(path)
     if lost := sorted(column for column in dropped if column in rules and rules[column].is_required):
-        reasons = {one.what: one.reason for one in result.left_out}
-        raise NotCarried(f"BIDS requires its column {lost[0]}, of which {reasons[f'column {lost[0]}']}")
+        reasons = {one.what: one.whole_reason for one in result.left_out}
+        raise NotCarried(f"BIDS requires its column {lost[0]}: {reasons[f'column {lost[0]}']}")
     if not result.table.columns:
         raise NotCarried("has no column that can be shared")
     target.write_text(format_table(result.table), encoding="utf-8")

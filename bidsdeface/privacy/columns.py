@@ -156,33 +156,32 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
     left_out: list[LeftOut] = []
     kept: list[str] = []
     for column in table.columns:
-        what, name = f"column {column}", f"{path.stem.rpartition('_')[2]}:{column}"
-        is_index = column in INDEX_COLUMNS and is_about_people(path) and are_labels(column, table)
-        if {column, name} & set(options.drop) and not is_index:
-            left_out.append(LeftOut(path, "you said so", what))
-            continue
-        if is_index or {column, name} & set(options.keep):
-            kept.append(column)
-            continue
-        keep_it = f"--keep-column {name.partition(':')[0]}:{NAME}"
-        if column == SHIFTED:
+        suffix, detail = path.stem.rpartition("_")[2], ""
+        names, keep_it = {column, f"{suffix}:{column}"}, f"--keep-column {suffix}:{NAME}"
+        reason: str | None = None
+        if column in INDEX_COLUMNS and is_about_people(path) and are_labels(column, table):
+            pass
+        elif names & set(options.drop):
+            reason, keep_it = "you said so", ""
+        elif names & set(options.keep):
+            pass
+        elif column == SHIFTED:
             table, reason, bad = _shifted(table, path, options)
-            left_out += [
-                LeftOut(path, "no date that can be shifted", f"line {one} of {column}") for one in bad
-            ]
+            lines = (f"line {line} of {column}" for line in bad)
+            left_out += [LeftOut(path, "no date that can be shifted", line) for line in lines]
             keep_it = "--work-dir DIR, so that dates are shifted by a private key"
         elif column == AGE and is_about_people(path):
             values, reason = cap_ages(table.values(column), options.dictionary.get(column))
             table = table.with_values(column, values)
             keep_it = f'describe it in {_dictionary_name(path)} with "Units": "year" (or month, week, day)'
-        else:
-            reason = _why_left_out(column, table, path, columns.get(column), options)
-            if reason and "described" in reason:
+        elif found := _why_left_out(column, table, path, columns.get(column), options):
+            reason, detail = found
+            if "described" in reason:
                 keep_it = f"describe it in {_dictionary_name(path)} (Levels, or Units), or {keep_it}"
         if reason is None:
             kept.append(column)
         else:
-            left_out.append(LeftOut(path, reason, what, keep_it))
+            left_out.append(LeftOut(path, reason, f"column {column}", keep_it, detail=detail))
     return ScrubbedTable(table.keep_columns(kept), tuple(left_out))
 
 
@@ -205,20 +204,20 @@ def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[
 
 def _why_left_out(
     column: str, table: Table, path: PurePosixPath, rule: ColumnRule | None, options: TableOptions
-) -> str | None:
-    """Return why a column is left out, or None if it stays."""
+) -> tuple[str, str] | None:
+    """Return why a column is left out, and in which line that shows; None if it stays."""
     lines = dict(zip(reversed(table.values(column)), reversed(table.lines), strict=True))
     lines = {value: line for value, line in lines.items() if value not in MISSING}
     entry, about_people = options.dictionary.get(column), is_about_people(path)
     if looks_like(column) or options.is_telling(column):
-        return "its name tells a person, a date or a place"
+        return "its name tells a person, a date or a place", ""
     if rule is None and person_column(column) in ((*KINDS, TEXT) if about_people else (PERSON,)):
-        return "may tell who somebody is"
+        return "may tell who somebody is", ""
     is_numeric = all(NUMBER.fullmatch(value) for value in lines)
     if lines and is_numeric and all(is_moment(float(value)) for value in lines):
-        return "its numbers are dates, or a computer's clock"
+        return "its numbers are dates, or a computer's clock", ""
     if not is_numeric and (line := _first_telling(lines, rule, options)):
-        return f"line {line} holds a date, an address, or a name or number of this dataset's people"
+        return "holds a date, an address, or a name or number of this dataset's people", f"line {line}"
     misfit = next((line for value, line in lines.items() if rule and not rule.fits(value)), None)
     if rule and not misfit and not (rule.is_free and about_people and not _is_known(column, lines)):
         return None  # BIDS defines it
@@ -228,27 +227,29 @@ def _why_left_out(
     reason = _why_not_described(lines, entry, spread, is_numeric)
     if reason is None or spread.hides(lines) or (is_numeric and spread.largest < LARGE):
         return None
-    return f"line {misfit} has no value that BIDS has for it; {reason}" if misfit else reason
+    return (f"not a value that BIDS has for it; {reason[0]}", f"line {misfit}") if misfit else reason
 
 
-def _why_not_described(lines: Mapping[str, int], entry: Any, spread: Spread, is_numeric: bool) -> str | None:
-    """Return why the data dictionary does not describe the values of a column, or None if it does."""
+def _why_not_described(
+    lines: Mapping[str, int], entry: Any, spread: Spread, is_numeric: bool
+) -> tuple[str, str] | None:
+    """Return why the data dictionary does not describe a column, and in which line; None if it does."""
     if not isinstance(entry, Mapping) or not entry:
-        return "not described, and somebody stands alone in it"
+        return "not described, and somebody stands alone in it", ""
     levels = entry.get("Levels")
     named = set(map(str, levels)) if isinstance(levels, Mapping | list) else set()
     if lines.keys() <= named:
         return None
     if not is_numeric:
         line = next(line for value, line in lines.items() if value not in named)
-        return f"line {line} is not described by its Levels, and somebody stands alone in it"
+        return "not described by its Levels, and somebody stands alone in it", f"line {line}"
     low, high = (_limit(entry.get(key), default) for key, default in _LIMITS)
     for value, line in lines.items():
         if not low <= float(value) <= high:
-            return f"line {line} is outside what is described by Minimum and Maximum"
+            return "outside what is described by Minimum and Maximum", f"line {line}"
     has_scale = bool(entry.get("Units")) or (math.isfinite(low) and math.isfinite(high))
     if spread.may_number_people and not has_scale:
-        return "described without Units, its numbers of 1,000 and more differ for nearly every person"
+        return "described without Units; its numbers of 1,000 and more differ for nearly everybody", ""
     return None
 
 

@@ -29,6 +29,8 @@ class LeftOut:
         Whether it waits for a person, and the run ends with exit code 4.
     retry : bool
         Whether the cause may pass by itself.
+    detail : str
+        More of the reason, for the whole account alone: which line, which rule.
     """
 
     path: PurePosixPath
@@ -37,6 +39,12 @@ class LeftOut:
     remedy: str = ""
     waits: bool = False
     retry: bool = False
+    detail: str = ""
+
+    @property
+    def whole_reason(self) -> str:
+        """The reason with its detail."""
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
 def as_table(left_out: Iterable[LeftOut]) -> str:
@@ -48,7 +56,12 @@ def as_table(left_out: Iterable[LeftOut]) -> str:
     ['a.txt', 'file', 'is unknown to BIDS', 'n/a']
     """
     rows = [
-        (str(one.path), one.what, one.reason, one.remedy.replace(NAME, one.what.partition(" ")[2]) or "n/a")
+        (
+            str(one.path),
+            one.what,
+            one.whole_reason,
+            one.remedy.replace(NAME, one.what.partition(" ")[2]) or "n/a",
+        )
         for one in sorted(set(left_out))
     ]
     return "".join("\t".join(row) + "\n" for row in (_COLUMNS, *rows))

@@ -78,7 +78,15 @@ def whole(tmp_path_factory):
 
 def test_the_run_names_the_scan_that_is_withheld_and_nothing_leaks(whole):
     failed = [line for line in whole.said.splitlines() if line.startswith("ERROR")]
-    assert whole.code == 3
+    assert whole.code == 4, "texts that name somebody wait, which a person has to see before a failed scan"
+    waits = {
+        line.split()[2].rstrip(":") for line in whole.said.splitlines() if line.startswith("WARNING WAITS")
+    }
+    assert waits == {"README", "CHANGES", "LICENSE", "dataset_description.json"}
+    account = next((whole.work_dir / "bidsdeface/complete").glob("*/left_out.tsv")).read_text()
+    assert (
+        "participants.tsv\tcolumn dob\tmay tell who somebody is\t--keep-column participants:dob\n" in account
+    )
     assert len(failed) == 1 and failed[0].startswith("ERROR FAILED") and f"{WITHHELD}.nii.gz" in failed[0]
     assert list(find_leaks(whole.output_dir)) == []
 
@@ -102,9 +110,9 @@ def test_the_output_is_valid_and_complete_under_its_own_names(whole):
         f"{PASSED}.json",
         f"{mask}.nii.gz",
         f"{mask}.json",
-        "README",
-        "CHANGES",
+        "participants.tsv",
     } <= there
+    assert not {"README", "CHANGES", "LICENSE"} & there, "they name somebody, and wait"
     assert not any("desc-" in name or "figures" in name or "quality" in name for name in there)
     (figure,) = (whole.work_dir / "bidsdeface/complete").glob("*/figures/*")
     assert figure.name == "sub-01_ses-a_desc-defaced_T1w.png"
@@ -159,7 +167,7 @@ def test_tasks_and_group_give_what_one_run_gives(whole, tmp_path):
         assert run.code == code and "LEAK" not in run.said, run.said
     assert not (tmp_path / "out/participants.tsv").exists()
     group = bidsdeface(whole.bids_dir, tmp_path / "out", *whole.options(), level="group")
-    assert group.code == 0, group.said
+    assert group.code == 4, group.said
     assert files(tmp_path / "out") == files(whole.output_dir)
     assert (
         "sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz\tpassed"
@@ -192,7 +200,7 @@ def test_what_the_input_has_no_more_or_may_not_be_shared_any_more_is_taken_away(
     )
     options = whole.options("--participant-label", "02", "--session-label", "a", "--drop-field", "FlipAngle")
     run = bidsdeface(bids_dir, output_dir, *options)
-    assert f"{physio}.tsv.gz: left out" in run.said
+    assert f"WARNING left out: {physio}.tsv.gz: line 1: text in a recording" in run.said
     there = files(output_dir)
     assert f"{physio}.tsv.gz" not in there and f"{physio}.json" not in there
     bold = "sub-02/ses-a/func/sub-02_ses-a_task-rest_bold"

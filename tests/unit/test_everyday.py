@@ -74,7 +74,7 @@ def test_columns_that_nobody_described_and_ages_without_a_unit_are_left_out_whol
     for column, said in (
         ("age", "Units"),
         ("group", "somebody stands alone"),
-        ("handedness", "no value that BIDS has"),
+        ("handedness", "not a value that BIDS has"),
         ("ICV", "Units"),
     ):
         assert said in left_out["participants.tsv", f"column {column}"].reason

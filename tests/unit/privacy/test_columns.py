@@ -175,7 +175,7 @@ def test_a_kept_text_that_holds_an_identifier_costs_its_column(value):
         )
         kept, left_out = scrub(text.format(value), path)
         assert name not in kept and [one.what for one in left_out] == [f"column {name}"]
-        assert "line 2" in left_out[0].reason and value not in str(left_out)
+        assert "line 2" in left_out[0].detail and value not in str(left_out)
     levels = {"group": {"Levels": {value: "x"}}}
     assert "group" not in scrub(f"participant_id\tgroup\nsub-01\t{value}\n", dictionary=levels)[0]
 

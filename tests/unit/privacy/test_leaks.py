@@ -23,7 +23,7 @@ from bidsdeface.report.figure import draw
 from tests.conftest import fake_head, make_dataset
 
 ALONE = "not described, and somebody stands alone in it"
-TELLING = "line 2 holds a date, an address, or a name or number of this dataset's people"
+TELLING = "holds a date, an address, or a name or number of this dataset's people"
 FALSIFIED = "value that version 0.1.0 replaced: run again"
 SECRETS = ("Jane", "Doe", "1978", "19780304", "hospital", "4711")
 
