@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from bidsdeface.dataset.filename import FileName, parse_name
-from bidsdeface.privacy.leftout import LeftOut
+from bidsdeface.privacy.leftout import NAME, LeftOut
 
 
 class Treatment(Enum):
@@ -51,8 +51,8 @@ OPAQUE = ("sourcedata", "derivatives", "code", "phenotype", "stimuli", "docs", "
 # Show no face that could be recognised (Schwarz and others, 2019 to 2022), or no magnitude at all.
 FACELESS_DATATYPES = ("func", "dwi")
 FACELESS_FIELDMAPS = ("phasediff", "phase1", "phase2", "fieldmap", "epi")
-IGNORED = "is in .bidsignore"
-_HEAD_NEEDED = "names a person in its header, perhaps, and nothing here cleans it"
+HIDDEN, IGNORED = "is hidden", "is in .bidsignore"
+_HEAD_NEEDED = "has a header that may name a person, and nothing here cleans it"
 _NOT_TREATED = {
     "photo": "is a photograph",
     "asllabeling": "is a picture",
@@ -117,9 +117,11 @@ def plan_carryover(
 
 def _remedy(path: PurePosixPath, reason: str) -> str:
     """Return how a person may have a file taken along."""
+    if reason == HIDDEN:
+        return ""
     if reason == IGNORED:
         return "take it out of .bidsignore"
-    return f"--include '{path.parts[0]}/*'" if path.parts[0] in OPAQUE else f"--include '{path}'"
+    return f"--include '{path.parts[0]}/*'" if path.parts[0] in OPAQUE else f"--include '{NAME}'"
 
 
 def is_faceless(path: PurePosixPath) -> bool:
@@ -148,7 +150,7 @@ def _is_faceless(name: FileName) -> bool:
 def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
     """Return how a file is treated, or why it stays behind."""
     if any(part.startswith(".") for part in path.parts):
-        return "is hidden"
+        return HIDDEN
     if path.parts[0] in OPAQUE:
         return f"lies in {path.parts[0]}"
     if len(path.parts) == 1:

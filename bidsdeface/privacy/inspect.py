@@ -32,6 +32,7 @@ LARGE_HEADER_NUMBER = {"toffset": 1e4}  # seconds: from three in the morning on
 OWN_FIELDS = {
     "Bidsdeface", "Description", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "Sources",
 }  # fmt: skip
+_LABEL = re.compile(r"(?:sub|ses)-[A-Za-z0-9+]+")
 # What 0.1.0 put in the place of names and numbers: in texts, at the end of a cell, and as a whole cell.
 _FALSIFIED, _REMOVED = re.compile(r"\[removed\]|\.removed\d*$"), re.compile(r"removed\d*")
 _DRAWING = re.compile(r"<svg\b", re.IGNORECASE)
@@ -254,4 +255,4 @@ def _kinds_within(value: Any) -> Iterator[str]:
         for one in value:
             yield from _kinds_within(one)
     elif isinstance(value, str):
-        yield from looks_like(value)
+        yield from looks_like(_LABEL.sub("", value))  # labels are looked at in the names of files

@@ -42,6 +42,11 @@ class LeftOut:
     detail: str = ""
 
     @property
+    def name(self) -> str:
+        """Name of the part that is left out, or of the file."""
+        return self.what.partition(" ")[2] or str(self.path)
+
+    @property
     def whole_reason(self) -> str:
         """The reason with its detail."""
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
@@ -60,7 +65,7 @@ def as_table(left_out: Iterable[LeftOut]) -> str:
             str(one.path),
             one.what,
             one.whole_reason,
-            one.remedy.replace(NAME, one.what.partition(" ")[2]) or "n/a",
+            one.remedy.replace(NAME, one.name) or "n/a",
         )
         for one in sorted(set(left_out))
     ]
@@ -76,14 +81,14 @@ def in_groups(left_out: Iterable[LeftOut]) -> Iterator[str]:
     >>> list(in_groups(LeftOut(path, "lies in code", remedy="--include 'code/*'") for path in files))
     ["code/a, code/b, code/c and 2 more: lies in code (to keep it: --include 'code/*')"]
     """
-    groups: dict[tuple[str, str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, str, str, bool], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for one in sorted(set(left_out)):
         kind, _, name = one.what.partition(" ")
-        groups[kind, one.reason, one.remedy][str(one.path)].append(name)
-    for (kind, reason, remedy), files in groups.items():
+        groups[kind, one.reason, one.remedy, one.waits][str(one.path)].append(name)
+    for (kind, reason, remedy, waits), files in groups.items():
         names = list(dict.fromkeys(name for some in files.values() for name in some if name))
         what = f"{kind} {_shortened(names, 2 * _SHOWN_AT_MOST)}: " if names else ""
-        way_out = f" (to keep it: {remedy})" if remedy else ""
+        way_out = f" ({'what to do' if waits else 'to keep it'}: {remedy})" if remedy else ""
         yield f"{_shortened(list(files), _SHOWN_AT_MOST)}: {what}{reason}{way_out}"
 
 

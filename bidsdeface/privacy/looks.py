@@ -27,7 +27,7 @@ WAITING = ("person's number", "record number", "date of birth")
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _MONTH = rf"(?P<name>{_MONTHS})[a-z]*"
 _YEAR, _NUMBER, _DAY = (
-    r"(?P<year>(?:19|20)\d\d)",
+    r"(?P<year>(?:1[6-9]|20)\d\d)",
     r"(?P<month>0?[1-9]|1[0-2])",
     r"(?P<day>0?[1-9]|[12]\d|3[01])",
 )

@@ -172,8 +172,10 @@ def _objection_to_one(field: str, one: Any, name: str, detail: str, task: str | 
         passes = is_known(one, detail) or all(is_known(part, detail) for part in _SEPARATORS.split(one))
     elif name == "word":
         passes = re.fullmatch(detail, one.strip(), re.IGNORECASE) is not None or is_known(one, "unknown")
+    elif name == "files":
+        passes = _FILE.fullmatch(one) is not None  # labels are looked at in the names of the files themselves
     else:
-        passes = bool((_FILE if name == "files" else _COLUMN).fullmatch(one)) and not looks_like(one)
+        passes = _COLUMN.fullmatch(one) is not None and not looks_like(one)
     return None if passes else _TEXTS[name].format(detail)
 
 
