@@ -94,7 +94,7 @@ def prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[
     TemplateError
         The template is missing, or not what it says it is.
     """
-    fitter = make_fitter(settings.template, settings.regions, scratch)
+    fitter = make_fitter(settings.template, settings.regions)
     regions_mm = tuple(fitter.template.regions_mm[name] for name in settings.regions)
     expected = Expected(regions_mm, fitter.template.brain_mm, settings.guard_mm)
     tools = Tools(settings, fitter, expected, state)
@@ -275,7 +275,8 @@ def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Too
     volume = replace(volume, seen=(hidden < 0.5).astype("float32"))
     to_head = to_start(masked.fitted, tools.fitter)
     head_mm = tools.fitter.surface.head_mm
-    return measure_defaced(volume, to_head, head_mm, masked.fitted.second, tools.expected)
+    second, own = masked.fitted.second, masked.fitted.brain
+    return measure_defaced(volume, to_head, head_mm, second, own, tools.expected)
 
 
 def _picture(scan: Scan, masked: Masked, staged: Path | None, tools: Tools) -> Path | None:

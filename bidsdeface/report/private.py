@@ -113,7 +113,7 @@ def _section(told: dict[str, Any]) -> str:
 
 def _row(check: Any, measures: dict[str, float]) -> str:
     value = measures[check.measure]
-    mark = " class='failed'" if check.limit(value) is not None else ""
+    mark = " class='failed'" if check.is_fault(measures) else ""
     return (
         f"<tr{mark}><th>{check.measure}</th><td class='number'>{value:.2f}</td>"
         f"<td>{html.escape(check.description)}</td></tr>"
