@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
@@ -140,7 +141,7 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
                 if to_publish:
                     outcome = _fail(scan, error, tools.settings)
             if tools.settings.private_report and loaded and outcome.verdict != KEPT:
-                _tell(loaded, masked, outcome, tools)
+                _tell(loaded, masked or _would_be(loaded, reference, tools), outcome, tools)
         if scan in head.scans:
             yield outcome
 
@@ -297,6 +298,13 @@ def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
     if masked.no_face:
         return NO_FACE
     return BY_HAND if settings.mask else PASSED
+
+
+def _would_be(loaded: Loaded, reference: Fitted | None, tools: Tools) -> Masked | None:
+    """Return the mask that a scan would get if a person accepted it: to look at, never to publish."""
+    with suppress(BidsdefaceError):
+        return find(loaded, reference, tools.fitter, tools.expected, True)
+    return None
 
 
 def _tell(loaded: Loaded, masked: Masked | None, outcome: Outcome, tools: Tools) -> None:
