@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from bidsdeface.imaging.affine import Surface, fit_surface
 from bidsdeface.imaging.brainnet import SIZE, Weights, brain_log_odds
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, tissue_voxels, voxel_ml, voxel_places
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, tissue_voxels, voxel_ml
 
 GRID_MM = 1.6  # 205 mm in all: a head from its crown to its chin
 CROWN_TO_CENTRE_MM = 80.0  # from the crown to the middle of the grid, where nothing else is known
@@ -139,8 +139,11 @@ def find_brain(scan: Volume, to_template: NDArray, template: Surface, weights: W
     sizes = np.bincount(pieces.ravel())[1:]
     around, _ = ndimage.label(pieces != sizes.argmax() + 1)
     inside = around != around[0, 0, 0]  # holes are inside: fluid, and what no network has seen before
-    at = voxel_places(inside.shape, voxels)
-    seen: NDArray[np.bool_] = np.all((at >= 0) & (at <= np.array(scan.data.shape) - 1), axis=-1)
+    x, y, z = np.ogrid[:SIZE, :SIZE, :SIZE]
+    seen = np.ones(inside.shape, bool)
+    for (a, b, c, start), size in zip(voxels[:3], scan.data.shape, strict=True):
+        at = a * x + b * y + c * z + start
+        seen &= (at >= 0) & (at <= size - 1)
     found = (inside & seen).astype(np.float32)
     return Brain(Volume(found, to_world, seen.astype(np.float32)), float(sizes.max() / sizes.sum()))
 
