@@ -1,8 +1,8 @@
 """The calibration study: ``BIDSDEFACE_HEADS=FOLDER python -m benchmarks.calibrate [--jobs N] [--docs]``.
 
-Good results on all heads in reach and on variants of them, and deliberate failures; for each check both
-distributions and its limit. Everything at 2 mm, where the checks work. `--docs` writes the tables and the
-plot to docs/.
+Good results on all heads in reach and on variants of them, on real people and on synthetic ones, and
+deliberate failures; for each check both distributions and its limit. Everything at 2 mm, where the checks
+work. `--docs` writes the tables and the plot to docs/.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,22 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.calibration_page import write_page
-from benchmarks.heads import find_heads
+from benchmarks.heads import find_heads, find_people
+from benchmarks.reidentify import cohort
 from benchmarks.spoil import failures, fold, variants, without_face
 from bidsdeface.errors import RegistrationError
 from bidsdeface.fitting import Fitted, Fitter, fit, fitter_of, make_fitter, measure, to_start
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover
 from bidsdeface.imaging.image import read_image
-from bidsdeface.imaging.registration import disagreement_mm, place
+from bidsdeface.imaging.registration import Placement, disagreement_mm, place
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
 from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS
-from bidsdeface.quality.brain import SPACING_MM
-from bidsdeface.quality.checks import Rejected, faults
-from bidsdeface.quality.evidence import Expected, measure_defaced, measure_mask, measure_removed
+from bidsdeface.quality.checks import Rejected, faults, outline_faults
+from bidsdeface.quality.evidence import SPACING_MM, Expected, measure_defaced, measure_mask, measure_removed
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
 from bidsdeface.settings import DEFAULT_GUARD_MM
 from bidsdeface.workers import ONE_THREAD
@@ -43,6 +41,8 @@ FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]
 OF_SECOND = ("start_disagreement_mm", "mask_disagreement_mm", "tissue_left_ml")
 GOOD, FAILURE, BOTH, WRONG = "good", "failure", "both", "wrong template"
 FOLDED, NO_FACE, OTHER = "folded", "no-face", "other"
+PERSON, SYNTHETIC = "person", "synthetic"
+BATCHES = 8  # of synthetic people
 WRONG_TEMPLATE = "MNI152NLin2009cAsym"
 
 
@@ -50,55 +50,70 @@ def main() -> None:
     """Measure everything, print the tables, and keep all numbers in a JSON file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--synthetic", type=int, default=200, help="how many synthetic people")
     parser.add_argument("--docs", action="store_true", help="write docs/calibration.md and its plot")
     parser.add_argument("--json", type=Path, default=Path("calibration.json"), help="all numbers")
     parser.add_argument("--again", action="store_true", help="take the numbers of an earlier run")
     arguments = parser.parse_args()
     if not arguments.again:
         os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+        scans: list[tuple[str, Any]] = [*find_heads(all_scans=True).items(), *find_people().items()]
+        scans += [(f"synthetic {k}", range(k, arguments.synthetic, BATCHES)) for k in range(BATCHES)]
         with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=1) as pool:
             rows: list[dict[str, Any]] = []
-            for found in pool.imap_unordered(study, find_heads(all_scans=True).items(), chunksize=1):
+            for found in pool.imap_unordered(study, scans, chunksize=1):
                 rows += found
-                print(f"{found[0]['head']}: {len(found)} results", flush=True)
+                print(f"{found[0]['head'] if found else 'none'}: {len(found)} results", flush=True)
         arguments.json.write_text(json.dumps(rows))
     rows = json.loads(arguments.json.read_text())
     print(write_page(rows, Path("docs") if arguments.docs else None))
 
 
-def study(head: tuple[str, Path]) -> list[dict[str, Any]]:
-    """Return what is measured of one scan: a row for each result, good or spoilt."""
-    name, path = head
-    scan = reduce_image(read_image(path), str(path))
-    with tempfile.TemporaryDirectory(prefix="bidsdeface-calibrate-") as work:
-        fitter = make_fitter("WholeHead", ("face",), Path(work))
-        regions_mm = (fitter.template.regions_mm["face"],)
-        expected = Expected(regions_mm, fitter.template.brain_mm, DEFAULT_GUARD_MM)
-        rows = list(_rows(name, scan, fitter, expected))
-    return [{"head": name, **row} for row in rows]
+def study(what: tuple[str, Any]) -> list[dict[str, Any]]:
+    """Return what is measured of one scan, or of some synthetic people: a row for each result."""
+    name, source = what
+    fitter = make_fitter("WholeHead", ("face",))
+    regions_mm = (fitter.template.regions_mm["face"],)
+    expected = Expected(regions_mm, fitter.template.brain_mm, DEFAULT_GUARD_MM)
+    if isinstance(source, range):
+        people = [person for person in cohort(source.stop) if person.number in source]
+        scans = [(person.name, reduce_image(person.scan(1), person.name)) for person in people]
+        return [{"head": of, **_result(SYNTHETIC, "as it is", one, fitter, expected)} for of, one in scans]
+    scan = reduce_image(read_image(source), str(source))
+    return [{"head": name, **row} for row in _rows(name, scan, fitter, expected)]
 
 
 def _rows(name: str, scan: Volume, fitter: Fitter, expected: Expected) -> Iterator[dict[str, Any]]:
-    if name[0] not in "SP":  # no head, or one without a face
+    person = " " in name
+    if not person and name[0] not in "SP":  # no head, or one without a face
         yield _result(OTHER, "as it is", scan, fitter, expected)
         return
-    good = fit(name, scan, None, fitter, accepted=True)
-    to_template = good.registration.to_template
-    for variant, spoilt_scan in variants(scan, to_template, seed=sum(name.encode())):
-        yield _result(GOOD, variant, spoilt_scan, fitter, expected)
-    for variant, cut in without_face(scan, to_template):
-        yield _result(NO_FACE, variant, cut, fitter, expected)
+    try:
+        good = fit(name, scan, None, fitter, accepted=True)
+    except RegistrationError:
+        good = None
+    if person:
+        yield _result(PERSON, "as it is", scan, fitter, expected)
+        if good is None or faults(good.measures) or name.split()[1:] != ["T1w"]:
+            return  # failures of one scan of each person are enough
+    assert good
+    to_template = good.to_template
+    if not person:
+        for variant, spoilt_scan in variants(scan, to_template, seed=sum(name.encode())):
+            yield _result(GOOD, variant, spoilt_scan, fitter, expected)
+        for variant, cut in without_face(scan, to_template):
+            yield _result(NO_FACE, variant, cut, fitter, expected)
     for failure, motion in failures(fitter.template.landscape.probes):
-        spoilt = _spoil(good, motion, fitter)
+        spoilt = replace(good, to_template=np.linalg.inv(motion) @ to_template, second=to_template)
         judged = _judge(spoilt, fitter, expected)
         yield {"kind": FAILURE, "name": failure, **judged}
         # What a second registration tells says nothing if it went wrong in the same way.
         told = {key: value for key, value in judged["measures"].items() if key not in OF_SECOND}
         found = sorted(faults(told)) or (["no face in view"] if not told["mask_ml"] else [])
         yield {"kind": BOTH, "name": failure, "verdict": "failed" if found else "passed", "faults": found}
-    if os.environ.get("TEMPLATEFLOW_HOME"):
+    if os.environ.get("TEMPLATEFLOW_HOME") and not person:
         yield _with_wrong_template(scan, good, fitter)
-    if name.startswith("S"):  # the nose is in view
+    if name.startswith("S") and not person:  # the nose is in view
         for depth, gap in FOLDS:
             folded = fold(scan, to_template, depth, gap, fitter.surface.head_mm)
             yield _result(FOLDED, f"{depth} mm, {gap} mm of air", folded, fitter, expected)
@@ -106,14 +121,14 @@ def _rows(name: str, scan: Volume, fitter: Fitter, expected: Expected) -> Iterat
 
 def _with_wrong_template(scan: Volume, good: Fitted, fitter: Fitter) -> dict[str, Any]:
     """Let a template that ends at the nose find the head; measure how far the face is off."""
-    linked = make_fitter(WRONG_TEMPLATE, ("face",), fitter.work_dir)
+    linked = make_fitter(WRONG_TEMPLATE, ("face",))
     start, link = linked.template, linked.link
-    wrong = fitter_of(start, fitter.work_dir)
+    wrong = fitter_of(start)
     expected = Expected((start.regions_mm["face"],), start.brain_mm, DEFAULT_GUARD_MM)
     row = _result(WRONG, WRONG_TEMPLATE, scan, wrong, expected)
     placed = place(scan, wrong.pose, start.landscape).to_template
     off_mm = disagreement_mm(
-        np.linalg.inv(good.registration.to_template),
+        np.linalg.inv(good.to_template),
         np.linalg.inv(placed) @ link,
         fitter.surface.face,
     )
@@ -130,43 +145,36 @@ def _result(kind: str, name: str, scan: Volume, fitter: Fitter, expected: Expect
         measures = error.measures if isinstance(error, Rejected) else {}
         found = [BARE_BRAIN] if bare else sorted(faults(measures)) or ["no head found"]
         return {**row, "verdict": "no-face" if bare else "failed", "faults": found, "measures": measures}
+    if outline_faults(fitted.measures) and is_bare_brain(scan, fitter.brain):
+        return {**row, "verdict": "no-face", "faults": [BARE_BRAIN], "measures": fitted.measures}
     return {**row, **_judge(fitted, fitter, expected)}
 
 
 def _judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]:
-    scan, registration = fitted.volume, fitted.registration
+    scan, told, to_template = fitted.volume, fitted.measures, fitted.to_template
     start = time.process_time()
-    placement = replace(
-        registration.placement,
-        disagreement_mm=disagreement_mm(
-            np.linalg.inv(registration.to_template),
-            np.linalg.inv(fitted.second),
-            fitter.template.landscape.probes,
-        ),
+    apart_mm = disagreement_mm(
+        np.linalg.inv(to_template), np.linalg.inv(fitted.second), fitter.template.landscape.probes
     )
-    measures = measure(scan, placement, registration.to_template, fitter)
-    face = face_mask(
-        scan.data.shape,
-        scan.affine,
-        registration,
-        expected.regions_mm,
-        expected.brain_mm,
-        expected.guard_mm,
-    )
+    rival = told["similarity"] - told.get("lead", 1.0)
+    placement = Placement(to_template, told["similarity"], fitted.second, apart_mm, rival)
+    measures = measure(scan, placement, to_template, fitter, fitted.brain)
+    guard = expected.guard(fitted.brain)
+    face = face_mask(scan.data.shape, scan.affine, to_template, expected.regions_mm, guard)
     measures["guard_depth_mm"] = face.guard_depth_mm
-    coarse = world_aligned(scan, SPACING_MM)
-    measures |= measure_mask(coarse, face.mask, scan.affine, registration, fitted.second, expected)
+    measures |= measure_mask(face.mask, scan.affine, fitted.second, fitted.brain, expected)
     to_head, head_mm = to_start(fitted, fitter), fitter.surface.head_mm
     if face.mask.any():
+        coarse = world_aligned(scan, SPACING_MM)
         measures |= measure_removed(coarse, scan.data, face.mask, scan.affine, to_head, head_mm)
     folded = find_foldover(scan, to_head, head_mm)
     hidden = face.mask if folded is None else face.mask | folded
     defaced = Volume(np.where(hidden, 0, scan.data), scan.affine, scan.seen * ~hidden)
-    measures |= measure_defaced(defaced, to_head, head_mm, fitted.second, expected)
+    measures |= measure_defaced(defaced, to_head, head_mm, fitted.second, fitted.brain, expected)
     seconds = time.process_time() - start
     found, verdict = sorted(faults(measures)), "passed"
     if not face.mask.any():
-        placements = (registration.to_template, fitted.second)
+        placements = (to_template, fitted.second)
         ends = field_ends_before_face(scan.data.shape, scan.affine, placements, expected.regions_mm)
         verdict, found = ("no-face", found) if ends else ("failed", [*found, "no face in view, or nearly"])
     return {
@@ -175,14 +183,6 @@ def _judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]
         "measures": measures,
         "cpu_s": seconds,
     }
-
-
-def _spoil(good: Fitted, motion: NDArray, fitter: Fitter) -> Fitted:
-    """Return a registration that went wrong, and a second one that did not."""
-    placement = good.registration.placement
-    wrong = replace(placement, to_template=np.linalg.inv(motion) @ placement.to_template)
-    registration = replace(good.registration, placement=wrong)
-    return replace(good, registration=registration, second=good.registration.to_template)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,13 @@ Row = dict[str, Any]
 INTRODUCTION = """\
 # How the limits were set
 
+**{held}**
+
 Made by `python -m benchmarks.calibrate --docs`; run it on your own heads. Every measure that a result is
 judged by, on good results (real heads and variants of them: other poses, noise, coils, contrasts, slices,
-fields of view) and on deliberate failures (the right placement of the template moved, turned, scaled,
-mirrored). Real heads: {heads}. All at 2 mm, where the checks work.
+fields of view), on real people and synthetic ones, and on deliberate failures (the right placement of the
+template moved, turned, scaled, mirrored). Real heads: {heads}. All at 2 mm, where the checks work. People are
+split by their number: the limits were set without the even-numbered ones.
 
 ![Measures of good results and of failures](calibration.png)
 """
@@ -29,12 +32,14 @@ def write_page(rows: Sequence[Row], docs: Path | None) -> str:
     heads = sorted({row["head"] for row in rows if row["kind"] == "good"})
     page = "\n".join(
         (
-            INTRODUCTION.format(heads=", ".join(heads)),
+            INTRODUCTION.format(heads=", ".join(heads), held=_held_back(rows)),
+            "## People\n",
+            _people_table(rows),
             "## Each check alone\n",
             _check_table(rows),
             "## Failures\n",
-            "*One wrong*: the second registration is right, as it would be. *Both wrong*: only the head's "
-            "own outline and brain can tell.\n",
+            "On the heads, and on one T1w of each person. *One wrong*: the second registration is right, as "
+            "it would be. *Both wrong*: only the head's own brain and outline can tell.\n",
             _failure_table(rows),
             "## A template that ends at the nose, used to find the heads\n",
             _template_table(rows),
@@ -55,6 +60,36 @@ def write_page(rows: Sequence[Row], docs: Path | None) -> str:
     return page
 
 
+def _half(row: Row) -> str:
+    """Return the half of the people that a row belongs to; empty for what is no real person."""
+    number = row["head"][1:3]
+    if row["kind"] == "synthetic" or " " not in row["head"]:
+        return ""
+    return "even-numbered, set aside" if int(number) % 2 == 0 else "odd-numbered"
+
+
+def _held_back(rows: Sequence[Row]) -> str:
+    said = []
+    for kind, of in (("person", "real people"), ("synthetic", "synthetic people")):
+        group = [row for row in rows if row["kind"] == kind]
+        held = sum(row["verdict"] == "failed" for row in group)
+        said.append(f"{held} of {len(group)} scans of {of}")
+    return f"Held back: {' and '.join(said)}."
+
+
+def _people_table(rows: Sequence[Row]) -> str:
+    lines = ["| people | scans | published, or without a face | held back, by |", "|---|--:|--:|---|"]
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["kind"] in ("person", "synthetic"):
+            groups.setdefault(_half(row) or "synthetic", []).append(row)
+    for name, group in sorted(groups.items(), reverse=True):
+        held = [row for row in group if row["verdict"] == "failed"]
+        why = "; ".join(f"{row['head']} ({', '.join(row['faults'])})" for row in held)
+        lines.append(f"| {name} | {len(group)} | {len(group) - len(held)} | {why} |")
+    return "\n".join(lines) + "\n"
+
+
 def _is_large(row: Row) -> bool:
     """Tell whether a failure is one that must be caught: all but 10 mm and 10 degrees."""
     return row["kind"] == "failure" and " 10 mm " not in row["name"] and " 10° " not in row["name"]
@@ -66,12 +101,12 @@ def _check_table(rows: Sequence[Row]) -> str:
         "|---|---|---|---|--:|",
     ]
     for check in CHECKS:
-        good = _values(rows, check, lambda row: row["kind"] == "good")
+        good = _values(rows, check, lambda row: row["kind"] in ("good", "person", "synthetic"))
         bad = _values(rows, check, _is_large)
         if not check.limits or not len(good) or not len(bad):
             continue
         worst = max(good, key=check.strain)
-        caught = np.mean([check.limit(value) is not None for value in bad])
+        caught = np.mean([check.is_fault(row["measures"]) for row in rows if _is_large(row)])
         lines.append(
             f"| `{check.measure}` | {check.limits} | {worst:.2f}, {np.median(good):.2f} | "
             f"{np.median(bad):.2f} | {caught:.0%} |"
@@ -159,7 +194,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
     checks = [check for check in CHECKS if check.limits]
     figure, axes = pyplot.subplots(-(-len(checks) // 3), 3, figsize=(12, 1.15 * len(checks)), squeeze=False)
     kinds = (
-        ("good", lambda row: row["kind"] == "good", "tab:blue"),
+        ("good", lambda row: row["kind"] in ("good", "person", "synthetic"), "tab:blue"),
         ("10 mm, 10°", lambda row: row["kind"] == "failure" and not _is_large(row), "tab:orange"),
         ("15 mm, 15° on", _is_large, "tab:red"),
         ("no head", lambda row: row["kind"] == "other", "tab:gray"),
@@ -174,7 +209,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
         for limit in (check.least, check.most):
             if np.isfinite(limit):
                 axis.axvline(limit, color="black", linewidth=0.8)
-        if check.measure.endswith(("_mm", "_ml")) and check.measure != "brain_estimate_ml":
+        if check.measure.endswith(("_mm", "_ml")) and check.measure != "brain_ml":
             axis.set_xscale("symlog", linthresh=max(check.most, 0.1))
         axis.set_yticks(range(len(kinds)), [name for name, _, _ in kinds])
         axis.set_title(check.measure, fontsize=10)

@@ -34,7 +34,14 @@ STEPS = {
         "measure_removed": "check mask",
         "find_foldover": "check mask",
     },
-    "fitting": {"place": "place", "measure_placement": "check placement", "warp_brain": "warp"},
+    "fitting": {
+        "find_brain": "brain",
+        "fit_brain": "place",
+        "place_from": "place",
+        "place": "place",
+        "measure_placement": "check placement",
+        "measure_brain": "check placement",
+    },
     "deface": {
         "remove": "remove",
         "write_image": "write",

@@ -14,10 +14,10 @@ from scipy import ndimage
 
 from benchmarks.child import keep
 from benchmarks.heads import niimath
-from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.brain import Brain
+from bidsdeface.imaging.facemask import Guard, face_mask
 from bidsdeface.imaging.image import Image, read_image, write_image
 from bidsdeface.imaging.methods import remove
-from bidsdeface.imaging.registration import Registration
 from bidsdeface.reidentify.attack import ATTACKERS, Tools
 from bidsdeface.reidentify.render import image_surface
 from bidsdeface.settings import DEFAULT_GUARD_MM
@@ -33,13 +33,14 @@ class Scanned:
     """A scan of a synthetic person, and where it lies in the template."""
 
     image: Image
-    registration: Registration
+    to_template: NDArray[np.float64]
+    brain: Brain | None
     tools: Tools
 
     def in_template(self, axis: int) -> NDArray[np.float64]:
         """Return a coordinate of all voxels in the template, mm."""
         x, y, z = np.ogrid[tuple(slice(n) for n in self.image.stored.shape)]
-        a, b, c, d = (self.registration.to_template @ self.image.affine)[axis]
+        a, b, c, d = (self.to_template @ self.image.affine)[axis]
         return a * x + b * y + c * z + d
 
     def face(self) -> NDArray[np.bool_]:
@@ -47,10 +48,8 @@ class Scanned:
         template = self.tools.template
         regions = (template.regions_mm["face"],)
         shape = self.image.stored.shape
-        masked = face_mask(
-            shape, self.image.affine, self.registration, regions, template.brain_mm, DEFAULT_GUARD_MM
-        )
-        return masked.mask
+        guard = Guard(template.brain_mm, DEFAULT_GUARD_MM, self.brain)
+        return face_mask(shape, self.image.affine, self.to_template, regions, guard).mask
 
 
 def by_bidsdeface(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:

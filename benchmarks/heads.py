@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+PEOPLE_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "people"
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER_VARIABLE = "BIDSDEFACE_HEADS"  # holds S03.nii.gz and so on
 FOLDER_BESIDE = ROOT.parent / "shared" / "heads"
@@ -60,6 +61,12 @@ def find_heads(environ: Mapping[str, str] = os.environ, all_scans: bool = False)
         if found := [place for place in places if place.exists()]:
             heads[name] = found[0]
     return heads
+
+
+def find_people() -> dict[str, Path]:
+    """Return the scans of the real people in reach, by name, such as ``N13 T1w``."""
+    scans = sorted(PEOPLE_BESIDE.glob("sub-*/anat/*.nii.gz"))
+    return {scan.name[4:].removesuffix(".nii.gz").replace("_", " "): scan for scan in scans}
 
 
 def make_dataset(bids_dir: Path, heads: Mapping[str, Path]) -> dict[str, Path]:

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from benchmarks.defacers import METHODS, Scanned
 from benchmarks.heads import find_heads
+from bidsdeface.fitting import Fitter, fit, make_fitter
 from bidsdeface.imaging.image import Image, mask_header, read_image
-from bidsdeface.imaging.registration import Registration, place, warp_brain
 from bidsdeface.imaging.volume import reduce_image, tissue_threshold
 from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
 from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate
@@ -94,11 +94,14 @@ def cohort(people: int) -> Iterator[Subject]:
         yield Subject(name, number, load[name])
 
 
-def register(image: Image, tools: Tools) -> Registration:
-    volume = reduce_image(image, "the scan")
-    template = tools.template
-    placement = place(volume, tools.pose, template.landscape)
-    return warp_brain(volume, placement, template.landscape, template.brain_mm, tools.folder)
+def register(image: Image, tools: Tools) -> Scanned:
+    found = fit("the scan", reduce_image(image, "the scan"), None, fitter(), accepted=True)
+    return Scanned(image, found.to_template, found.brain, tools)
+
+
+@functools.cache
+def fitter() -> Fitter:
+    return make_fitter("WholeHead", ("face",))
 
 
 def see(
@@ -110,15 +113,14 @@ def see(
 
     @functools.cache
     def scanned() -> Scanned:
-        image = subject.scan(2)
-        return Scanned(image, register(image, tools), tools)
+        return register(subject.scan(2), tools)
 
     def defaced(method: str) -> Defaced:
         with tempfile.TemporaryDirectory(dir=tools.folder) as folder:
             values, mask = METHODS[method][0](scanned(), Path(folder))
         image = replace(scanned().image, stored=values)
         masked = Image(mask_header(image.header), image.affine, mask)
-        result = Defaced(image, masked, scanned().registration.to_template)
+        result = Defaced(image, masked, scanned().to_template)
         if pictures:
             draw(pictures / f"{subject.name} {method}.png", scanned().image, result, original, tools)
         return result

@@ -9,11 +9,24 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, tissue_threshold, tissue_voxels
+from bidsdeface.imaging.volume import (
+    Volume,
+    apply_affine,
+    interpolate,
+    tissue_threshold,
+    tissue_voxels,
+    voxel_places,
+)
 
 AXES = {"left-right": 0, "front-back": 1, "up-down": 2}
 THICK_MM = 6.0
 COARSE_MM = 4.0
+# What may be wrong with a brain: name, centres in the template (mm), radius (mm), intensity.
+LESIONS = (
+    ("dark hole to the skull", ((45.0, 0.0, 25.0),), 35.0, 0.05),
+    ("bright mass", ((-35.0, 20.0, 20.0),), 25.0, 1.0),
+    ("large ventricles", ((-15.0, 0.0, 10.0), (15.0, 0.0, 10.0)), 22.0, 0.05),
+)
 
 
 def variants(scan: Volume, to_template: NDArray, seed: int) -> Iterator[tuple[str, Volume]]:
@@ -46,6 +59,8 @@ def variants(scan: Volume, to_template: NDArray, seed: int) -> Iterator[tuple[st
     yield "high contrast", _scaled(scan, scan.data**2)
     tissue = ndimage.gaussian_filter((scan.data > tissue_threshold(scan)).astype(np.float32), 1)
     yield "contrast turned round", _scaled(scan, tissue * (1.2 - np.clip(scan.data, 0, 1)))
+    for name, centre, radius, value in LESIONS:
+        yield name, _scaled(scan, _with_ball(scan, to_template, centre, radius, value))
     for name, axis in AXES.items():
         yield f"6 mm slices {name}", _thick(scan, axis, THICK_MM)
     coarse = scan
@@ -196,6 +211,14 @@ def _scaled(scan: Volume, data: NDArray) -> Volume:
 def _bias(scan: Volume, random: np.random.Generator) -> NDArray:
     nodes = ndimage.zoom(random.uniform(0.5, 1.5, (3, 3, 3)), np.array(scan.data.shape) / 3, order=3)
     return np.clip(nodes, 0.3, 1.7)
+
+
+def _with_ball(
+    scan: Volume, to_template: NDArray, centres: tuple[tuple[float, ...], ...], radius: float, value: float
+) -> NDArray:
+    there = apply_affine(to_template, voxel_places(scan.data.shape, scan.affine))
+    away = np.min([np.linalg.norm(there - centre, axis=-1) for centre in centres], axis=0)
+    return np.where(away < radius, value, scan.data)
 
 
 def _thick(scan: Volume, axis: int, thickness_mm: float) -> Volume:

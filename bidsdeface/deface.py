@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePath, PurePosixPath
@@ -99,7 +100,7 @@ def prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[
     TemplateError
         The template is missing, or not what it says it is.
     """
-    fitter = make_fitter(settings.template, settings.regions, scratch)
+    fitter = make_fitter(settings.template, settings.regions)
     regions_mm = tuple(fitter.template.regions_mm[name] for name in settings.regions)
     expected = Expected(regions_mm, fitter.template.brain_mm, settings.guard_mm)
     policy, keep = settings.policy, settings.keep_columns
@@ -152,7 +153,7 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
                 if to_publish:
                     outcome = _fail(scan, error, tools.settings)
             if tools.settings.private_report and loaded and outcome.verdict != KEPT:
-                _tell(loaded, masked, outcome, tools)
+                _tell(loaded, masked or _would_be(loaded, reference, tools), outcome, tools)
         if scan in head.scans:
             yield outcome
 
@@ -287,7 +288,8 @@ def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Too
     volume = replace(volume, seen=(hidden < 0.5).astype("float32"))
     to_head = to_start(masked.fitted, tools.fitter)
     head_mm = tools.fitter.surface.head_mm
-    return measure_defaced(volume, to_head, head_mm, masked.fitted.second, tools.expected)
+    second, own = masked.fitted.second, masked.fitted.brain
+    return measure_defaced(volume, to_head, head_mm, second, own, tools.expected)
 
 
 def _picture(scan: Scan, masked: Masked, staged: Path | None, tools: Tools) -> Path | None:
@@ -308,6 +310,13 @@ def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
     if masked.no_face:
         return NO_FACE
     return BY_HAND if settings.mask else PASSED
+
+
+def _would_be(loaded: Loaded, reference: Fitted | None, tools: Tools) -> Masked | None:
+    """Return the mask that a scan would get if a person accepted it: to look at, never to publish."""
+    with suppress(BidsdefaceError):
+        return find(loaded, reference, tools.fitter, tools.expected, True)
+    return None
 
 
 def _tell(loaded: Loaded, masked: Masked | None, outcome: Outcome, tools: Tools) -> None:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from bidsdeface.errors import RegistrationError, TemplateError
+from bidsdeface.imaging.affine import Surface
+from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head
+from bidsdeface.imaging.brainnet import Weights, load_weights
 from bidsdeface.imaging.pose import PoseTemplate
-from bidsdeface.imaging.registration import (
-    Placement,
-    Registration,
-    disagreement_mm,
-    place,
-    place_rigidly,
-    through,
-    warp_brain,
-)
+from bidsdeface.imaging.registration import Placement, disagreement_mm, place, place_from, place_rigidly
 from bidsdeface.imaging.volume import Volume, apply_affine
-from bidsdeface.quality.checks import Rejected, faults
+from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, outline_faults
 from bidsdeface.quality.no_face import BrainShape, brain_shape
-from bidsdeface.quality.placement import measure_placement
+from bidsdeface.quality.placement import measure_brain, measure_placement
 from bidsdeface.templates.source import find_template, lend_region, whole_head
 from bidsdeface.templates.template import (
     HeadSurface,
     Template,
+    brain_surface,
     head_surface,
     make_template,
     pose_template,
@@ -36,6 +32,7 @@ from bidsdeface.templates.template import (
 LOGGER = logging.getLogger(__name__)
 STILL_MM = 3.0
 STILL_SIMILARITY = 0.25
+CLEAR_MM = 2.0  # a brain whose surface fits the template's so well needs no second look
 ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])  # how far a head may turn between two series
 
 
@@ -52,11 +49,12 @@ class Fitter:
     pose : PoseTemplate
     surface : HeadSurface
     brain : BrainShape
-        All three of `start`.
+    brain_surface : Surface
+        All four of `start`.
+    weights : mapping of str to numpy.ndarray
+        Of the network that finds brains.
     link : numpy.ndarray, shape (4, 4)
         World of `start` to world of `template`.
-    work_dir : pathlib.Path
-        Private.
     """
 
     template: Template
@@ -64,8 +62,9 @@ class Fitter:
     pose: PoseTemplate
     surface: HeadSurface
     brain: BrainShape
+    brain_surface: Surface
+    weights: Weights
     link: np.ndarray
-    work_dir: Path
 
 
 @dataclass(frozen=True)
@@ -77,20 +76,24 @@ class Fitted:
     reference : str
         Name of the scan that was registered to the template: this one, or its head's reference.
     volume : Volume
-    registration : Registration
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to template world, affine, RAS+ mm.
     second : numpy.ndarray, shape (4, 4)
-        Scan world to template world, from another start.
+        The same from another start.
     measures : dict of str to float
+    brain : Brain or None
+        The scan's own; None where it is not to be trusted.
     """
 
     reference: str
     volume: Volume
-    registration: Registration
+    to_template: np.ndarray
     second: np.ndarray
     measures: dict[str, float]
+    brain: Brain | None = None
 
 
-def make_fitter(template_name: str, regions: tuple[str, ...], work_dir: Path) -> Fitter:
+def make_fitter(template_name: str, regions: tuple[str, ...]) -> Fitter:
     """Load a template, and place it on WholeHead, which finds the heads, and lends what masks it lacks.
 
     Raises
@@ -99,29 +102,29 @@ def make_fitter(template_name: str, regions: tuple[str, ...], work_dir: Path) ->
         The template is missing, or not what it says it is.
     """
     start = whole_head(regions)
-    fitter = fitter_of(start, work_dir)
+    fitter = fitter_of(start)
     if template_name == start.name:
         return fitter
     parts = find_template(template_name)
     try:
-        placement = place(parts.head, fitter.pose, start.landscape)
+        placed = fit(parts.name, parts.head, None, fitter, accepted=False)
+    except Rejected as error:
+        raise TemplateError(f"template {parts.name}: {error}; choose another template") from error
     except RegistrationError as error:
         raise TemplateError(
             f"template {parts.name}: shows no head that {start.name} fits; choose another template"
         ) from error
-    if found := faults(measure(parts.head, placement, placement.to_template, fitter)):
-        raise TemplateError(f"template {parts.name}: {'; '.join(found.values())}; choose another template")
     masks = {
         name: parts.regions[name]
         if name in parts.regions
-        else lend_region(start.regions_mm[name], placement.to_template, parts)
+        else lend_region(start.regions_mm[name], placed.to_template, parts)
         for name in regions
     }
     template = make_template(parts.name, parts.head, parts.brain, masks)
-    return replace(fitter, template=template, link=np.linalg.inv(placement.to_template))
+    return replace(fitter, template=template, link=np.linalg.inv(placed.to_template))
 
 
-def fitter_of(template: Template, work_dir: Path) -> Fitter:
+def fitter_of(template: Template) -> Fitter:
     """Return what finds heads, judges them and masks them by one template alone."""
     pose = pose_template(template)
     return Fitter(
@@ -130,8 +133,9 @@ def fitter_of(template: Template, work_dir: Path) -> Fitter:
         pose,
         head_surface(template, pose),
         brain_shape(template.brain_mm, template.landscape.stages[1]),
+        brain_surface(template.brain_mm),
+        load_weights(),
         np.eye(4),
-        work_dir,
     )
 
 
@@ -156,30 +160,25 @@ def fit(name: str, volume: Volume, reference: Fitted | None, fitter: Fitter, acc
     Rejected
         One is found, but not to be trusted.
     """
-    template = fitter.template
-    placement = place(volume, fitter.pose, template.landscape, fitter.link)
-    LOGGER.debug("%s: %s placed, similarity %.2f", name, template.name, placement.similarity)
+    placement, brain, measures = _place(volume, fitter)
+    LOGGER.debug("%s: %s placed, similarity %.2f", name, fitter.template.name, placement.similarity)
     if reference is not None:
-        registration = _through(volume, placement, reference, template)
-        measures = measure(volume, registration.placement, registration.to_template, fitter)
-        LOGGER.debug("%s: placed on %s, similarity %.2f", name, reference.reference, measures["similarity"])
-        if not faults(measures):
-            return Fitted(reference.reference, volume, registration, placement.to_template, measures)
+        found = _through(volume, placement, brain, reference, fitter)
+        LOGGER.debug("%s: placed on %s", name, reference.reference)
+        if not faults(found.measures):
+            return found
         LOGGER.info("%s: does not fit %s; registered by itself", name, reference.reference)
-    measures = measure(volume, placement, placement.to_template, fitter)
-    found = faults(measures)
-    if found and not accepted:
-        raise Rejected(found, measures)
-    registration = warp_brain(volume, placement, template.landscape, template.brain_mm, fitter.work_dir)
-    LOGGER.debug("%s: brain warped, by %.1f mm at most", name, np.abs(registration.warp_mm).max())
-    return Fitted(name, volume, registration, placement.second, measures)
+    if (against := faults(measures)) and not accepted:
+        raise Rejected(against, measures)
+    trusted = brain if is_brain_trusted(measures) else None
+    return Fitted(name, volume, placement.to_template, placement.second, measures, trusted)
 
 
 def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitter, accepted: bool) -> Fitted:
     """Find the place of an image that does not look like the template (an EPI) by its head's reference.
 
     Evidence is that the rigid registration ends in one place from two starts, and fits worse from behind
-    and upside down; and where the outline of what the image shows would put the face.
+    and upside down; and where its own brain, or the outline of what it shows, would put the face.
 
     Parameters
     ----------
@@ -197,19 +196,70 @@ def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitte
     Rejected
         It cannot be trusted.
     """
-    to_template = reference.registration.to_template
-    on_head = _points_on_head(to_template, fitter.template)
+    on_head = _points_on_head(reference.to_template, fitter.template)
     centre = on_head.mean(axis=0)
     turns = [Rotation.from_rotvec(axis) for axis in (*(np.pi * np.eye(3)), ANOTHER_START_RAD)]
     starts = [_about(centre, turn) for turn in turns]
     rigid = place_rigidly(volume, reference.volume, starts, on_head)
     LOGGER.debug("%s: placed on %s, similarity %.2f", name, reference.reference, rigid.similarity)
-    registration = through(reference.registration, rigid)
-    measures = measure(volume, registration.placement, registration.to_template, fitter, by_brain=True)
-    found = faults(measures)
-    if found and not accepted:
-        raise Rejected(found, measures)
-    return Fitted(reference.reference, volume, registration, reference.second @ rigid.second, measures)
+    found = _by_reference(volume, rigid, None, reference, fitter, by_brain=True)
+    if (against := faults(found.measures)) and not accepted:
+        raise Rejected(against, found.measures)
+    return replace(found, second=reference.second @ rigid.second)
+
+
+def _place(volume: Volume, fitter: Fitter) -> tuple[Placement, Brain | None, dict[str, float]]:
+    """Place the template on a scan, from its brain if that is to be trusted and the outline agrees.
+
+    A brain does not vouch for a placement that started from it: if the head's outline, which had no part in
+    it, or anything else objects, the placement is searched for without the brain.
+
+    Returns
+    -------
+    placement : Placement
+    brain : Brain or None
+        To be trusted or not.
+    measures : dict of str to float
+
+    Raises
+    ------
+    RegistrationError
+        No place is found.
+    """
+    surface = fitter.brain_surface
+    brain = find_brain(volume, grid_over_head(volume, surface), surface, fitter.weights)
+    if brain is not None:
+        with suppress(RegistrationError):
+            placement = place_from(volume, _starts_by_brain(brain, fitter), fitter.template.landscape)
+            brain, measures = _judge(volume, placement, brain, fitter)
+            agreed = not faults(measures) and not outline_faults(measures)
+            if agreed and is_brain_trusted(measures):
+                del measures["lead"]  # there was no rival
+                return placement, brain, measures
+    placement = place(volume, fitter.pose, fitter.template.landscape, fitter.link)
+    return placement, *_judge(volume, placement, brain, fitter)
+
+
+def _starts_by_brain(brain: Brain, fitter: Fitter) -> list[np.ndarray]:
+    """Return where a brain alone places the template, and that turned a little: scan world to template."""
+    surface, middle = fitter.brain_surface, np.eye(4)
+    middle[:3, 3] = surface.centre - brain.places.mean(axis=0)
+    by_brain = fit_brain(brain, surface, middle).to_template
+    turned = _about(surface.centre, Rotation.from_rotvec(ANOTHER_START_RAD)) @ by_brain
+    return [fitter.link @ by_brain, fitter.link @ turned]
+
+
+def _judge(
+    volume: Volume, placement: Placement, brain: Brain | None, fitter: Fitter
+) -> tuple[Brain | None, dict[str, float]]:
+    """Measure a placement by the brain found already; if that fits badly, by one found where it lies."""
+    to_template = placement.to_template
+    measures = measure(volume, placement, to_template, fitter, brain)
+    if measures.get("brain_fit_mm", np.inf) <= CLEAR_MM:
+        return brain, measures
+    to_start = np.linalg.inv(fitter.link) @ to_template
+    again = find_brain(volume, to_start, fitter.brain_surface, fitter.weights)
+    return again, measure(volume, placement, to_template, fitter, again)
 
 
 def _about(centre: np.ndarray, turn: Rotation) -> np.ndarray:
@@ -221,7 +271,12 @@ def _about(centre: np.ndarray, turn: Rotation) -> np.ndarray:
 
 
 def measure(
-    volume: Volume, placement: Placement, to_template: np.ndarray, fitter: Fitter, by_brain: bool = False
+    volume: Volume,
+    placement: Placement,
+    to_template: np.ndarray,
+    fitter: Fitter,
+    brain: Brain | None,
+    by_brain: bool = False,
 ) -> dict[str, float]:
     """Measure how well the template lies on a scan.
 
@@ -233,18 +288,23 @@ def measure(
     to_template : numpy.ndarray, shape (4, 4)
         Scan world to template world; that of `placement`, unless it leads to a reference scan.
     fitter : Fitter
+    brain : Brain or None
+        The scan's own, if one was found.
     by_brain : bool
         The scan may not show skull and scalp: its outline is that of the brain.
     """
     to_start = np.linalg.inv(fitter.link) @ to_template
     face_mm = fitter.start.regions_mm["face"]
     brain_mm = fitter.start.brain_mm if by_brain else None
-    return measure_placement(volume, placement, to_start, fitter.pose, fitter.surface, face_mm, brain_mm)
+    return {
+        **measure_placement(volume, placement, to_start, fitter.pose, fitter.surface, face_mm, brain_mm),
+        **measure_brain(brain, to_start, fitter.brain_surface, fitter.surface.face),
+    }
 
 
 def to_start(fitted: Fitted, fitter: Fitter) -> np.ndarray:
     """Return the way from scan world to the world of the template that heads are judged by, (4, 4)."""
-    return np.linalg.inv(fitter.link) @ fitted.registration.to_template
+    return np.linalg.inv(fitter.link) @ fitted.to_template
 
 
 def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter, must_show: bool = True) -> bool:
@@ -272,7 +332,7 @@ def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter, must_
     RegistrationError
         It has moved by more than `STILL_MM`.
     """
-    on_head = _points_on_head(fitted.registration.to_template, fitter.template)
+    on_head = _points_on_head(fitted.to_template, fitter.template)
     moved = place_rigidly(volume, fitted.volume, [np.eye(4)], on_head)
     moved_mm = disagreement_mm(np.linalg.inv(moved.to_template), np.eye(4), on_head)
     comparable = moved.similarity >= STILL_SIMILARITY
@@ -284,19 +344,44 @@ def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter, must_
     return comparable
 
 
-def _through(volume: Volume, placement: Placement, reference: Fitted, template: Template) -> Registration:
-    to_template = reference.registration.to_template
+def _through(
+    volume: Volume, placement: Placement, brain: Brain | None, reference: Fitted, fitter: Fitter
+) -> Fitted:
+    """Return a scan's place through its head's reference; its own placement is evidence."""
+    to_template = reference.to_template
     start = np.linalg.inv(to_template) @ placement.to_template
-    rigid = place_rigidly(volume, reference.volume, [start], _points_on_head(to_template, template))
+    on_head = _points_on_head(to_template, fitter.template)
+    rigid = place_rigidly(volume, reference.volume, [start], on_head)
     apart = disagreement_mm(
         np.linalg.inv(placement.to_template),
         np.linalg.inv(to_template @ rigid.to_template),
-        template.landscape.probes,
+        fitter.template.landscape.probes,
     )
     # Rivals are sought by the scan's own placement alone; its lead counts.
     rival = rigid.similarity - (placement.similarity - placement.rival)
     rigid = replace(rigid, disagreement_mm=max(rigid.disagreement_mm, apart), rival=rival)
-    return through(reference.registration, rigid)
+    found = _by_reference(volume, rigid, brain, reference, fitter)
+    return replace(found, second=placement.to_template)
+
+
+def _by_reference(
+    volume: Volume,
+    rigid: Placement,
+    brain: Brain | None,
+    reference: Fitted,
+    fitter: Fitter,
+    by_brain: bool = False,
+) -> Fitted:
+    """Return the place of a scan on which a reference lies; the reference's brain is its own if need be."""
+    to_template = reference.to_template @ rigid.to_template
+    if brain is None:
+        grid = np.linalg.inv(fitter.link) @ to_template
+        brain = find_brain(volume, grid, fitter.brain_surface, fitter.weights)
+    placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
+    measures = measure(volume, placement, to_template, fitter, brain, by_brain)
+    if not is_brain_trusted(measures):
+        brain = reference.brain and reference.brain.moved(np.linalg.inv(rigid.to_template))
+    return Fitted(reference.reference, volume, to_template, to_template, measures, brain)
 
 
 def _points_on_head(to_template: np.ndarray, template: Template) -> np.ndarray:

@@ -19,9 +19,8 @@ from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover, on_grid
 from bidsdeface.imaging.image import Image, is_on_grid, parse_image, read_bytes
 from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image, voxel_ml, world_aligned
-from bidsdeface.quality.brain import SPACING_MM
-from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import EMPTIED, Expected, measure_mask, measure_removed
+from bidsdeface.quality.checks import faults, outline_faults
+from bidsdeface.quality.evidence import EMPTIED, SPACING_MM, Expected, measure_mask, measure_removed
 from bidsdeface.quality.leftovers import tissue_left_ml
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
 from bidsdeface.series import check_series
@@ -167,20 +166,13 @@ def find(
         if is_bare_brain(loaded.volume, fitter.brain):
             return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
         raise
-    if faults(fitted.measures) and is_bare_brain(loaded.volume, fitter.brain):
+    if outline_faults(fitted.measures) and is_bare_brain(loaded.volume, fitter.brain):
         return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
     check_series(image, fitted, fitter, each=anatomical)
-    face = face_mask(
-        shape,
-        image.affine,
-        fitted.registration,
-        expected.regions_mm,
-        expected.brain_mm,
-        expected.guard_mm,
-    )
+    guard = expected.guard(fitted.brain)
+    face = face_mask(shape, image.affine, fitted.to_template, expected.regions_mm, guard)
     measures = {
         **fitted.measures,
-        "brain_distance_mm": face.brain_distance_mm,
         "guard_depth_mm": face.guard_depth_mm,
         **_measure(loaded, face.mask, fitted, fitter, expected),
     }
@@ -190,9 +182,9 @@ def find(
             return Masked(np.zeros_like(face.mask), image.affine, measures | nothing, fitted, no_face=DEFACED)
         masked = Masked(face.mask, image.affine, measures, fitted)
         return _with_foldover(masked, loaded.volume, fitter)
-    for of_nothing in ("brain_distance_mm", "face_found", "emptied_share"):
+    for of_nothing in ("face_found", "emptied_share"):
         measures.pop(of_nothing, None)
-    placements = (fitted.registration.to_template, fitted.second)
+    placements = (fitted.to_template, fitted.second)
     ends = field_ends_before_face(shape, image.affine, placements, expected.regions_mm)
     if faults(measures) or not ends:
         raise RegistrationError(
@@ -210,7 +202,7 @@ def _measure(
     stored = loaded.image.stored
     first = stored.reshape(*stored.shape[:3], -1, order="F")[..., 0]
     found = {
-        **measure_mask(coarse, mask, affine, fitted.registration, fitted.second, expected),
+        **measure_mask(mask, affine, fitted.second, fitted.brain, expected),
         **measure_removed(coarse, first, mask, affine, to_start(fitted, fitter), fitter.surface.head_mm),
     }
     return {name: value for name, value in found.items() if name not in not_judged(loaded.scan)}
@@ -225,11 +217,9 @@ def _is_defaced(scan: Volume, fitted: Fitted, measures: dict[str, float], expect
     """Tell whether nothing speaks against the mask, and all that should be in it had been emptied before."""
     if measures["emptied_share"] < EMPTIED or faults(measures):
         return False
-    placements = (fitted.registration.to_template, fitted.second)
-    left = (
-        tissue_left_ml(scan, placed, expected.regions_mm, expected.brain_mm, expected.guard_mm)
-        for placed in placements
-    )
+    placements = (fitted.to_template, fitted.second)
+    guard = expected.guard(fitted.brain)
+    left = (tissue_left_ml(scan, placed, expected.regions_mm, guard) for placed in placements)
     return not any(faults({"tissue_left_ml": ml}) for ml in left)
 
 

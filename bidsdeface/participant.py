@@ -29,7 +29,7 @@ from bidsdeface.sharing import preview_dataset, share_dataset, warn_of_waiting
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
-TOLD = ("similarity", "mask_disagreement_mm", "outline_shift_mm", "brain_in_mask_ml", "tissue_left_ml")
+TOLD = ("similarity", "mask_disagreement_mm", "brain_shift_mm", "outline_shift_mm", "tissue_left_ml")
 
 
 def run_participant_level(settings: Settings, state: State | None = None) -> set[Exit]:

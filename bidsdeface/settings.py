@@ -19,7 +19,7 @@ from bidsdeface.privacy.state import state_folder
 REGIONS = (("face",), ("face", "ears"))
 DERIVATIVES, BIDS = LAYOUTS = ("derivatives", "bids")
 DEFAULT_TEMPLATE = "WholeHead"
-DEFAULT_GUARD_MM = 4.0
+DEFAULT_GUARD_MM = 3.0
 MAX_GUARD_MM = 20.0  # a guard that thick reaches the skin of the forehead: nothing is left to hide
 
 

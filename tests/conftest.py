@@ -29,9 +29,9 @@ SCRUBBED |= {"cal_max", "cal_min", "toffset", "slice_duration", "slice_start", "
 
 
 @pytest.fixture(scope="session")
-def fitter(tmp_path_factory):
+def fitter():
     """Return the template and what is made of it, made once: nothing changes it."""
-    return make_fitter("WholeHead", ("face",), tmp_path_factory.mktemp("fitter"))
+    return make_fitter("WholeHead", ("face",))
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsdeface.imaging.volume import Volume, apply_affine
+from bidsdeface.imaging.volume import Volume, apply_affine, nearest
 
 BINS = 24
 ITERATIONS = 20
 ENOUGH_MM = 0.02  # a step shorter than this ends the search
 LEVER_MM = 80.0  # scales turns and stretches to mm, at about the radius of a head
 MIN_POINTS_SEEN = 0.25
+SURFACE_MM = 4.0  # a point of a surface that is farther off than this pulls no harder
+FADE_MM = 10.0  # over which points at the lower end of a surface lose their weight
+SIMILARITY = 7
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,65 @@ class _Fit:
     seen: NDArray
     scan: NDArray
     residual: NDArray
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A closed surface in template space, as a landscape that points roll down to it.
+
+    Attributes
+    ----------
+    distance_mm : Volume
+        Signed distance, negative inside, on axes along those of the world.
+    slope : numpy.ndarray, shape (X, Y, Z, 3)
+        Its gradient, mm per mm.
+    centre : numpy.ndarray, shape (3,)
+        Of what is inside, mm.
+    low_mm : float
+        Height below which the surface is not compared: a brain stem is cut anywhere.
+    """
+
+    distance_mm: Volume
+    slope: NDArray[np.float32]
+    centre: NDArray[np.float64]
+    low_mm: float
+
+    def distance_at(self, points: NDArray) -> NDArray[np.float32]:
+        """Return the distance in mm from points, shape (N, 3), to the surface; negative inside."""
+        voxels = apply_affine(np.linalg.inv(self.distance_mm.affine), points).T
+        return ndimage.map_coordinates(
+            self.distance_mm.data, voxels, order=1, mode="nearest", prefilter=False
+        )
+
+
+def fit_surface(points: NDArray, surface: Surface, start: NDArray) -> NDArray:
+    """Return the similarity transform that brings points onto a surface.
+
+    By Gauss-Newton on the distances, with Huber's weights.
+
+    Parameters
+    ----------
+    points : numpy.ndarray, shape (N, 3)
+        Template world, mm.
+    surface : Surface
+    start : numpy.ndarray, shape (4, 4)
+        Template world to template world.
+    """
+    moved = start
+    for _ in range(ITERATIONS):
+        at = apply_affine(moved, points)
+        distance = surface.distance_at(at)
+        weight = np.clip((at[:, 2] - surface.low_mm) / FADE_MM, 0, 1)
+        weight = (weight / np.maximum(1, np.abs(distance) / SURFACE_MM))[:, None]
+        slope = nearest(surface.slope, surface.distance_mm.affine, at)
+        jacobian = _jacobian(slope, (at - surface.centre) / LEVER_MM, SIMILARITY)
+        normal = (jacobian * weight).T @ jacobian + 1e-3 * np.eye(SIMILARITY)
+        step = np.linalg.solve(normal, -(jacobian * weight).T @ distance)
+        change, moved_mm = _change(step, surface.centre, SIMILARITY)
+        moved = change @ moved
+        if moved_mm < ENOUGH_MM:
+            break
+    return moved
 
 
 def fit_affine(scan: Volume, points: Points, from_template: NDArray, freedom: int) -> tuple[NDArray, float]:

@@ -9,11 +9,54 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsdeface.imaging.registration import Registration
+from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.volume import Volume, apply_affine
 
 LATTICE_MM = 4.0
+CAP_MM = 10.0  # from the template's brain; the brains of 36 people reach less far
+MORE_MARGIN_MM = 1.0  # around the template's brain, which is not the scan's own
 SLAB_VOXELS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The brain and a margin around it: what no mask may touch.
+
+    Attributes
+    ----------
+    brain_mm : Volume
+        Signed distance to the template's brain, template space, mm, negative inside.
+    margin_mm : float
+        How far around the scan's own brain nothing is touched.
+    own : Brain or None
+        The scan's own brain; None where it is not to be trusted.
+    """
+
+    brain_mm: Volume
+    margin_mm: float
+    own: Brain | None = None
+
+    def distance(self, points: NDArray, to_template: NDArray) -> NDArray:
+        """Return the signed distance in mm from scan world points to the guard, negative inside.
+
+        The guard is the scan's own brain and the margin, and the template's brain, but never reaches farther
+        than `CAP_MM` from that: a network that goes astray must not spare a face. Where the scan's own brain
+        is not to be trusted, the guard is the template's brain, and a wider margin.
+
+        Parameters
+        ----------
+        points : numpy.ndarray, shape (..., 3)
+        to_template : numpy.ndarray, shape (4, 4)
+            Scan world to template world, RAS+ mm.
+        """
+        template = region_distance((self.brain_mm,), to_template, points)
+        if self.own is None:
+            return template - (self.margin_mm + MORE_MARGIN_MM)
+        cap = max(CAP_MM, self.margin_mm)
+        undecided = (template > -LATTICE_MM) & (template < cap + LATTICE_MM)
+        guarded = np.where(undecided, np.inf, template)
+        guarded[undecided] = self.own.distance(points[undecided]) - self.margin_mm
+        return np.maximum(np.minimum(guarded, template), template - cap)
 
 
 @dataclass(frozen=True)
@@ -24,43 +67,37 @@ class FaceMask:
     ----------
     mask : numpy.ndarray, bool
         In the scan's own grid, Fortran order, as NIfTI stores it.
-    brain_distance_mm : float
-        From the mask to the nearest brain; never below the guard.
     guard_depth_mm : float
         How deep the brain guard reaches into the face region; face deeper than that is all hidden.
     """
 
     mask: NDArray[np.bool_]
-    brain_distance_mm: float
     guard_depth_mm: float
 
 
 def face_mask(
     shape: tuple[int, int, int],
     affine: NDArray,
-    registration: Registration,
+    to_template: NDArray,
     regions_mm: tuple[Volume, ...],
-    brain_mm: Volume,
-    guard_mm: float,
+    guard: Guard,
 ) -> FaceMask:
     """Return where to deface a scan.
 
     The regions are carried by the affine alone: it knows nothing of the face, so neither does the mask.
-    The brain guard is carried by the warp, and wins over the face. Both are signed distances, which are
-    smooth: they are computed on a coarse lattice and interpolated.
+    The guard wins over the face. Both are signed distances, which are smooth: they are computed on a coarse
+    lattice and interpolated.
 
     Parameters
     ----------
     shape : tuple of int
     affine : numpy.ndarray, shape (4, 4)
         The scan's grid; voxel indices to world, RAS+ mm.
-    registration : Registration
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to template world, RAS+ mm.
     regions_mm : tuple of Volume
         Signed distances in template space, in mm, negative inside: the face, the ears.
-    brain_mm : Volume
-        The same of the brain.
-    guard_mm : float
-        How far around the brain nothing is touched.
+    guard : Guard
 
     Returns
     -------
@@ -69,17 +106,12 @@ def face_mask(
     step = lattice_step(affine)
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
-    to_face = registration.to_template
-    face = region_distance(regions_mm, to_face, points)
-    brain = _distance(brain_mm, registration.warped_to_template(points)) * _scan_mm(to_face)
+    face = region_distance(regions_mm, to_template, points)
+    guarded = guard.distance(points, to_template)
     mask = np.empty(shape, bool, order="F")
-    nearest = np.inf
-    for planes, face_slab, brain_slab in _upsampled(face, brain, step, shape):
-        hidden = (face_slab < 0) & (brain_slab > guard_mm)
-        nearest = min(nearest, brain_slab.min(where=hidden, initial=np.inf))
-        mask[:, :, planes] = hidden
-    depth = -face.min(where=brain <= guard_mm, initial=0.0)
-    return FaceMask(mask, float(nearest), float(depth))
+    for planes, face_slab, guard_slab in _upsampled(face, guarded, step, shape):
+        mask[:, :, planes] = (face_slab < 0) & (guard_slab > 0)
+    return FaceMask(mask, float(-face.min(where=guarded <= 0, initial=0.0)))
 
 
 def lattice_step(affine: NDArray) -> NDArray[np.intp]:
@@ -120,14 +152,14 @@ def _distance(region: Volume, points: NDArray) -> NDArray[np.float32]:
 
 
 def _upsampled(
-    face: NDArray, brain: NDArray, step: NDArray, shape: tuple[int, int, int]
+    face: NDArray, guarded: NDArray, step: NDArray, shape: tuple[int, int, int]
 ) -> Iterator[tuple[slice, NDArray, NDArray]]:
     """Yield both fields in slabs of planes, from every `step`-th voxel to every voxel, linear."""
     thickness = max(SLAB_VOXELS // (shape[0] * shape[1]), 1)
     for start in range(0, shape[2], thickness):
         planes = range(start, min(start + thickness, shape[2]))
         slabs = []
-        for field in (face, brain):
+        for field in (face, guarded):
             for axis, at in ((2, planes), (1, range(shape[1])), (0, range(shape[0]))):
                 field = _linear(field, np.array(at), step[axis], axis)
             slabs.append(field)

@@ -88,26 +88,37 @@ def on_grid(
     return np.asfortranarray(taken.view(np.bool_))
 
 
-def _folded_ends(voxels: NDArray, shape: tuple[int, ...], to_head: NDArray) -> Iterator[NDArray[np.bool_]]:
-    """Yield which tissue lies at the end behind or above the head, if the opposite end cuts tissue off.
-
-    What appears there comes from the face or from below it; ears that fold over are no faces.
+def far_ends(shape: tuple[int, ...], to_head: NDArray) -> Iterator[tuple[int, bool]]:
+    """Yield the ends of a field of view behind and above a head: what folds over from the face appears there.
 
     Parameters
     ----------
-    voxels : numpy.ndarray, shape (N, 3)
-        The tissue.
     shape : tuple of int
     to_head : numpy.ndarray, shape (4, 4)
         Voxels to the world of the template's head.
+
+    Yields
+    ------
+    axis : int
+        Of the voxels.
+    is_last : bool
+        Whether it is the end with the highest index.
     """
-    for axis, size in enumerate(shape):
+    for axis in range(len(shape)):
         along = to_head[:3, axis]
         toward = int(np.abs(along).argmax())
-        if toward == LEFT_RIGHT:
-            continue
-        low, high = voxels[:, axis] < END_PLANES, voxels[:, axis] >= size - END_PLANES
-        grows_away_from_face = (along[toward] > 0) == (toward == DOWN_UP)
-        end, opposite = (high, low) if grows_away_from_face else (low, high)
+        if toward != LEFT_RIGHT:  # ears that fold over are no faces
+            yield axis, bool((along[toward] > 0) == (toward == DOWN_UP))
+
+
+def at_end(voxels: NDArray, size: int, axis: int, is_last: bool) -> NDArray[np.bool_]:
+    """Return which voxels, shape (N, 3), lie in the last planes, or the first, of a field of view."""
+    return voxels[:, axis] >= size - END_PLANES if is_last else voxels[:, axis] < END_PLANES
+
+
+def _folded_ends(voxels: NDArray, shape: tuple[int, ...], to_head: NDArray) -> Iterator[NDArray[np.bool_]]:
+    """Yield which tissue, shape (N, 3), lies at a far end, if the opposite end cuts tissue off."""
+    for axis, is_last in far_ends(shape, to_head):
+        opposite = at_end(voxels, shape[axis], axis, not is_last)
         if np.count_nonzero(opposite) >= CUT_VOXELS:
-            yield end
+            yield at_end(voxels, shape[axis], axis, is_last)

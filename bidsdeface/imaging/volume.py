@@ -80,7 +80,7 @@ def nearest(data: NDArray, affine: NDArray, points: NDArray) -> NDArray:
     numpy.ndarray, shape (...)
     """
     voxels = np.round(apply_affine(np.linalg.inv(affine), points)).astype(int)
-    return data[tuple(np.moveaxis(np.clip(voxels, 0, np.array(data.shape) - 1), -1, 0))]
+    return data[tuple(np.moveaxis(np.clip(voxels, 0, np.array(data.shape[:3]) - 1), -1, 0))]
 
 
 def voxel_ml(affine: NDArray) -> float:

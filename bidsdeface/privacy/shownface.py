@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from bidsdeface.dataset.carryover import is_faceless
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import make_fitter, measure
+from bidsdeface.imaging.facemask import Guard
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.privacy.scratch import temporary_dir
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.leftovers import tissue_left_ml
 from bidsdeface.settings import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
@@ -31,11 +31,9 @@ def face_test() -> Callable[[Path], str | None]:
     kinds that seldom show a face, such as functional images, a head is not expected to be found at all, and
     it is None where a test of another kind could not tell.
     """
-    fitter = make_fitter(
-        DEFAULT_TEMPLATE, REGIONS[0], temporary_dir()
-    )  # nothing is warped: nothing is written
+    fitter = make_fitter(DEFAULT_TEMPLATE, REGIONS[0])
     template = fitter.start
-    regions_mm = (template.regions_mm["face"],)
+    regions_mm, guard = (template.regions_mm["face"],), Guard(template.brain_mm, DEFAULT_GUARD_MM)
 
     def shows_face(path: Path) -> str | None:
         shown = look(path)
@@ -50,10 +48,10 @@ def face_test() -> Callable[[Path], str | None]:
             placement = place(scan, fitter.pose, template.landscape)
         except RegistrationError:
             return CANNOT_TELL
-        left = tissue_left_ml(scan, placement.to_template, regions_mm, template.brain_mm, DEFAULT_GUARD_MM)
+        left = tissue_left_ml(scan, placement.to_template, regions_mm, guard)
         if left <= MOST_TISSUE_ML:
             return None
-        measures = measure(scan, placement, placement.to_template, fitter)
+        measures = measure(scan, placement, placement.to_template, fitter, None)
         if not faults(measures):
             return FACE
         return CANNOT_TELL if measures["outline_correlation"] >= LEAST_HEADLIKE else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.imaging.facemask import lattice_step, region_distance
+from bidsdeface.imaging.facemask import Guard, lattice_step, region_distance
 from bidsdeface.imaging.volume import Volume, apply_affine
 
 BRAIN_EDGE_MM = 8.0  # as far beyond the guard, what one mask leaves alone is not held against it
@@ -16,8 +16,7 @@ def mask_disagreement_mm(
     affine: NDArray,
     second: NDArray,
     regions_mm: tuple[Volume, ...],
-    brain_mm: Volume,
-    guard_mm: float,
+    guard: Guard,
 ) -> float:
     """Return how deep a mask and the face region of a second registration lie outside of each other.
 
@@ -28,9 +27,9 @@ def mask_disagreement_mm(
     affine : numpy.ndarray, shape (4, 4)
     second : numpy.ndarray, shape (4, 4)
         Scan world to template world, from another start than the one that made the mask.
-    regions_mm, brain_mm : tuple of Volume, Volume
+    regions_mm : tuple of Volume
         Signed distances in the template, mm.
-    guard_mm : float
+    guard : Guard
 
     Returns
     -------
@@ -42,7 +41,7 @@ def mask_disagreement_mm(
     voxels = np.stack(np.meshgrid(*map(np.arange, sampled.shape), indexing="ij"), -1) * step
     points = apply_affine(affine, voxels)
     face = region_distance(regions_mm, second, points)
-    free = region_distance((brain_mm,), second, points) > guard_mm + BRAIN_EDGE_MM
+    free = guard.distance(points, second) > BRAIN_EDGE_MM
     too_much = face.max(where=sampled, initial=0.0)
     too_little = -face.min(where=~sampled & free, initial=0.0)
     return float(max(too_much, too_little))

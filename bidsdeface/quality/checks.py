@@ -1,16 +1,39 @@
 """Every measure of a result: what it says, what is normal, and from where on the result is not published.
 
 The limits are set by the calibration study (docs/calibration.md): between what good results reach, on real
-heads and variants of them, and what deliberate failures show.
+heads and variants of them, and what deliberate failures show. Where the face is, is decided by witnesses:
+
+- The scan's own brain, where it is trusted, may move the face by `brain_shift_mm` at most.
+- Where it moves the face by more than `BRAIN_AGREES_MM`, or is not trusted, the head's outline must agree.
+- Where it is not trusted, no placement that is quite another may fit nearly as well.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bidsdeface.errors import RegistrationError
+
+BRAIN_AGREES_MM = 8.0
+
+
+def is_brain_trusted(measures: Mapping[str, float]) -> bool:
+    """Return True if what was taken for the scan's own brain has the size, shape and place of a brain."""
+    return all(
+        check.limit(measures.get(check.measure, math.nan)) is None for check in CHECKS if check.of_trust
+    )
+
+
+def _brain_objects(measures: Mapping[str, float]) -> bool:
+    """Return True if the brain does not speak for the placement."""
+    agrees = measures.get("brain_shift_mm", math.inf) <= BRAIN_AGREES_MM
+    return not (agrees and is_brain_trusted(measures))
+
+
+def _brain_is_untrusted(measures: Mapping[str, float]) -> bool:
+    return not is_brain_trusted(measures)
 
 
 @dataclass(frozen=True)
@@ -29,6 +52,10 @@ class Check:
         What it is for a result that could not be better.
     least, most : float
         The limits, both still good. A value that is not a number is beyond them.
+    asked : callable or None
+        Given all measures, whether this one is asked; None if it always is.
+    of_trust : bool
+        Beyond the limits there is no fault, but the scan's own brain is not trusted.
     """
 
     measure: str
@@ -37,6 +64,8 @@ class Check:
     best: float = 0.0
     least: float = -math.inf
     most: float = math.inf
+    asked: Callable[[Mapping[str, float]], bool] | None = None
+    of_trust: bool = False
 
     @property
     def limits(self) -> str:
@@ -50,6 +79,15 @@ class Check:
         if self.least <= value <= self.most:
             return None
         return self.least if value < self.least else self.most
+
+    def decides(self, measures: Mapping[str, float]) -> bool:
+        """Return True if a result with these measures is judged by this one."""
+        return not self.of_trust and (self.asked is None or self.asked(measures))
+
+    def is_fault(self, measures: Mapping[str, float]) -> bool:
+        """Return True if a result was judged by this measure, and its value is beyond a limit."""
+        value = measures.get(self.measure)
+        return value is not None and self.decides(measures) and self.limit(value) is not None
 
     def strain(self, value: float) -> float:
         """Return how far a value is on the way from the best to the limit: 0 to 1, above 1 beyond it."""
@@ -66,14 +104,6 @@ CHECKS = (
         "the scan does not look like the template (similarity {value:.2f}, {limit} or more expected)",
         best=1.0,
         least=0.25,
-    ),
-    Check(
-        "lead",
-        "By how much Similarity is above that of the best placement that is quite another, such as back to "
-        "front; normally above 0.13",
-        "a head placed quite otherwise fits nearly as well (lead {value:.2f}, {limit} or more expected)",
-        best=1.0,
-        least=0.08,
     ),
     Check(
         "scale",
@@ -104,36 +134,81 @@ CHECKS = (
         "the masks of two registrations lie {value:.0f} mm apart (at most {limit:.0f} expected)",
         most=6.0,
     ),
-    # The head's own surface, and its own brain.
+    # The scan's own brain, as a neural network sees it; where it would place the face; if it is trusted.
+    Check(
+        "brain_ml",
+        "Volume of the scan's own brain, as a neural network sees it; trusted from 700 to 2200",
+        best=1400.0,
+        least=700.0,
+        most=2200.0,
+        of_trust=True,
+    ),
+    Check(
+        "brain_whole",
+        "Share of what looks like brain that is in one piece; normally above 0.99, trusted from 0.9 on",
+        best=1.0,
+        least=0.9,
+        of_trust=True,
+    ),
+    Check(
+        "brain_fit_mm",
+        "Distance, root mean square, of the brain's surface from the template's where it fits best; normally "
+        "1 to 2.5, trusted up to 3",
+        most=3.0,
+        of_trust=True,
+    ),
+    Check(
+        "brain_lead",
+        "How many times as far the surfaces lie apart if the template is turned by half a turn; normally "
+        "2 to 4, trusted from 1.5 on",
+        best=4.0,
+        least=1.5,
+        of_trust=True,
+    ),
+    Check(
+        "brain_shift_mm",
+        "How far the face would move if the brain's surface alone placed the template; normally below 8",
+        "the scan's own brain places the face {value:.0f} mm from where the template does "
+        "(at most {limit:.0f} expected)",
+        most=12.0,
+        asked=is_brain_trusted,
+    ),
+    Check(
+        "brain_in_mask_ml",
+        "Volume of the brain in the mask; 0 by construction unless the mask was made on another scan, and no "
+        "evidence that the brain was spared",
+        "the mask takes in {value:.1f} mL of the brain (at most {limit} expected)",
+        most=2.0,
+        asked=is_brain_trusted,
+    ),
+    # The head's outline, asked where the brain moves the face by more than 8 mm, or is not trusted.
     Check(
         "outline_correlation",
-        "Correlation of tissue and air, scan and template, outside the face; normally above 0.9",
+        "Correlation of tissue and air, scan and template, outside the face; normally above 0.9; judged "
+        "where the brain moves the face by more than 8 mm, or is not trusted",
         "the scan's outline does not fit a head (correlation {value:.2f}, {limit} or more expected)",
         best=1.0,
         least=0.75,
+        asked=_brain_objects,
     ),
     Check(
         "outline_shift_mm",
         "How far the face would move if the head's own outline, without the face, placed the template; "
-        "normally below 8",
+        "normally below 8; judged as OutlineCorrelation is",
         "the head's own outline places the face {value:.0f} mm from where the template does "
         "(at most {limit:.0f} expected)",
         most=12.0,
+        asked=_brain_objects,
     ),
     Check(
-        "brain_estimate_ml",
-        "Volume that is brain for sure, by the scan's own intensities; normally 800 and more",
-        "no brain is found where the template has its own ({value:.0f} mL, {limit:.0f} or more expected)",
-        best=1500.0,
-        least=150.0,
+        "lead",
+        "By how much Similarity is above that of the best placement that is quite another, such as back to "
+        "front; normally above 0.13; judged where the brain is not trusted",
+        "a head placed quite otherwise fits nearly as well (lead {value:.2f}, {limit} or more expected)",
+        best=1.0,
+        least=0.08,
+        asked=_brain_is_untrusted,
     ),
-    Check(
-        "brain_in_mask_ml",
-        "Volume of it that lies in the mask; normally 0, at most 1.5 where intensities are uneven",
-        "the mask takes in {value:.1f} mL of the brain (at most {limit} expected)",
-        most=2.0,
-    ),
-    Check("brain_distance_mm", "Smallest distance from the mask to the brain as registered"),
     Check(
         "guard_depth_mm",
         "How deep the brain guard reaches into the face region; normally below 7",
@@ -185,8 +260,8 @@ def bids_name(measure: str) -> str:
 
     Examples
     --------
-    >>> bids_name("brain_distance_mm")
-    'BrainDistanceMM'
+    >>> bids_name("brain_shift_mm")
+    'BrainShiftMM'
     """
     return "".join(word.upper() if word in ("mm", "ml") else word.title() for word in measure.split("_"))
 
@@ -207,12 +282,19 @@ def faults(
     """
     found = {}
     for check in CHECKS:
+        if not check.decides(measures):
+            continue
         needed = whole and check.limits and check.measure not in not_judged
         value = measures.get(check.measure, math.nan if needed else None)
         if value is not None and (limit := check.limit(value)) is not None:
             told = "{name} could not be measured" if math.isnan(value) else check.fault
             found[check.measure] = told.format(name=check.measure, value=value, limit=limit)
     return found
+
+
+def outline_faults(measures: Mapping[str, float]) -> dict[str, str]:
+    """Return what would speak against a result if nothing were known of the scan's own brain."""
+    return faults({name: value for name, value in measures.items() if not name.startswith("brain_")})
 
 
 class Rejected(RegistrationError):
@@ -237,4 +319,5 @@ class Rejected(RegistrationError):
 
 def strain(measures: Mapping[str, float]) -> float:
     """Return how near a result is to being rejected, by the worst of its measures: above 1, it is."""
-    return max((c.strain(measures[c.measure]) for c in CHECKS if c.measure in measures), default=math.inf)
+    asked = [check for check in CHECKS if check.measure in measures and check.decides(measures)]
+    return max((check.strain(measures[check.measure]) for check in asked), default=math.inf)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.imaging.facemask import region_distance
-from bidsdeface.imaging.registration import Registration
+from bidsdeface.imaging.brain import Brain
+from bidsdeface.imaging.facemask import Guard, region_distance
 from bidsdeface.imaging.volume import (
     Volume,
     apply_affine,
@@ -17,9 +17,9 @@ from bidsdeface.imaging.volume import (
     voxel_ml,
 )
 from bidsdeface.quality.agreement import mask_disagreement_mm
-from bidsdeface.quality.brain import own_brain
 from bidsdeface.quality.leftovers import stray_tissue_ml, tissue_left_ml
 
+SPACING_MM = 3.0  # fine enough to measure volumes on
 EMPTIED = 0.5  # so much of the face having one and the same value is the work of another defacing
 
 
@@ -40,29 +40,26 @@ class Expected:
     brain_mm: Volume
     guard_mm: float
 
+    def guard(self, own: Brain | None) -> Guard:
+        """Return what no mask of a scan may touch, by its own brain where that is to be trusted."""
+        return Guard(self.brain_mm, self.guard_mm, own)
+
 
 def measure_mask(
-    coarse: Volume,
-    mask: NDArray[np.bool_],
-    affine: NDArray,
-    registration: Registration,
-    second: NDArray,
-    expected: Expected,
+    mask: NDArray[np.bool_], affine: NDArray, second: NDArray, own: Brain | None, expected: Expected
 ) -> dict[str, float]:
     """Measure a mask on the scan that it is for.
 
     Parameters
     ----------
-    coarse : Volume
-        The scan, from `world_aligned` at the `SPACING_MM` of `own_brain`.
     mask : numpy.ndarray, shape (X, Y, Z), bool
         As published.
     affine : numpy.ndarray, shape (4, 4)
         Of the mask.
-    registration : Registration
-        The one that made it.
     second : numpy.ndarray, shape (4, 4)
-        Scan world to template world, from another start.
+        Scan world to template world, from another start than the registration that made the mask.
+    own : Brain or None
+        The scan's own brain; None where it is not to be trusted.
     expected : Expected
 
     Returns
@@ -70,16 +67,12 @@ def measure_mask(
     dict of str to float
         Measures of `CHECKS`.
     """
-    brain = apply_affine(coarse.affine, np.argwhere(own_brain(coarse, registration, expected.brain_mm)))
-    one_ml = voxel_ml(coarse.affine)
-    return {
-        "mask_disagreement_mm": mask_disagreement_mm(
-            mask, affine, second, expected.regions_mm, expected.brain_mm, expected.guard_mm
-        ),
-        "brain_estimate_ml": len(brain) * one_ml,
-        "brain_in_mask_ml": float(nearest(mask, affine, brain).sum()) * one_ml,
-        "mask_ml": float(mask.sum()) * voxel_ml(affine),
-    }
+    apart = mask_disagreement_mm(mask, affine, second, expected.regions_mm, expected.guard(own))
+    found = {"mask_disagreement_mm": apart, "mask_ml": float(mask.sum()) * voxel_ml(affine)}
+    if own is not None:
+        taken = nearest(mask, affine, own.places).sum()
+        found["brain_in_mask_ml"] = float(taken) * voxel_ml(own.inside.affine)
+    return found
 
 
 def measure_removed(
@@ -95,7 +88,7 @@ def measure_removed(
     Parameters
     ----------
     coarse : Volume
-        The scan, from `world_aligned` at the `SPACING_MM` of `own_brain`.
+        The scan, from `world_aligned` at `SPACING_MM`.
     stored : numpy.ndarray, shape (X, Y, Z)
         The image's own values.
     mask : numpy.ndarray, shape (X, Y, Z), bool
@@ -126,7 +119,12 @@ def measure_removed(
 
 
 def measure_defaced(
-    defaced: Volume, to_head: NDArray, head_mm: Volume, second: NDArray, expected: Expected
+    defaced: Volume,
+    to_head: NDArray,
+    head_mm: Volume,
+    second: NDArray,
+    own: Brain | None,
+    expected: Expected,
 ) -> dict[str, float]:
     """Measure what is left in a defaced image.
 
@@ -141,6 +139,8 @@ def measure_defaced(
         Distance to a template's head.
     second : numpy.ndarray, shape (4, 4)
         Scan world to the template of `expected`, from another start than that of the mask.
+    own : Brain or None
+        The scan's own brain; None where it is not to be trusted.
     expected : Expected
 
     Returns
@@ -149,8 +149,6 @@ def measure_defaced(
         Measures of `CHECKS`.
     """
     return {
-        "tissue_left_ml": tissue_left_ml(
-            defaced, second, expected.regions_mm, expected.brain_mm, expected.guard_mm
-        ),
+        "tissue_left_ml": tissue_left_ml(defaced, second, expected.regions_mm, expected.guard(own)),
         "stray_tissue_ml": stray_tissue_ml(defaced, to_head, head_mm),
     }

@@ -6,22 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsdeface.imaging.facemask import region_distance
-from bidsdeface.imaging.foldover import in_air
+from bidsdeface.imaging.facemask import Guard, region_distance
+from bidsdeface.imaging.foldover import at_end, far_ends, in_air
 from bidsdeface.imaging.volume import Volume, apply_affine, tissue_voxels, voxel_ml
 
 EDGE_MM = 4.0  # nearer to the edge of the face region than that, two good registrations may differ
 BRAIN_EDGE_MM = 4.0  # and so far beyond the guard
-BESIDE_MM, EARS_Y_MM, EARS_TOP_Z_MM = 60.0, (-45.0, 25.0), -20.0  # there, in the template, are ears
-EARS_REACH_MM = 20.0  # and so far they stand off the average's head
+GROWN_MM = 20.0  # no farther than that do ears and fat stand off the template's head
 
 
 def tissue_left_ml(
     defaced: Volume,
     second: NDArray,
     regions_mm: tuple[Volume, ...],
-    brain_mm: Volume,
-    guard_mm: float,
+    guard: Guard,
 ) -> float:
     """Return how much tissue is left where a second registration has the face.
 
@@ -31,21 +29,22 @@ def tissue_left_ml(
         The written image, from `reduce_image`.
     second : numpy.ndarray, shape (4, 4)
         Scan world to template world, from another start than the one that made the mask.
-    regions_mm, brain_mm : tuple of Volume, Volume
+    regions_mm : tuple of Volume
         Signed distances in the template, mm.
-    guard_mm : float
+    guard : Guard
     """
     points = apply_affine(defaced.affine, tissue_voxels(defaced))
     points = points[region_distance(regions_mm, second, points) < -EDGE_MM]
-    left = region_distance((brain_mm,), second, points) > guard_mm + BRAIN_EDGE_MM
+    left = guard.distance(points, second) > BRAIN_EDGE_MM
     return float(left.sum()) * voxel_ml(defaced.affine)
 
 
 def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> float:
-    """Return the largest piece of tissue in the air around the head.
+    """Return the largest piece of tissue in the air around the head that is no part of it.
 
-    A nose that the field of view cuts off appears at the other end of it, behind the head. Beside it are
-    ears, and the jaws of a broad head.
+    A nose that the field of view cuts off appears at the other end of it, behind the head. What touches the
+    head, does not touch such an end and stands off by less than `GROWN_MM` is part of the head: ears, a broad
+    jaw, fat of the nape.
 
     Parameters
     ----------
@@ -55,17 +54,17 @@ def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> f
     head_mm : Volume
         Distance to the template's head.
     """
-    voxels = tissue_voxels(defaced)
-    voxels = voxels[in_air(defaced, voxels, to_template, head_mm)]
-    stray = np.zeros(defaced.data.shape, bool)
-    ears = _beside_head(apply_affine(to_template, apply_affine(defaced.affine, voxels)))
-    ears &= ~in_air(defaced, voxels, to_template, head_mm, EARS_REACH_MM)
-    stray[tuple(voxels[~ears].T)] = True
+    voxels, shape = tissue_voxels(defaced), defaced.data.shape
+    strays = in_air(defaced, voxels, to_template, head_mm)
+    stray, head = np.zeros(shape, bool), np.zeros(shape, bool)
+    stray[tuple(voxels[strays].T)] = True
+    head[tuple(voxels[~strays].T)] = True
     pieces, _ = ndimage.label(stray)
-    return float(np.bincount(pieces.ravel())[1:].max(initial=0)) * voxel_ml(defaced.affine)
-
-
-def _beside_head(points: NDArray) -> NDArray[np.bool_]:
-    """Tell which points of the template's world, shape (N, 3), lie where ears may stand off."""
-    x, y, z = points.T
-    return (np.abs(x) > BESIDE_MM) & (EARS_Y_MM[0] < y) & (y < EARS_Y_MM[1]) & (z < EARS_TOP_Z_MM)
+    sizes = np.bincount(pieces.ravel())
+    grown = set(pieces[ndimage.binary_dilation(head)])
+    far = in_air(defaced, voxels, to_template, head_mm, GROWN_MM)
+    grown -= set(pieces[tuple(voxels[far].T)])
+    for axis, is_last in far_ends(shape, to_template @ defaced.affine):
+        grown -= set(pieces[tuple(voxels[at_end(voxels, shape[axis], axis, is_last)].T)])
+    sizes[[0, *grown]] = 0
+    return float(sizes.max()) * voxel_ml(defaced.affine)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.imaging.affine import fit_affine
+from bidsdeface.imaging.affine import Surface, fit_affine
+from bidsdeface.imaging.brain import Brain, fit_brain
 from bidsdeface.imaging.pose import FINE_SPACING_MM, PoseTemplate, saturated
 from bidsdeface.imaging.registration import Placement, disagreement_mm
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
@@ -61,6 +62,40 @@ def measure_placement(
         "outline_shift_mm": _outline_shift_mm(tissue, to_template, surface),
         "scale": float(np.cbrt(np.linalg.det(linear))),
         "stretch": float(stretches[0] / stretches[2]),
+    }
+
+
+def measure_brain(
+    brain: Brain | None, to_template: NDArray, template: Surface, face: NDArray
+) -> dict[str, float]:
+    """Measure where a scan's own brain would place the template, by its surface alone.
+
+    Parameters
+    ----------
+    brain : Brain or None
+        None if none was found.
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to the world of `template`.
+    template : Surface
+        Of the template's brain.
+    face : numpy.ndarray, shape (N, 3)
+        Places in the template's face, mm.
+
+    Returns
+    -------
+    dict of str to float
+        Measures of `CHECKS`.
+    """
+    if brain is None:
+        return {"brain_ml": 0.0}
+    fitted = fit_brain(brain, template, to_template)
+    placed, by_brain = np.linalg.inv(to_template), np.linalg.inv(fitted.to_template)
+    return {
+        "brain_ml": brain.ml,
+        "brain_whole": brain.whole,
+        "brain_fit_mm": fitted.off_mm,
+        "brain_lead": fitted.lead,
+        "brain_shift_mm": disagreement_mm(placed, by_brain, face),
     }
 
 

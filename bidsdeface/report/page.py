@@ -6,7 +6,8 @@ from bidsdeface import __version__
 
 STYLE = """
 body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 1640px; padding: 0 1em; color: #222 }
-img { width: 100%; background: #000 } section { margin: 2.5em 0 } h2, h3 { margin: 1.5em 0 0.3em }
+img { width: 100%; height: auto; background: #000 } section { margin: 2.5em 0 }
+h2, h3 { margin: 1.5em 0 0.3em }
 p, li { max-width: 55em } .failed, .beyond { color: #a00 } .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: 1em 0 } tbody > tr > * { border-top: 1px solid #ddd }
 td, th { padding: 0.1em 1em 0.1em 0; text-align: left; vertical-align: top; font-weight: 400 }

@@ -42,7 +42,7 @@ def tell(folder: Path, outcome: Outcome, loaded: Loaded, masked: Masked | None, 
     outcome : Outcome
     loaded : Loaded
     masked : Masked or None
-        None if no mask was found: then there is no "after".
+        Of a scan that failed, the mask that it would get; None if none was found: then there is no "after".
     centre : numpy.ndarray, shape (3,)
         World coordinates (RAS+ mm) through which the slices go.
 
@@ -85,7 +85,8 @@ def write_page(folder: Path) -> Path | None:
         (unfinished / PAGE).touch(0o600)
         content = (
             f"<p>{len(told)} scans, worst first. Above, each as it came, with the mask outlined; below, as "
-            f"it was defaced. <b>This page shows faces: it is for you alone.</b></p>{sections}"
+            "it was defaced, or, of a scan that failed, as it would be if you accepted it. "
+            f"<b>This page shows faces: it is for you alone.</b></p>{sections}"
         )
         (unfinished / PAGE).write_text(page("Private report", content), encoding="utf-8")
     return folder / PAGE
@@ -113,7 +114,7 @@ def _section(told: dict[str, Any]) -> str:
 
 def _row(check: Any, measures: dict[str, float]) -> str:
     value = measures[check.measure]
-    mark = " class='failed'" if check.limit(value) is not None else ""
+    mark = " class='failed'" if check.is_fault(measures) else ""
     return (
         f"<tr{mark}><th>{check.measure}</th><td class='number'>{value:.2f}</td>"
         f"<td>{html.escape(check.description)}</td></tr>"

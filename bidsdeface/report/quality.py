@@ -143,9 +143,8 @@ def _scan_row(scan: Published, pictures: bool) -> str:
         shown = f'<a href="{escape(str(figure))}">{shown}</a>'
     cells = []
     for check in LIMITED:
-        value = measures.get(check.measure)
-        beyond = value is not None and check.limit(value) is not None
-        cells.append(f'<td class="number{" beyond" if beyond else ""}">{_number(value)}</td>')
+        mark = " beyond" if check.is_fault(measures) else ""
+        cells.append(f'<td class="number{mark}">{_number(measures.get(check.measure))}</td>')
     worst = _strain(scan)
     percent = f"{100 * worst:.0f} %" if math.isfinite(worst) else "n/a"
     percent = percent if measures else "–"

@@ -91,10 +91,12 @@ def lend_region(region_mm: Volume, to_lender: NDArray, parts: Parts) -> NDArray[
 
 def whole_head(regions: Sequence[str] = ("face",)) -> Template:
     """Return the embedded template: a whole-head average with neck and chin."""
-    client = _client(EMBEDDED_ROOT, autoupdate=False)
-    path = partial(_file, client, WHOLE_HEAD, WHOLE_HEAD, resolution="02")
-    t1w, affine = _read(WHOLE_HEAD, path(suffix="T1w"))
-    masks = {desc: _read(WHOLE_HEAD, path(desc=desc, suffix="mask"))[0] > 0 for desc in ("brain", *regions)}
+    stem = EMBEDDED_ROOT / f"tpl-{WHOLE_HEAD}" / f"tpl-{WHOLE_HEAD}_res-02"
+    t1w, affine = _read(WHOLE_HEAD, Path(f"{stem}_T1w.nii.gz"))
+    masks = {
+        desc: _read(WHOLE_HEAD, Path(f"{stem}_desc-{desc}_mask.nii.gz"))[0] > 0
+        for desc in ("brain", *regions)
+    }
     # The canvas is larger than the average's own field of view, which ends at the neck.
     planes = np.flatnonzero(t1w.any(axis=(0, 1)))
     seen = np.zeros(t1w.shape, np.float32)
@@ -180,7 +182,7 @@ def _beyond(affine: NDArray) -> tuple[tuple[int, int], ...]:
     return ((0, 0), (0, int(EXTEND_FRONT_MM / spacing[1])), (int(EXTEND_BELOW_MM / spacing[2]), 0))
 
 
-def _client(root: Path | None, autoupdate: bool | None = None) -> TemplateFlowClient:
+def _client(root: Path | None) -> TemplateFlowClient:
     # Importing templateflow makes a skeleton of the archive below TEMPLATEFLOW_HOME, else below HOME, and
     # fails where it cannot: give it a root that is there, and say that it shall leave it alone.
     before = {key: os.environ.get(key) for key in ("TEMPLATEFLOW_HOME", "TEMPLATEFLOW_AUTOUPDATE")}
@@ -189,7 +191,7 @@ def _client(root: Path | None, autoupdate: bool | None = None) -> TemplateFlowCl
     try:
         from templateflow.client import TemplateFlowClient
 
-        client = TemplateFlowClient(root=root, **({} if autoupdate is None else {"autoupdate": autoupdate}))
+        client = TemplateFlowClient(root=root)
         client.cache.ensure()
         return client
     except OSError as error:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsdeface.errors import TemplateError
-from bidsdeface.imaging.affine import Points
+from bidsdeface.imaging.affine import Points, Surface
 from bidsdeface.imaging.pose import AIR_MARGIN_MM, PoseTemplate, saturated
 from bidsdeface.imaging.registration import SPACING_MM, STAGES, Landscape
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
@@ -26,6 +26,7 @@ OUTLINE_CLEARANCE_MM = 10.0
 OUTLINE_SPACING_MM = 8.0
 OUTLINE_SMOOTHING_MM = 3.0
 BRAIN_IN_FACE_LIMIT = 0.01
+BRAIN_STEM_MM = 30.0  # from its lower end up, a brain mask shows more or less of the brain stem
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,19 @@ def pose_template(template: Template) -> PoseTemplate:
     return PoseTemplate(tissue, weight, centre - [0.0, 0.0, 20.0])
 
 
+def brain_surface(brain_mm: Volume) -> Surface:
+    """Return the surface of a template's brain.
+
+    Parameters
+    ----------
+    brain_mm : Volume
+        Signed distance to the brain, negative inside, mm.
+    """
+    inside = apply_affine(brain_mm.affine, np.argwhere(brain_mm.data < 0))
+    slope = np.gradient(brain_mm.data, *np.linalg.norm(brain_mm.affine[:3, :3], axis=0))
+    return Surface(brain_mm, np.stack(slope, -1), inside.mean(axis=0), inside[:, 2].min() + BRAIN_STEM_MM)
+
+
 def head_surface(template: Template, pose: PoseTemplate) -> HeadSurface:
     """Return a template's surface, from its air and tissue in `pose`."""
     tissue, brain_mm, face_mm = pose.tissue, template.brain_mm, template.regions_mm["face"]
@@ -193,5 +207,4 @@ def _landscape(head: Volume, brain_mm: Volume, face_mm: Volume) -> Landscape:
         level = smoothed(coarse, sigma) if sigma > finest else coarse
         value = interpolate(level.data, level.affine, where)
         stages.append(Points(where[np.isfinite(value)], value[np.isfinite(value)]))
-    volume = Volume(np.sqrt(coarse.data), coarse.affine, coarse.seen)
-    return Landscape(tuple(stages), volume, stages[0].where[::40])
+    return Landscape(tuple(stages), stages[0].where[::40])

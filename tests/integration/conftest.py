@@ -16,11 +16,9 @@ import pytest
 from bidsdeface.fitting import Fitted, Fitter, Rejected, fit, to_start
 from bidsdeface.imaging.facemask import FaceMask, face_mask
 from bidsdeface.imaging.image import Image
-from bidsdeface.imaging.registration import Registration
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
-from bidsdeface.quality.brain import SPACING_MM
 from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import Expected, measure_mask, measure_removed
+from bidsdeface.quality.evidence import SPACING_MM, Expected, measure_mask, measure_removed
 from tests.heads import find_head
 
 
@@ -120,7 +118,7 @@ def _state(path: Path) -> tuple:
 class Masked:
     """A head with its mask, or with what speaks against it."""
 
-    registration: Registration | None
+    fitted: Fitted | None
     face: FaceMask | None
     faults: tuple[str, ...]
 
@@ -143,21 +141,19 @@ class Engine:
             self._known[key] = self._fit(volume)
         fitted = self._known[key]
         if isinstance(fitted, Rejected):
-            return Masked(None, None, tuple(fitted.faults.values()))
-        face = self.apply(image.stored.shape[:3], image.affine, fitted.registration)
+            return Masked(None, None, tuple(faults(fitted.measures).values()))
+        face = self.apply(image.stored.shape[:3], image.affine, fitted)
         coarse, head_mm = world_aligned(volume, SPACING_MM), self._fitter.surface.head_mm
         measures = {
             **fitted.measures,
-            **measure_mask(
-                coarse, face.mask, image.affine, fitted.registration, fitted.second, self._expected
-            ),
+            **measure_mask(face.mask, image.affine, fitted.second, fitted.brain, self._expected),
             "guard_depth_mm": face.guard_depth_mm,
             **measure_removed(
                 coarse, image.stored, face.mask, image.affine, to_start(fitted, self._fitter), head_mm
             ),
         }
         nothing = () if face.mask.any() else ("the face lies outside the field of view",)
-        return Masked(fitted.registration, face, (*nothing, *faults(measures).values()))
+        return Masked(fitted, face, (*nothing, *faults(measures).values()))
 
     def _fit(self, volume: Volume) -> Fitted | Rejected:
         try:
@@ -165,11 +161,9 @@ class Engine:
         except Rejected as rejected:
             return rejected
 
-    def apply(self, shape, affine, registration: Registration) -> FaceMask:
-        expected = self._expected
-        return face_mask(
-            shape, affine, registration, expected.regions_mm, expected.brain_mm, expected.guard_mm
-        )
+    def apply(self, shape, affine, fitted: Fitted) -> FaceMask:
+        guard = self._expected.guard(fitted.brain)
+        return face_mask(shape, affine, fitted.to_template, self._expected.regions_mm, guard)
 
 
 @pytest.fixture(scope="session")

@@ -97,11 +97,11 @@ def test_the_header_is_kept_but_for_free_text(result):
     assert not after.extensions and not after["descrip"].item()
 
 
-def test_the_mask_keeps_away_from_the_brain_as_registered(result):
+def test_the_scans_own_brain_is_trusted_agrees_and_is_clear_of_the_mask(result):
     *_, sidecar = result
     measures = sidecar["Bidsdeface"]["Measures"]
-    assert measures["BrainDistanceMM"] >= sidecar["Bidsdeface"]["GuardMM"]
-    assert measures["GuardDepthMM"] < 8
+    assert measures["BrainFitMM"] < 2 and measures["BrainLead"] > 2 and measures["BrainShiftMM"] < 8
+    assert measures["BrainInMaskML"] == 0 and measures["GuardDepthMM"] < 10
 
 
 @on_heads_with_landmarks

@@ -68,7 +68,7 @@ def test_a_templateflow_template_hides_the_face_down_to_the_chin(
     record = json.loads(Path(f"{stem}desc-defaced_T1w.json").read_text())["Bidsdeface"]
     assert record["Template"] == TEMPLATE
     assert all(np.isfinite(value) for value in record["Measures"].values())
-    assert record["Measures"]["BrainDistanceMM"] >= 4
+    assert record["Measures"]["BrainInMaskML"] == 0
 
 
 def test_a_template_that_is_not_there_is_one_clear_line_and_nothing_falls_back(root, tmp_path):

@@ -284,7 +284,8 @@ def test_no_wrong_placement_gets_by_though_both_registrations_agree(
     for name, motion in wrong.items():
         moved = np.linalg.inv(motion) @ right.to_template
         placement = replace(right, to_template=moved, second=moved)
-        monkeypatch.setattr(fitting, "place", lambda *_, placement=placement: placement)
+        for search in ("place", "place_from"):
+            monkeypatch.setattr(fitting, search, lambda *_, placement=placement: placement)
         (outcome,) = deface_head(Tools(settings, fitter, expected, None), head)
         if outcome.verdict != FAILED or not faults(outcome.measures):
             got_by[name] = outcome

@@ -41,7 +41,7 @@ def run(monkeypatch, tmp_path):
 def test_defaults_are_those_the_help_names(run):
     code, settings = run()
     assert code == 0
-    assert (settings.template, settings.guard_mm, settings.regions) == ("WholeHead", 4.0, ("face",))
+    assert (settings.template, settings.guard_mm, settings.regions) == ("WholeHead", 3.0, ("face",))
     assert settings.validate and not settings.force and not settings.dry_run
     assert settings.participants == settings.sessions == ()
     assert settings.n_procs >= 1 and settings.omp_nthreads == 1
@@ -238,7 +238,7 @@ def test_help_names_every_group_and_an_example(capsys):
         "how to deface:",
         "how to run:",
         "example:",
-        "in mm (default: 4)",
+        "in mm (default: 3)",
         "75 try again",
     ):
         assert words in text

@@ -266,6 +266,19 @@ def test_a_private_report_that_cannot_be_drawn_costs_no_result(run, tmp_path, mo
     assert "sub-01_T1w" in caplog.text and str(error) in caplog.text
 
 
+def test_the_private_report_shows_the_mask_that_a_failed_scan_would_get(run, tmp_path, monkeypatch):
+    shown, tried = [], []
+
+    def found(loaded):
+        tried.append(loaded)
+        return {} if len(tried) > 1 else RegistrationError("doubtful")
+
+    monkeypatch.setattr(deface, "tell", lambda folder, outcome, loaded, masked, centre: shown.append(masked))
+    outcomes, _ = run(found, private_report=True, work_dir=tmp_path / "work")
+    assert outcomes["sub-01_T1w"].verdict == FAILED and list((tmp_path / "out").iterdir()) == []
+    assert shown[0].mask.any()
+
+
 def test_the_private_report_tells_of_failed_scans_too(run, tmp_path):
     outcomes, _ = run(RegistrationError("no head"), private_report=True, work_dir=tmp_path / "work")
     assert outcomes["sub-01_T1w"].verdict == FAILED

@@ -22,7 +22,7 @@ RECORD = {
     "MaskSource": "template",
     "Reference": "sub-1_T1w",
     "Verdict": "passed",
-    "Measures": {"Similarity": 0.8, "Scale": 0.95, "BrainDistanceMM": 4.01, "MaskML": 812.5, "NewInIt": 1},
+    "Measures": {"Similarity": 0.8, "Scale": 0.95, "BrainShiftMM": 4.01, "MaskML": 812.5, "NewInIt": 1},
 }
 
 
@@ -71,7 +71,7 @@ def test_a_row_holds_the_measures_and_n_a_where_there_is_none(settings, tmp_path
     run_group_level(settings)
     (row,) = table(tmp_path)
     assert row["Regions"] == "face,ears" and row["Verdict"] == "passed"
-    assert (row["Similarity"], row["BrainDistanceMM"], row["MaskML"]) == ("0.8", "4.01", "812.5")
+    assert (row["Similarity"], row["BrainShiftMM"], row["MaskML"]) == ("0.8", "4.01", "812.5")
     assert row["StartDisagreementMM"] == row["GuardDepthMM"] == "n/a"
     assert list(row) == list(COLUMNS)
 

@@ -16,7 +16,6 @@ from bidsdeface.masking import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, 
 from bidsdeface.quality.checks import faults
 from bidsdeface.series import check_series
 from tests.conftest import as_image, fake_head
-from tests.unit.imaging.test_facemask import registration
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
 BAD = {"outline_shift_mm": 99.0}
@@ -51,7 +50,7 @@ def finding(loaded, fitter, expected, monkeypatch):
             if faults(measures or {}) and not accepted:
                 raise Rejected(faults(measures), measures)
             other = placed if second is None else second
-            return Fitted(name, volume, registration(placed), other, dict(measures or {}))
+            return Fitted(name, volume, placed, other, dict(measures or {}))
 
         monkeypatch.setattr(masking, "fit", fit)
         monkeypatch.setattr(masking, "is_bare_brain", lambda *_: bare)
@@ -76,7 +75,7 @@ AWAY = shifted(300)  # the whole field of view lies above the head
 def test_a_head_that_is_placed_has_a_mask(finding):
     masked = finding(np.eye(4), {"similarity": 0.8}, own={"brain_in_mask_ml": 0.0})
     assert masked.mask.any() and not masked.no_face
-    told = {"similarity", "brain_distance_mm", "guard_depth_mm", "brain_in_mask_ml", *WHOLE}
+    told = {"similarity", "guard_depth_mm", "brain_in_mask_ml", *WHOLE}
     assert masked.measures.keys() == told
 
 
@@ -110,7 +109,9 @@ def test_a_face_that_was_removed_before_is_none(finding):
     assert masked.no_face == DEFACED and not masked.mask.any() and masked.measures["mask_ml"] == 0
 
 
-@pytest.mark.parametrize("doubt", [{"left_ml": 9.0}, {"removed": WHOLE}, {"own": {"brain_in_mask_ml": 9.0}}])
+@pytest.mark.parametrize(
+    "doubt", [{"left_ml": 9.0}, {"removed": WHOLE}, {"own": {"mask_disagreement_mm": 99.0}}]
+)
 def test_a_face_that_may_not_have_been_removed_before_is_removed(finding, doubt):
     masked = finding(np.eye(4), **{"removed": GONE, "left_ml": 0.0, **doubt})
     assert masked.mask.any() and not masked.no_face
@@ -123,7 +124,7 @@ def test_a_field_of_view_far_from_the_face_has_none(finding):
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_a_field_of_view_without_face_by_a_doubtful_placement_is_refused(finding, accepted):
-    for doubt in ({"measures": BAD}, {"own": {"brain_estimate_ml": 0.0}}, {"second": np.eye(4)}):
+    for doubt in ({"measures": BAD}, {"own": {"mask_disagreement_mm": 99.0}}, {"second": np.eye(4)}):
         with pytest.raises(RegistrationError):
             finding(AWAY, accepted=accepted, **doubt)
 
@@ -149,7 +150,7 @@ def test_a_shared_mask_is_measured_on_each_scan_by_what_its_kind_shows(
     monkeypatch.setattr(masking, "measure_removed", lambda *_: {"face_found": 0.1})
     monkeypatch.setattr(masking, "check_still", lambda *_: None)
     monkeypatch.setattr(masking, "check_series", lambda *_, **__: None)
-    fitted = Fitted("first", loaded.volume, registration(), np.eye(4), {})
+    fitted = Fitted("first", loaded.volume, np.eye(4), np.eye(4), {})
     masked = Masked(
         np.ones(loaded.image.stored.shape, bool), loaded.image.affine, {"brain_in_mask_ml": 0.0}, fitted
     )
@@ -165,7 +166,7 @@ def series(loaded, *volumes):
 
 def test_a_series_in_which_the_head_moves_is_refused_and_a_spike_is_not(loaded, fitter):
     still = loaded.image.stored
-    fitted = Fitted("x", loaded.volume, registration(), np.eye(4), {})
+    fitted = Fitted("x", loaded.volume, np.eye(4), np.eye(4), {})
 
     def check(loaded, **options):
         check_series(loaded.image, fitted, fitter, **options)
@@ -187,7 +188,7 @@ def test_a_series_of_a_set_in_which_the_head_moves_is_refused_wherever_it_stands
 ):
     still = loaded.image.stored
     first = Masked(
-        still > 0, loaded.image.affine, {}, Fitted("first", loaded.volume, registration(), np.eye(4), {})
+        still > 0, loaded.image.affine, {}, Fitted("first", loaded.volume, np.eye(4), np.eye(4), {})
     )
     moved = np.roll(still, 2, axis=1)
     for scan in (SCAN, replace(SCAN, datatype="func")):
@@ -198,7 +199,7 @@ def test_a_series_of_a_set_in_which_the_head_moves_is_refused_wherever_it_stands
 
 def test_a_map_takes_the_mask_of_its_series_unless_it_shows_the_head_elsewhere(loaded, fitter):
     lender, a_map = (replace(SCAN, path=Path(f"sub-1_{one}.nii"), suffix=one) for one in ("MP2RAGE", "T1map"))
-    fitted = Fitted("first", loaded.volume, registration(), np.eye(4), {})
+    fitted = Fitted("first", loaded.volume, np.eye(4), np.eye(4), {})
     done = {lender: Masked(loaded.image.stored > 0, loaded.image.affine, {}, fitted)}
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 4095, loaded.image.stored.shape)
@@ -218,7 +219,7 @@ def test_slices_of_pictures_go_through_what_is_in_view(loaded, fitter):
     """The middle of the head may not be."""
     affine, last = loaded.image.affine, np.array(loaded.image.stored.shape) - 1
     for placed in (np.eye(4), AWAY, shifted(-300)):
-        fitted = Fitted("x", loaded.volume, registration(placed), placed, {})
+        fitted = Fitted("x", loaded.volume, placed, placed, {})
         centre = middle(loaded, Masked(loaded.image.stored > 0, affine, {}, fitted), fitter)
         voxel = apply_affine(np.linalg.inv(affine), centre)
         assert (voxel > -1e-6).all() and (voxel < last + 1e-6).all()

@@ -1,11 +1,11 @@
-"""The mask: face by the affine, guard by the warp, guard over face, and no edge to the region."""
+"""The mask: face by the affine, guard by the scan's own brain, guard over face, and no edge to the region."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from bidsdeface.imaging.facemask import face_mask
-from bidsdeface.imaging.registration import Placement, Registration
+from bidsdeface.imaging.brain import Brain
+from bidsdeface.imaging.facemask import CAP_MM, MORE_MARGIN_MM, Guard, face_mask
 from bidsdeface.imaging.volume import Volume, apply_affine
 from tests.unit.imaging.test_volume import ALL_ORIENTATIONS
 
@@ -29,14 +29,11 @@ FACE = on_canvas(lambda x, y, z: FACE_FRONT_MM - y)
 CHIN = on_canvas(lambda x, y, z: np.maximum(FACE_FRONT_MM - y, z + 60))  # bounded above as well
 
 
-def registration(to_template=None, warp_mm=(0, 0, 0), rigid=None):
-    """Return a registration whose warp is the same everywhere."""
-    affine = np.diag([20.0, 20.0, 20.0, 1.0])
-    affine[:3, 3] = -1000
-    warp = np.broadcast_to(np.array(warp_mm, np.float32), (101, 101, 101, 3))
-    to_template = np.eye(4) if to_template is None else to_template
-    placement = Placement(to_template, 1.0, to_template, 0.0, -1.0)
-    return Registration(placement, warp, affine, np.eye(4) if rigid is None else rigid)
+def own_brain(radius_mm=BRAIN_MM, centre=(0.0, 0.0, 0.0)):
+    """Return a scan's own brain, a ball, as the network would have it."""
+    shape, affine = grid(70.0, (1.6, 1.6, 1.6))
+    ball = np.linalg.norm(world(shape, affine) - centre, axis=-1) < radius_mm
+    return Brain(Volume(ball.astype(np.float32), affine, np.ones(shape, np.float32)), 1.0)
 
 
 def grid(half_mm=80.0, spacing=(2.0, 2.0, 2.0)):
@@ -49,8 +46,10 @@ def world(shape, affine):
     return apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
 
 
-def mask_of(shape, affine, registered=None, regions=(FACE,), guard_mm=4.0):
-    return face_mask(shape, affine, registered or registration(), regions, BRAIN, guard_mm)
+def mask_of(shape, affine, to_template=None, regions=(FACE,), guard_mm=4.0, own=None):
+    """Return a face mask whose guard reaches `guard_mm` around the brain."""
+    guard = Guard(BRAIN, guard_mm if own else guard_mm - MORE_MARGIN_MM, own)
+    return face_mask(shape, affine, np.eye(4) if to_template is None else to_template, regions, guard)
 
 
 @pytest.mark.parametrize("guard_mm", [0.0, 4.0, 10.0])
@@ -64,7 +63,6 @@ def test_the_guard_is_kept_and_the_rest_of_the_face_is_masked(guard_mm):
     surely = (points[..., 1] > FACE_FRONT_MM + slack) & (from_brain > guard_mm + slack)
     assert result.mask[surely].all()
     assert not result.mask[points[..., 1] < FACE_FRONT_MM - slack].any()
-    assert result.brain_distance_mm > guard_mm
     assert np.isclose(result.guard_depth_mm, BRAIN_MM + guard_mm - FACE_FRONT_MM, atol=2)
 
 
@@ -80,16 +78,33 @@ def test_the_mask_goes_on_past_the_edge_of_the_template():
     assert not chin[points[..., 2] > -50].any()
 
 
-def test_the_warp_moves_the_guard_and_not_the_face():
+def test_the_guard_follows_the_scans_own_brain_and_keeps_the_templates_too():
     shape, affine = grid()
-    still = mask_of(shape, affine).mask
-    warped = mask_of(shape, affine, registration(warp_mm=(0, -6, -12))).mask  # brain forward and up
+    mask = mask_of(shape, affine, guard_mm=3.0, own=own_brain(centre=(0, 5, 6))).mask  # forward and up
     points = world(shape, affine)
-    from_moved_brain = np.linalg.norm(points - [0, 6, 12], axis=-1) - BRAIN_MM
-    assert from_moved_brain[warped].min() > 3.7
-    far = np.linalg.norm(points, axis=-1) > BRAIN_MM + 4 + 15
-    assert np.array_equal(still[far], warped[far])
-    assert not np.array_equal(still, warped)
+    from_own = np.linalg.norm(points - [0, 5, 6], axis=-1) - BRAIN_MM
+    from_template = np.linalg.norm(points, axis=-1) - BRAIN_MM
+    slack = 1.2  # voxels of 1.6 mm, and the lattice
+    assert from_own[mask].min() > 3 - slack and from_template[mask].min() > -0.3
+    free = (from_own > 3 + slack) & (from_template > slack) & (points[..., 1] > FACE_FRONT_MM + 0.3)
+    assert mask[free].all()
+
+
+def test_a_network_that_goes_astray_spares_no_face():
+    """What it takes for brain reaches far into the face; the guard ends 10 mm from the template's brain."""
+    shape, affine = grid()
+    points = world(shape, affine)
+    beyond = np.linalg.norm(points, axis=-1) > BRAIN_MM + CAP_MM + 0.5
+    astray = mask_of(shape, affine, guard_mm=3.0, own=own_brain(66.0)).mask
+    assert astray[beyond & (points[..., 1] > FACE_FRONT_MM + 0.3)].all()
+    assert not astray[~beyond & (np.linalg.norm(points, axis=-1) < BRAIN_MM + CAP_MM - 0.5)].any()
+
+
+def test_where_there_is_no_brain_of_its_own_the_templates_has_a_wider_margin():
+    shape, affine = grid()
+    mask = face_mask(shape, affine, np.eye(4), (FACE,), Guard(BRAIN, 3.0)).mask
+    from_brain = np.linalg.norm(world(shape, affine), axis=-1) - BRAIN_MM
+    assert 3.7 < from_brain[mask].min() < 6
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 1.0, 6.5), (3.0, 2.0, 4.0), (9.0, 9.0, 9.0)])
@@ -118,18 +133,9 @@ def test_all_48_orientations_give_the_same_mask():
 def test_a_bigger_template_has_its_distances_scaled_to_the_scan():
     shape, affine = grid()
     twice = np.diag([2.0, 2.0, 2.0, 1.0])  # the template's head is twice as large
-    mask = mask_of(shape, affine, registration(twice)).mask
+    mask = mask_of(shape, affine, twice).mask
     from_brain = np.linalg.norm(world(shape, affine), axis=-1) - BRAIN_MM / 2
     assert 3.7 < from_brain[mask].min() < 5.5
-
-
-def test_a_scan_with_a_reference_gets_the_mask_through_it():
-    rigid = np.eye(4)
-    rigid[:3, 3] = [5, -20, 10]
-    shape, affine = grid()
-    through = mask_of(shape, affine, registration(rigid=rigid)).mask
-    direct = mask_of(shape, rigid @ affine).mask
-    assert (through != direct).mean() < 1e-4
 
 
 def test_several_regions_are_joined():

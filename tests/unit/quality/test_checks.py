@@ -6,17 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.quality.checks import CHECKS, bids_name, faults, strain
+from bidsdeface.quality.checks import (
+    BRAIN_AGREES_MM,
+    CHECKS,
+    bids_name,
+    faults,
+    is_brain_trusted,
+    outline_faults,
+    strain,
+)
 
 GOOD = {check.measure: check.best for check in CHECKS}
+NO_BRAIN = {name: value for name, value in GOOD.items() if not name.startswith("brain_")}
+TRUST = [check for check in CHECKS if check.of_trust]
+DECISIVE = [check for check in CHECKS if not check.of_trust]
 LIMITS = [
     pytest.param(check, limit, beyond, id=f"{check.measure} {limit}")
-    for check in CHECKS
+    for check in DECISIVE
     for limit, beyond in ((check.least, -math.inf), (check.most, math.inf))
     if math.isfinite(limit)
 ]
-LIMITED = [check for check in CHECKS if check.limits]
+LIMITED = [check for check in DECISIVE if check.limits]
 by_name = pytest.mark.parametrize("check", LIMITED, ids=lambda check: check.measure)
+
+
+def good_for(check):
+    """Return the measures of a result that could not be better, and that this check decides about."""
+    return GOOD if check.decides(GOOD) else NO_BRAIN
 
 
 def test_a_result_that_could_not_be_better_has_no_fault_and_no_strain():
@@ -26,39 +42,71 @@ def test_a_result_that_could_not_be_better_has_no_fault_and_no_strain():
 
 @pytest.mark.parametrize(("check", "limit", "beyond"), LIMITS)
 def test_each_limit_is_still_good_and_what_lies_beyond_is_a_fault(check, limit, beyond):
-    assert faults({**GOOD, check.measure: limit}) == {}
-    found = faults({**GOOD, check.measure: math.nextafter(limit, beyond)})
+    assert faults({**good_for(check), check.measure: limit}) == {}
+    found = faults({**good_for(check), check.measure: math.nextafter(limit, beyond)})
     assert list(found) == [check.measure]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.measure)
+@pytest.mark.parametrize("check", DECISIVE, ids=lambda check: check.measure)
 def test_what_is_not_a_number_is_a_fault_and_says_so(check):
-    assert faults({**GOOD, check.measure: math.nan}) == {
+    assert faults({**good_for(check), check.measure: math.nan}) == {
         check.measure: f"{check.measure} could not be measured"
     }
+
+
+@pytest.mark.parametrize("check", TRUST, ids=lambda check: check.measure)
+def test_a_brain_beyond_a_limit_is_no_fault_but_not_trusted(check):
+    assert is_brain_trusted(GOOD) and not is_brain_trusted(NO_BRAIN)
+    for limit, beyond in ((check.least, -math.inf), (check.most, math.inf)):
+        if math.isfinite(limit):
+            doubtful = {**GOOD, check.measure: math.nextafter(limit, beyond)}
+            assert is_brain_trusted({**GOOD, check.measure: limit}) and not is_brain_trusted(doubtful)
+            assert faults(doubtful) == {}
+    assert not is_brain_trusted({**GOOD, check.measure: math.nan})
+
+
+def test_the_outline_is_asked_only_where_the_brain_objects_or_is_not_trusted():
+    bad = {**GOOD, "outline_shift_mm": 30.0, "outline_correlation": 0.5}
+    for agreeing in (0.0, BRAIN_AGREES_MM):
+        assert faults({**bad, "brain_shift_mm": agreeing}) == {}
+    for doubt in ({"brain_shift_mm": BRAIN_AGREES_MM + 0.1}, {"brain_fit_mm": 9.0}):
+        assert list(faults({**bad, **doubt})) == ["outline_correlation", "outline_shift_mm"]
+        assert faults({**GOOD, **doubt}) == {}
+    assert list(outline_faults(bad)) == ["outline_correlation", "outline_shift_mm"]
+
+
+def test_a_trusted_brain_that_moves_the_face_far_is_a_fault_whatever_the_outline_says():
+    assert list(faults({**GOOD, "brain_shift_mm": 12.5})) == ["brain_shift_mm"]
+    assert faults({**GOOD, "brain_shift_mm": 300.0, "brain_fit_mm": 9.0}) == {}  # it knows nothing
+
+
+def test_another_placement_that_fits_as_well_counts_where_the_brain_is_not_trusted():
+    assert faults({**GOOD, "lead": 0.0}) == {}
+    assert list(faults({**GOOD, "lead": 0.0, "brain_lead": 1.0})) == ["lead"]
 
 
 @by_name
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_what_is_infinite_is_a_fault_but_on_the_side_without_limit(check, value):
+    found = faults({**good_for(check), check.measure: value})
     if math.isfinite(check.most if value > 0 else check.least):
-        assert list(faults({**GOOD, check.measure: value})) == [check.measure]
+        assert list(found) == [check.measure]
     else:
-        assert faults({**GOOD, check.measure: value}) == {}
+        assert found == {}
 
 
 @by_name
 def test_a_fault_is_told_in_words_with_its_limit(check):
     for limit in filter(math.isfinite, (check.least, check.most)):
         value = 2 * limit if limit == check.most else limit - 1
-        words = faults({check.measure: value})[check.measure]
+        words = faults({**good_for(check), check.measure: value})[check.measure]
         assert words and "{" not in words and "}" not in words and "\n" not in words
         assert any(written in words for written in (f"{limit:g}", f"{limit:.2f}", f"{limit:.0%}", str(limit)))
 
 
 def test_all_faults_are_told_in_the_order_of_the_table():
     worst = {check.measure: math.nan for check in reversed(CHECKS)}
-    assert [*faults(worst)] == [check.measure for check in CHECKS]
+    assert [*faults(worst)] == [check.measure for check in CHECKS if check.decides(worst)]
 
 
 def test_a_measure_that_was_not_taken_is_no_fault():
@@ -79,7 +127,9 @@ def test_a_strain_is_1_at_the_limit_and_half_of_it_half_way(check, limit, beyond
 @given(st.sampled_from(LIMITED), st.floats(-1e6, 1e6))
 def test_a_strain_is_above_1_exactly_where_there_is_a_fault(check, value):
     beyond = check.strain(value) > 1
-    assert beyond == bool(faults({check.measure: value})) or check.strain(value) == pytest.approx(1)
+    assert beyond == bool(faults({**good_for(check), check.measure: value})) or check.strain(
+        value
+    ) == pytest.approx(1)
 
 
 @by_name
@@ -100,7 +150,7 @@ def test_every_check_says_what_it_measures_and_where_its_best_lies():
     assert len({bids_name(check.measure) for check in CHECKS}) == len(CHECKS)
     for check in CHECKS:
         assert check.description and check.least <= check.best <= check.most
-        assert bool(check.fault) == bool(check.limits)
+        assert bool(check.fault) == (bool(check.limits) and not check.of_trust)
 
 
 def test_names_follow_bids():

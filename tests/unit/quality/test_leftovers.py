@@ -9,7 +9,6 @@ from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import measure_defaced
 from bidsdeface.quality.leftovers import stray_tissue_ml, tissue_left_ml
-from tests.unit.imaging.test_facemask import registration
 
 NOSE_MM = np.array([0.0, 102.0, -48.0])
 OCCIPUT_Y_MM = -96.0
@@ -17,14 +16,7 @@ OCCIPUT_Y_MM = -96.0
 
 @pytest.fixture(scope="module")
 def defaced(head, expected):
-    mask = face_mask(
-        head.data.shape,
-        head.affine,
-        registration(),
-        expected.regions_mm,
-        expected.brain_mm,
-        expected.guard_mm,
-    ).mask
+    mask = face_mask(head.data.shape, head.affine, np.eye(4), expected.regions_mm, expected.guard(None)).mask
     return np.where(mask, 0, head.data)
 
 
@@ -32,8 +24,7 @@ def defaced(head, expected):
 def left_ml(expected, with_values):
     def measure(values, second=None):
         second = np.eye(4) if second is None else second
-        args = (expected.regions_mm, expected.brain_mm, expected.guard_mm)
-        return tissue_left_ml(with_values(values), second, *args)
+        return tissue_left_ml(with_values(values), second, expected.regions_mm, expected.guard(None))
 
     return measure
 
@@ -67,7 +58,8 @@ def ball(points, centre, radius_mm):
 
 
 def test_of_a_whole_face_nothing_is_left_and_nothing_is_astray(fitter, expected, with_values, defaced):
-    measures = measure_defaced(with_values(defaced), np.eye(4), fitter.surface.head_mm, np.eye(4), expected)
+    head_mm, here = fitter.surface.head_mm, np.eye(4)
+    measures = measure_defaced(with_values(defaced), here, head_mm, here, None, expected)
     assert measures == {"tissue_left_ml": 0.0, "stray_tissue_ml": 0.0}
 
 
@@ -108,6 +100,25 @@ def test_a_second_head_is_astray(head, field, stray_ml):
     where, put = field
     beside = interpolate(head.data, head.affine, where + [180, 0, -30], 0.0) > 0.15
     assert stray_ml(put(beside)) > 500
+
+
+def test_fat_of_the_nape_is_not_astray(field, stray_ml, ml):
+    where, put = field
+    nape = (np.abs(where - [0, -86, -59]) < [30, 11, 10]).all(axis=-1)  # as in a real head
+    assert stray_ml(put(nape)) < 0.1
+    detached = (np.abs(where - [0, -116, -59]) < [30, 11, 10]).all(axis=-1)
+    assert stray_ml(put(detached)) == pytest.approx(ml(detached), rel=0.1)
+
+
+def test_a_nose_that_touches_the_head_and_the_end_of_the_field_of_view_is_astray(head, field, stray_ml):
+    where, put = field
+    nose = (np.abs(where[..., [0, 2]] - [0, -45]) < 12).all(axis=-1) & (where[..., 1] < OCCIPUT_Y_MM + 10)
+    volume = put(nose)
+    first = int(np.argmax(where[0, :, 0, 1] > OCCIPUT_Y_MM - 15))  # the field of view ends here
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, 1] * first
+    cut = Volume(volume.data[:, first:], affine, volume.seen[:, first:])
+    assert stray_ml(cut) > 2
 
 
 @pytest.mark.parametrize("x", [-92, 92])

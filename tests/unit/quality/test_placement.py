@@ -18,7 +18,7 @@ from bidsdeface.quality.checks import CHECKS, faults
 def measured(fitter):
     def measure_at(to_template, scan=None):
         placement = Placement(to_template, 0.8, to_template, 0.1, 0.3)
-        return measure(scan or fitter.start.head, placement, to_template, fitter)
+        return measure(scan or fitter.start.head, placement, to_template, fitter, None)
 
     return measure_at
 

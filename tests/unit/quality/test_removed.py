@@ -5,16 +5,14 @@ import pytest
 
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.volume import Volume, world_aligned
-from bidsdeface.quality.brain import SPACING_MM
 from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import EMPTIED, measure_removed
-from tests.unit.imaging.test_facemask import registration
+from bidsdeface.quality.evidence import EMPTIED, SPACING_MM, measure_removed
 
 
 @pytest.fixture(scope="module")
 def mask(head, expected):
-    regions = (expected.regions_mm, expected.brain_mm, expected.guard_mm)
-    return face_mask(head.data.shape, head.affine, registration(), *regions).mask
+    regions = (expected.regions_mm, expected.guard(None))
+    return face_mask(head.data.shape, head.affine, np.eye(4), *regions).mask
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ def test_a_template_without_masks_is_lent_those_of_the_whole_head(root, tmp_path
             image = nib.load(path)
             nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), smaller @ image.affine), path)
     next(root.glob("tpl-MyHead/*face*")).unlink()
-    fitter = make_fitter("MyHead", regions, tmp_path)
+    fitter = make_fitter("MyHead", regions)
     voxels = np.stack(np.meshgrid(*map(np.arange, masks["face"].shape), indexing="ij"), -1)
     places = apply_affine(smaller @ embedded("T1w").affine, voxels)
     for region in regions:
