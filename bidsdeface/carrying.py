@@ -8,7 +8,6 @@ the work in any way, and `settle` puts right what they could not know.
 from __future__ import annotations
 
 import filecmp
-import json
 import logging
 import os
 from collections.abc import Collection, Iterable, Sequence
@@ -22,20 +21,22 @@ import numpy as np
 from bidsdeface.dataset.carryover import Carried, Treatment, is_root_text, plan_carryover
 from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.identifying import all_identifiers, identifiers_above, identifiers_of
+from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.listing import files_in
+from bidsdeface.dataset.listing import files_in, participants
+from bidsdeface.dataset.names import stem_of
 from bidsdeface.dataset.publish import Staging, one_at_a_time
 from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.shareable import carry_over, read_source
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
-from bidsdeface.dataset.treatments import Source, Wishes, stem
+from bidsdeface.dataset.treatments import Source, Wishes
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sorting import files_above, files_of, participants, sort_files, sort_of_participant
+from bidsdeface.sorting import files_above, files_of, sort_files, sort_of_participant
 
 LOGGER = logging.getLogger(__name__)
 SAYING = (Treatment.SIDECAR, Treatment.TABLE, Treatment.TEXT)  # what else there is
@@ -282,8 +283,9 @@ def _put(
     stale = _remove_stale(settings, set(there) - {*account.written, *same, *defaced, *masks}, absent)
     if stale:
         LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
-    gone = {stem(path) for path in absent}
-    return Shared(left_out=tuple(one for one in account.left_out if stem(one.path) not in gone))
+    gone = {(path.parent, stem_of(path)) for path in absent}
+    behind = (one for one in account.left_out if (one.path.parent, stem_of(one.path)) not in gone)
+    return Shared(left_out=tuple(behind))
 
 
 def _read(
@@ -373,9 +375,9 @@ def _masks_of(settings: Settings, path: PurePosixPath) -> tuple[PurePosixPath, P
 
 def _own_fields(settings: Settings, path: PurePosixPath) -> dict[str, Any]:
     try:
-        sidecar = json.loads((settings.output_dir / _sidecar_of(path)).read_text(encoding="utf-8"))
+        sidecar = read_json(settings.output_dir / _sidecar_of(path))
         return {name: sidecar[name] for name in OWN_FIELDS if name in sidecar}
-    except (OSError, ValueError, TypeError):  # none of ours
+    except (JsonError, OSError):  # none of ours
         return {}
 
 
@@ -397,4 +399,4 @@ def _has_bytes_of(there: Path, staged: Path) -> bool:
 
 
 def _sidecar_of(path: PurePosixPath) -> PurePosixPath:
-    return path.with_name(f"{stem(path).name}.json")
+    return path.with_name(f"{stem_of(path)}.json")

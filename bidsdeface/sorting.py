@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carryover
-from bidsdeface.dataset.listing import files_in
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.dataset.listing import files_in, read_ignored
 from bidsdeface.settings import Settings
-
-
-def participants(bids_dir: Path) -> list[str]:
-    """Return the labels of all participants, without ``sub-``."""
-    folders = (path.name for path in bids_dir.glob("sub-*") if path.is_dir())
-    return sorted(name.removeprefix("sub-") for name in folders)
 
 
 def sort_of_participant(settings: Settings, subject: str) -> tuple[list[Carried], list[LeftOut]]:
@@ -28,7 +21,10 @@ def sort_of_participant(settings: Settings, subject: str) -> tuple[list[Carried]
 def sort_files(settings: Settings, paths: list[PurePosixPath]) -> tuple[list[Carried], list[LeftOut]]:
     """Sort files of the raw dataset by what a person asked for."""
     return plan_carryover(
-        paths, include=settings.include, ignored=_ignored(settings), defaced_suffixes=settings.suffixes
+        paths,
+        include=settings.include,
+        ignored=read_ignored(settings.bids_dir),
+        defaced_suffixes=settings.suffixes,
     )
 
 
@@ -49,14 +45,3 @@ def files_above(settings: Settings, folders: bool) -> list[PurePosixPath]:
                 looked_into = settings.include and not entry.name.startswith(".")
                 found += files_of(settings, entry.name) if looked_into else [PurePosixPath(entry.name)]
     return found
-
-
-def _ignored(settings: Settings) -> list[str]:
-    try:
-        return (settings.bids_dir / ".bidsignore").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise BidsdefaceError(
-            f"{settings.bids_dir / '.bidsignore'}: cannot be read ({error}); correct the file"
-        ) from error

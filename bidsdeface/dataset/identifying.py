@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.filename import parse_name
 from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.listing import files_in
+from bidsdeface.dataset.names import parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.columns import SHIFTED, is_about_people, person_column
 from bidsdeface.privacy.contents import open_unpacked
@@ -125,7 +125,7 @@ def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Fo
     except UnicodeDecodeError:
         content = content.decode("latin-1").encode()
     table, bids = parse_table(content, path), table_columns(path)
-    suffix, about_people = path.stem.rpartition("_")[2], is_about_people(path)
+    suffix, about_people = suffix_of(path), is_about_people(path)
     for column in table.columns:
         kind = DAY if column == SHIFTED else person_column(column) if column not in bids else None
         is_kept = bool({column, f"{suffix}:{column}"} & keep_columns)

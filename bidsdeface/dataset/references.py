@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.names import suffix_of
 from bidsdeface.privacy.policy import Policy, file_fields, load_policy
 from bidsdeface.privacy.tables import Table
 
@@ -62,7 +63,7 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
     present : collection of PurePosixPath
     """
     folders = {parent for one in present for parent in one.parents}
-    suffix = "participants" if path.parts[0] == "phenotype" else path.stem.rpartition("_")[2]
+    suffix = "participants" if path.parts[0] == "phenotype" else suffix_of(path)
     if suffix == "scans" and "filename" in table.columns:
         names = [_spelled(value, path.parent, present) for value in table.values("filename")]
         table = table.with_values("filename", names)

@@ -14,8 +14,8 @@ from typing import Any
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import Carried, Treatment
 from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.filename import parse_name
 from bidsdeface.dataset.inheritance import merged_metadata
+from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.treatments import WRITERS, NotCarried, Source, Wishes, check_metadata

@@ -4,24 +4,24 @@ Every file is written anew: nothing shares its bytes with the input, through no 
 """
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
 from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.description import describe_shareable
-from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
 from bidsdeface.dataset.inheritance import (
-    JsonError,
     applicable,
     merged_metadata,
     read_json,
+    read_sidecar,
     read_with_additions,
 )
+from bidsdeface.dataset.names import FileName, parse_name, stem_of
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
@@ -38,8 +38,6 @@ from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.tables import Table, format_table, parse_table
 from bidsdeface.schema import table_columns
-
-DESCRIPTION = "dataset_description.json"
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,9 @@ class Source:
 
     def without(self, absent: Collection[PurePosixPath]) -> "Source":
         """Return the same without some files and the sidecars that go with them."""
-        stems = {stem(path) for path in absent}
-        return replace(self, present=frozenset(path for path in self.present if stem(path) not in stems))
+        stems = {(path.parent, stem_of(path)) for path in absent}
+        present = (path for path in self.present if (path.parent, stem_of(path)) not in stems)
+        return replace(self, present=frozenset(present))
 
 
 class NotCarried(BidsdefaceError):
@@ -125,12 +124,11 @@ def check_metadata(source: Source, path: PurePosixPath) -> None:
     """
     name = parse_name(path)
     for sidecar in applicable(name, source.sidecars) if name else ():
-        if (source.root / sidecar.path).exists():
-            check_fetched(source.root / sidecar.path, source.root)
+        if os.path.lexists(source.root / sidecar.path):  # else it is in the folder of --data-dictionary
             try:
-                read_json(source.root / sidecar.path)
-            except JsonError as error:
-                raise NotCarried(f"its metadata cannot be read: {sidecar.path} {error}") from error
+                read_sidecar(source.root, sidecar.path)
+            except BidsdefaceError as error:
+                raise NotCarried(f"its metadata cannot be read: {error}") from error
 
 
 def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
@@ -146,7 +144,7 @@ def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> 
 def _write_sidecar(
     source: Source, path: PurePosixPath, target: Path, wishes: Wishes, added: Mapping[str, Any]
 ) -> Parts:
-    if path.name == DESCRIPTION:
+    if path == DESCRIPTION:
         return _write_description(source, path, target, wishes)
     name = parse_name(path)
     if name is None:
@@ -288,8 +286,3 @@ WRITERS: dict[Treatment, Callable[..., Parts]] = {
     Treatment.EDF: _write_edf,
     Treatment.COPY: _write_copy,
 }
-
-
-def stem(path: PurePosixPath) -> PurePosixPath:
-    """Return a path without any of its extensions."""
-    return path.with_name(path.name.partition(".")[0])
