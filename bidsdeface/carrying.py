@@ -13,14 +13,18 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from bidsdeface.dataset.carryover import Carried, Treatment, is_root_text, plan_carryover
 from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.identifying import all_identifiers, identifiers_above, identifiers_of
+from bidsdeface.dataset.identifying import (
+    all_identifiers,
+    identifiers_above,
+    identifiers_of,
+    joined_identifiers,
+)
 from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.listing import files_in, participants
@@ -79,10 +83,13 @@ class Shared:
         What stays behind by its kind.
     left_out : tuple of LeftOut
         Files that should have gone along and could not be made safe, and parts of files.
+    identifiers : Identifiers
+        Of a participant whose files were looked at in a preview.
     """
 
     planned: tuple[LeftOut, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    identifiers: Identifiers = Identifiers()
 
 
 @dataclass(frozen=True)
@@ -94,16 +101,20 @@ class Above:
     identifiers : Identifiers
         Of what lies above them.
     census : Census
+    files : tuple of PurePosixPath
+        Those beside the participants' folders.
     """
 
     identifiers: Identifiers
     census: Census
+    files: tuple[PurePosixPath, ...]
 
 
 def read_above(settings: Settings) -> Above:
     """Read what is needed of all participants."""
     found = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
-    return Above(found, Census(settings.bids_dir))
+    files = tuple(files_above(settings, folders=False))
+    return Above(found, Census(settings.bids_dir), files)
 
 
 def share(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
@@ -122,7 +133,8 @@ def share(scope: Scope, settings: Settings, state: State | None, above: Above | 
     BidsdefaceError
         The input has no file of the participant, and the output has; or a file cannot be written.
     """
-    carried, left_out = sort_of_participant(settings, scope.subject)
+    above = above or read_above(settings)
+    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
     files = [one for one in carried if scope.holds(one.path)]
     behind = [one for one in left_out if scope.holds(one.path)]
     absent = {
@@ -141,7 +153,8 @@ def settle(scope: Scope, settings: Settings, state: State | None, above: Above |
     BidsdefaceError
         The input has no file of the participant, and the output has; or a file cannot be written.
     """
-    carried, left_out = sort_of_participant(settings, scope.subject)
+    above = above or read_above(settings)
+    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
     within = [one for one in carried if scope.holds(one.path)]
     files = [one for one in within if one.treatment in {*SAYING, Treatment.DEFACE}]
     absent = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
@@ -185,22 +198,31 @@ def share_root(settings: Settings, state: State | None) -> Shared:
 
 def preview(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
     """Return what would stay behind of a participant; nothing is published. Parameters as of `share`."""
-    carried, left_out = sort_of_participant(settings, scope.subject)
-    files = [one for one in carried if scope.holds(one.path) and one.treatment in SAYING]
     above = above or read_above(settings)
+    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
+    files = [one for one in carried if scope.holds(one.path) and one.treatment in SAYING]
     own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
     source = _read(settings, state, own | above.identifiers, above.census, carried)
     account = _preview(source, files, settings, state)
-    return Shared(tuple(one for one in left_out if scope.holds(one.path)), account)
+    return Shared(tuple(one for one in left_out if scope.holds(one.path)), account, own)
 
 
-def preview_root(settings: Settings, state: State | None) -> Shared:
-    """Return what would stay behind of what is above participants; nothing is published."""
+def preview_root(settings: Settings, state: State | None, below: Iterable[Shared]) -> Shared:
+    """Return what would stay behind of what is above participants; nothing is published.
+
+    Parameters
+    ----------
+    settings : Settings
+    state : State or None
+    below : iterable of Shared
+        From `preview`, of all participants.
+    """
     labels = participants(settings.bids_dir)
-    below = [path for label in labels for path in files_of(settings, f"sub-{label}")]
-    carried, left_out = sort_files(settings, [*below, *files_above(settings, folders=True)])
+    paths = [path for label in labels for path in files_of(settings, f"sub-{label}")]
+    carried, left_out = sort_files(settings, [*paths, *files_above(settings, folders=True)])
     files = [one for one in carried if not one.path.parts[0].startswith("sub-") and one.treatment in SAYING]
-    identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
+    above = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
+    identifiers = joined_identifiers([above, *(one.identifiers for one in below)], labels)
     source = _read(settings, state, identifiers, Census(settings.bids_dir), carried)
     behind = (one for one in left_out if not one.path.parts[0].startswith("sub-"))
     return Shared(tuple(behind), _preview(source, files, settings, state))
@@ -209,8 +231,7 @@ def preview_root(settings: Settings, state: State | None) -> Shared:
 def _preview(
     source: Source, files: Sequence[Carried], settings: Settings, state: State | None
 ) -> tuple[LeftOut, ...]:
-    with TemporaryDirectory() as folder:
-        return tuple(carry_over(source, files, Path(folder), wishes_of(settings, state)).left_out)
+    return tuple(carry_over(source, files, None, wishes_of(settings, state)).left_out)
 
 
 def wishes_of(settings: Settings, state: State | None) -> Wishes:
@@ -239,7 +260,7 @@ def _put_in(
     scope: Scope,
     settings: Settings,
     state: State | None,
-    above: Above | None,
+    above: Above,
     carried: Sequence[Carried],
     files: Sequence[Carried],
     absent: set[PurePosixPath],
@@ -248,7 +269,6 @@ def _put_in(
     """Leave in the folders of a scope what is to be shared, with those `standing`, and nothing else."""
     there = {path for folder in scope.folders for path in files_below(settings.output_dir, folder)}
     _check_not_empty(settings, scope, there)
-    above = above or read_above(settings)
     own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
     stale = there - set(standing)
     shared = _put(settings, state, own | above.identifiers, above.census, carried, files, absent, stale)

@@ -141,7 +141,7 @@ def preview_dataset(settings: Settings, state: State | None, scratch: Path) -> s
     scopes = [Scope(label, settings.sessions) for label in labels]
     shared, codes = _in_workers(preview, scopes, settings, state, scratch)
     if not (settings.participants or settings.sessions):
-        shared.append(preview_root(settings, state))
+        shared.append(preview_root(settings, state, shared))
         if state:
             _write_draft(shared[-1].left_out, settings, state)
     return codes | _account_for(shared, settings, state)

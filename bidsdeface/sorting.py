@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carryover
-from bidsdeface.dataset.listing import files_in, read_ignored
+from bidsdeface.dataset.listing import files_in, is_folder, is_of_macos, read_ignored
 from bidsdeface.settings import Settings
 
 
-def sort_of_participant(settings: Settings, subject: str) -> tuple[list[Carried], list[LeftOut]]:
-    """Sort a participant's files, and the sidecars and tables above that apply to them."""
-    paths = [*files_of(settings, f"sub-{subject}"), *files_above(settings, folders=False)]
+def sort_of_participant(
+    settings: Settings, subject: str, above: Sequence[PurePosixPath] | None = None
+) -> tuple[list[Carried], list[LeftOut]]:
+    """Sort a participant's files, and the sidecars and tables above that apply to them.
+
+    Parameters
+    ----------
+    settings : Settings
+    subject : str
+        Label without ``sub-``.
+    above : sequence of PurePosixPath, optional
+        The files beside participants, where they are at hand: from `files_above`.
+    """
+    above = files_above(settings, folders=False) if above is None else above
+    paths = [*files_of(settings, f"sub-{subject}"), *above]
     carried, left_out = sort_files(settings, paths)
     apply = (Treatment.SIDECAR, Treatment.TABLE)
     return [one for one in carried if len(one.path.parts) > 1 or one.treatment in apply], left_out
@@ -36,11 +49,12 @@ def files_of(settings: Settings, folder: str) -> list[PurePosixPath]:
 def files_above(settings: Settings, folders: bool) -> list[PurePosixPath]:
     """List what lies beside the participants; folders as a whole, unless patterns ask for some of it."""
     added = settings.data_dictionary.glob("*.json") if settings.data_dictionary else ()
-    found = [PurePosixPath(one.name) for one in added if not (settings.bids_dir / one.name).exists()]
+    names = (one.name for one in added if not (settings.bids_dir / one.name).exists())
+    found = [PurePosixPath(name) for name in names if not is_of_macos(name)]
     with os.scandir(settings.bids_dir) as entries:
         for entry in entries:
-            if not os.path.isdir(entry.path):  # False for a link to itself, which has no other kind
-                found.append(PurePosixPath(entry.name))
+            if not is_folder(entry):
+                found += [PurePosixPath(entry.name)] if not is_of_macos(entry.name) else []
             elif folders and not entry.name.startswith("sub-"):
                 looked_into = settings.include and not entry.name.startswith(".")
                 found += files_of(settings, entry.name) if looked_into else [PurePosixPath(entry.name)]

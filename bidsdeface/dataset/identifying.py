@@ -74,11 +74,14 @@ def all_identifiers(
 ) -> Identifiers:
     """Return the identifiers in all files of some participants, and in what lies above them."""
     subjects = list(subjects)
-    phrases = set(identifiers_above(root, policy, keep_columns).phrases)
-    for subject in subjects:
-        phrases |= identifiers_of(root, subject, policy, keep_columns).phrases
-    labels = (form for subject in subjects for form in (subject, f"sub-{subject}"))
-    return Identifiers(frozenset(phrases)).without(labels)
+    own = (identifiers_of(root, subject, policy, keep_columns) for subject in subjects)
+    return joined_identifiers([identifiers_above(root, policy, keep_columns), *own], subjects)
+
+
+def joined_identifiers(found: Iterable[Identifiers], subjects: Iterable[str]) -> Identifiers:
+    """Return the identifiers of several participants, without those that are the participants' labels."""
+    phrases = frozenset().union(*(one.phrases for one in found))
+    return Identifiers(phrases).without(form for one in subjects for form in (one, f"sub-{one}"))
 
 
 def _identifiers(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -206,6 +207,25 @@ def applicable(data: FileName, sidecars: Iterable[FileName]) -> list[FileName]:
         and one.entities.items() <= data.entities.items()
     ]
     return sorted(found, key=lambda one: (len(one.path.parts), len(one.entities)))
+
+
+class NameIndex:
+    """File names by folder and suffix: of many thousands, those that may apply to one are found at once.
+
+    Parameters
+    ----------
+    names : iterable of FileName
+    """
+
+    def __init__(self, names: Iterable[FileName]) -> None:
+        self._by_place: dict[tuple[PurePosixPath, str], list[FileName]] = defaultdict(list)
+        for name in names:
+            self._by_place[name.path.parent, name.suffix].append(name)
+
+    def near(self, data: FileName) -> list[FileName]:
+        """Return the names of its suffix beside a data file and in the folders above it."""
+        places = ((folder, data.suffix) for folder in data.path.parents)
+        return [name for place in places for name in self._by_place.get(place, ())]
 
 
 def files_above(root: Path, data: FileName, extension: str = ".json") -> Iterator[FileName]:

@@ -41,7 +41,7 @@ def _walk(place: str, here: PurePosixPath, above: tuple[str, ...]) -> Iterator[P
     except OSError as error:
         raise BidsdefaceError(f"{place}: cannot be read ({error.strerror}); correct it") from error
     for entry in entries:
-        if _is_folder(entry):
+        if is_folder(entry):
             real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
             if real not in above:  # else a link back to a folder that it lies in
                 yield from _walk(entry.path, here / entry.name, (*above, real))
@@ -49,7 +49,7 @@ def _walk(place: str, here: PurePosixPath, above: tuple[str, ...]) -> Iterator[P
             yield here / entry.name
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
     """Return True for a folder or a link to one; a link to itself raises no error."""
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
@@ -61,7 +61,7 @@ def is_of_macos(name: str) -> bool:
 
 def is_utf8(name: str) -> bool:
     """Return True if the bytes of a name are UTF-8 (in Python, others come as lone surrogates)."""
-    return not any("\ud800" <= one <= "\udfff" for one in name)
+    return name.isascii() or not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def read_ignored(root: Path) -> list[str]:

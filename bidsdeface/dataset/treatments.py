@@ -15,6 +15,7 @@ from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
 from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
 from bidsdeface.dataset.inheritance import (
+    NameIndex,
     applicable,
     merged_metadata,
     read_json,
@@ -74,7 +75,7 @@ class Source:
     root : Path
     present : frozenset of PurePosixPath
         Files that the output has or will have: what is carried, and what was defaced and passed.
-    sidecars : tuple of FileName
+    sidecars : NameIndex
         All JSON files that are carried.
     fieldmaps : mapping of PurePosixPath to frozenset of str
         Every image's ``B0FieldIdentifier``.
@@ -85,7 +86,7 @@ class Source:
 
     root: Path
     present: frozenset[PurePosixPath]
-    sidecars: tuple[FileName, ...]
+    sidecars: NameIndex
     fieldmaps: Mapping[PurePosixPath, frozenset[str]]
     identifiers: Identifiers
     census: Census
@@ -123,7 +124,7 @@ def check_metadata(source: Source, path: PurePosixPath) -> None:
         It names the JSON file.
     """
     name = parse_name(path)
-    for sidecar in applicable(name, source.sidecars) if name else ():
+    for sidecar in applicable(name, source.sidecars.near(name)) if name else ():
         if os.path.lexists(source.root / sidecar.path):  # else it is in the folder of --data-dictionary
             try:
                 read_sidecar(source.root, sidecar.path)
@@ -203,8 +204,9 @@ def _write_table(source: Source, path: PurePosixPath, target: Path, wishes: Wish
 def scrubbed_table(source: Source, path: PurePosixPath, table: Table, wishes: Wishes) -> ScrubbedTable:
     """Return what of a table may be shared: rows about what is present, and columns that are described."""
     name = parse_name(path)
+    sidecars = source.sidecars.near(name) if name else ()
     options = TableOptions(
-        merged_metadata(source.root, name, source.sidecars, wishes.data_dictionary) if name else {},
+        merged_metadata(source.root, name, sidecars, wishes.data_dictionary) if name else {},
         lambda column: source.census.spread(path, column),
         source.identifiers.are_in,
         lambda subject: day_offset(wishes.key, subject) if wishes.key else None,
@@ -225,20 +227,26 @@ def scrubbed_table(source: Source, path: PurePosixPath, table: Table, wishes: Wi
 def _columns_described_by(
     source: Source, dictionary: FileName, content: Mapping[str, Any], wishes: Wishes
 ) -> frozenset[str]:
-    """Return the columns of the tables that a data dictionary describes, as far as they are shared."""
+    """Return those of its keys that are shared columns of the tables that a data dictionary describes."""
+    named = content.get("Columns")
+    listed = {one for one in named if isinstance(one, str)} if isinstance(named, list) else set()
     columns: set[str] = set()
     for data in source.present:
-        name = parse_name(data)
-        if not name or not applicable(name, [dictionary]):
+        name = parse_name(data) if data.name.endswith((f"{dictionary.suffix}.tsv", ".tsv.gz")) else None
+        missing = {*content, *listed} - columns
+        if not name or not applicable(name, [dictionary]) or not missing:
             continue
         if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
             try:
-                table = parse_table((source.root / data).read_bytes(), data)
-                columns |= set(scrubbed_table(source, data, table, wishes).table.columns)
+                raw = (source.root / data).read_bytes()
+                # Of thousands of tables, a few have a column that none before them had.
+                if any(column.encode() in raw.partition(b"\n")[0] for column in missing):
+                    shared = scrubbed_table(source, data, parse_table(raw, data), wishes).table
+                    columns |= missing & set(shared.columns)
             except (BidsdefaceError, OSError):
                 continue  # that table is left out by itself
-        elif name.extension in (".tsv", ".tsv.gz"):
-            columns |= {one for one in content.get("Columns", ()) if isinstance(one, str)}
+        else:
+            columns |= listed
     return frozenset(columns)
 
 
