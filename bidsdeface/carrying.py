@@ -8,34 +8,39 @@ the work in any way, and `settle` puts right what they could not know.
 from __future__ import annotations
 
 import filecmp
-import json
 import logging
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from bidsdeface.dataset.carryover import Carried, Treatment, is_root_text, plan_carryover
 from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.identifying import all_identifiers, identifiers_above, identifiers_of
+from bidsdeface.dataset.identifying import (
+    all_identifiers,
+    identifiers_above,
+    identifiers_of,
+    joined_identifiers,
+)
+from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.listing import files_in
+from bidsdeface.dataset.listing import files_in, participants
+from bidsdeface.dataset.names import stem_of
 from bidsdeface.dataset.publish import Staging, one_at_a_time
 from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.shareable import carry_over, read_source
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
-from bidsdeface.dataset.treatments import Source, Wishes, stem
+from bidsdeface.dataset.treatments import Source, Wishes
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sorting import files_above, files_of, participants, sort_files, sort_of_participant
+from bidsdeface.sorting import files_above, files_of, sort_files, sort_of_participant
 
 LOGGER = logging.getLogger(__name__)
 SAYING = (Treatment.SIDECAR, Treatment.TABLE, Treatment.TEXT)  # what else there is
@@ -78,10 +83,13 @@ class Shared:
         What stays behind by its kind.
     left_out : tuple of LeftOut
         Files that should have gone along and could not be made safe, and parts of files.
+    identifiers : Identifiers
+        Of a participant whose files were looked at in a preview.
     """
 
     planned: tuple[LeftOut, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    identifiers: Identifiers = Identifiers()
 
 
 @dataclass(frozen=True)
@@ -93,16 +101,20 @@ class Above:
     identifiers : Identifiers
         Of what lies above them.
     census : Census
+    files : tuple of PurePosixPath
+        Those beside the participants' folders.
     """
 
     identifiers: Identifiers
     census: Census
+    files: tuple[PurePosixPath, ...]
 
 
 def read_above(settings: Settings) -> Above:
     """Read what is needed of all participants."""
     found = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
-    return Above(found, Census(settings.bids_dir))
+    files = tuple(files_above(settings, folders=False))
+    return Above(found, Census(settings.bids_dir), files)
 
 
 def share(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
@@ -121,7 +133,8 @@ def share(scope: Scope, settings: Settings, state: State | None, above: Above | 
     BidsdefaceError
         The input has no file of the participant, and the output has; or a file cannot be written.
     """
-    carried, left_out = sort_of_participant(settings, scope.subject)
+    above = above or read_above(settings)
+    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
     files = [one for one in carried if scope.holds(one.path)]
     behind = [one for one in left_out if scope.holds(one.path)]
     absent = {
@@ -140,7 +153,8 @@ def settle(scope: Scope, settings: Settings, state: State | None, above: Above |
     BidsdefaceError
         The input has no file of the participant, and the output has; or a file cannot be written.
     """
-    carried, left_out = sort_of_participant(settings, scope.subject)
+    above = above or read_above(settings)
+    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
     within = [one for one in carried if scope.holds(one.path)]
     files = [one for one in within if one.treatment in {*SAYING, Treatment.DEFACE}]
     absent = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
@@ -184,22 +198,31 @@ def share_root(settings: Settings, state: State | None) -> Shared:
 
 def preview(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
     """Return what would stay behind of a participant; nothing is published. Parameters as of `share`."""
-    carried, left_out = sort_of_participant(settings, scope.subject)
-    files = [one for one in carried if scope.holds(one.path) and one.treatment in SAYING]
     above = above or read_above(settings)
+    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
+    files = [one for one in carried if scope.holds(one.path) and one.treatment in SAYING]
     own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
     source = _read(settings, state, own | above.identifiers, above.census, carried)
     account = _preview(source, files, settings, state)
-    return Shared(tuple(one for one in left_out if scope.holds(one.path)), account)
+    return Shared(tuple(one for one in left_out if scope.holds(one.path)), account, own)
 
 
-def preview_root(settings: Settings, state: State | None) -> Shared:
-    """Return what would stay behind of what is above participants; nothing is published."""
+def preview_root(settings: Settings, state: State | None, below: Iterable[Shared]) -> Shared:
+    """Return what would stay behind of what is above participants; nothing is published.
+
+    Parameters
+    ----------
+    settings : Settings
+    state : State or None
+    below : iterable of Shared
+        From `preview`, of all participants.
+    """
     labels = participants(settings.bids_dir)
-    below = [path for label in labels for path in files_of(settings, f"sub-{label}")]
-    carried, left_out = sort_files(settings, [*below, *files_above(settings, folders=True)])
+    paths = [path for label in labels for path in files_of(settings, f"sub-{label}")]
+    carried, left_out = sort_files(settings, [*paths, *files_above(settings, folders=True)])
     files = [one for one in carried if not one.path.parts[0].startswith("sub-") and one.treatment in SAYING]
-    identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
+    above = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
+    identifiers = joined_identifiers([above, *(one.identifiers for one in below)], labels)
     source = _read(settings, state, identifiers, Census(settings.bids_dir), carried)
     behind = (one for one in left_out if not one.path.parts[0].startswith("sub-"))
     return Shared(tuple(behind), _preview(source, files, settings, state))
@@ -208,8 +231,7 @@ def preview_root(settings: Settings, state: State | None) -> Shared:
 def _preview(
     source: Source, files: Sequence[Carried], settings: Settings, state: State | None
 ) -> tuple[LeftOut, ...]:
-    with TemporaryDirectory() as folder:
-        return tuple(carry_over(source, files, Path(folder), wishes_of(settings, state)).left_out)
+    return tuple(carry_over(source, files, None, wishes_of(settings, state)).left_out)
 
 
 def wishes_of(settings: Settings, state: State | None) -> Wishes:
@@ -238,7 +260,7 @@ def _put_in(
     scope: Scope,
     settings: Settings,
     state: State | None,
-    above: Above | None,
+    above: Above,
     carried: Sequence[Carried],
     files: Sequence[Carried],
     absent: set[PurePosixPath],
@@ -247,7 +269,6 @@ def _put_in(
     """Leave in the folders of a scope what is to be shared, with those `standing`, and nothing else."""
     there = {path for folder in scope.folders for path in files_below(settings.output_dir, folder)}
     _check_not_empty(settings, scope, there)
-    above = above or read_above(settings)
     own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
     stale = there - set(standing)
     shared = _put(settings, state, own | above.identifiers, above.census, carried, files, absent, stale)
@@ -282,8 +303,9 @@ def _put(
     stale = _remove_stale(settings, set(there) - {*account.written, *same, *defaced, *masks}, absent)
     if stale:
         LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
-    gone = {stem(path) for path in absent}
-    return Shared(left_out=tuple(one for one in account.left_out if stem(one.path) not in gone))
+    gone = {(path.parent, stem_of(path)) for path in absent}
+    behind = (one for one in account.left_out if (one.path.parent, stem_of(one.path)) not in gone)
+    return Shared(left_out=tuple(behind))
 
 
 def _read(
@@ -373,9 +395,9 @@ def _masks_of(settings: Settings, path: PurePosixPath) -> tuple[PurePosixPath, P
 
 def _own_fields(settings: Settings, path: PurePosixPath) -> dict[str, Any]:
     try:
-        sidecar = json.loads((settings.output_dir / _sidecar_of(path)).read_text(encoding="utf-8"))
+        sidecar = read_json(settings.output_dir / _sidecar_of(path))
         return {name: sidecar[name] for name in OWN_FIELDS if name in sidecar}
-    except (OSError, ValueError, TypeError):  # none of ours
+    except (JsonError, OSError):  # none of ours
         return {}
 
 
@@ -397,4 +419,4 @@ def _has_bytes_of(there: Path, staged: Path) -> bool:
 
 
 def _sidecar_of(path: PurePosixPath) -> PurePosixPath:
-    return path.with_name(f"{stem(path).name}.json")
+    return path.with_name(f"{stem_of(path)}.json")

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from bidsdeface.dataset.gradients import read_gradients
 from bidsdeface.dataset.identifying import identifiers_above, identifiers_of
+from bidsdeface.dataset.inheritance import read_metadata
 from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.lenders import is_phase
-from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.publish import Staging, results_of, sharing_mask, withdraw
 from bidsdeface.dataset.resume import (
     finished_scans,

@@ -41,6 +41,18 @@ class BidsdefaceError(Exception):
         return type(self), self.args, {**self.__dict__, "retry": may_pass(self)}
 
 
+def printable(text: str | os.PathLike[str]) -> str:
+    r"""Return a path or a message as one line of UTF-8; whatever else is in it becomes escapes.
+
+    Examples
+    --------
+    >>> printable("sub-01_T1w\udcff.nii"), printable("two\nlines")
+    ('sub-01_T1w\\xff.nii', 'two\\nlines')
+    """
+    whole = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in whole)
+
+
 class UsageError(BidsdefaceError):
     """What was asked for on the command line cannot be done as asked."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bidsdeface.audit import audited
 from bidsdeface.dataset.description import claim_shareable
+from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.publish import Staging, results_of
 from bidsdeface.dataset.published import published_scans
 from bidsdeface.dataset.scan import scan_at
@@ -85,9 +86,11 @@ def _name_orphans(settings: Settings) -> None:
     for one in published_scans(settings.output_dir, settings.output_layout):
         if one.original is None or os.path.lexists(settings.bids_dir / one.original):
             continue
-        scan = scan_at(settings.bids_dir / one.original)
-        possible = (settings.output_dir / name for name in results_of(settings.output_dir, scan))
-        files = " ".join(shlex.quote(str(path)) for path in possible if path.exists())
+        names = [one.image]
+        if parse_name(one.original):
+            names = results_of(settings.output_dir, scan_at(settings.bids_dir / one.original))
+        there = (settings.output_dir / name for name in names)
+        files = " ".join(shlex.quote(str(path)) for path in there if path.exists())
         LOGGER.warning("%s: its original is gone; if it is not to be shared: rm %s", one.image, files)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import logging
 import os
 import re
@@ -13,7 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from bidsdeface import __version__
 from bidsdeface.dataset.carryover import is_root_text
-from bidsdeface.dataset.treatments import DESCRIPTION
+from bidsdeface.dataset.description import DESCRIPTION
+from bidsdeface.dataset.inheritance import JsonError, read_json
+from bidsdeface.dataset.listing import participants
+from bidsdeface.dataset.names import stem_of, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND
@@ -21,7 +23,6 @@ from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.privacy.scratch import environment_in
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sorting import participants
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
@@ -163,7 +164,7 @@ def _content(state: State, path: Path) -> bytes:
 def _is_image(path: PurePosixPath) -> bool:
     """Tell whether a file may be an image to look for a face in."""
     is_image = path.name.endswith((".nii", ".nii.gz"))
-    return is_image and not path.name.partition(".")[0].endswith("_defacemask")
+    return is_image and suffix_of(path) != "defacemask"
 
 
 def _is_judged(settings: Settings, path: PurePosixPath) -> bool:
@@ -172,16 +173,13 @@ def _is_judged(settings: Settings, path: PurePosixPath) -> bool:
         return False
     source, copy = settings.bids_dir / path, settings.output_dir / path
     is_copy = is_root_text(path) and source.is_file() and copy.is_file() and not copy.is_symlink()
-    return path.name == DESCRIPTION or (is_copy and filecmp.cmp(source, copy, shallow=False))
+    return path == DESCRIPTION or (is_copy and filecmp.cmp(source, copy, shallow=False))
 
 
 def _is_answered_for(settings: Settings, path: PurePosixPath) -> bool:
     """Tell whether a person answers for an image."""
-    stem = path.name.partition(".")[0]
     try:
-        sidecar = json.loads(
-            (settings.output_dir / path.with_name(f"{stem}.json")).read_text(encoding="utf-8")
-        )
+        sidecar = read_json(settings.output_dir / path.with_name(f"{stem_of(path)}.json"))
         return sidecar["Bidsdeface"]["Verdict"] in (ACCEPTED, BY_HAND)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (JsonError, OSError, KeyError, TypeError):
         return False

@@ -1,12 +1,13 @@
-"""What the BIDS schema says of metadata fields and of the columns of tables.
+"""What the BIDS schema says of files, of metadata fields and of the columns of tables.
 
 The schema comes with bidsschematools. It is read when it is first asked for, once (0.07 s).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,6 +15,94 @@ MISSING = ("n/a", "")
 NUMBER = re.compile(r" *[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)? *")
 _SELECTOR = re.compile(r"""(datatype|suffix|path) == ["']/?([\w.]+)["']""")
 _FREE_FORMATS = ("string", "unit")  # their patterns match anything
+
+
+@dataclass(frozen=True)
+class FileRule:
+    """Some kinds of data file that BIDS has for a participant.
+
+    Attributes
+    ----------
+    name : str
+        Of the schema, such as ``anat.parametric``.
+    datatypes, suffixes, extensions : tuple of str
+        Every combination of them is allowed.
+    entities : frozenset of str
+        Short names.
+    """
+
+    name: str
+    datatypes: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    extensions: tuple[str, ...]
+    entities: frozenset[str]
+
+
+@lru_cache(maxsize=1)
+def file_rules() -> tuple[FileRule, ...]:
+    """Return the rules for the data files of participants.
+
+    Examples
+    --------
+    >>> [rule.datatypes for rule in file_rules() if rule.name == "anat.parametric"]
+    [('anat',)]
+    """
+    short = {long: entity["name"] for long, entity in _schema()["objects"]["entities"].items()}
+    return tuple(
+        FileRule(
+            f"{group}.{name}",
+            tuple(rule.get("datatypes", ())),
+            tuple(rule["suffixes"]),
+            tuple(rule["extensions"]),
+            frozenset(short[entity] for entity in rule["entities"]),
+        )
+        for group, rules in _schema()["rules"]["files"]["raw"].items()
+        for name, rule in rules.items()
+        if "suffixes" in rule
+    )
+
+
+@lru_cache(maxsize=1)
+def _data_files() -> Mapping[tuple[str, str, str], frozenset[str]]:
+    """Return the entities of every data file, by datatype, suffix and extension."""
+    found: dict[tuple[str, str, str], frozenset[str]] = {}
+    for rule in file_rules():
+        for key in product(rule.datatypes, rule.suffixes, rule.extensions):
+            found[key] = found.get(key, frozenset()) | rule.entities
+    return found
+
+
+def is_data_file(datatype: str, suffix: str, extension: str, entities: Iterable[str] = ()) -> bool:
+    """Return True if BIDS has such a file in a folder of a participant.
+
+    Examples
+    --------
+    >>> is_data_file("anat", "T1w", ".nii.gz", ["run"]), is_data_file("anat", "T1w", ".nii.gz", ["name"])
+    (True, False)
+    """
+    allowed = _data_files().get((datatype, suffix, extension))
+    return allowed is not None and allowed.issuperset(entities)
+
+
+@lru_cache(maxsize=1024)
+def is_inherited_file(suffix: str, extension: str, entities: frozenset[str]) -> bool:
+    """Return True if such a file may lie above the folders of data, and describe some of them.
+
+    Examples
+    --------
+    >>> is_inherited_file("bold", ".json", frozenset({"task"})), is_inherited_file("T1w", ".tsv", frozenset())
+    (True, False)
+    """
+    return any(
+        (suffix, extension) == key[1:] and entities <= allowed for key, allowed in _data_files().items()
+    )
+
+
+@lru_cache(maxsize=128)
+def has_no_columns(suffix: str) -> bool:
+    """Return True if BIDS has files of a suffix and none is a table: their metadata describe no columns."""
+    extensions = {extension for _, known, extension in _data_files() if known == suffix}
+    return bool(extensions) and not extensions & {".tsv", ".tsv.gz"}
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from bidsdeface.carrying import (
     share_root,
 )
 from bidsdeface.dataset.carryover import is_root_text
-from bidsdeface.dataset.description import describe_shareable
+from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
 from bidsdeface.dataset.identifying import all_identifiers
 from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.labels import label_folders, telling_labels
+from bidsdeface.dataset.listing import participants
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
-from bidsdeface.dataset.treatments import DESCRIPTION
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_scan
 from bidsdeface.privacy.draft import draft_dictionary
@@ -37,7 +37,7 @@ from bidsdeface.privacy.scratch import environment_in, make_private, sweep
 from bidsdeface.privacy.state import COMPLETE, State
 from bidsdeface.privacy.tables import TableError, parse_table
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sorting import files_above, participants
+from bidsdeface.sorting import files_above
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:
 def _waiting_texts(settings: Settings, state: State | None, identifiers: Identifiers) -> list[LeftOut]:
     waiting: list[LeftOut | None] = []
     for path in files_above(settings, folders=False):
-        if not (is_root_text(path) or str(path) == DESCRIPTION):
+        if not (is_root_text(path) or path == DESCRIPTION):
             continue
         try:
             content = (settings.bids_dir / path).read_bytes()
@@ -141,7 +141,7 @@ def preview_dataset(settings: Settings, state: State | None, scratch: Path) -> s
     scopes = [Scope(label, settings.sessions) for label in labels]
     shared, codes = _in_workers(preview, scopes, settings, state, scratch)
     if not (settings.participants or settings.sessions):
-        shared.append(preview_root(settings, state))
+        shared.append(preview_root(settings, state, shared))
         if state:
             _write_draft(shared[-1].left_out, settings, state)
     return codes | _account_for(shared, settings, state)

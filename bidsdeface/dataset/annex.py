@@ -1,8 +1,10 @@
-"""Tell files whose content git-annex (DataLad) has not fetched, and say how to get it.
+"""Find files whose content is not here: not fetched by git-annex (DataLad), or links to nowhere.
 
-Such a file is a link to nowhere, or, where links are not used, a small text that names its content.
+An annexed file that is not fetched is a link to nowhere, or, where links are not used, a small text that
+names its content.
 """
 
+import errno
 import os
 import shlex
 from pathlib import Path
@@ -14,14 +16,14 @@ LONGEST_POINTER = 32 * 1024  # git-annex's own limit
 
 
 def is_fetched(path: Path) -> bool:
-    """Tell whether a file's content is here; a file that does not exist at all counts as well."""
+    """Return True if a file's content is here, or if there is no such file at all."""
     try:
         with path.open("rb") as file:
             return not (file.read(len(POINTER)) == POINTER and path.stat().st_size < LONGEST_POINTER)
     except FileNotFoundError:
         return not path.is_symlink()
-    except OSError:  # to be told where it is read
-        return True
+    except OSError as error:  # others are named where the file is read
+        return error.errno != errno.ELOOP
 
 
 def check_fetched(path: Path, bids_dir: Path) -> None:
@@ -36,8 +38,23 @@ def check_fetched(path: Path, bids_dir: Path) -> None:
     Raises
     ------
     BidsdefaceError
-        With the command that gets it.
+        With the command that gets it, or the place where the link leads.
     """
     if not is_fetched(path):
-        inside = shlex.quote(os.path.relpath(path, bids_dir))
-        raise BidsdefaceError(f"{path}: its content is not here; in {bids_dir}, run: datalad get {inside}")
+        raise BidsdefaceError(why_not_here(path, bids_dir))
+
+
+def why_not_here(path: Path, bids_dir: Path) -> str:
+    """Return one line about a link to nowhere, or about a file that git-annex has not fetched."""
+    if path.is_symlink() and not _leads_into_annex(path):
+        return (
+            f"{path}: is a link to {os.path.realpath(path)}, which is not there; mount that folder, or "
+            "correct the link"
+        )
+    inside = shlex.quote(os.path.relpath(path, bids_dir))
+    return f"{path}: its content is not here; in {bids_dir}, run: datalad get {inside}"
+
+
+def _leads_into_annex(link: Path) -> bool:
+    targets = (f"/{os.readlink(link)}", os.path.realpath(link))
+    return any("/.git/" in target and "/annex/objects/" in target for target in targets)

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import PurePosixPath
 
-from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.dataset.listing import is_ignored, is_utf8
+from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.privacy.leftout import NAME, LeftOut
+from bidsdeface.schema import is_data_file, is_inherited_file
 
 
 class Treatment(Enum):
@@ -102,7 +103,7 @@ def plan_carryover(
     carried, left_out = [], []
     for path in sorted(paths):
         decided = _decide(path, defaced_suffixes)
-        if isinstance(decided, Treatment) and _is_ignored(path, ignored):
+        if isinstance(decided, Treatment) and is_ignored(path, ignored):
             decided = IGNORED
         if isinstance(decided, str) and any(fnmatchcase(str(path), pattern) for pattern in include):
             decided = _at_your_word(path)
@@ -130,15 +131,9 @@ def is_faceless(path: PurePosixPath) -> bool:
     return (
         name is not None
         and name.datatype is not None
-        and _allowed(name.datatype, name.suffix, name.extension, frozenset(name.entities))
+        and is_data_file(name.datatype, name.suffix, name.extension, name.entities)
         and _is_faceless(name)
     )
-
-
-def has_no_columns(suffix: str) -> bool:
-    """Tell whether BIDS has files of a suffix and none is a table: their metadata describe no columns."""
-    extensions = {extension for _, known, extension, _ in _rules() if known == suffix}
-    return bool(extensions) and not extensions & {".tsv", ".tsv.gz"}
 
 
 def _is_faceless(name: FileName) -> bool:
@@ -149,6 +144,8 @@ def _is_faceless(name: FileName) -> bool:
 
 def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
     """Return how a file is treated, or why it stays behind."""
+    if not is_utf8(str(path)):
+        return "has a name that is not UTF-8"
     if any(part.startswith(".") for part in path.parts):
         return HIDDEN
     if path.parts[0] in OPAQUE:
@@ -160,7 +157,7 @@ def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment |
         return "is not named as BIDS asks"
     if name.datatype is None:
         return _decide_beside_folders(name)
-    if _allowed(name.datatype, name.suffix, name.extension, frozenset(name.entities)):
+    if is_data_file(name.datatype, name.suffix, name.extension, name.entities):
         return _decide_data(name, defaced_suffixes)
     # Sidecars of an upper level may lie here as well.
     return "is unknown to BIDS"
@@ -188,10 +185,8 @@ def _decide_at_root(path: PurePosixPath) -> Treatment | str:
 
 def _decide_inherited(name: FileName) -> Treatment | str:
     """Decide about a file above the folders of data: metadata for many of them."""
-    if name.extension in (".json", ".tsv", ".bval", ".bvec") and any(
-        suffix == name.suffix and name.entities.keys() <= entities
-        for _, suffix, extension, entities in _rules()
-        if extension == name.extension
+    if name.extension in (".json", ".tsv", ".bval", ".bvec") and is_inherited_file(
+        name.suffix, name.extension, frozenset(name.entities)
     ):
         return _TREATMENT_BY_EXTENSION[name.extension]
     return "is unknown to BIDS"
@@ -256,48 +251,3 @@ def _at_your_word(path: PurePosixPath) -> Treatment:
     if extension in (".md", ".txt", ".rst"):
         return Treatment.TEXT
     return _TREATMENT_BY_EXTENSION.get(extension, Treatment.COPY)
-
-
-def _is_ignored(path: PurePosixPath, patterns: Sequence[str]) -> bool:
-    """Tell whether a path is ignored; exceptions (``!``) are not honoured, so that less goes along."""
-    for line in patterns:
-        pattern = line.strip().rstrip("/")
-        if not pattern or pattern.startswith(("#", "!")):
-            continue
-        anchored, pattern = "/" in pattern, pattern.lstrip("/")
-        pattern = pattern.removeprefix("**/")
-        for end in range(1, len(path.parts) + 1):
-            above = "/".join(path.parts[:end])
-            if fnmatchcase(above, pattern) or (
-                fnmatchcase(above, f"*/{pattern}") if not anchored or "**" in line else False
-            ):
-                return True
-    return False
-
-
-def _allowed(datatype: str, suffix: str, extension: str, entities: frozenset[str]) -> bool:
-    return any(
-        (datatype, suffix, extension) == (known_datatype, known_suffix, known_extension) and entities <= known
-        for known_datatype, known_suffix, known_extension, known in _rules()
-    )
-
-
-@lru_cache(maxsize=1)
-def _rules() -> tuple[tuple[str, str, str, frozenset[str]], ...]:
-    """Return what BIDS allows below a participant: datatype, suffix, extension and short entities."""
-    from bidsschematools.schema import load_schema
-
-    schema = load_schema()
-    short = {long: entity["name"] for long, entity in schema["objects"]["entities"].items()}
-    found: dict[tuple[str, str, str], frozenset[str]] = {}
-    for group in schema["rules"]["files"]["raw"].values():
-        for rule in group.values():
-            if "suffixes" not in rule:
-                continue
-            entities = frozenset(short[entity] for entity in rule["entities"])
-            for datatype in rule.get("datatypes", ()):
-                for suffix in rule["suffixes"]:
-                    for extension in rule["extensions"]:
-                        key = (datatype, suffix, extension)
-                        found[key] = found.get(key, frozenset()) | entities
-    return tuple((*key, entities) for key, entities in found.items())

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.columns import ALONE, Spread, spread_of
 from bidsdeface.privacy.tables import parse_table

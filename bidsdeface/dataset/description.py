@@ -3,22 +3,23 @@
 Every task of a cluster job writes them, at the same time and with the same content.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from bidsdeface import __version__
+from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.layout import IGNORED_MASKS
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.sidecar import to_json
-from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.errors import UsageError
 from bidsdeface.privacy.looks import LOCAL, looks_like
 from bidsdeface.schema import description_fields
 
 BIDS_VERSION = "1.11.1"
+DESCRIPTION = PurePosixPath("dataset_description.json")
 CONTAINER_VARIABLE = "BIDSDEFACE_CONTAINER"  # image tag, set when the container image is built
 
 _DESCRIPTIONS = """\
@@ -71,11 +72,11 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
         If `output_dir` holds the dataset of somebody else.
     """
     _check_ours(output_dir, "derivative")
-    source = _read_description(bids_dir / "dataset_description.json")
+    source = read_sidecar(bids_dir, DESCRIPTION)
     texts = {
         PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS,
         PurePath("descriptions.tsv"): _DESCRIPTIONS,
-        PurePath("dataset_description.json"): to_json(describe(source, environ)),
+        DESCRIPTION: to_json(describe(source, environ)),
     }
     stale = {name: text for name, text in texts.items() if _text_of(output_dir / name) != text}
     if not stale:
@@ -100,7 +101,7 @@ def claim_shareable(output_dir: Path) -> None:
     _check_ours(output_dir, "raw")
     texts = {
         PurePath(".bidsignore"): IGNORED_MASKS,
-        PurePath("dataset_description.json"): to_json(describe_shareable({})[0]),
+        DESCRIPTION: to_json(describe_shareable({})[0]),
     }
     for name, text in texts.items():
         if not (output_dir / name).exists():
@@ -197,14 +198,14 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def _check_ours(output_dir: Path, kind: str) -> None:
-    path = output_dir / "dataset_description.json"
+    path = output_dir / DESCRIPTION
     if not path.exists():
         if any(output_dir.glob("sub-*")):
             raise UsageError(
                 f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR"
             )
         return
-    description = _read_description(path)
+    description = read_sidecar(output_dir, DESCRIPTION)
     generators = description.get("GeneratedBy")
     names = [one.get("Name") for one in generators or [] if isinstance(one, dict)]
     if "bidsdeface" not in names:
@@ -216,16 +217,6 @@ def _check_ours(output_dir: Path, kind: str) -> None:
             f"{path}: describes a dataset of the other layout; choose an empty OUTPUT_DIR, or another "
             "--output-layout"
         )
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BidsdefaceError(f"{path}: cannot be read ({error}); correct the file") from error
-    if not isinstance(description, dict):
-        raise BidsdefaceError(f"{path}: not a JSON object; correct the file")
-    return description
 
 
 def _text_of(path: Path) -> str | None:

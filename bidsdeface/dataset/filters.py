@@ -1,9 +1,9 @@
 """Read a BIDS filter file: pybids queries by image suffix, in fMRIPrep's form."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.errors import UsageError
 
 
@@ -27,14 +27,14 @@ def read_filters(path: Path) -> dict[str, dict[str, Any]]:
         If it is not such a file.
     """
     try:
-        filters = json.loads(path.read_text(encoding="utf-8"))
+        filters = read_json(path)
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be read ({error.strerror}); give --bids-filter-file a JSON file"
         ) from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not JSON ({error}); correct the filter file") from error
-    if not isinstance(filters, dict) or not all(isinstance(q, dict) for q in filters.values()):
+    except JsonError as error:
+        raise UsageError(f"{path}: {error}") from None
+    if not all(isinstance(query, dict) for query in filters.values()):
         raise UsageError(
             f"{path}: not a BIDS filter file; it must be a JSON object of queries by suffix, "
             'such as {"t1w": {"acquisition": "mprage"}}'

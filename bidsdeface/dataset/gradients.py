@@ -1,8 +1,7 @@
 """The diffusion gradients that go with a DWI: numbers, without which BIDS does not take the image."""
 
 from bidsdeface.dataset.annex import check_fetched
-from bidsdeface.dataset.filename import parse_name
-from bidsdeface.dataset.inheritance import applicable
+from bidsdeface.dataset.inheritance import applicable, files_above
 from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
@@ -20,10 +19,7 @@ def read_gradients(scan: Scan) -> tuple[str, str]:
 
 def _read(scan: Scan, extension: str) -> str:
     root = scan.bids_dir
-    above = (folder.glob(f"*{extension}") for folder in scan.path.parents if folder.is_relative_to(root))
-    tables = (parse_name(path.relative_to(root)) for found in above for path in found)
-    name = parse_name(scan.path.relative_to(root))
-    found = applicable(name, [table for table in tables if table]) if name else []
+    found = applicable(scan.name, files_above(root, scan.name, extension))
     if not found:
         raise BidsdefaceError(f"{scan.path}: has no {extension} file; add it, or leave the scan out")
     path = root / found[-1].path

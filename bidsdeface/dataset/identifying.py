@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.filename import parse_name
 from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.listing import files_in
+from bidsdeface.dataset.names import parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.columns import SHIFTED, person_column
 from bidsdeface.privacy.contents import open_unpacked
@@ -75,11 +75,14 @@ def all_identifiers(
 ) -> Identifiers:
     """Return the identifiers in all files of some participants, and in what lies above them."""
     subjects = list(subjects)
-    phrases = set(identifiers_above(root, policy, keep_columns).phrases)
-    for subject in subjects:
-        phrases |= identifiers_of(root, subject, policy, keep_columns).phrases
-    labels = (form for subject in subjects for form in (subject, f"sub-{subject}"))
-    return Identifiers(frozenset(phrases)).without(labels)
+    own = (identifiers_of(root, subject, policy, keep_columns) for subject in subjects)
+    return joined_identifiers([identifiers_above(root, policy, keep_columns), *own], subjects)
+
+
+def joined_identifiers(found: Iterable[Identifiers], subjects: Iterable[str]) -> Identifiers:
+    """Return the identifiers of several participants, without those that are the participants' labels."""
+    phrases = frozenset().union(*(one.phrases for one in found))
+    return Identifiers(phrases).without(form for one in subjects for form in (one, f"sub-{one}"))
 
 
 def _identifiers(
@@ -126,7 +129,7 @@ def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Fo
     except UnicodeDecodeError:
         content = content.decode("latin-1").encode()
     table, bids = parse_table(content, path), table_columns(path)
-    suffix, about_people = path.stem.rpartition("_")[2], is_about_people(path)
+    suffix, about_people = suffix_of(path), is_about_people(path)
     for column in table.columns:
         kind = DAY if column == SHIFTED else person_column(column) if column not in bids else None
         is_kept = bool({column, f"{suffix}:{column}"} & keep_columns)

@@ -1,4 +1,4 @@
-"""Open a pybids index of no more of a dataset than the scans of a request need."""
+"""Open a pybids index of the images that a filter file asks about, and of nothing else."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -14,10 +14,9 @@ def open_layout(
     participants: Sequence[str] = (),
     sessions: Sequence[str] = (),
     *,
-    datatypes: Collection[str] = ("anat",),
-    metadata: bool = False,
+    datatypes: Collection[str],
 ) -> "BIDSLayout":
-    """Index folders of images and the JSON files that may apply to them.
+    """Index folders of images; JSON files, broken or not, are not looked at.
 
     Folders of other participants are not even listed, so that the work of one cluster task does
     not grow with the dataset.
@@ -28,10 +27,8 @@ def open_layout(
         Root of the dataset.
     participants, sessions : sequence of str, optional
         Labels without ``sub-`` or ``ses-``; all where empty.
-    datatypes : collection of str, optional
+    datatypes : collection of str
         Names of the folders.
-    metadata : bool, optional
-        Whether to read the JSON files as well.
 
     Returns
     -------
@@ -40,7 +37,7 @@ def open_layout(
     from bids import BIDSLayout, BIDSLayoutIndexer  # slow to import
 
     indexer = BIDSLayoutIndexer(
-        ignore=[_all_but(participants, sessions, datatypes)], index_metadata=metadata, validate=False
+        ignore=[_all_but(participants, sessions, datatypes)], index_metadata=False, validate=False
     )
     return BIDSLayout(bids_dir, validate=False, indexer=indexer)
 
@@ -53,10 +50,9 @@ def _all_but(
     session = f"/ses-{_any_of(sessions)}" if sessions else "(?:/ses-[^/]+)?"
     datatype = f"/{_any_of(sorted(datatypes))}"
     folders = f"{subject}(?:{session}(?:{datatype})?)?"
-    inherited = rf"(?:{subject}(?:{session})?)?/[^/]+\.json"
-    images = f"{subject}{session}{datatype}/[^/]+"
-    return re.compile(f"^(?!(?:{folders}|{inherited}|{images})$)")
+    images = rf"{subject}{session}{datatype}/[^/.\ud800-\udfff][^/\ud800-\udfff]*\.nii(?:\.gz)?"
+    return re.compile(f"^(?!(?:{folders}|{images})$)")
 
 
 def _any_of(labels: Sequence[str]) -> str:
-    return f"(?:{'|'.join(map(re.escape, labels))})" if labels else "[^/]+"
+    return f"(?:{'|'.join(map(re.escape, labels))})" if labels else r"[^/\ud800-\udfff]+"

@@ -1,25 +1,35 @@
 """Read JSON files, and merge those that apply to a data file by BIDS inheritance."""
 
 import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.filename import FileName
+from bidsdeface.dataset.annex import check_fetched
+from bidsdeface.dataset.names import FileName, parse_name
+from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
 
 class JsonError(BidsdefaceError):
-    """A file that holds no JSON object; the message says why, and does not name the file."""
+    """A file that holds no JSON object; the message says why, and names neither the file nor a value."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
+class TwiceError(JsonError):
+    """A JSON file in which a field stands twice."""
+
+
+def read_json(path: Path, *, may_repeat: bool = True) -> dict[str, Any]:
     """Read a JSON object.
 
     Parameters
     ----------
     path : pathlib.Path
-        UTF-8 or UTF-16, with a byte order mark or without.
+    may_repeat : bool, optional
+        Whether a field may stand twice; then the last one counts.
 
     Returns
     -------
@@ -32,15 +42,103 @@ def read_json(path: Path) -> dict[str, Any]:
     OSError
         The file cannot be read.
     """
+    return parse_json(path.read_bytes(), may_repeat=may_repeat)
+
+
+def parse_json(content: bytes, *, may_repeat: bool = True) -> dict[str, Any]:
+    r"""Return the JSON object that a file consists of.
+
+    Parameters
+    ----------
+    content : bytes
+        UTF-8 or UTF-16, with a byte order mark or without. NaN and Infinity, which many tools write, are
+        numbers.
+    may_repeat : bool, optional
+        As of `read_json`.
+
+    Raises
+    ------
+    JsonError
+
+    Examples
+    --------
+    >>> parse_json(b'\xef\xbb\xbf{"EchoTime": 0.003}')
+    {'EchoTime': 0.003}
+    """
+    if not content.strip():
+        raise JsonError("is empty; write the JSON object again, or remove the file")
     try:
-        content = json.loads(path.read_bytes())
+        parsed = json.loads(content, object_pairs_hook=None if may_repeat else _without_repeats)
     except UnicodeDecodeError:
         raise JsonError("is not UTF-8; save it as UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise JsonError(f"is not JSON ({type(error).__name__}); correct it") from None
-    if not isinstance(content, dict):
-        raise JsonError("is not a JSON object; correct it")
-    return content
+    except json.JSONDecodeError as error:
+        raise JsonError(f"is not JSON ({_place(error)}); correct it") from None
+    except RecursionError:
+        raise JsonError("is not JSON (it is nested too deep); correct it") from None
+    except ValueError:
+        raise JsonError("is not JSON (a number in it is too long); correct it") from None
+    if not isinstance(parsed, dict):
+        raise JsonError("holds a list or a single value in place of a JSON object; correct it")
+    return parsed
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise TwiceError("has a field that stands twice; remove one")
+    return fields
+
+
+def _place(error: json.JSONDecodeError) -> str:
+    """Say where JSON is broken, without a word of what stands there."""
+    is_cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
+    return "it is cut short" if is_cut else f"line {error.lineno}, column {error.colno}"
+
+
+def read_sidecar(root: Path, path: PurePosixPath) -> dict[str, Any]:
+    """Read a JSON file of a dataset.
+
+    Raises
+    ------
+    BidsdefaceError
+        It is not here, or holds no JSON object; the message names it, the cause and the way out.
+    """
+    check_fetched(root / path, root)
+    try:
+        return read_json(root / path)
+    except JsonError as error:
+        raise BidsdefaceError(f"{root / path}: {error}") from None
+    except OSError as error:
+        raise BidsdefaceError(f"{root / path}: cannot be read ({error.strerror}); correct it") from error
+
+
+def read_metadata(bids_dir: Path, scan: Scan) -> dict[str, Any]:
+    """Merge the JSON files that apply to a scan, the nearest winning.
+
+    Parameters
+    ----------
+    bids_dir : pathlib.Path
+        Root of the dataset.
+    scan : Scan
+        One of its scans.
+
+    Returns
+    -------
+    dict
+        Empty where there is no sidecar.
+
+    Raises
+    ------
+    BidsdefaceError
+        One of them cannot be read; those that do not apply to the scan do not matter.
+    """
+    merged: dict[str, Any] = {}
+    for sidecar in applicable(scan.name, files_above(bids_dir, scan.name)):
+        try:
+            merged |= read_sidecar(bids_dir, sidecar.path)
+        except BidsdefaceError as error:
+            raise BidsdefaceError(f"{scan.path}: its metadata cannot be read: {error}") from error
+    return merged
 
 
 def read_with_additions(root: Path, name: FileName, additions: Path | None) -> dict[str, Any]:
@@ -86,28 +184,54 @@ def merged_metadata(
     """
     merged: dict[str, Any] = {}
     for sidecar in applicable(data, sidecars):
-        try:
+        with suppress(JsonError, OSError):  # left out by itself, with the reason
             merged |= read_with_additions(root, sidecar, additions)
-        except (JsonError, OSError):
-            continue  # left out by itself, with the reason
     return merged
 
 
 def applicable(data: FileName, sidecars: Iterable[FileName]) -> list[FileName]:
-    """Return the JSON files that apply to a data file by BIDS inheritance, the farthest first.
+    """Return the files that apply to a data file by BIDS inheritance, the farthest first.
 
     Parameters
     ----------
     data : FileName
     sidecars : iterable of FileName
-        JSON files of the dataset, any of them.
+        Files of the dataset with one extension, any of them.
     """
     above = set(data.path.parents)
     found = [
         one
         for one in sidecars
-        if one.path.parent in above
-        and one.suffix == data.suffix
+        if one.suffix == data.suffix
+        and one.path.parent in above
         and one.entities.items() <= data.entities.items()
     ]
     return sorted(found, key=lambda one: (len(one.path.parts), len(one.entities)))
+
+
+class NameIndex:
+    """File names by folder and suffix: of many thousands, those that may apply to one are found at once.
+
+    Parameters
+    ----------
+    names : iterable of FileName
+    """
+
+    def __init__(self, names: Iterable[FileName]) -> None:
+        self._by_place: dict[tuple[PurePosixPath, str], list[FileName]] = defaultdict(list)
+        for name in names:
+            self._by_place[name.path.parent, name.suffix].append(name)
+
+    def near(self, data: FileName) -> list[FileName]:
+        """Return the names of its suffix beside a data file and in the folders above it."""
+        places = ((folder, data.suffix) for folder in data.path.parents)
+        return [name for place in places for name in self._by_place.get(place, ())]
+
+
+def files_above(root: Path, data: FileName, extension: str = ".json") -> Iterator[FileName]:
+    """Yield the files that may apply to a data file: of its suffix, beside it and in the folders above it."""
+    for folder in data.path.parents:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name in os.listdir(root / folder):
+                if name.endswith(f"{data.suffix}{extension}") and (found := parse_name(folder / name)):
+                    yield found

@@ -1,10 +1,10 @@
 """Which kinds of image there are to deface: suffixes and the folders they lie in, by the BIDS schema."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from bidsdeface.errors import UsageError
+from bidsdeface.schema import file_rules
 
 ANATOMICAL = "anat"
 DATATYPES = (ANATOMICAL, "func", "dwi", "fmap", "perf", "pet")  # where BIDS keeps images of heads
@@ -32,7 +32,7 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
     >>> ("anat", "MEGRE") in kinds_of(), ("func", "bold") in kinds_of()
     (True, False)
     """
-    known = {(datatype, suffix) for rule in _rules() for datatype, suffix in _pairs(rule)}
+    known = _of_rules()
     asked = suffixes or (ANATOMICAL,)
     there = {suffix for _, suffix in known}
     if unknown := [name for name in asked if name != ANATOMICAL and name not in there]:
@@ -50,31 +50,24 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
 @cache
 def maps() -> frozenset[tuple[str, str]]:
     """Return the kinds of image that are computed from others: T1map, UNIT1, FA and the like."""
-    raw = _schema()
-    computed = (raw["anat"]["parametric"], raw["dwi"]["ScannerDerivatives"], raw["fmap"]["parametric"])
-    return frozenset(pair for rule in computed for pair in _pairs(rule))
+    return _of_rules("anat.parametric", "dwi.ScannerDerivatives", "fmap.parametric")
 
 
 @cache
 def weighted() -> frozenset[tuple[str, str]]:
     """Return the kinds of image that show anatomy by one contrast: T1w, FLAIR and the like."""
-    return frozenset(_pairs(_schema()["anat"]["nonparametric"]))
-
-
-def _rules() -> list[Mapping[str, Any]]:
-    raw = _schema()
-    return [rule for datatype in DATATYPES for rule in raw[datatype].values() if "suffixes" in rule]
-
-
-def _pairs(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
-    if ".nii.gz" not in rule["extensions"]:
-        return []
-    images = [suffix for suffix in rule["suffixes"] if suffix not in _NO_HEAD]
-    return [(datatype, suffix) for datatype in rule["datatypes"] for suffix in images]
+    return _of_rules("anat.nonparametric")
 
 
 @cache
-def _schema() -> Mapping[str, Any]:
-    from bidsschematools.schema import load_schema
-
-    return load_schema()["rules"]["files"]["raw"]
+def _of_rules(*names: str) -> frozenset[tuple[str, str]]:
+    """Return the kinds of image of some rules of the schema; of all for heads if none is named."""
+    return frozenset(
+        (datatype, suffix)
+        for rule in file_rules()
+        if (rule.name in names if names else rule.name.partition(".")[0] in DATATYPES)
+        and ".nii.gz" in rule.extensions
+        for datatype in rule.datatypes
+        for suffix in rule.suffixes
+        if suffix not in _NO_HEAD
+    )

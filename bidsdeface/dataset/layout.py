@@ -5,7 +5,8 @@ from pathlib import PurePosixPath
 
 from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES
 from bidsdeface.dataset.lenders import OF_A_SET
-from bidsdeface.dataset.scan import Scan, join_name
+from bidsdeface.dataset.names import join_name
+from bidsdeface.dataset.scan import Scan
 from bidsdeface.settings import BIDS, DERIVATIVES
 
 # What a derivative ``defacemask`` may keep of its scan's name (BIDS 1.11, anat_defacemask), in the

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from types import TracebackType
 
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
+from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError, storage_error, storage_errors
 from bidsdeface.privacy.scratch import private_folder
@@ -141,9 +142,10 @@ def sharing_mask(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> lis
     found = []
     end = f"_desc-defaced_{scan.suffix}.json" if layout == DERIVATIVES else f"_{scan.suffix}.json"
     for path in sorted((output_dir / scan.folder).glob(f"*{end}")):
-        entities = tuple(
-            (key, label) for key, _, label in (e.partition("-") for e in path.name[: -len(end)].split("_"))
-        )
+        name = parse_name(path)
+        if name is None:
+            continue
+        entities = tuple(pair for pair in name.entities.items() if pair != ("desc", "defaced"))
         other = Scan(path, entities, scan.suffix, scan.extension, scan.datatype)
         outputs = outputs_of(other, layout)
         shares = other.stem != scan.stem and outputs.mask == outputs_of(scan, layout).mask

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.inheritance import JsonError, parse_json
 from bidsdeface.dataset.kinds import ANATOMICAL
 from bidsdeface.dataset.query import natural_key
 from bidsdeface.dataset.scan import RAW
@@ -70,13 +70,13 @@ def published_scans(output_dir: Path, layout: str) -> list[Published]:
             content = path.read_bytes()
             if layout == BIDS and b"Bidsdeface" not in content:
                 continue  # of a file that was carried over
-            sidecar = json.loads(content.decode("utf-8"))
+            sidecar = parse_json(content)
             dict(sidecar["Bidsdeface"]["Measures"])
         except FileNotFoundError:
             continue  # a participant task is replacing it at this moment
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (JsonError, OSError, ValueError, KeyError, TypeError) as error:
             raise BidsdefaceError(
-                f"{path}: is not a sidecar of this program ({error}); remove it and its image"
+                f"{path}: is not a sidecar of this program; remove it and its image"
             ) from error
         image = path.with_suffix(".nii")
         image = image if image.is_file() else path.with_suffix(".nii.gz")

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.images import EXTENSIONS, Images, list_images
 from bidsdeface.dataset.index import open_layout
 from bidsdeface.dataset.kinds import ANATOMICAL, kinds_of
 from bidsdeface.dataset.lenders import is_map, is_phase
+from bidsdeface.dataset.listing import is_utf8
 from bidsdeface.dataset.reference import choose_reference
-from bidsdeface.dataset.scan import Head, Scan, scan_at
-from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.errors import BidsdefaceError, UsageError, printable
 
 LOGGER = logging.getLogger(__name__)
 
 _SHOWN_AT_MOST = 10
-_NAME = re.compile(r"sub-[^_]+(?:_[a-z]+-[^_]+)*_[A-Za-z0-9]+")
-_EXTENSIONS = (".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def find_heads(
     longitudinal: bool = False,
     scans_expected: bool = True,
 ) -> Plan:
-    """Find the heads that were asked for.
+    """Find the heads that were asked for, and name in the log what is not taken.
 
     Parameters
     ----------
@@ -66,13 +66,14 @@ def find_heads(
     longitudinal : bool, optional
         Whether all sessions of a participant are one head.
     scans_expected : bool, optional
-        Whether a request, or a participant, without any such scan is a problem.
+        Whether a request, or a participant named in it, without any such scan is a problem.
 
     Returns
     -------
     Plan
-        One head for each session with scans, and a problem for each participant without any. The reference
-        of a head may be an anatomical scan that is not to be defaced.
+        One head for each session with scans. A problem for each link to nowhere in the place of a folder,
+        and for each participant that was named and has no scan. The reference of a head may be an anatomical
+        scan that is not to be defaced.
 
     Raises
     ------
@@ -82,37 +83,38 @@ def find_heads(
         If there is no such scan at all, and there should be.
     """
     filters = filters or {}
-    existing = _labels(bids_dir, "sub-*")
+    kinds = kinds_of(suffixes)
+    existing = _folders(bids_dir, "sub-*")
     _check_exist("participant", "sub-", participants, existing, bids_dir)
     if sessions:
-        _check_exist("session", "ses-", sessions, _labels(bids_dir, "sub-*/ses-*"), bids_dir)
-    kinds = kinds_of(suffixes)
-    scans = _find_scans(bids_dir, participants, sessions, filters, kinds | kinds_of())
+        _check_exist("session", "ses-", sessions, _folders(bids_dir, "sub-*/ses-*"), bids_dir)
+    found = list_images(bids_dir, participants or existing, sessions, kinds | kinds_of())
+    scans = sorted(found.scans, key=lambda scan: natural_key(scan.path.name))
+    if filters:
+        scans = _filtered(scans, filters, kinds | kinds_of(), bids_dir, participants, sessions)
     asked = [scan for scan in scans if (scan.datatype, scan.suffix) in kinds]
     kind = "scan" if suffixes else "anatomical scan"
-    if not asked and scans_expected:
+    _log_not_taken(found, bids_dir, with_ignored=scans_expected)
+    if not asked and scans_expected and not found.problems:
         raise BidsdefaceError(
             f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
-            "--participant-label, --session-label, --suffixes and --bids-filter-file"
+            "--participant-label, --session-label, --suffixes, --bids-filter-file and .bidsignore"
         )
-    # A session or a filter narrows the request to those who have it; a name is meant.
-    expected = participants or (() if sessions or filters else existing)
-    expected = expected if scans_expected else ()
-    found = {scan.subject for scan in asked}
-    missing = [
-        f"sub-{label}: no {kind} that fits the request; add one or leave sub-{label} out"
-        for label in expected
-        if label not in found
-    ]
+    having = {scan.subject for scan in asked} | found.unreadable
+    missing = [f"sub-{label}" for label in participants or existing if label not in having]
+    problems = list(found.problems)
+    if participants and scans_expected:  # a name is meant
+        problems += [f"{one}: no {kind} that fits the request; add one or leave {one} out" for one in missing]
+    elif missing and scans_expected and not (sessions or filters):  # which narrow it to those who have it
+        LOGGER.warning("without any %s, so that nothing is to be done: %s", kind, ", ".join(missing))
     scans, all_twins = _without_twins(scans)
     twins = [same for same in all_twins if same[0] in asked]
-    problems = (
+    problems += [
         f"{same[0].path}: is there as {' and '.join(scan.extension for scan in same)}, and they "
         "may differ; remove one"
         for same in twins
-    )
-    heads = _gather(scans, kinds, longitudinal)
-    return Plan(heads, (*missing, *problems), tuple(same[0] for same in twins))
+    ]
+    return Plan(_gather(scans, kinds, longitudinal), tuple(problems), tuple(same[0] for same in twins))
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -126,9 +128,19 @@ def natural_key(text: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text) if part]
 
 
-def _labels(bids_dir: Path, pattern: str) -> list[str]:
-    names = {folder.name for folder in bids_dir.glob(pattern) if folder.is_dir()}
-    return [name.partition("-")[2] for name in sorted(names, key=natural_key)]
+def _log_not_taken(found: Images, bids_dir: Path, with_ignored: bool) -> None:
+    """Name the images that are not taken; those in .bidsignore where nothing else does so."""
+    for path, reason in found.not_taken.items():
+        LOGGER.warning("%s: not taken: %s", printable(bids_dir / path), reason)
+    if found.ignored and with_ignored:
+        names = ", ".join(map(str, found.ignored))
+        LOGGER.warning("in .bidsignore, so that they are not touched: %s", names)
+
+
+def _folders(bids_dir: Path, pattern: str) -> list[str]:
+    """Return the labels of folders, and of links to nowhere in their place, in natural order."""
+    found = {path.name for path in bids_dir.glob(pattern) if path.is_symlink() or path.is_dir()}
+    return [name.partition("-")[2] for name in sorted(filter(is_utf8, found), key=natural_key)]
 
 
 def _check_exist(
@@ -144,44 +156,31 @@ def _check_exist(
         )
 
 
-def _find_scans(
+def _filtered(
+    scans: Sequence[Scan],
+    filters: Mapping[str, Mapping[str, Any]],
+    kinds: Set[tuple[str, str]],
     bids_dir: Path,
     participants: Sequence[str],
     sessions: Sequence[str],
-    filters: Mapping[str, Mapping[str, Any]],
-    kinds: Set[tuple[str, str]],
 ) -> list[Scan]:
-    layout = open_layout(bids_dir, participants, sessions, datatypes={datatype for datatype, _ in kinds})
-    root = Path(layout.root)
-    paths: set[PurePosixPath] = set()
-    for query in _queries(filters, {suffix for _, suffix in kinds}):
+    """Return the scans that fit the filters of their suffixes, by pybids; those without a filter all fit."""
+    suffixes = {suffix for _, suffix in kinds if suffix.lower() in filters}
+    for name in filters.keys() - {suffix.lower() for suffix in suffixes}:
+        LOGGER.warning("--bids-filter-file: %r is not among the suffixes asked for, ignored", name)
+    if not suffixes:
+        return list(scans)
+    datatypes = {datatype for datatype, suffix in kinds if suffix in suffixes}
+    layout = open_layout(bids_dir, participants, sessions, datatypes=datatypes)
+    fitting: set[PurePosixPath] = set()
+    for suffix in sorted(suffixes):
+        query = {"suffix": suffix, "extension": list(EXTENSIONS), **_query_values(filters[suffix.lower()])}
         try:
             found = layout.get(return_type="filename", **query)
         except ValueError as error:  # an entity that pybids does not know
             raise UsageError(f"--bids-filter-file: {error}; correct the filter file") from error
-        paths.update(PurePosixPath(Path(path).relative_to(root)) for path in found)
-    scans = []
-    for path in sorted(paths, key=lambda path: natural_key(path.name)):
-        scan = _parse(bids_dir, path)
-        if scan is None:
-            LOGGER.warning("%s: left out, not named as BIDS asks; rename it", bids_dir / path)
-        elif (scan.datatype, scan.suffix) in kinds:
-            scans.append(scan)
-    return scans
-
-
-def _queries(filters: Mapping[str, Mapping[str, Any]], suffixes: Set[str]) -> list[dict[str, Any]]:
-    """Turn filters into pybids queries: one for each filtered suffix, one for all others."""
-    for name in filters.keys() - {suffix.lower() for suffix in suffixes}:
-        LOGGER.warning("--bids-filter-file: %r is not among the suffixes asked for, ignored", name)
-    free = sorted(suffix for suffix in suffixes if suffix.lower() not in filters)
-    queries: list[dict[str, Any]] = [{"suffix": free}] if free else []
-    queries += [
-        {"suffix": suffix, **_query_values(filters[suffix.lower()])}
-        for suffix in sorted(suffixes)
-        if suffix.lower() in filters
-    ]
-    return [{"extension": list(_EXTENSIONS), **query} for query in queries]
+        fitting.update(PurePosixPath(Path(path).relative_to(layout.root)) for path in found)
+    return [scan for scan in scans if scan.suffix not in suffixes or scan.name.path in fitting]
 
 
 def _query_values(query: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,14 +195,6 @@ def _query_values(query: Mapping[str, Any]) -> dict[str, Any]:
         return Query.ANY if value == "*" else value
 
     return {entity: value_of(value) for entity, value in query.items()}
-
-
-def _parse(bids_dir: Path, relative: PurePosixPath) -> Scan | None:
-    """Make a scan of a file, or None if its name and its folders are not BIDS and of one mind."""
-    if not _NAME.fullmatch(relative.name.partition(".")[0]):
-        return None
-    scan = scan_at(bids_dir / relative)
-    return scan if scan.folder == relative.parent else None
 
 
 def _without_twins(scans: Iterable[Scan]) -> tuple[list[Scan], list[list[Scan]]]:

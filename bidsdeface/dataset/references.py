@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.names import suffix_of
 from bidsdeface.privacy.policy import Policy, file_fields, load_policy
 from bidsdeface.privacy.tables import Table
 
@@ -38,7 +39,7 @@ def prune_metadata(
         A field of which nothing is left is gone; lists stay lists.
     """
     kept = {}
-    names_files = file_fields(load_policy()) | file_fields(policy or {})
+    names_files = file_fields(load_policy(), metadata) | file_fields(policy or {}, metadata)
     for field, value in metadata.items():
         if field in names_files:
             value = _only(value, lambda one: _is_there(one, subject, present))
@@ -61,11 +62,13 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
         Of the table, relative to the dataset.
     present : collection of PurePosixPath
     """
-    folders = {parent for one in present for parent in one.parents}
-    suffix = "participants" if path.parts[0] == "phenotype" else path.stem.rpartition("_")[2]
+    suffix = "participants" if path.parts[0] == "phenotype" else suffix_of(path)
     if suffix == "scans" and "filename" in table.columns:
         names = [_spelled(value, path.parent, present) for value in table.values("filename")]
         table = table.with_values("filename", names)
+    if suffix not in ("scans", "sessions", "participants", "samples"):
+        return table
+    folders = {parent for one in present for parent in one.parents}
     there = {
         "scans": ("filename", lambda value: path.parent / value in present),
         "sessions": ("session_id", lambda value: path.parent / value in folders),
@@ -73,9 +76,9 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
             ("participants", "samples"), ("participant_id", lambda value: PurePosixPath(value) in folders)
         ),
     }
-    if suffix not in there or there[suffix][0] not in table.columns:
-        return table
     column, is_there = there[suffix]
+    if column not in table.columns:
+        return table
     at = table.columns.index(column)
     return table.keep_rows(lambda row: is_there(row[at]))
 

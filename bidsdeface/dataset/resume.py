@@ -12,9 +12,9 @@ from typing import Any
 
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_fetched
+from bidsdeface.dataset.inheritance import JsonError, read_json, read_metadata
 from bidsdeface.dataset.layout import NoFaceOutputs, Outputs, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.lenders import lenders
-from bidsdeface.dataset.metadata import read_metadata
 from bidsdeface.dataset.scan import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import read_bytes
@@ -180,10 +180,9 @@ def is_complete(output_dir: Path, outputs: Outputs | NoFaceOutputs, provenance: 
     if not all((output_dir / name).is_file() for name in outputs.files):
         return False
     try:
-        sidecar = json.loads((output_dir / outputs.image_sidecar).read_text(encoding="utf-8"))
-        found = sidecar["Bidsdeface"]
+        found = read_json(output_dir / outputs.image_sidecar)["Bidsdeface"]
         return all(found.get(name) == value for name, value in as_stored(provenance).items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not a sidecar of ours
+    except (JsonError, OSError, KeyError, AttributeError):  # not a sidecar of ours
         return False
 
 

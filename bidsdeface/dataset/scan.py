@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bidsdeface.dataset.names import FileName, join_name, parse_name
+from bidsdeface.errors import BidsdefaceError
+
 RAW = "bids:raw:"  # what names of files in the raw dataset begin with
 
 
@@ -63,6 +66,11 @@ class Scan:
         return self.path.parents[len(self.folder.parts)]
 
     @property
+    def name(self) -> FileName:
+        """The parts of the file's name, relative to the dataset."""
+        return FileName(self.folder / self.path.name, dict(self.entities), self.suffix, self.extension)
+
+    @property
     def uri(self) -> str:
         """BIDS URI of the image in the raw dataset."""
         return f"{RAW}{self.folder / self.stem}{self.extension}"
@@ -101,24 +109,18 @@ class Head:
 def scan_at(path: Path) -> Scan:
     """Return the scan whose image file this is, from the file's name.
 
+    Raises
+    ------
+    BidsdefaceError
+        It is not a name that BIDS has for a participant's file.
+
     Examples
     --------
     >>> scan = scan_at(Path("sub-01_run-2_T1w.nii.gz"))
     >>> scan.entities, scan.suffix, scan.extension, scan.datatype
     ((('sub', '01'), ('run', '2')), 'T1w', '.nii.gz', 'anat')
     """
-    stem, dot, extension = path.name.partition(".")
-    *entities, suffix = stem.split("_")
-    labels = tuple((key, label) for key, _, label in (entity.partition("-") for entity in entities))
-    return Scan(path, labels, suffix, dot + extension, path.parent.name or "anat")
-
-
-def join_name(entities: tuple[tuple[str, str], ...], suffix: str) -> str:
-    """Join entities and suffix to a BIDS file name without extension.
-
-    Examples
-    --------
-    >>> join_name((("sub", "01"), ("run", "2")), "T1w")
-    'sub-01_run-2_T1w'
-    """
-    return "_".join([*(f"{key}-{label}" for key, label in entities), suffix])
+    name = parse_name(path)
+    if name is None or "sub" not in name.entities:
+        raise BidsdefaceError(f"{path}: is not named as BIDS asks; rename it")
+    return Scan(path, tuple(name.entities.items()), name.suffix, name.extension, path.parent.name or "anat")

@@ -5,6 +5,7 @@ with the input, through no link of any kind. Nothing here defaces: defaced image
 provenance come from the caller.
 """
 
+import os
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from typing import Any
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import Carried, Treatment
 from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.filename import parse_name
-from bidsdeface.dataset.inheritance import merged_metadata
+from bidsdeface.dataset.inheritance import NameIndex, merged_metadata
+from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.treatments import WRITERS, NotCarried, Source, Wishes, check_metadata
@@ -74,13 +75,12 @@ def read_source(
     """
     carried = list(carried)
     files = [one for one in carried if one.path not in withheld]
-    sidecars = tuple(
-        name for one in files if one.path.suffix == ".json" and (name := parse_name(one.path)) is not None
-    )
+    names = (parse_name(one.path) for one in files if one.path.suffix == ".json")
+    sidecars = NameIndex(name for name in names if name)
     fieldmaps: dict[PurePosixPath, frozenset[str]] = {}
     for one in files:
         if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
-            fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, name, sidecars)))
+            fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
     present = frozenset(one.path for one in files)
     census = census or Census(root)
     return Source(root, present, sidecars, fieldmaps, identifiers, census).without(withheld)
@@ -89,7 +89,7 @@ def read_source(
 def carry_over(
     source: Source,
     files: Iterable[Carried],
-    folder: Path,
+    folder: Path | None,
     wishes: Wishes,
     provenance: Mapping[PurePosixPath, Mapping[str, Any]] | None = None,
 ) -> Account:
@@ -100,8 +100,8 @@ def carry_over(
     source : Source
     files : iterable of Carried
         Of one participant, or those above participants; `Treatment.DEFACE` is passed over.
-    folder : Path
-        Private, empty.
+    folder : Path or None
+        Private, empty; None to write nothing, and learn what could not be made safe.
     wishes : Wishes
     provenance : mapping of PurePosixPath to mapping, optional
         Fields to add to sidecars, by the sidecar's path: those of defaced images.
@@ -120,8 +120,9 @@ def carry_over(
         if one.path not in source.present:
             account.left_out.append(LeftOut(one.path, "a file that belongs to it is not here"))
             continue
-        target = folder / one.path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = folder / one.path if folder else Path(os.devnull)
+        if folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
         try:
             check_fetched(source.root / one.path, source.root)
             if one.treatment in _DESCRIBED:
@@ -129,12 +130,15 @@ def carry_over(
             write = WRITERS[one.treatment]
             parts = write(source, one.path, target, wishes, provenance.get(one.path, {}))
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
-            target.unlink(missing_ok=True)
+            if folder:
+                target.unlink(missing_ok=True)
             account.left_out.append(_left_out(one.path, error))
             source = source.without([one.path]) if one.treatment is not Treatment.SIDECAR else source
             continue
         account.written.append(one.path)
         account.left_out += parts
+    if folder is None:
+        return account
     for path in provenance.keys() - set(account.written):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(to_json(provenance[path]), encoding="utf-8")

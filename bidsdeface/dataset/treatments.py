@@ -4,24 +4,25 @@ Every file is written anew: nothing shares its bytes with the input, through no 
 """
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
 from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.description import describe_shareable
-from bidsdeface.dataset.filename import FileName, parse_name
+from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
 from bidsdeface.dataset.inheritance import (
-    JsonError,
+    NameIndex,
     applicable,
     merged_metadata,
     read_json,
+    read_sidecar,
     read_with_additions,
 )
+from bidsdeface.dataset.names import FileName, parse_name, stem_of
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
@@ -39,8 +40,6 @@ from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.rows import check_rows
 from bidsdeface.privacy.tables import Table, format_table, parse_table
 from bidsdeface.schema import table_columns
-
-DESCRIPTION = "dataset_description.json"
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Source:
     root : Path
     present : frozenset of PurePosixPath
         Files that the output has or will have: what is carried, and what was defaced and passed.
-    sidecars : tuple of FileName
+    sidecars : NameIndex
         All JSON files that are carried.
     fieldmaps : mapping of PurePosixPath to frozenset of str
         Every image's ``B0FieldIdentifier``.
@@ -88,7 +87,7 @@ class Source:
 
     root: Path
     present: frozenset[PurePosixPath]
-    sidecars: tuple[FileName, ...]
+    sidecars: NameIndex
     fieldmaps: Mapping[PurePosixPath, frozenset[str]]
     identifiers: Identifiers
     census: Census
@@ -101,8 +100,9 @@ class Source:
 
     def without(self, absent: Collection[PurePosixPath]) -> "Source":
         """Return the same without some files and the sidecars that go with them."""
-        stems = {stem(path) for path in absent}
-        return replace(self, present=frozenset(path for path in self.present if stem(path) not in stems))
+        stems = {(path.parent, stem_of(path)) for path in absent}
+        present = (path for path in self.present if (path.parent, stem_of(path)) not in stems)
+        return replace(self, present=frozenset(present))
 
 
 class NotCarried(BidsdefaceError):
@@ -125,13 +125,12 @@ def check_metadata(source: Source, path: PurePosixPath) -> None:
         It names the JSON file.
     """
     name = parse_name(path)
-    for sidecar in applicable(name, source.sidecars) if name else ():
-        if (source.root / sidecar.path).exists():
-            check_fetched(source.root / sidecar.path, source.root)
+    for sidecar in applicable(name, source.sidecars.near(name)) if name else ():
+        if os.path.lexists(source.root / sidecar.path):  # else it is in the folder of --data-dictionary
             try:
-                read_json(source.root / sidecar.path)
-            except JsonError as error:
-                raise NotCarried(f"its metadata cannot be read: {sidecar.path} {error}") from error
+                read_sidecar(source.root, sidecar.path)
+            except BidsdefaceError as error:
+                raise NotCarried(f"its metadata cannot be read: {error}") from error
 
 
 def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
@@ -147,7 +146,7 @@ def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> 
 def _write_sidecar(
     source: Source, path: PurePosixPath, target: Path, wishes: Wishes, added: Mapping[str, Any]
 ) -> Parts:
-    if path.name == DESCRIPTION:
+    if path == DESCRIPTION:
         return _write_description(source, path, target, wishes)
     name = parse_name(path)
     if name is None:
@@ -205,8 +204,9 @@ def _write_table(source: Source, path: PurePosixPath, target: Path, wishes: Wish
 def scrubbed_table(source: Source, path: PurePosixPath, table: Table, wishes: Wishes) -> ScrubbedTable:
     """Return what of a table may be shared: rows about what is present, and columns that are described."""
     name = parse_name(path)
+    sidecars = source.sidecars.near(name) if name else ()
     options = TableOptions(
-        merged_metadata(source.root, name, source.sidecars, wishes.data_dictionary) if name else {},
+        merged_metadata(source.root, name, sidecars, wishes.data_dictionary) if name else {},
         lambda column: source.census.spread(path, column),
         source.identifiers.are_in,
         lambda subject: day_offset(wishes.key, subject) if wishes.key else None,
@@ -227,20 +227,26 @@ def scrubbed_table(source: Source, path: PurePosixPath, table: Table, wishes: Wi
 def _columns_described_by(
     source: Source, dictionary: FileName, content: Mapping[str, Any], wishes: Wishes
 ) -> frozenset[str]:
-    """Return the columns of the tables that a data dictionary describes, as far as they are shared."""
+    """Return those of its keys that are shared columns of the tables that a data dictionary describes."""
+    named = content.get("Columns")
+    listed = {one for one in named if isinstance(one, str)} if isinstance(named, list) else set()
     columns: set[str] = set()
     for data in source.present:
-        name = parse_name(data)
-        if not name or not applicable(name, [dictionary]):
+        name = parse_name(data) if data.name.endswith((f"{dictionary.suffix}.tsv", ".tsv.gz")) else None
+        missing = {*content, *listed} - columns
+        if not name or not applicable(name, [dictionary]) or not missing:
             continue
         if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
             try:
-                table = parse_table((source.root / data).read_bytes(), data)
-                columns |= set(scrubbed_table(source, data, table, wishes).table.columns)
+                raw = (source.root / data).read_bytes()
+                # Of thousands of tables, a few have a column that none before them had.
+                if any(column.encode() in raw.partition(b"\n")[0] for column in missing):
+                    shared = scrubbed_table(source, data, parse_table(raw, data), wishes).table
+                    columns |= missing & set(shared.columns)
             except (BidsdefaceError, OSError):
                 continue  # that table is left out by itself
-        elif name.extension in (".tsv", ".tsv.gz"):
-            columns |= {one for one in content.get("Columns", ()) if isinstance(one, str)}
+        else:
+            columns |= listed
     return frozenset(columns)
 
 
@@ -288,8 +294,3 @@ WRITERS: dict[Treatment, Callable[..., Parts]] = {
     Treatment.EDF: _write_edf,
     Treatment.COPY: _write_copy,
 }
-
-
-def stem(path: PurePosixPath) -> PurePosixPath:
-    """Return a path without any of its extensions."""
-    return path.with_name(path.name.partition(".")[0])

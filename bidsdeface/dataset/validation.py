@@ -6,9 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.inheritance import applicable
+from bidsdeface.dataset.names import FileName, parse_name
+from bidsdeface.dataset.selection import link_selection
 from bidsdeface.errors import BidsdefaceError, storage_errors
 from bidsdeface.privacy.scratch import environment_in, private_folder, temporary_dir
 
@@ -18,13 +21,14 @@ _SHOWN_AT_MOST = 5
 _WAY_OUT = "correct the dataset, or go on at your own risk with --skip-bids-validation"
 
 # Files that are empty, broken or not fetched are reported one by one where they are needed, so
-# that they do not keep the others from being defaced. The validator does not see an image that is
-# not fetched, and takes its sidecar for one without an image.
+# that they do not keep the others from being defaced; so is broken JSON, see `link_selection`. The
+# validator does not see an image that is not fetched, and takes its sidecar for one without an image.
 _LEFT_TO_THE_READER = (
     "EMPTY_FILE",
     "NIFTI_HEADER_UNREADABLE",
     "SIDECAR_WITHOUT_DATAFILE",
     "SYMLINK_BROKEN",
+    "SYMLINK_CYCLE",
 )
 
 
@@ -79,20 +83,17 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
     with private_folder(scratch or temporary_dir()) as folder:
         selection, config = folder / "dataset", folder / "config.json"
         with storage_errors(folder):
-            _link_selection(bids_dir.resolve(), participants, selection)
+            broken = link_selection(bids_dir.resolve(), participants, selection)
             config.write_text(json.dumps({"ignore": [{"code": one} for one in _LEFT_TO_THE_READER]}))
         report = _run_validator(selection, config, {**os.environ, **environment_in(folder)})
-    return sorted(_as_line(issue) for issue in report["issues"]["issues"])
+    sidecars = [name for path in broken if (name := parse_name(path))]
+    return sorted(_as_line(issue) for issue in report["issues"]["issues"] if not _is_of(sidecars, issue))
 
 
-def _link_selection(bids_dir: Path, participants: Sequence[str], selection: Path) -> None:
-    """Mirror root files, selected participants and what their events point to, by links."""
-    selection.mkdir()
-    folders = {"stimuli", *(f"sub-{label}" for label in participants)}
-    for entry in bids_dir.iterdir():
-        is_selected = entry.name in folders or (not participants and entry.name.startswith("sub-"))
-        if is_selected or not entry.is_dir():
-            (selection / entry.name).symlink_to(entry)
+def _is_of(sidecars: Sequence[FileName], issue: Mapping[str, Any]) -> bool:
+    """Return True for an issue of a file that a broken JSON file describes: fields may be in there."""
+    name = parse_name(PurePosixPath(issue.get("location", "").lstrip("/")))
+    return name is not None and bool(applicable(name, sidecars))
 
 
 def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Look into one file for what may tell who it is; say the place and the kind, never the value."""
 
 import io
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -10,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from bidsdeface.dataset.carryover import has_no_columns
 from bidsdeface.dataset.description import texts_in
-from bidsdeface.dataset.filename import FileName
-from bidsdeface.dataset.inheritance import JsonError, read_json
+from bidsdeface.dataset.inheritance import JsonError, TwiceError, read_json
+from bidsdeface.dataset.names import FileName
 from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
 from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
@@ -24,6 +22,7 @@ from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.rows import check_rows
 from bidsdeface.privacy.tables import TableError, parse_table
 from bidsdeface.privacy.values import LARGEST_NUMBER
+from bidsdeface.schema import has_no_columns
 
 Told = Iterator[tuple[str, str]]  # kind, place
 
@@ -137,15 +136,9 @@ def inspect_json(
 ) -> Told:
     """Look into a sidecar or a data dictionary, by the policy."""
     try:
-        metadata = json.loads(path.read_bytes(), object_pairs_hook=_without_twins)
-    except _TwiceError:
-        yield "not JSON", "a field that stands twice"
-        return
-    except (ValueError, RecursionError):
-        yield "not JSON", "whole file"
-        return
-    if not isinstance(metadata, Mapping):
-        yield "not a JSON object", "whole file"
+        metadata = read_json(path, may_repeat=False)
+    except JsonError as error:
+        yield "not JSON", "a field that stands twice" if isinstance(error, TwiceError) else "whole file"
         return
     task, datatype = (name.entities.get("task"), name.datatype) if name else (None, None)
     columns = () if name and has_no_columns(name.suffix) else None
@@ -228,17 +221,6 @@ def inspect_text(path: Path, is_root_text: bool = False) -> Told:
                     yield kind, f"line {number}"
             if is_root_text and "[removed]" in line:
                 yield "text that version 0.1.0 redacted: run again", f"line {number}"
-
-
-class _TwiceError(ValueError):
-    """A JSON object with two fields of one name: readers see the last, and the first stays in the file."""
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise _TwiceError
-    return made
 
 
 def _is_large(field: str, value: float) -> bool:

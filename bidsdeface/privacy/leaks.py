@@ -3,7 +3,6 @@
 Findings say where and what kind; never the value. What cannot be looked into is a finding as well.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -12,8 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.filename import FileName, parse_name
-from bidsdeface.dataset.inheritance import JsonError, merged_metadata, read_json
+from bidsdeface.dataset.description import DESCRIPTION
+from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metadata, read_json
+from bidsdeface.dataset.names import FileName, parse_name, stem_of, suffix_of
 from bidsdeface.privacy import inspect
 from bidsdeface.privacy.columns import ALONE, TableOptions
 from bidsdeface.privacy.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
@@ -150,15 +150,10 @@ class _Dataset:
 
     def options_for(self, table: FileName) -> TableOptions:
         """Return what decides about the columns of a table."""
-        beside = (
-            PurePosixPath(folder / one.name)
-            for place in dict.fromkeys(filter(None, (self.described_in, self.data_dictionary)))
-            for folder in table.path.parents
-            for one in (place / folder).glob("*.json")
-        )
-        sidecars = [name for path in dict.fromkeys(beside) if (name := parse_name(path))]
+        places = filter(None, (self.described_in, self.data_dictionary))
+        sidecars = {one.path: one for place in places for one in files_above(place, table)}
         return TableOptions(
-            merged_metadata(self.described_in, table, sidecars, self.data_dictionary),
+            merged_metadata(self.described_in, table, sidecars.values(), self.data_dictionary),
             lambda column: self.census.spread(table.path, column),
             keep=tuple(self.keep_columns),
         )
@@ -202,7 +197,7 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
     elif kind != "text":
         yield "not looked into", kind.partition(" ")[2] or "unknown kind of file"
     elif extension == ".json":
-        if str(path) == "dataset_description.json":
+        if path == DESCRIPTION:
             yield from inspect.inspect_description(file)
         else:
             keep = [column.rpartition(":")[2] for column in at.keep_columns]
@@ -218,14 +213,11 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
 
 def _is_own_mask(file: Path) -> bool:
     """Tell whether an image is a face mask of ours: a region of space, which is no cast of the face."""
-    stem = file.name.partition(".")[0]
-    if not stem.endswith("_defacemask"):
+    if suffix_of(file) != "defacemask":
         return False
     try:
-        return (
-            "Version" in json.loads(file.with_name(f"{stem}.json").read_text(encoding="utf-8"))["Bidsdeface"]
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        return "Version" in read_json(file.with_name(f"{stem_of(file)}.json"))["Bidsdeface"]
+    except (JsonError, OSError, KeyError, TypeError):
         return False
 
 
@@ -248,7 +240,7 @@ def _look_at_path(path: PurePosixPath, with_labels: bool) -> inspect.Told:
 
 def _is_made_by_010(root: Path) -> bool:
     try:
-        generators = read_json(root / "dataset_description.json").get("GeneratedBy")
+        generators = read_json(root / DESCRIPTION).get("GeneratedBy")
     except (JsonError, OSError):
         return False
     return {"Name": "bidsdeface", "Version": "0.1.0"} in [

@@ -74,15 +74,22 @@ def load_policy(table: Path | None = None, keep: Iterable[str] = (), drop: Itera
     return policy
 
 
-def file_fields(policy: Policy) -> frozenset[str]:
+def file_fields(policy: Policy, among: Iterable[str] | None = None) -> frozenset[str]:
     """Return the fields whose values name files.
+
+    Parameters
+    ----------
+    policy : mapping of str to Rule
+    among : iterable of str, optional
+        Only these fields matter.
 
     Examples
     --------
     >>> sorted(file_fields(load_policy()))[-2:]
     ['ReferenceSignal', 'SpatialReference']
     """
-    return frozenset(name for name, rule in policy.items() if rule.kind == FILES)
+    names = policy if among is None else policy.keys() & set(among)
+    return frozenset(name for name in names if policy[name].kind == FILES)
 
 
 def policy_mark(policy: Policy) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bidsdeface.dataset.names import stem_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.imaging.image import Image, read_image
@@ -170,7 +171,7 @@ def look_at_case(case: Case, tools: Tools, pictures: Path | None = None) -> Prob
         attack_on(f"{case.key} defaced", defaced, original, tools),
     )
     if pictures:
-        name = case.original.name.partition(".")[0]
+        name = stem_of(case.original)
         draw(pictures / f"{name}.png", read_image(case.original), defaced(), original, tools)
     return probe
 

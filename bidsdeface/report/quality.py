@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bidsdeface.dataset.names import stem_of
 from bidsdeface.dataset.published import Published
 from bidsdeface.quality.checks import CHECKS, Check, bids_name, strain
 
@@ -136,7 +137,7 @@ def _strain(scan: Published) -> float:
 
 def _scan_row(scan: Published, pictures: bool) -> str:
     measures = _measures(scan)
-    name = scan.image.name.partition(".")[0]
+    name = stem_of(scan.image)
     shown = escape(re.sub("_desc-(defaced|noface)", "", name))
     if pictures:
         figure = PurePosixPath(scan.image.parts[0], "figures", f"{name}.png")

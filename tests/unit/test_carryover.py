@@ -5,8 +5,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from bidsdeface.dataset.carryover import Treatment, plan_carryover
-from bidsdeface.dataset.filename import parse_name
 from bidsdeface.dataset.inheritance import applicable
+from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.edf import is_harmless_label, scrub_edf

@@ -77,10 +77,13 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(run, bids_dir, output_dir,
     assert files(bids_dir.parent) == before and not output_dir.exists()
 
 
-def test_a_dry_run_ends_with_3_where_a_participant_has_no_scan(bids_dir, output_dir, capsys):
+@pytest.mark.parametrize(("named", "expected"), [([], 0), (["--participant-label", "01", "03"], 3)])
+def test_a_dry_run_ends_with_3_where_a_participant_that_is_named_has_no_scan(
+    bids_dir, output_dir, capsys, named, expected
+):
     (bids_dir / "sub-03/func").mkdir(parents=True)
-    assert cli.main([str(bids_dir), str(output_dir), "participant", "--dry-run"]) == 3
-    assert "sub-03: no anatomical scan" in capsys.readouterr().err
+    assert cli.main([str(bids_dir), str(output_dir), "participant", "--dry-run", *named]) == expected
+    assert ("sub-03: no anatomical scan" in capsys.readouterr().err) == (expected == 3)
 
 
 def test_a_mask_for_several_scans_is_a_usage_error_and_nothing_is_done(run, tmp_path, output_dir):
@@ -151,11 +154,25 @@ def test_one_failure_ends_with_3_and_the_others_go_on(run):
     assert said.splitlines()[-1] == "INFO in all: 2 failed, 1 passed"
 
 
-def test_a_participant_without_scans_ends_with_3_and_the_others_go_on(run, bids_dir):
+def test_a_participant_without_scans_is_a_notice_and_the_others_go_on(run, bids_dir):
     (bids_dir / "sub-03/func").mkdir(parents=True)
     code, said, worked_on = run()
-    assert code == 3 and worked_on == ["sub-01", "sub-02"]
+    assert code == 0 and worked_on == ["sub-01", "sub-02"]
+    assert "WARNING without any anatomical scan, so that nothing is to be done: sub-03" in said
+
+
+def test_a_participant_that_is_named_and_has_no_scans_ends_with_3(run, bids_dir):
+    (bids_dir / "sub-03/func").mkdir(parents=True)
+    code, said, worked_on = run("--participant-label", "02", "03")
+    assert code == 3 and worked_on == ["sub-02"]
     assert "ERROR FAILED sub-03: no anatomical scan" in said
+
+
+def test_a_folder_that_is_a_link_to_nowhere_ends_with_3_and_the_others_go_on(run, bids_dir):
+    (bids_dir / "sub-03").symlink_to("/archive/sub-03")
+    code, said, worked_on = run()
+    assert code == 3 and worked_on == ["sub-01", "sub-02"]
+    assert f"ERROR FAILED {bids_dir / 'sub-03'}: is a link to /archive/sub-03, which is not there" in said
 
 
 def test_stop_on_first_crash_leaves_the_rest_and_says_how_many(run):

@@ -1,12 +1,16 @@
 """Finding scans and gathering them into heads."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from bidsdeface.dataset.filters import read_filters
-from bidsdeface.dataset.metadata import read_metadata
+from bidsdeface.dataset.index import open_layout
+from bidsdeface.dataset.inheritance import read_metadata
+from bidsdeface.dataset.kinds import kinds_of
 from bidsdeface.dataset.query import find_heads, natural_key
 from bidsdeface.errors import BidsdefaceError, UsageError
 from tests.conftest import make_dataset
@@ -92,12 +96,14 @@ def test_an_unknown_session_is_refused(tmp_path):
         find_heads(make_dataset(tmp_path, TWO_SESSIONS), (), ["a", "c"])
 
 
-def test_a_participant_without_scan_does_not_stop_the_others(tmp_path):
+def test_a_participant_without_scan_is_a_notice_unless_it_is_named(tmp_path, caplog):
     bids_dir = make_dataset(tmp_path)
     (bids_dir / "sub-02/func").mkdir(parents=True)
     plan = find_heads(bids_dir)
-    assert len(plan.heads) == 1
-    assert len(plan.problems) == 1 and plan.problems[0].startswith("sub-02: no anatomical scan")
+    assert len(plan.heads) == 1 and plan.problems == ()
+    assert caplog.messages == ["without any anatomical scan, so that nothing is to be done: sub-02"]
+    (problem,) = find_heads(bids_dir, ["01", "02"]).problems
+    assert problem.startswith("sub-02: no anatomical scan that fits the request")
 
 
 def test_a_dataset_without_anatomical_scan_is_an_error(tmp_path):
@@ -114,12 +120,99 @@ def test_a_scan_stored_twice_is_a_problem_and_not_a_guess(tmp_path):
     assert "is there as" in plan.problems[0]
 
 
-def test_a_file_in_the_wrong_folder_is_left_out(tmp_path, caplog):
+T1W = "sub-01/anat/sub-01_T1w.nii.gz"
+NOT_TAKEN = {
+    **dict.fromkeys(
+        ("sub-01_T1W.nii.gz", "sub-01_t1w.nii.gz", "sub-01_T1.nii", "sub-01_T1w1.nii.gz"), "suffix"
+    ),
+    **dict.fromkeys(("sub-01_T1w.NII.GZ", "sub-01_T1w.nii.gz.bak", "sub-01_T1w.mgz"), "extension"),
+    **dict.fromkeys(("sub-01_T1w (1).nii.gz", "sub-01_T1w_defaced.nii.gz", "my_T1w.nii"), "then one suffix"),
+    **dict.fromkeys(("sub-01_T1w__dup-01.nii.gz", "sub-01-acq-e_T1w.nii.gz"), "then one suffix"),
+    **dict.fromkeys(("T1w.nii.gz", "sub-02_T1w.nii.gz", "sub-01_ses-a_T1w.nii"), "do not agree"),
+    "../func/sub-01_T1w.nii.gz": "no suffix T1w in func",
+    "../T1w.nii.gz": "do not agree",
+    "old/sub-01_T1w.nii.gz": "do not agree",
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), NOT_TAKEN.items())
+def test_an_image_that_looks_like_a_head_and_is_not_named_as_bids_asks_is_named(
+    tmp_path, caplog, name, reason
+):
+    path = make_dataset(tmp_path) / "sub-01/anat" / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    assert stems(find_heads(tmp_path / "bids")) == ["sub-01_T1w"]
+    (line,) = caplog.messages
+    assert str(path.resolve()) in line and "not taken: is not named as BIDS asks" in line and reason in line
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["anat/._sub-01_T1w.nii.gz", "anat/.DS_Store", "._anat", "anat/sub-01_T1w.json", "anat/notes.txt"]
+    + ["anat/sub-01_mod-T1w_defacemask.nii.gz", "func/sub-01_task-a_bold.nii.gz", "func/copy of bold.nii.gz"],
+)
+def test_what_is_nobodys_data_or_not_asked_for_is_passed_over_without_a_word(tmp_path, caplog, name):
+    path = make_dataset(tmp_path) / "sub-01" / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    assert stems(find_heads(tmp_path / "bids")) == ["sub-01_T1w"] and caplog.messages == []
+
+
+@pytest.mark.parametrize("name", [b"sub-01/anat/sub-01_acq-\xff_T1w.nii.gz", b"sub-01/\xff.txt"])
+def test_a_file_whose_name_is_not_utf8_is_passed_over_and_named(tmp_path, caplog, name):
     bids_dir = make_dataset(tmp_path)
-    shutil.copy(bids_dir / "sub-01/anat/sub-01_T1w.nii.gz", bids_dir / "sub-01/anat/sub-02_T1w.nii")
-    shutil.copy(bids_dir / "sub-01/anat/sub-01_T1w.nii.gz", bids_dir / "sub-01/anat/my_T1w.nii")
-    assert stems(find_heads(bids_dir)) == ["sub-01_T1w"]
-    assert caplog.text.count("not named as BIDS asks") == 2
+    Path(os.fsdecode(os.fsencode(bids_dir) + b"/" + name)).touch()
+    (bids_dir / os.fsdecode(b"sub-\xff")).mkdir()
+    for filters in ({}, {"t1w": {"acquisition": None}}):
+        assert stems(find_heads(bids_dir, filters=filters)) == ["sub-01_T1w"]
+    assert "\\xff" in caplog.text and "its name is not UTF-8" in caplog.text
+    caplog.text.encode()
+
+
+@pytest.mark.parametrize("line", ["sub-02/", "/sub-02", "**/sub-02_*", "# sub-01\n\nsub-02/anat/*"])
+def test_what_is_in_bidsignore_is_not_taken_and_named_in_one_line(tmp_path, caplog, line):
+    bids_dir = make_dataset(tmp_path, [T1W, "sub-02/anat/sub-02_T1w.nii.gz", "sub-02/anat/sub-02_T2w.nii"])
+    (bids_dir / ".bidsignore").write_bytes(b"\xef\xbb\xbf# parked\r\n" + line.encode() + b"\n*_caf\xe9*\n")
+    plan = find_heads(bids_dir)
+    assert stems(plan) == ["sub-01_T1w"] and plan.problems == ()
+    names = "sub-02/anat/sub-02_T1w.nii.gz, sub-02/anat/sub-02_T2w.nii"
+    assert f"in .bidsignore, so that they are not touched: {names}" in caplog.messages
+
+
+@pytest.mark.parametrize("link", ["sub-03", "sub-01/ses-a", "sub-01/perf"])
+@pytest.mark.parametrize(
+    ("target", "way_out"),
+    [
+        ("/archive/x", "is a link to /archive/x, which is not there"),
+        ("../.git/annex/objects/x", "datalad get"),
+    ],
+)
+def test_a_folder_that_is_a_link_to_nowhere_is_a_problem(tmp_path, link, target, way_out):
+    bids_dir = make_dataset(tmp_path)
+    (bids_dir / link).symlink_to(target)
+    plan = find_heads(bids_dir)
+    assert stems(plan) == ["sub-01_T1w"]
+    (problem,) = plan.problems
+    assert problem.startswith(f"{bids_dir / link}: ") and way_out in problem
+    if link == "sub-03":
+        assert find_heads(bids_dir, ["03"]).problems == (problem,)
+        assert find_heads(bids_dir, ["01"]).problems == ()
+
+
+@pytest.mark.parametrize("dataset", ["ds001", "ds003", "ds114", "7t_trt", "qmri_mp2rage", "asl003", "pet001"])
+def test_the_plan_is_the_same_as_by_pybids(dataset):
+    bids_dir = Path(os.environ.get("BIDS_EXAMPLES", "bids-examples"), dataset)
+    if not bids_dir.is_dir():
+        pytest.skip("needs bids-examples: give their folder in BIDS_EXAMPLES")
+    kinds = kinds_of()
+    found = open_layout(bids_dir, datatypes={datatype for datatype, _ in kinds}).get(
+        suffix=[suffix for _, suffix in kinds], extension=[".nii", ".nii.gz"]
+    )
+    of_kind = (one for one in found if tuple(map(one.get_entities().get, ("datatype", "suffix"))) in kinds)
+    by_pybids = {Path(one.path).name for one in of_kind}
+    plan = find_heads(bids_dir)
+    assert {scan.path.name for head in plan.heads for scan in head.scans} == by_pybids
 
 
 MANY = (
@@ -150,10 +243,10 @@ def test_a_suffix_that_bids_does_not_have_is_refused(tmp_path):
         find_heads(make_dataset(tmp_path), suffixes=["t1w", "T2w"])
 
 
-def test_a_participant_without_any_image_of_a_suffix_is_a_problem(tmp_path):
+def test_a_participant_without_any_image_of_a_suffix_is_a_notice(tmp_path, caplog):
     plan = find_heads(make_dataset(tmp_path, [*MANY, "sub-02/anat/sub-02_T1w.nii.gz"]), suffixes=["bold"])
-    assert stems(plan) == ["sub-01_task-rest_bold"]
-    assert "sub-02: no scan that fits the request" in plan.problems[0]
+    assert stems(plan) == ["sub-01_task-rest_bold"] and plan.problems == ()
+    assert "without any scan, so that nothing is to be done: sub-02" in caplog.text
 
 
 def test_all_sessions_are_one_head_if_asked_for(tmp_path):
@@ -191,39 +284,6 @@ def test_a_file_that_is_no_filter_is_refused(tmp_path, text):
         path.write_text(text)
     with pytest.raises(UsageError, match="filter.json"):
         read_filters(path)
-
-
-def test_metadata_is_inherited_and_the_nearest_file_wins(tmp_path):
-    bids_dir = make_dataset(tmp_path, TWO_SESSIONS, metadata={"FlipAngle": 9})
-    (bids_dir / "T1w.json").write_text('{"FlipAngle": 1, "EchoTime": 0.1, "RepetitionTime": 2}')
-    (bids_dir / "T2w.json").write_text('{"InversionTime": 7}')
-    (bids_dir / "sub-01/sub-01_T1w.json").write_text('{"EchoTime": 0.2, "DwellTime": 3}')
-    (bids_dir / "sub-01/ses-a/sub-01_ses-a_T1w.json").write_text('{"DwellTime": 4}')
-    (bids_dir / "sub-01/ses-b/sub-01_ses-b_T1w.json").write_text('{"DwellTime": 5}')
-    (bids_dir / "sub-02/sub-02_T1w.json").write_text("broken, and none of our business")
-    scan = find_heads(bids_dir, ["01"], ["a"]).heads[0].reference
-    assert read_metadata(bids_dir, scan) == {
-        "FlipAngle": 9,
-        "EchoTime": 0.2,
-        "DwellTime": 4,
-        "RepetitionTime": 2,
-    }
-
-
-def test_a_relative_dataset_path_finds_the_same_metadata(tmp_path, monkeypatch):
-    bids_dir = make_dataset(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    relative = bids_dir.relative_to(tmp_path)
-    scan = find_heads(relative).heads[0].reference
-    assert read_metadata(relative, scan) == {"EchoTime": 0.003, "FlipAngle": 9}
-
-
-def test_broken_metadata_is_one_clear_line(tmp_path):
-    bids_dir = make_dataset(tmp_path)
-    (bids_dir / "sub-01/anat/sub-01_T1w.json").write_text('{"EchoTime": ')
-    with pytest.raises(BidsdefaceError, match=r"sub-01_T1w\.json") as raised:
-        read_metadata(bids_dir, find_heads(bids_dir).heads[0].reference)
-    assert "\n" not in str(raised.value)
 
 
 def test_numbers_in_names_sort_as_numbers():

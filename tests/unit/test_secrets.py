@@ -322,7 +322,7 @@ def test_an_image_whose_metadata_cannot_be_read_is_left_out(tmp_path, sidecar):
     root = full_dataset(tmp_path / "raw", {sidecar: broken})
     account, _ = share(root, tmp_path / "shared", withheld=())
     reasons = {str(one.path): one.reason for one in account.left_out}
-    assert f"{sidecar} is not UTF-8" in reasons[f"{BOLD}.nii.gz"] and sidecar in reasons
+    assert f"{sidecar}: is not UTF-8; save it as UTF-8" in reasons[f"{BOLD}.nii.gz"] and sidecar in reasons
     assert not list((tmp_path / "shared").glob(f"{BOLD}*"))
     assert find_problems(tmp_path / "shared") == []
 

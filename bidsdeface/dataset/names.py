@@ -1,7 +1,7 @@
-"""Take BIDS file names apart. Names only, no content."""
+"""Take BIDS file names apart and join them. Names only, no content."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 
@@ -42,7 +42,7 @@ class FileName:
 
 
 def parse_name(path: PurePath) -> FileName | None:
-    """Take a file name apart.
+    """Take a file name apart, or return None if it is not a BIDS name.
 
     Examples
     --------
@@ -55,9 +55,42 @@ def parse_name(path: PurePath) -> FileName | None:
     stem, dot, extension = path.name.partition(".")
     *pairs, suffix = stem.split("_")
     matches = [_ENTITY.fullmatch(pair) for pair in pairs]
-    if not suffix.isalnum() or not all(matches):
+    if not (suffix.isascii() and suffix.isalnum() and all(matches)):
         return None
     entities = {match[1]: match[2] for match in matches if match}
     if len(entities) < len(pairs):
         return None
     return FileName(PurePosixPath(path), entities, suffix, dot + extension)
+
+
+def join_name(entities: Iterable[tuple[str, str]], suffix: str) -> str:
+    """Join entities and suffix to a BIDS file name without extension.
+
+    Examples
+    --------
+    >>> join_name((("sub", "01"), ("run", "2")), "T1w")
+    'sub-01_run-2_T1w'
+    """
+    return "_".join([*(f"{key}-{label}" for key, label in entities), suffix])
+
+
+def stem_of(path: PurePath) -> str:
+    """Return the name of a file without any of its extensions.
+
+    Examples
+    --------
+    >>> stem_of(PurePosixPath("sub-01/anat/sub-01_T1w.nii.gz"))
+    'sub-01_T1w'
+    """
+    return path.name.partition(".")[0]
+
+
+def suffix_of(path: PurePath) -> str:
+    """Return what a file name ends with, before its extensions, whether or not it is a BIDS name.
+
+    Examples
+    --------
+    >>> suffix_of(PurePosixPath("participants.tsv")), suffix_of(PurePosixPath("my notes_T1w.nii.gz"))
+    ('participants', 'T1w')
+    """
+    return stem_of(path).rpartition("_")[2]

@@ -1,0 +1,99 @@
+"""Mirror by links the part of a dataset that the validator is to look at.
+
+What this program reads and the validator does not, a byte order mark or NaN, is taken out of a copy. What
+neither can read would end the validator, or be held against all other files: JSON files that are broken and
+names that are not UTF-8 are left out here, and named where they are needed.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bidsdeface.dataset.inheritance import JsonError, parse_json
+from bidsdeface.dataset.listing import files_in, is_utf8
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.privacy.values import leaves
+
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_NO_JSON = (b"NaN", b"Infinity")
+
+
+def link_selection(bids_dir: Path, participants: Sequence[str], selection: Path) -> list[PurePosixPath]:
+    """Mirror root files, selected participants and what their events point to.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of the dataset.
+    participants : sequence of str
+        Labels without ``sub-``; all where empty.
+    selection : Path
+        Is made.
+
+    Returns
+    -------
+    list of PurePosixPath
+        JSON files that are broken, and that are not in the mirror.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written.
+    """
+    selection.mkdir()
+    folders = {"stimuli", *(f"sub-{label}" for label in participants)}
+    broken: list[PurePosixPath] = []
+    for entry in sorted(bids_dir.iterdir()):
+        is_selected = entry.name in folders or (not participants and entry.name.startswith("sub-"))
+        if is_utf8(entry.name) and (is_selected or not entry.is_dir()):
+            broken += _mirror(bids_dir, PurePosixPath(entry.name), selection)
+    return broken
+
+
+def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePosixPath]:
+    """Mirror a file or folder as a whole, or, if something in it is not for the validator, file by file."""
+    files = [name]
+    if (bids_dir / name).is_dir():
+        try:
+            files = list(files_in(bids_dir, str(name)))
+        except BidsdefaceError:  # named where its scans are looked for
+            files = []
+    instead: dict[PurePosixPath, bytes | None] = {path: None for path in files if not is_utf8(str(path))}
+    broken = []
+    for path in files:
+        if path.suffix == ".json" and path not in instead:
+            try:
+                content = (bids_dir / path).read_bytes()
+                if (strict := _as_strict_json(content)) != content:
+                    instead[path] = strict
+            except JsonError:
+                if path.name != "dataset_description.json":  # needed by all
+                    instead[path] = None
+                    broken.append(path)
+            except OSError:
+                continue  # not here: the validator says so
+    if not instead:
+        (selection / name).symlink_to(bids_dir / name)
+        return []
+    for path in files:
+        (selection / path).parent.mkdir(parents=True, exist_ok=True)
+        if path not in instead:
+            (selection / path).symlink_to(bids_dir / path)
+        elif (copy := instead[path]) is not None:
+            (selection / path).write_bytes(copy)
+    return broken
+
+
+def _as_strict_json(content: bytes) -> bytes:
+    """Return JSON that every reader takes: without byte order mark, and without fields of NaN."""
+    parsed = parse_json(content)
+    if not (content.startswith(_MARKS) or any(word in content for word in _NO_JSON)):
+        return content
+    finite = {name: value for name, value in parsed.items() if all(map(_is_json, leaves(value)))}
+    return json.dumps(finite).encode()
+
+
+def _is_json(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
