@@ -10,6 +10,8 @@ from bidsdeface.dataset.listing import files_in
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.settings import Settings
 
+STIMULI = "stimuli"
+
 
 def participants(bids_dir: Path) -> list[str]:
     """Return the labels of all participants, without ``sub-``."""
@@ -20,6 +22,7 @@ def participants(bids_dir: Path) -> list[str]:
 def sort_of_participant(settings: Settings, subject: str) -> tuple[list[Carried], list[LeftOut]]:
     """Sort a participant's files, and the sidecars and tables above that apply to them."""
     paths = [*files_of(settings, f"sub-{subject}"), *files_above(settings, folders=False)]
+    paths += files_of(settings, STIMULI) if settings.include else []  # events name them
     carried, left_out = sort_files(settings, paths)
     apply = (Treatment.SIDECAR, Treatment.TABLE)
     return [one for one in carried if len(one.path.parts) > 1 or one.treatment in apply], left_out
@@ -28,7 +31,7 @@ def sort_of_participant(settings: Settings, subject: str) -> tuple[list[Carried]
 def sort_files(settings: Settings, paths: list[PurePosixPath]) -> tuple[list[Carried], list[LeftOut]]:
     """Sort files of the raw dataset by what a person asked for."""
     return plan_carryover(
-        paths, include=settings.include, ignored=_ignored(settings), defaced_suffixes=settings.suffixes
+        paths, include=settings.include, ignored=_ignored(settings), defaced_suffixes=settings.to_deface
     )
 
 

@@ -89,7 +89,7 @@ def find_heads(
     kinds = kinds_of(suffixes)
     scans = _find_scans(bids_dir, participants, sessions, filters, kinds | kinds_of())
     asked = [scan for scan in scans if (scan.datatype, scan.suffix) in kinds]
-    kind = "scan" if suffixes else "anatomical scan"
+    kind = "anatomical scan" if kinds == kinds_of() else "scan"
     if not asked and scans_expected:
         raise BidsdefaceError(
             f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
