@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from bidsdeface.dataset.carryover import Carried, Treatment, is_root_text, plan_carryover
+from bidsdeface.dataset.carryover import (
+    WITHOUT_DATA,
+    Carried,
+    Treatment,
+    companions_alone,
+    is_root_text,
+    plan_carryover,
+)
 from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.identifying import (
     all_identifiers,
@@ -26,7 +33,9 @@ from bidsdeface.dataset.identifying import (
     joined_identifiers,
 )
 from bidsdeface.dataset.inheritance import JsonError, read_json
+from bidsdeface.dataset.kinds import kinds_of
 from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.lenders import is_phase, magnitudes_of
 from bidsdeface.dataset.listing import files_in, participants
 from bidsdeface.dataset.names import stem_of
 from bidsdeface.dataset.publish import Staging, one_at_a_time
@@ -134,14 +143,16 @@ def share(scope: Scope, settings: Settings, state: State | None, above: Above | 
         The input has no file of the participant, and the output has; or a file cannot be written.
     """
     above = above or read_above(settings)
-    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
+    carried, left_out = _sort(settings, scope, above)
     files = [one for one in carried if scope.holds(one.path)]
     behind = [one for one in left_out if scope.holds(one.path)]
-    absent = {
+    not_defaced = {
         one.path for one in files if one.treatment is Treatment.DEFACE and not _is_defaced(settings, one.path)
     }
-    behind += [LeftOut(path, "shows a head, and was not defaced") for path in sorted(absent)]
-    shared = _put_in(scope, settings, state, above, carried, files, absent)
+    behind += [_why_not_defaced(settings, path) for path in sorted(not_defaced)]
+    alone = _alone(carried, not_defaced, files)
+    behind += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
+    shared = _put_in(scope, settings, state, above, carried, files, not_defaced | alone)
     return replace(shared, planned=tuple(behind))
 
 
@@ -154,13 +165,16 @@ def settle(scope: Scope, settings: Settings, state: State | None, above: Above |
         The input has no file of the participant, and the output has; or a file cannot be written.
     """
     above = above or read_above(settings)
-    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
+    carried, left_out = _sort(settings, scope, above)
     within = [one for one in carried if scope.holds(one.path)]
     files = [one for one in within if one.treatment in {*SAYING, Treatment.DEFACE}]
-    absent = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
+    gone = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
+    alone = _alone(carried, gone, within)
+    absent = gone | alone
     standing = {one.path for one in within} - {one.path for one in files} - absent
     shared = _put_in(scope, settings, state, above, carried, files, absent, standing)
-    behind = [LeftOut(path, "is not in the output: no run has made it safe") for path in sorted(absent)]
+    behind = [LeftOut(path, "is not in the output: no run has made it safe") for path in sorted(gone)]
+    behind += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
     behind += [one for one in left_out if scope.holds(one.path)]
     return replace(shared, planned=tuple(behind))
 
@@ -179,11 +193,14 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     data = [one for one in carried if one.path.parts[0].startswith("sub-")]
     files = [one for one in carried if not one.path.parts[0].startswith("sub-")]
     absent = {one.path for one in data if not _is_there(settings, one)}
+    alone = _alone(carried, absent, files)
     above = _above_in_output(settings)
     there = {path for path in above if _may_go(settings, path)}
     strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
     identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
-    shared = _put(settings, state, identifiers, Census(settings.bids_dir), carried, files, absent, there)
+    shared = _put(
+        settings, state, identifiers, Census(settings.bids_dir), carried, files, absent | alone, there
+    )
     for folder in {PurePosixPath(path.parts[0]) for path in there if len(path.parts) > 1}:
         remove_empty(settings.output_dir, folder)
     if strange:
@@ -192,19 +209,32 @@ def share_root(settings: Settings, state: State | None) -> Shared:
             settings.output_dir,
             ", ".join(strange),
         )
-    behind = (one for one in left_out if not one.path.parts[0].startswith("sub-"))
+    behind = [one for one in left_out if not one.path.parts[0].startswith("sub-")]
+    behind += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
     return replace(shared, planned=tuple(behind))
 
 
 def preview(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
     """Return what would stay behind of a participant; nothing is published. Parameters as of `share`."""
     above = above or read_above(settings)
-    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
-    files = [one for one in carried if scope.holds(one.path) and one.treatment in SAYING]
+    carried, left_out = _sort(settings, scope, above)
+    within = [one for one in carried if scope.holds(one.path)]
+    not_asked = {
+        one.path
+        for one in within
+        if one.treatment is Treatment.DEFACE and not _is_defaced(settings, one.path)
+        if not _is_asked(settings, one.path)
+    }
+    alone = _alone(carried, not_asked, within)
+    absent = not_asked | alone
+    files = [one for one in within if one.treatment in SAYING and one.path not in absent]
     own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
     source = _read(settings, state, own | above.identifiers, above.census, carried)
-    account = _preview(source, files, settings, state)
-    return Shared(tuple(one for one in left_out if scope.holds(one.path)), account, own)
+    account = _preview(_without(source, carried, absent), files, settings, state)
+    behind = [one for one in left_out if scope.holds(one.path)]
+    behind += [_why_not_defaced(settings, path) for path in sorted(not_asked)]
+    behind += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
+    return Shared(tuple(behind), account, own)
 
 
 def preview_root(settings: Settings, state: State | None, below: Iterable[Shared]) -> Shared:
@@ -254,6 +284,44 @@ def is_accepted(settings: Settings, state: State | None, name: str, content: byt
     if name in settings.accept_texts:
         state.remember(mark.hex(), mark)
     return state.remembered(mark.hex()) == mark
+
+
+def _sort(settings: Settings, scope: Scope, above: Above) -> tuple[list[Carried], list[LeftOut]]:
+    """Sort a participant's files; an image that was defaced once stays so, unless all is redone by force."""
+    carried, left_out = sort_of_participant(settings, scope.subject, above.files)
+    return [
+        replace(one, treatment=Treatment.DEFACE)
+        if one.treatment is Treatment.IMAGE and not settings.force and _is_defaced(settings, one.path)
+        else one
+        for one in carried
+    ], left_out
+
+
+def _alone(
+    carried: Iterable[Carried], absent: Collection[PurePosixPath], files: Iterable[Carried]
+) -> set[PurePosixPath]:
+    """Return those of some files that describe data which are all absent."""
+    paths = {one.path for one in carried}
+    return companions_alone(paths, paths - set(absent)) & {one.path for one in files}
+
+
+def _is_asked(settings: Settings, path: PurePosixPath) -> bool:
+    """Return True if an image is of a kind that is to be defaced."""
+    scan = scan_at(settings.bids_dir / path)
+    return (scan.datatype, scan.suffix) in kinds_of(settings.to_deface)
+
+
+def _why_not_defaced(settings: Settings, path: PurePosixPath) -> LeftOut:
+    """Return why an image stays behind, with the option that defaces it where it was not asked for."""
+    scan = scan_at(settings.bids_dir / path)
+    shows = "shows phase, and the face in it" if is_phase(scan) else "shows a head"
+    asked = kinds_of(settings.to_deface)
+    needed = [scan.suffix]
+    if is_phase(scan) and not any((scan.datatype, one) in asked for one in magnitudes_of(scan.suffix)):
+        needed += [magnitudes_of(scan.suffix)[0]]
+    if _is_asked(settings, path) and len(needed) == 1:
+        return LeftOut(path, f"{shows}, and was not defaced")
+    return LeftOut(path, f"{shows}, and is not asked for", remedy=settings.option_to_deface(*needed))
 
 
 def _put_in(
@@ -367,7 +435,7 @@ def _may_go(settings: Settings, path: PurePosixPath) -> bool:
     """
     if os.path.lexists(settings.bids_dir / path):
         return True
-    return not is_root_text(path) and bool(plan_carryover([path], defaced_suffixes=settings.suffixes)[0])
+    return not is_root_text(path) and bool(plan_carryover([path], defaced_suffixes=settings.to_deface)[0])
 
 
 def _without(source: Source, carried: Iterable[Carried], absent: set[PurePosixPath]) -> Source:

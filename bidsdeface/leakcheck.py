@@ -15,11 +15,11 @@ from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.description import DESCRIPTION
 from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.listing import participants
-from bidsdeface.dataset.names import stem_of, suffix_of
+from bidsdeface.dataset.names import parse_name, stem_of, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND
-from bidsdeface.privacy.leaks import Finding, find_leaks
+from bidsdeface.privacy.leaks import SHOWN_FACE, Finding, find_leaks
 from bidsdeface.privacy.scratch import environment_in
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
@@ -78,7 +78,7 @@ def check_leaks(
             codes.add(result.code)
             continue
         for one in result:
-            LOGGER.error("LEAK %s, %s: %s", one.path, one.place, one.kind)
+            LOGGER.error("LEAK %s, %s: %s%s", one.path, one.place, one.kind, _way_out(settings, one))
             codes.add(Exit.LEAK)
     return codes
 
@@ -151,6 +151,14 @@ def _check(
             look_at_labels=False,  # the run has named them
         )
     )
+
+
+def _way_out(settings: Settings, finding: Finding) -> str:
+    """Return how to have an image defaced that shows a face, where it was not asked for."""
+    name = parse_name(PurePosixPath(finding.path))
+    if finding.kind != SHOWN_FACE or name is None or name.suffix in settings.to_deface:
+        return ""
+    return f"; to deface it: {settings.option_to_deface(name.suffix)}"
 
 
 def _name(state: State, path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bidsdeface.dataset.lenders import is_of_series, is_phase, lenders
+from bidsdeface.dataset.lenders import is_of_series, is_phase, lenders, magnitudes_of
 from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitter, check_still
@@ -44,8 +44,9 @@ def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Ma
     if is_phase(scan):
         if not possible:
             raise ImageError(
-                f"{scan.path}: shows phase, not anatomy, and there is no published magnitude on its grid "
-                "whose mask it could take; ask for both with --suffixes, or leave it out"
+                f"{scan.path}: shows phase, not anatomy, and no {' or '.join(magnitudes_of(scan.suffix))} "
+                "on its grid was defaced whose mask it could take; ask for both with --suffixes, or leave it "
+                "out"
             )
         return _borrow(possible[0], done, loaded)
     for lender in possible:

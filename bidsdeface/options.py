@@ -159,7 +159,8 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="images to deface, such as T1w, or anat bold dwi (default: anat, all anatomical ones)",
+        help="images to deface, such as T1w, or default bold (default: anat, all anatomical ones; of a "
+        "complete dataset also perf, pet and field maps)",
     )
     group.add_argument(
         "--longitudinal",

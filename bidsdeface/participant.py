@@ -58,7 +58,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         settings.participants,
         settings.sessions,
         settings.filters,
-        settings.suffixes,
+        settings.to_deface,
         longitudinal=settings.longitudinal,
         scans_expected=not complete,
     )
@@ -138,7 +138,7 @@ def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
     if settings.mask and len(scans) > 1:
         raise UsageError(
             f"{settings.mask}: --mask is for one scan, and this request has {len(scans)}; narrow it with "
-            "--participant-label, --session-label or --bids-filter-file"
+            "--participant-label, --session-label, --suffixes or --bids-filter-file"
         )
     if unknown := sorted(set(settings.accept) - set(scans)):
         raise UsageError(

@@ -10,6 +10,7 @@ from typing import Any
 
 from bidsdeface.cpus import available_cpus
 from bidsdeface.dataset.annex import check_fetched
+from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_of_heads
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
 from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.privacy.policy import Policy, load_policy
@@ -38,7 +39,7 @@ class Settings:
     filters : mapping of str to mapping
         The BIDS filter file: lower-case suffix to pybids query.
     suffixes : tuple of str
-        What is to be defaced; empty for all anatomical images.
+        What is to be defaced, as it was given; empty for the default of the layout, see `to_deface`.
     longitudinal : bool
         Whether the sessions of a participant share one reference scan.
     template : str
@@ -139,6 +140,21 @@ class Settings:
         """The template as it may be published: of a folder its own name, not where it lies."""
         path = Path(self.template)
         return f"own:{path.resolve().name}" if path.is_dir() else self.template
+
+    @property
+    def to_deface(self) -> tuple[str, ...]:
+        """Suffixes of images to deface, ``anat`` for all anatomical ones.
+
+        By default, anatomical images alone; of a complete dataset, all that can show a face.
+        """
+        default = suffixes_of_heads() if self.output_layout == BIDS else (ANATOMICAL,)
+        if not self.suffixes:
+            return default
+        return tuple(name for given in self.suffixes for name in (default if given == DEFAULT else (given,)))
+
+    def option_to_deface(self, *suffixes: str) -> str:
+        """Return the option that defaces images of these suffixes, beside those of this run."""
+        return f"--suffixes {' '.join(dict.fromkeys((*(self.suffixes or (DEFAULT,)), *suffixes)))}"
 
     @property
     def policy(self) -> Policy:

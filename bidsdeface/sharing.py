@@ -231,7 +231,9 @@ def _in_workers(
         else:
             reason = result.reason if isinstance(result, Lost) else str(result)
             LOGGER.error(
-                "FAILED sub-%s: what is not anatomical was not carried over: %s", scope.subject, reason
+                "FAILED sub-%s: what goes along with the defaced images was not carried over: %s",
+                scope.subject,
+                reason,
             )
             codes.add(result.code if isinstance(result, Lost) else code_of_scan(result))
     if settings.output_dir.is_dir():

@@ -10,6 +10,8 @@ from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carry
 from bidsdeface.dataset.listing import files_in, is_folder, is_of_macos, read_ignored
 from bidsdeface.settings import Settings
 
+STIMULI = "stimuli"
+
 
 def sort_of_participant(
     settings: Settings, subject: str, above: Sequence[PurePosixPath] | None = None
@@ -26,6 +28,7 @@ def sort_of_participant(
     """
     above = files_above(settings, folders=False) if above is None else above
     paths = [*files_of(settings, f"sub-{subject}"), *above]
+    paths += files_of(settings, STIMULI) if settings.include else []  # events name them
     carried, left_out = sort_files(settings, paths)
     apply = (Treatment.SIDECAR, Treatment.TABLE)
     return [one for one in carried if len(one.path.parts) > 1 or one.treatment in apply], left_out
@@ -37,7 +40,7 @@ def sort_files(settings: Settings, paths: list[PurePosixPath]) -> tuple[list[Car
         paths,
         include=settings.include,
         ignored=read_ignored(settings.bids_dir),
-        defaced_suffixes=settings.suffixes,
+        defaced_suffixes=settings.to_deface,
     )
 
 

@@ -5,12 +5,14 @@ and named with the reason.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
+from bidsdeface.dataset.kinds import NO_HEAD, shows_face_seldom
+from bidsdeface.dataset.lenders import shows_phase
 from bidsdeface.dataset.listing import is_ignored, is_utf8
 from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.privacy.leftout import NAME, LeftOut
@@ -49,9 +51,7 @@ ROOT_TEXTS = ("README", "CHANGES", "LICENSE", "CITATION")
 ROOT_TABLES = ("participants", "samples")
 OF_VISITS = ("scans", "sessions")
 OPAQUE = ("sourcedata", "derivatives", "code", "phenotype", "stimuli", "docs", "logs", "rawbids")
-# Show no face that could be recognised (Schwarz and others, 2019 to 2022), or no magnitude at all.
-FACELESS_DATATYPES = ("func", "dwi")
-FACELESS_FIELDMAPS = ("phasediff", "phase1", "phase2", "fieldmap", "epi")
+WITHOUT_DATA = "describes data that stay behind"
 HIDDEN, IGNORED = "is hidden", "is in .bidsignore"
 _HEAD_NEEDED = "has a header that may name a person, and nothing here cleans it"
 _NOT_TREATED = {
@@ -71,7 +71,9 @@ _TREATMENT_BY_EXTENSION = {
     ".bdf": Treatment.EDF,
 }
 WITHOUT_HEADER = ("motion",)
-_OF_RECORDINGS = ("channels", "events", "electrodes", "optodes", "coordsystem", "aslcontext")
+_TABLES_OF_DATA = ("channels", "events", "electrodes", "optodes", "aslcontext")
+_OF_RECORDINGS = (*_TABLES_OF_DATA, "coordsystem")
+_RECORDINGS = None  # stands for all their suffixes
 _SERIES = (("func", "bold"), ("func", "cbv"), ("perf", "asl"))
 
 
@@ -93,7 +95,7 @@ def plan_carryover(
     ignored : sequence of str, optional
         Lines of ``.bidsignore``.
     defaced_suffixes : sequence of str, optional
-        Suffixes to deface although their images show no face that could be recognised.
+        Suffixes to deface although their images seldom show a face.
 
     Returns
     -------
@@ -111,8 +113,9 @@ def plan_carryover(
             carried.append(Carried(path, decided))
         else:
             left_out.append(LeftOut(path, decided, remedy=_remedy(path, decided)))
-    alone = _companions_alone(carried, left_out)
-    left_out += [LeftOut(path, "describes data that stay behind") for path in sorted(alone)]
+    goes = {one.path for one in carried}
+    alone = companions_alone([*goes, *(one.path for one in left_out)], goes)
+    left_out += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
     return [one for one in carried if one.path not in alone], left_out
 
 
@@ -126,7 +129,7 @@ def _remedy(path: PurePosixPath, reason: str) -> str:
 
 
 def is_faceless(path: PurePosixPath) -> bool:
-    """Tell whether an image is of a kind that shows no face that could be recognised, by its name."""
+    """Return True if an image is of a kind that seldom shows a face, by its name."""
     name = parse_name(path)
     return (
         name is not None
@@ -137,9 +140,9 @@ def is_faceless(path: PurePosixPath) -> bool:
 
 
 def _is_faceless(name: FileName) -> bool:
-    return name.datatype in FACELESS_DATATYPES or (
-        name.datatype == "fmap" and name.suffix in FACELESS_FIELDMAPS
-    )
+    """Return True for echo-planar magnitudes; phase shows a face like a whole head's, in any folder."""
+    is_phase = shows_phase(name.suffix, name.entities) and name.suffix not in NO_HEAD
+    return name.datatype is not None and not is_phase and shows_face_seldom(name.datatype, name.suffix)
 
 
 def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
@@ -213,35 +216,62 @@ def _decide_data(name: FileName, defaced_suffixes: Sequence[str]) -> Treatment |
     return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
 
 
-def _companions_alone(carried: Sequence[Carried], left_out: Sequence[LeftOut]) -> set[PurePosixPath]:
-    """Return the files that describe data, none of which goes along."""
-    goes = {one.path for one in carried}
-    data: dict[PurePosixPath, list[FileName]] = defaultdict(list)
+def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixPath]) -> set[PurePosixPath]:
+    """Return the files that go along though they describe data of which none goes along.
+
+    Parameters
+    ----------
+    paths : iterable of PurePosixPath
+        All files that matter, relative to the dataset.
+    goes : collection of PurePosixPath
+        Those of them that go along.
+
+    Returns
+    -------
+    set of PurePosixPath
+        Sidecars (inherited ones too), gradients, and tables about recordings and series.
+    """
+    data: dict[tuple[PurePosixPath, str | None], list[FileName]] = defaultdict(list)
     companions = []
-    for path in sorted({*goes, *(one.path for one in left_out)}):
+    for path in sorted({*paths}):
         if name := parse_name(path):
             if name.extension in (".json", ".bval", ".bvec") or name.suffix in _OF_RECORDINGS:
                 companions += [name] if path in goes else []
             if name.extension != ".json":
                 for folder in path.parents:
-                    data[folder].append(name)
+                    data[folder, name.suffix].append(name)
+                    if _is_recording(name):
+                        data[folder, _RECORDINGS].append(name)
     alone: set[PurePosixPath] = set()
     for companion in sorted(companions, key=lambda one: one.extension == ".json"):  # dictionaries last
-        described = [one.path for one in data[companion.path.parent] if _describes(companion, one)]
-        if described and not any(path in goes and path not in alone for path in described):
+        kind = _RECORDINGS if _is_about_recordings(companion) else companion.suffix
+        below = data[companion.path.parent, kind]
+        described = (one.path for one in below if _describes(companion, one))
+        if (first := next(described, None)) and not any(
+            path in goes and path not in alone for path in (first, *described)
+        ):
             alone.add(companion.path)
     return alone
 
 
 def _describes(companion: FileName, data: FileName) -> bool:
-    """Return True if a sidecar, a table or gradients are about a data file."""
+    """Return True if a sidecar, a table or gradients are about a data file, as far as names tell."""
     entities = {key: label for key, label in companion.entities.items() if key != "space"}
     if companion.path == data.path or not entities.items() <= data.entities.items():
         return False
-    if data.suffix == companion.suffix:
-        return companion.extension != ".tsv" and data.extension not in (".bval", ".bvec")
-    is_recording = data.suffix == data.datatype or (data.datatype, data.suffix) in _SERIES
-    return companion.suffix in _OF_RECORDINGS and companion.datatype == data.datatype and is_recording
+    if _is_about_recordings(companion):
+        return companion.datatype in (data.datatype, None)
+    return data.extension not in (".bval", ".bvec")
+
+
+def _is_about_recordings(companion: FileName) -> bool:
+    """Return True for a table, and for what describes the places of electrodes; not for dictionaries."""
+    is_dictionary = companion.extension == ".json" and companion.suffix in _TABLES_OF_DATA
+    return companion.suffix in _OF_RECORDINGS and not is_dictionary
+
+
+def _is_recording(data: FileName) -> bool:
+    return data.suffix == data.datatype or (data.datatype, data.suffix) in _SERIES
 
 
 def _at_your_word(path: PurePosixPath) -> Treatment:

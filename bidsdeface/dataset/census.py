@@ -1,6 +1,7 @@
-"""Count how the values of a column spread over the people of a dataset, where each has a table of their own.
+"""Count over the people of a dataset: values of columns, where each has a table of their own; texts of EDF.
 
-It is asked only about a column that nobody has described; then all tables of that kind are read, once.
+It is asked only about a column that nobody has described, or a text that is no usual one; then all tables of
+that kind, or all recordings, are read, once.
 """
 
 from collections import defaultdict
@@ -9,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import ALONE, Spread, spread_of
+from bidsdeface.privacy.columns import ALONE, FEWEST_PEOPLE, Spread, spread_of
+from bidsdeface.privacy.edf import texts_in_edf
 from bidsdeface.privacy.tables import parse_table
 
 _Kind = tuple[str, str | None]  # suffix and task
@@ -28,6 +30,7 @@ class Census:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._seen: dict[_Kind, _Pairs] = {}
+        self._texts: Mapping[str, set[str]] | None = None
 
     def spread(self, table: PurePosixPath, column: str) -> Spread:
         """Return how the values of a column spread over people.
@@ -47,6 +50,24 @@ class Census:
             self._seen[kind] = self._count(kind)
         pairs = self._seen[kind].get(column)
         return ALONE if pairs is None else spread_of(pairs)
+
+    def is_shared(self, text: str) -> bool:
+        """Return True if recordings (EDF, BDF) of three participants or more have a text as label or note."""
+        if self._texts is None:
+            self._texts = self._count_texts()
+        return len(self._texts.get(text, ())) >= FEWEST_PEOPLE
+
+    def _count_texts(self) -> Mapping[str, set[str]]:
+        people: dict[str, set[str]] = defaultdict(set)
+        for depth in ("sub-*/*/", "sub-*/*/*/"):
+            for path in self._root.glob(f"{depth}*.[eb]df"):
+                try:
+                    texts = texts_in_edf(path)
+                except (OSError, ValueError):
+                    continue  # it is left out by itself
+                for text in texts:
+                    people[text].add(path.relative_to(self._root).parts[0])
+        return people
 
     def _count(self, kind: _Kind) -> _Pairs:
         suffix, task = kind

@@ -44,8 +44,8 @@ _LICENCE = re.compile(
 # Written anew: the DOI is that of the source, which is no copy of this.
 _OF_THE_SOURCE = ("DatasetDOI", "DatasetType")
 _STATEMENT = (
-    "De-identified: faces removed from anatomical images; headers, sidecars and tables cleaned by rules. "
-    "Functional, diffusion and phase images are defaced only where their sidecar says so."
+    "De-identified: faces removed from images of heads; headers, sidecars and tables cleaned by rules. "
+    "Functional and diffusion images are defaced only where their sidecar says so."
 )
 _DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/[-._;()/:A-Za-z0-9]+)", re.IGNORECASE)
 

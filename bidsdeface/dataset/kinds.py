@@ -8,7 +8,11 @@ from bidsdeface.schema import file_rules
 
 ANATOMICAL = "anat"
 DATATYPES = (ANATOMICAL, "func", "dwi", "fmap", "perf", "pet")  # where BIDS keeps images of heads
-_NO_HEAD = ("defacemask", "noRF")  # a mask, and noise that is measured without excitation
+NO_HEAD = ("defacemask", "noRF")  # a mask, and noise that is measured without excitation
+DEFAULT = "default"  # of --suffixes: all that is taken without it
+# Echo-planar images seldom show a face (Schwarz and others, 2019 to 2022).
+SELDOM_SHOW_FACE = ("func", "dwi")
+ECHO_PLANAR_FIELD_MAP = ("fmap", "epi")
 
 
 def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
@@ -47,6 +51,36 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
     )
 
 
+def shows_face_seldom(datatype: str, suffix: str) -> bool:
+    """Return True for kinds of image of which published re-identification rates are next to nothing.
+
+    Examples
+    --------
+    >>> [shows_face_seldom(*kind) for kind in (("func", "bold"), ("fmap", "epi"), ("fmap", "magnitude1"))]
+    [True, True, False]
+    """
+    is_of_epi = datatype in SELDOM_SHOW_FACE or (datatype, suffix) == ECHO_PLANAR_FIELD_MAP
+    return is_of_epi or suffix in NO_HEAD
+
+
+@cache
+def suffixes_of_heads() -> tuple[str, ...]:
+    """Return ``anat`` and the suffixes of all other images that can show a face, for `kinds_of`.
+
+    Examples
+    --------
+    >>> [name in suffixes_of_heads() for name in ("anat", "magnitude1", "phasediff", "asl", "pet", "bold")]
+    [True, True, True, True, True, False]
+    """
+    known = _of_rules()
+    others = {
+        suffix
+        for datatype, suffix in known
+        if datatype != ANATOMICAL and not shows_face_seldom(datatype, suffix)
+    }
+    return ANATOMICAL, *sorted(others)
+
+
 @cache
 def maps() -> frozenset[tuple[str, str]]:
     """Return the kinds of image that are computed from others: T1map, UNIT1, FA and the like."""
@@ -69,5 +103,5 @@ def _of_rules(*names: str) -> frozenset[tuple[str, str]]:
         and ".nii.gz" in rule.extensions
         for datatype in rule.datatypes
         for suffix in rule.suffixes
-        if suffix not in _NO_HEAD
+        if suffix not in NO_HEAD
     )

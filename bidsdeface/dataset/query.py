@@ -93,7 +93,7 @@ def find_heads(
     if filters:
         scans = _filtered(scans, filters, kinds | kinds_of(), bids_dir, participants, sessions)
     asked = [scan for scan in scans if (scan.datatype, scan.suffix) in kinds]
-    kind = "scan" if suffixes else "anatomical scan"
+    kind = "anatomical scan" if kinds == kinds_of() else "scan"
     _log_not_taken(found, bids_dir, with_ignored=scans_expected)
     if not asked and scans_expected and not found.problems:
         raise BidsdefaceError(

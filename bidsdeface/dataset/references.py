@@ -9,6 +9,7 @@ from bidsdeface.dataset.names import suffix_of
 from bidsdeface.privacy.policy import Policy, file_fields, load_policy
 from bidsdeface.privacy.tables import Table
 
+STIMULUS = "stim_file"  # of tables of events: a file below stimuli/
 _URI = re.compile(r"bids:([A-Za-z0-9]*):(.+)")
 
 
@@ -54,6 +55,7 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
     """Return a table without rows about files, sessions and participants that are absent.
 
     Names of files are spelled as BIDS asks: below the participant's folder, with the extension of the file.
+    Stimuli that are absent become ``n/a``.
 
     Parameters
     ----------
@@ -66,6 +68,11 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
     if suffix == "scans" and "filename" in table.columns:
         names = [_spelled(value, path.parent, present) for value in table.values("filename")]
         table = table.with_values("filename", names)
+    if STIMULUS in table.columns:
+        names = [
+            value if PurePosixPath("stimuli", value) in present else "n/a" for value in table.values(STIMULUS)
+        ]
+        table = table.with_values(STIMULUS, names)
     if suffix not in ("scans", "sessions", "participants", "samples"):
         return table
     folders = {parent for one in present for parent in one.parents}

@@ -8,24 +8,24 @@ provenance come from the caller.
 import os
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.annex import check_fetched
-from bidsdeface.dataset.carryover import Carried, Treatment
+from bidsdeface.dataset.carryover import WITHOUT_DATA, Carried, Treatment, companions_alone
 from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.inheritance import NameIndex, merged_metadata
 from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.sidecar import to_json
-from bidsdeface.dataset.treatments import WRITERS, NotCarried, Source, Wishes, check_metadata
+from bidsdeface.dataset.treatments import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 
-# They say what else there is: written when that is known.
-_LAST = (Treatment.TABLE, Treatment.SIDECAR)
+# They say what else there is: written when that is known, tables before what describes them.
+_LAST = ((Treatment.TABLE,), (Treatment.SIDECAR,))
 # What nobody can use without its metadata.
 _DESCRIBED = (Treatment.IMAGE, Treatment.RECORDING, Treatment.EDF)
 
@@ -83,7 +83,9 @@ def read_source(
             fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
     present = frozenset(one.path for one in files)
     census = census or Census(root)
-    return Source(root, present, sidecars, fieldmaps, identifiers, census).without(withheld)
+    source = Source(root, present, sidecars, fieldmaps, identifiers, census).without(withheld)
+    alone = companions_alone((one.path for one in carried), source.present) if withheld else set()
+    return replace(source, present=source.present - alone)
 
 
 def carry_over(
@@ -113,12 +115,39 @@ def carry_over(
     """
     account = Account()
     provenance = provenance or {}
-    order = {treatment: place for place, treatment in enumerate(_LAST, start=1)}
-    for one in sorted(files, key=lambda one: order.get(one.treatment, 0)):
-        if one.treatment is Treatment.DEFACE:
+    to_write = [one for one in files if one.treatment is not Treatment.DEFACE]
+    first = tuple(set(Treatment) - {treatment for some in _LAST for treatment in some})
+    for treatments in (first, *_LAST):
+        some = [one for one in to_write if one.treatment in treatments]
+        before = source.present
+        source = _write(source, some, folder, wishes, provenance, account)
+        if source.present != before:
+            source = _without_companions(source, before, folder, account)
+    if folder:
+        for path in provenance.keys() - set(account.written):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(to_json(provenance[path]), encoding="utf-8")
+            account.written.append(path)
+    return account
+
+
+def _write(
+    source: Source,
+    files: Iterable[Carried],
+    folder: Path | None,
+    wishes: Wishes,
+    provenance: Mapping[PurePosixPath, Mapping[str, Any]],
+    account: Account,
+) -> Source:
+    """Write files of one turn; return the source without those that cannot be made safe."""
+    named = {one.path for one in account.left_out}
+    for one in files:
+        if one.path in named:
             continue
         if one.path not in source.present:
-            account.left_out.append(LeftOut(one.path, "a file that belongs to it is not here"))
+            is_companion = any(one.treatment in some for some in _LAST) or one.path.suffix in GRADIENTS
+            reason = WITHOUT_DATA if is_companion else "a file that belongs to it is not here"
+            account.left_out.append(LeftOut(one.path, reason))
             continue
         target = folder / one.path if folder else Path(os.devnull)
         if folder:
@@ -137,13 +166,22 @@ def carry_over(
             continue
         account.written.append(one.path)
         account.left_out += parts
-    if folder is None:
-        return account
-    for path in provenance.keys() - set(account.written):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(to_json(provenance[path]), encoding="utf-8")
-        account.written.append(path)
-    return account
+    return source
+
+
+def _without_companions(
+    source: Source, before: Collection[PurePosixPath], folder: Path | None, account: Account
+) -> Source:
+    """Take back, or do not write, the files that describe data which could not be made safe."""
+    alone = companions_alone(before, source.present)
+    alone |= set(account.written) - source.present  # gradients that were written before their image
+    for path in alone & set(account.written):
+        if folder:
+            (folder / path).unlink()
+        account.written.remove(path)
+    account.left_out = [one for one in account.left_out if one.path not in alone]
+    account.left_out += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
+    return replace(source, present=source.present - alone)
 
 
 def _left_out(path: PurePosixPath, error: Exception) -> LeftOut:

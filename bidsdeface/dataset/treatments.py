@@ -23,7 +23,7 @@ from bidsdeface.dataset.inheritance import (
     read_with_additions,
 )
 from bidsdeface.dataset.names import FileName, parse_name, stem_of
-from bidsdeface.dataset.references import prune_metadata, prune_table
+from bidsdeface.dataset.references import STIMULUS, prune_metadata, prune_table
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
@@ -35,11 +35,15 @@ from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import NAME, LeftOut
+from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.rows import check_rows
 from bidsdeface.privacy.tables import Table, format_table, parse_table
 from bidsdeface.schema import table_columns
+
+GRADIENTS = (".bval", ".bvec")
+ABSENT = "names what is not in the output"
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class NotCarried(BidsdefaceError):
 
 
 Parts = Iterable[LeftOut]  # what of a file is not written
+NEED_INTENDED_FOR = ("m0scan",)  # where BIDS requires the field, an empty list stays
 
 
 def check_metadata(source: Source, path: PurePosixPath) -> None:
@@ -162,9 +167,11 @@ def _write_sidecar(
         telling=source.identifiers.are_in,
     )
     subject = name.entities.get("sub")
-    kept = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
-    target.write_text(to_json({**kept, **added}), encoding="utf-8")
-    left_out = []
+    pruned = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
+    if name.suffix in NEED_INTENDED_FOR and "IntendedFor" in kept:
+        pruned.setdefault("IntendedFor", [])
+    target.write_text(to_json({**pruned, **added}), encoding="utf-8")
+    left_out = [LeftOut(path, ABSENT, f"field {key}") for key in kept if pruned.get(key) != kept[key]]
     for key, whole in reasons.items():
         reason, _, detail = whole.partition(": ")
         remedy = "" if whole == NO_COLUMN else f"--keep-field {NAME}"
@@ -220,6 +227,8 @@ def scrubbed_table(source: Source, path: PurePosixPath, table: Table, wishes: Wi
         for line in checked.lines
         if line not in pruned.lines
     ]
+    if STIMULUS in pruned.columns and pruned.values(STIMULUS) != checked.values(STIMULUS):
+        absent.append(LeftOut(path, f"{ABSENT}: n/a", f"column {STIMULUS}", "--include 'stimuli/*'"))
     result = scrub_columns(pruned, path, options)
     return replace(result, left_out=(*bad_rows, *absent, *result.left_out))
 
@@ -254,7 +263,7 @@ def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any)
     """Copy a table of numbers, packed without name and time."""
     with open_unpacked(source.root / path) as stream:
         lines = iter(lambda: stream.readline(LINE_BYTES), b"")
-        if told := find_telling_numbers(lines, gradients=path.suffix in (".bval", ".bvec")):
+        if told := find_telling_numbers(lines, gradients=path.suffix in GRADIENTS):
             kind, place = told
             raise NotCarried(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
@@ -276,8 +285,12 @@ def _write_text(source: Source, path: PurePosixPath, target: Path, wishes: Wishe
 
 
 def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
-    scrub_edf(source.root / path, target)
-    return ()
+    def is_shared(text: str) -> bool:
+        return not looks_like(text) and not source.identifiers.are_in(text) and source.census.is_shared(text)
+
+    emptied = scrub_edf(source.root / path, target, is_shared)
+    reason = "some are neither usual nor shared by three participants"
+    return [LeftOut(path, reason, f"texts of {what}") for what in emptied]
 
 
 def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:

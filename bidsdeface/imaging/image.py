@@ -28,9 +28,12 @@ EMPTIED_FIELDS = {
 }
 # NIfTI-2 gives codes 32 bits; a larger number than the standard's last code means something else.
 LARGEST_CODES = {"slice_code": 6, "xyzt_units": 63, "intent_code": 32767, "qform_code": 5, "sform_code": 5}
-# Statistics, and matrices with their sizes; a parameter as large as this is somebody's number.
-INTENTS_WITH_PARAMETERS = (*range(2, 25), 1004, 1005)
-LARGEST_PARAMETER = 1e5
+# How many parameters statistics have (2 to 24, as nifti1.h lists them), and matrices: their sizes.
+PARAMETERS_OF_INTENTS = {
+    **dict(enumerate((1, 1, 2, 0, 1, 2, 2, 2, 1, 2, 3, 2, 2, 2, 2, 2, 3, 1, 2, 2, 0, 0, 0), start=2)),
+    **{1004: 2, 1005: 1},
+}
+LARGEST_PARAMETER = 1e5  # one as large as this is somebody's number
 TRANSFORMS = {
     "qform_code": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
     "sform_code": ("srow_x", "srow_y", "srow_z"),
@@ -173,8 +176,8 @@ def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     """Return a copy of the header that holds what readers of the image need, and nothing else.
 
     Free text and extensions go, as do numbers that nobody reads and that may be a time or a record number:
-    entries of unused dimensions, parameters of no intent, a start or a slice that lasts longer than the
-    series. Grid, type, scaling, units, codes and slice timing stay.
+    entries of unused dimensions, parameters that an intent has not, an intercept without a slope, a start or
+    a slice that lasts longer than the series. Grid, type, scaling, units, codes and slice timing stay.
     """
     clean = header.copy()
     for field in EMPTIED_FIELDS.keys() & set(clean.keys()):  # each version has its own
@@ -183,9 +186,12 @@ def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
         if not 0 <= clean[field] <= largest:
             # Readers ask whether a form's code is positive: it must stay so.
             clean[field] = int(field in ("qform_code", "sform_code") and clean[field] > 0)
-    for field in ("intent_p1", "intent_p2", "intent_p3"):
-        if clean["intent_code"] not in INTENTS_WITH_PARAMETERS or not abs(clean[field]) < LARGEST_PARAMETER:
+    used = PARAMETERS_OF_INTENTS.get(int(clean["intent_code"]), 0)
+    for number, field in enumerate(("intent_p1", "intent_p2", "intent_p3"), start=1):
+        if number > used or not abs(clean[field]) < LARGEST_PARAMETER:
             clean[field] = 0
+    if clean["scl_slope"] == 0 or np.isnan(clean["scl_slope"]):  # not scaled: readers pass both over
+        clean["scl_inter"] = np.nan if np.isnan(clean["scl_inter"]) else 0
     _empty_large_unused_transforms(clean)
     _empty_unused_entries(clean)
     clean["bitpix"] = clean.get_data_dtype().itemsize * 8

@@ -1,6 +1,7 @@
 """Clean the header and the annotations of EDF and BDF files, with edfio; the samples stay as they are."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bidsdeface.errors import BidsdefaceError
@@ -17,6 +18,8 @@ _LABEL = re.compile(
 _FORMAT = re.compile(rb"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
 _RESERVED_AT, _RESERVED_BYTES, _SIGNALS_AT, _HEADER_BYTES = 192, 44, 252, 256
 _SIGNAL_BYTES, _SIGNAL_RESERVED_BYTES = 256, 32
+_HEADER_SIZE_AT, _RECORDS_AT, _LABEL_BYTES, _COUNTS_AT = 184, 236, 16, 216  # the last one: per signal
+_ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
 # Codes of events: S 12, R1, stim/3.
 _CODE = re.compile(
     r"(?!.*[a-z].*(?:19|20)\d\d)(?:[a-z]{1,2}|din|ttl|stim|resp|trig|event|code|cue|block|trial)?"
@@ -25,16 +28,26 @@ _CODE = re.compile(
 )
 
 
-def scrub_edf(source: Path, target: Path) -> None:
+def scrub_edf(
+    source: Path, target: Path, is_shared: Callable[[str], bool] = lambda text: False
+) -> tuple[str, ...]:
     """Write a copy that names nobody.
 
     Patient, recording, start date and time go; annotations keep their times, and their text where it is
-    a code or a usual one; labels, units and transducers must be usual ones as well.
+    a code, a usual one, or one that several participants share; so do labels. Units and transducers must be
+    usual ones as well.
 
     Parameters
     ----------
     source, target : pathlib.Path
         ``.edf`` or ``.bdf``.
+    is_shared : callable, optional
+        Returns True if several participants share a text, and nobody can be told by it.
+
+    Returns
+    -------
+    tuple of str
+        What has lost some of its texts: ``annotations``, ``labels``, or ``transducers, filters and units``.
 
     Raises
     ------
@@ -49,27 +62,66 @@ def scrub_edf(source: Path, target: Path) -> None:
     try:
         recording = read(source)
         recording.anonymize()
+        emptied = set()
         for signal in recording.signals:
-            signal.label = signal.label if is_harmless_label(signal.label) else ""
-            for field in ("transducer_type", "prefiltering"):
-                if not is_known(getattr(signal, field), "transducer,electrode"):
+            if not (is_harmless_label(signal.label) or is_shared(signal.label)):
+                signal.label = ""
+                emptied.add("labels")
+            for field in ("transducer_type", "prefiltering", "physical_dimension"):
+                lists = "unit" if field == "physical_dimension" else "transducer,electrode"
+                if not is_known(getattr(signal, field), lists):
                     setattr(signal, field, "")
-            if not is_known(signal.physical_dimension, "unit"):
-                signal.physical_dimension = ""
+                    emptied.add("transducers, filters and units")
+        texts = {one.text for one in recording.annotations}
+        kept = {text for text in texts if is_harmless_annotation(text) or is_shared(text)}
+        emptied |= {"annotations"} if kept < texts else set()
         recording.set_annotations(
             [
-                edfio.EdfAnnotation(
-                    one.onset, one.duration, one.text if is_harmless_annotation(one.text) else NOT_SAID
-                )
+                edfio.EdfAnnotation(one.onset, one.duration, one.text if one.text in kept else NOT_SAID)
                 for one in recording.annotations
             ]
         )
         recording.write(target)
         _empty_reserved(target)
+        return tuple(sorted(emptied))
     except (ValueError, OSError, KeyError, IndexError) as error:
         raise BidsdefaceError(
             f"{source}: is not an EDF file that can be cleaned ({type(error).__name__})"
         ) from error
+
+
+def texts_in_edf(path: Path) -> set[str]:
+    """Return the labels of signals and the texts of annotations; samples are not read.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file cannot be read, or is no EDF or BDF file.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+        begin, signals = int(head[_HEADER_SIZE_AT:_RESERVED_AT]), int(head[_SIGNALS_AT:])
+        fields = file.read(signals * _SIGNAL_BYTES)
+        starts = range(0, signals * _LABEL_BYTES, _LABEL_BYTES)
+        labels = [fields[at : at + _LABEL_BYTES].decode("latin-1").strip() for at in starts]
+        at = signals * _COUNTS_AT
+        counts = [int(fields[at + 8 * number : at + 8 * number + 8]) for number in range(signals)]
+        width = 3 if path.suffix.lower() == ".bdf" else 2
+        texts = set(labels)
+        for record in range(int(head[_RECORDS_AT : _RECORDS_AT + 8])):
+            for number, label in enumerate(labels):
+                if label in _ANNOTATION_LABELS:
+                    file.seek(begin + width * (record * sum(counts) + sum(counts[:number])))
+                    texts |= set(_annotations(file.read(width * counts[number])))
+    return texts
+
+
+def _annotations(content: bytes) -> Iterator[str]:
+    """Yield the texts of annotations: after each time, texts between bytes 20."""
+    for one in content.split(b"\0"):
+        for text in one.split(b"\x14")[1:]:
+            if text:
+                yield text.decode("utf-8", "replace")
 
 
 def is_harmless_label(text: str) -> bool:

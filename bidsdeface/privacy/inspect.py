@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -80,8 +80,8 @@ def inspect_nifti(path: Path) -> Told:
             yield "bytes that belong to nothing", "after the voxels"
 
 
-def inspect_edf(path: Path) -> Told:
-    """Look into the header of an EDF or BDF file, and into its annotations."""
+def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: False) -> Told:
+    """Look into the header of an EDF or BDF file, and into its annotations; labels may be shared ones."""
     with path.open("rb") as stream:
         header = stream.read(256).decode("latin-1")
         for place, start, end, harmless in (
@@ -97,7 +97,7 @@ def inspect_edf(path: Path) -> Told:
         if header[197:236].strip() or fields[signals * 224 :].strip():
             yield "EDF header", "reserved fields"
         labels = [fields[at : at + 16].strip() for at in range(0, signals * 16, 16)]
-        if not all(is_harmless_label(label) for label in labels):
+        if not all(is_harmless_label(label) or is_shared(label) for label in labels):
             yield "EDF header", "labels of signals"
         if signals and looks_like(fields[: signals * 96]):
             yield "EDF header", "signals"

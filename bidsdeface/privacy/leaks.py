@@ -24,6 +24,7 @@ FaceTest = Callable[[Path], str | None]
 HISTORIES = (".git", ".svn", ".hg", ".datalad", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
 LABEL_DIGITS = 8
+SHOWN_FACE = "face"
 OWN_TABLES = ("descriptions.tsv", "quality.tsv", "reidentification.tsv")  # written by this program
 # Sessions are often called by their day, 180604 or 040618.
 _SHORT_DATE = re.compile(
@@ -184,11 +185,11 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
     if kind == "nifti":
         yield from inspect.inspect_nifti(file)
         if shows_face and not _is_own_mask(file) and (shown := shows_face(file)):
-            yield "face", shown
+            yield SHOWN_FACE, shown
     elif kind in ("dicom", "par", "bruker"):
         yield "scanner's own file", {"dicom": "DICOM", "par": "Philips PAR", "bruker": "Bruker"}[kind]
     elif kind == "edf":
-        yield from inspect.inspect_edf(file)
+        yield from inspect.inspect_edf(file, at.census.is_shared)
     elif kind.startswith("picture "):
         own = _OWN_PICTURE.fullmatch(str(path)) is not None
         yield from inspect.inspect_picture(file, kind.partition(" ")[2], own)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from bidsdeface.dataset.carryover import is_faceless
-from bidsdeface.errors import ImageError, RegistrationError
+from bidsdeface.dataset.inheritance import read_json
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.scan import scan_at
+from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
 from bidsdeface.fitting import make_fitter, measure
 from bidsdeface.imaging.facemask import Guard
-from bidsdeface.imaging.image import read_image
+from bidsdeface.imaging.image import is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.leftovers import tissue_left_ml
-from bidsdeface.settings import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
+from bidsdeface.settings import BIDS, DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, DERIVATIVES, REGIONS
 
 FACE = "skin and bone where the face is"
 CANNOT_TELL = "cannot tell: look at it"
@@ -27,9 +33,9 @@ def face_test() -> Callable[[Path], str | None]:
     """Load the template once, and return the function that tells what of a face an image file shows.
 
     That function takes a path and returns `FACE`, `CANNOT_TELL`, or None where there is none: no head, a
-    field of view without the face, or a face that was taken out. A file's name decides one thing alone: of
-    kinds that seldom show a face, such as functional images, a head is not expected to be found at all, and
-    it is None where a test of another kind could not tell.
+    field of view without the face, or a face that was taken out. Where the test cannot tell, it is None for
+    kinds that seldom show a face, such as functional images, and for images that this program has verified
+    (by way of another scan) and whose face mask, beside them, is empty: phase, PET and the like.
     """
     fitter = make_fitter(DEFAULT_TEMPLATE, REGIONS[0])
     template = fitter.start
@@ -37,7 +43,8 @@ def face_test() -> Callable[[Path], str | None]:
 
     def shows_face(path: Path) -> str | None:
         shown = look(path)
-        return None if shown == CANNOT_TELL and is_faceless(PurePosixPath(path)) else shown
+        is_settled = shown == CANNOT_TELL and (is_faceless(PurePosixPath(path)) or is_emptied(path))
+        return None if is_settled else shown
 
     def look(path: Path) -> str | None:
         try:
@@ -57,6 +64,23 @@ def face_test() -> Callable[[Path], str | None]:
         return CANNOT_TELL if measures["outline_correlation"] >= LEAST_HEADLIKE else None
 
     return shows_face
+
+
+def is_emptied(path: Path) -> bool:
+    """Return True if an image's sidecar says how it was defaced, and there is one value in its face mask."""
+    scan = scan_at(path)
+    labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
+    layout = BIDS if labels == scan.entities else DERIVATIVES
+    mask_path = path.with_name(outputs_of(replace(scan, entities=labels), layout).mask.name)
+    try:
+        record = read_json(path.with_name(f"{scan.stem}.json"))["Bidsdeface"]
+        image, mask = read_image(path), read_image(mask_path)
+    except (BidsdefaceError, OSError, KeyError):
+        return False
+    inside = mask.stored > 0
+    if not (isinstance(record, Mapping) and record.get("Method") and inside.any()):
+        return False
+    return is_on_grid(image, inside.shape, mask.affine) and bool(np.ptp(image.stored[inside]) == 0)
 
 
 def _is_flat(path: Path) -> bool:

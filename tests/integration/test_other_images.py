@@ -1,9 +1,13 @@
-"""Images outside of anat, on request: series, field maps and their phase, in both layouts."""
+"""Images outside of anat: what is defaced on request, and without being asked; in both layouts."""
 
+import gzip
 import json
+import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bidsdeface.dataset.validation import find_problems
 from bidsdeface.imaging.image import read_image
@@ -110,6 +114,59 @@ def test_a_complete_dataset_has_them_defaced_under_their_own_names(bids_dir, tmp
             read_image(root / f"sub-01/{name}.nii.gz").stored for root in (bids_dir, tmp_path / "out")
         )
         assert before.shape == after.shape and not np.array_equal(before, after)
+
+
+SHORTEST_RUN = 6
+
+
+def runs_in(stored, region):
+    """Return the bytes of the longest rows of voxels within a region, one volume; never of constant rows."""
+    found = []
+    for row in np.argwhere(region.sum(0) >= SHORTEST_RUN):
+        inside = np.flatnonzero(region[:, row[0], row[1]])
+        values = stored[inside[0] : inside[-1] + 1, row[0], row[1]]
+        if len(inside) == len(values) and len(np.unique(values)) > SHORTEST_RUN / 2:
+            found.append(values.tobytes())
+    return sorted(found, key=len)[-200:]
+
+
+def test_without_being_asked_no_file_of_a_complete_dataset_holds_phase_or_voxels_of_a_face(
+    bids_dir, tmp_path
+):
+    """Phase of a series that is not defaced stays behind; field maps are defaced; the search is by bytes."""
+    root = shutil.copytree(bids_dir, tmp_path / "bids")
+    series = "sub-01/func/sub-01_task-rest_dir-AP"
+    bold = nib.load(root / f"{series}_bold.nii.gz")
+    phase = np.random.default_rng(0).integers(-4096, 4096, bold.shape).astype(np.int16)
+    nib.save(nib.Nifti1Image(phase, bold.affine, bold.header), root / f"{series}_part-phase_bold.nii.gz")
+    shutil.copyfile(root / f"{series}_bold.json", root / f"{series}_part-phase_bold.json")
+    output = tmp_path / "out"
+    run = bidsdeface_read_only(root, output, "--output-layout", "bids", "--skip-bids-validation")
+    print(run.said)
+    leaks = [line for line in run.said.splitlines() if line.startswith("ERROR LEAK")]
+    assert run.code == 5 and "sub-01_task-rest_dir-AP_part-phase_bold" in run.said
+    assert len(leaks) == 5 and all("; to deface it: --suffixes default " in line for line in leaks)
+    assert not any("/anat/" in line or "magnitude" in line or "phase" in line for line in leaks)
+    assert find_problems(output) == []
+    defaced = {name for name in files(output) if b"Bidsdeface" in files(output)[name]}
+    stems = ("anat/sub-01_T1w", "fmap/sub-01_magnitude1", "fmap/sub-01_phasediff")
+    assert {f"sub-01/{stem}.json" for stem in stems} <= defaced and not any("func" in one for one in defaced)
+    assert not [name for name in files(output) if "part-phase" in name]
+    assert json.loads((output / "sub-01/fmap/sub-01_phasediff.json").read_text())["Bidsdeface"]["MaskOf"]
+    contents = [
+        gzip.decompress(content) for name, content in files(output).items() if name.endswith(".nii.gz")
+    ]
+    mask = nib.load(output / "sub-01/anat/sub-01_mod-T1w_defacemask.nii.gz")
+    face = ndimage.binary_erosion(np.asarray(mask.dataobj) > 0, iterations=2).astype(np.float32)
+    for name in (*(f"sub-01/{stem}.nii.gz" for stem in stems), f"{series}_part-phase_bold.nii.gz"):
+        original = read_image(root / name)
+        stored = original.stored.reshape(*original.stored.shape[:3], -1, order="F")[..., 0]
+        to_mask = np.linalg.inv(mask.affine) @ original.affine
+        region = ndimage.affine_transform(face, to_mask[:3, :3], to_mask[:3, 3], stored.shape, order=0) > 0
+        searched = runs_in(stored, region)
+        assert len(searched) > 50
+        assert not any(row in content for row in searched for content in contents), name
+        assert any(row in gzip.decompress((root / name).read_bytes()) for row in searched), "it is found"
 
 
 def test_an_image_that_lies_upside_down_against_its_header_is_not_published(tmp_path):

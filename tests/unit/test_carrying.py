@@ -16,6 +16,7 @@ from bidsdeface.dataset.carryover import LeftOut, Treatment
 from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.treatments import WRITERS
+from bidsdeface.dataset.validation import find_problems
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
@@ -23,7 +24,7 @@ from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
 from bidsdeface.sharing import settle_dataset, share_dataset
 from bidsdeface.workers import Lost
-from tests.fullset import full_dataset
+from tests.fullset import full_dataset, image, packed
 
 A, B = "sub-01/ses-a/", "sub-01/ses-b/"
 BOLD = f"{A}func/sub-01_ses-a_task-rest_bold"
@@ -206,7 +207,8 @@ def test_a_preview_says_what_would_stay_behind_and_writes_nothing(settings):
     (settings.bids_dir / "participants.tsv").write_text("participant_id\tx\nsub-01\tlong ago\nsub-02\ty\n")
     (settings.bids_dir / "README").write_text("MRN: A471142\n")
     before = {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")}
-    root, own = preview_root(settings, None), preview(Scope("01"), settings, None)
+    own = preview(Scope("01"), settings, None)
+    root = preview_root(settings, None, [own])
     assert {"file", "column x"} <= {one.what for one in root.left_out}
     assert any(one.waits for one in root.left_out)
     assert {one.what for one in own.left_out} == {"column acq_time"}
@@ -382,3 +384,140 @@ def test_nothing_behind_a_link_out_of_the_output_is_removed(settings, tmp_path):
     with pytest.raises(BidsdefaceError, match="link out of OUTPUT_DIR"):
         share_again(settings)
     assert (elsewhere / "ses-a").exists()
+
+
+def put(settings, files):
+    """Write files into the input."""
+    for name, content in files.items():
+        path = settings.bids_dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def behind(shared):
+    return {str(one.path): one for one in (*shared.planned, *shared.left_out)}
+
+
+PHASES = {
+    "fmap/sub-01_ses-a_phase1": ("and was not defaced", ""),
+    "fmap/sub-01_ses-a_fieldmap": ("and was not defaced", ""),
+    "func/sub-01_ses-a_task-rest_part-phase_bold": ("and is not asked for", "--suffixes default bold"),
+    "func/sub-01_ses-a_task-rest_phase": ("and is not asked for", "--suffixes default phase bold"),
+    "dwi/sub-01_ses-a_part-real_dwi": ("and is not asked for", "--suffixes default dwi"),
+}
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_phase_stays_behind_with_its_sidecar_unless_it_was_defaced(settings, name):
+    put(settings, {f"{A}{name}.nii.gz": packed(image(seed=9)), f"{A}{name}.json": "{}"})
+    reason, remedy = PHASES[name]
+    share_again(settings)
+    for shared in (share(Scope("01"), settings, None), preview(Scope("01"), settings, None)):
+        told = behind(shared)
+        if "asked" in reason or f"{A}{name}.nii.gz" in told:  # a preview takes for granted what is asked for
+            one = told[f"{A}{name}.nii.gz"]
+            assert "shows phase" in one.reason and reason in one.reason and one.remedy == remedy
+            assert "stay behind" in told[f"{A}{name}.json"].reason
+    end_again(settings)
+    assert not [one for one in there(settings) if one.startswith(f"{A}{name}")]
+
+
+def test_suffixes_that_do_not_name_a_head_leave_it_behind_and_say_how_to_have_it(settings):
+    only = Settings(**{**vars(settings), "suffixes": ("T2w",)})
+    told = behind(share(Scope("01"), only, None))
+    assert told[f"{A}fmap/sub-01_ses-a_magnitude1.nii.gz"].remedy == "--suffixes T2w magnitude1"
+    assert told[f"{A}fmap/sub-01_ses-a_phasediff.nii.gz"].remedy == "--suffixes T2w phasediff magnitude1"
+    assert f"{T1W}.nii.gz" in there(settings), "it was defaced before"
+
+
+def test_an_image_that_was_defaced_on_request_is_not_replaced_by_the_original(settings):
+    defaced = packed(image((12, 14, 10, 4), seed=17))
+    (settings.output_dir / f"{BOLD}.nii.gz").write_bytes(defaced)
+    (settings.output_dir / f"{BOLD}.json").write_text(json.dumps({"Bidsdeface": {"Measures": {}}}))
+    for again in (share_again, end_again):
+        again(settings)
+        assert (settings.output_dir / f"{BOLD}.nii.gz").read_bytes() == defaced
+        assert "Bidsdeface" in json.loads((settings.output_dir / f"{BOLD}.json").read_text())
+    share(Scope("01"), Settings(**{**vars(settings), "force": True}), None)
+    assert (settings.output_dir / f"{BOLD}.nii.gz").read_bytes() != defaced
+    assert "Bidsdeface" not in json.loads((settings.output_dir / f"{BOLD}.json").read_text())
+
+
+EEG = f"{A}eeg/sub-01_ses-a_task-rest_"
+RECORDING = {
+    f"{EEG}channels.tsv": "name\ttype\tunits\nEEG Cz\tEEG\tuV\n",
+    f"{EEG}events.tsv": "onset\tduration\n1\t1\n",
+    f"{A}eeg/sub-01_ses-a_electrodes.tsv": "name\tx\ty\tz\nCz\t0\t0\t9\n",
+    f"{A}eeg/sub-01_ses-a_coordsystem.json": '{"EEGCoordinateSystem": "CapTrak", "EEGCoordinateUnits": "mm"}',
+    "sub-01/ses-a/sub-01_ses-a_task-rest_channels.json": '{"name": {"Description": "name"}}',
+}
+
+
+def test_what_describes_a_recording_that_cannot_be_made_safe_goes_with_it(settings):
+    put(settings, RECORDING)
+    share_again(settings)
+    written = {*RECORDING, f"{EEG}eeg.edf", f"{EEG}eeg.json"}
+    assert written <= there(settings)
+    put(settings, {f"{EEG}eeg.edf": b"no EDF"})
+    told = behind(share(Scope("01"), settings, None))
+    assert not written & there(settings)
+    assert {told[name].reason for name in written - {f"{EEG}eeg.edf"}} == {"describes data that stay behind"}
+    end_again(settings)
+    assert not written & there(settings)
+    assert find_problems(settings.output_dir) == []
+
+
+def test_gradients_go_with_an_image_that_cannot_be_read(settings):
+    name = f"{A}dwi/sub-01_ses-a_dwi"
+    put(settings, {f"{name}.nii.gz": b"broken"})
+    share_again(settings)
+    assert not [one for one in there(settings) if one.startswith(name)]
+    assert find_problems(settings.output_dir) == []
+
+
+def test_a_series_that_was_not_defaced_takes_its_context_along(settings):
+    asl, m0scan = f"{A}perf/sub-01_ses-a_asl", f"{A}perf/sub-01_ses-a_m0scan"
+    physics = {
+        "MagneticFieldStrength": 3, "MRAcquisitionType": "3D", "EchoTime": 0.01, "FlipAngle": 90,
+        "M0Type": "Separate",
+        "ArterialSpinLabelingType": "PASL", "PostLabelingDelay": 1.8, "BackgroundSuppression": False,
+        "TotalAcquiredPairs": 1, "RepetitionTimePreparation": 4.0, "BolusCutOffFlag": False,
+        "AcquisitionVoxelSize": [3, 3, 3],
+    }  # fmt: skip
+    m0 = {
+        "RepetitionTimePreparation": 4.0,
+        "EchoTime": 0.01,
+        "FlipAngle": 90,
+        "IntendedFor": f"bids::{asl}.nii.gz",
+    }
+    put(
+        settings,
+        {
+            f"{asl}.nii.gz": packed(image((12, 14, 10, 2))), f"{asl}.json": json.dumps(physics),
+            f"{A}perf/sub-01_ses-a_aslcontext.tsv": "volume_type\ncontrol\nlabel\n",
+            f"{m0scan}.nii.gz": packed(image()), f"{m0scan}.json": json.dumps(m0),
+        },
+    )  # fmt: skip
+    assert find_problems(settings.bids_dir) == []
+    (settings.output_dir / m0scan).parent.mkdir()
+    shutil.copyfile(settings.bids_dir / f"{m0scan}.nii.gz", settings.output_dir / f"{m0scan}.nii.gz")
+    (settings.output_dir / f"{m0scan}.json").write_text(json.dumps({"Bidsdeface": {"Measures": {}}}))
+    told = share(Scope("01"), settings, None).left_out
+    assert ("field IntendedFor", "names what is not in the output") in {
+        (one.what, one.reason) for one in told
+    }
+    assert {one for one in there(settings) if "/perf/" in one} == {f"{m0scan}.nii.gz", f"{m0scan}.json"}
+    assert find_problems(settings.output_dir) == []
+
+
+def test_stimuli_are_named_where_they_go_along_and_nowhere_else(settings):
+    events = "onset\tduration\tstim_file\n1\t1\ta.txt\n2\t1\tn/a\n"
+    put(settings, {f"{EVENTS}.tsv": events})
+    assert find_problems(settings.bids_dir) == []
+    told = behind(share(Scope("01"), settings, None))[f"{EVENTS}.tsv"]
+    assert told.what == "column stim_file" and "stimuli" in told.remedy
+    assert (settings.output_dir / f"{EVENTS}.tsv").read_text() == events.replace("a.txt", "n/a")
+    included = Settings(**{**vars(settings), "include": ("stimuli/*",)})
+    end_again(included)
+    assert (settings.output_dir / f"{EVENTS}.tsv").read_text() == events
+    assert find_problems(settings.output_dir) == []

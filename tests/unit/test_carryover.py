@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.carryover import Treatment, plan_carryover
+from bidsdeface.dataset.carryover import Treatment, companions_alone, plan_carryover
 from bidsdeface.dataset.inheritance import applicable
 from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
@@ -30,7 +30,19 @@ def decided(path, **options):
         ("sub-01/perf/sub-01_m0scan.nii", Treatment.DEFACE),
         ("sub-01/fmap/sub-01_magnitude1.nii.gz", Treatment.DEFACE),
         ("sub-01/fmap/sub-01_TB1TFL.nii.gz", Treatment.DEFACE),
-        ("sub-01/fmap/sub-01_phasediff.nii.gz", Treatment.IMAGE),
+        ("sub-01/fmap/sub-01_acq-anat_TB1TFL.nii.gz", Treatment.DEFACE),
+        ("sub-01/fmap/sub-01_phasediff.nii.gz", Treatment.DEFACE),
+        ("sub-01/fmap/sub-01_phase1.nii.gz", Treatment.DEFACE),
+        ("sub-01/fmap/sub-01_fieldmap.nii.gz", Treatment.DEFACE),
+        ("sub-01/func/sub-01_task-rest_part-phase_bold.nii.gz", Treatment.DEFACE),
+        ("sub-01/func/sub-01_task-rest_part-imag_sbref.nii.gz", Treatment.DEFACE),
+        ("sub-01/func/sub-01_task-rest_phase.nii.gz", Treatment.DEFACE),
+        ("sub-01/dwi/sub-01_part-phase_dwi.nii.gz", Treatment.DEFACE),
+        ("sub-01/dwi/sub-01_dwi.nii.gz", Treatment.IMAGE),
+        ("sub-01/dwi/sub-01_ADC.nii.gz", Treatment.IMAGE),
+        ("sub-01/fmap/sub-01_dir-AP_epi.nii.gz", Treatment.IMAGE),
+        ("sub-01/func/sub-01_task-rest_part-mag_bold.nii.gz", Treatment.IMAGE),
+        ("sub-01/perf/sub-01_noRF.nii.gz", Treatment.IMAGE),
         ("sub-01/func/sub-01_task-rest_bold.nii.gz", Treatment.IMAGE),
         ("sub-01/dwi/sub-01_dwi.bval", Treatment.RECORDING),
         ("sub-01/func/sub-01_task-rest_physio.tsv.gz", Treatment.RECORDING),
@@ -163,6 +175,47 @@ def test_files_of_a_scans_table_are_spelled_as_bids_asks(name):
     present = {P("sub-01/anat/sub-01_T1w.nii.gz")}
     rows = pruned(f"filename\n{name}\n", "sub-01/sub-01_scans.tsv", present)
     assert rows == (("anat/sub-01_T1w.nii.gz",),)
+
+
+@pytest.mark.parametrize(
+    ("behind", "alone"),
+    [
+        ("func/sub-01_task-a_bold.nii.gz", "task-a_bold.json func/sub-01_task-a_events.tsv events.json"),
+        ("dwi/sub-01_dwi.nii.gz", "sub-01_dwi.bval dwi/sub-01_dwi.bvec dwi/sub-01_dwi.json"),
+        ("perf/sub-01_asl.nii.gz", "perf/sub-01_asl.json perf/sub-01_aslcontext.tsv"),
+        (
+            "eeg/sub-01_task-a_eeg.edf",
+            "eeg/sub-01_task-a_eeg.json eeg/sub-01_task-a_channels.tsv channels.json "
+            "eeg/sub-01_space-CapTrak_electrodes.tsv eeg/sub-01_space-CapTrak_coordsystem.json",
+        ),
+        ("eeg/sub-01_task-a_channels.tsv", "channels.json"),
+        ("func/sub-01_task-a_events.tsv", "events.json"),
+        ("anat/sub-01_T1w.nii.gz", ""),  # another session has one
+    ],
+)
+def test_what_describes_data_that_stay_behind_stays_behind_too(behind, alone):
+    below, above = (
+        (
+            "anat/sub-01_T1w.nii.gz ses-b/anat/sub-01_ses-b_T1w.nii.gz func/sub-01_task-a_bold.nii.gz "
+            "func/sub-01_task-a_events.tsv dwi/sub-01_dwi.nii.gz sub-01_dwi.bval dwi/sub-01_dwi.bvec "
+            "dwi/sub-01_dwi.json perf/sub-01_asl.nii.gz perf/sub-01_asl.json perf/sub-01_aslcontext.tsv "
+            "eeg/sub-01_task-a_eeg.edf eeg/sub-01_task-a_eeg.json eeg/sub-01_task-a_channels.tsv "
+            "eeg/sub-01_space-CapTrak_electrodes.tsv eeg/sub-01_space-CapTrak_coordsystem.json "
+            "func/sub-01_task-a_physio.tsv.gz func/sub-01_task-a_physio.json"
+        ),
+        "T1w.json task-a_bold.json events.json channels.json",
+    )
+    paths = {P("sub-01", name) for name in below.split()} | {P(name) for name in above.split()}
+    goes = paths - {P("sub-01", behind)}
+    found = {str(path).removeprefix("sub-01/") for path in companions_alone(paths, goes)}
+    assert found == set(alone.split())
+
+
+def test_a_stimulus_that_stays_behind_is_not_named():
+    text = "onset\tduration\tstim_file\n1\t1\ta/x.png\n2\t1\tn/a\n3\t1\ty.png\n"
+    path, there = "sub-01/func/sub-01_task-a_events.tsv", {P("stimuli/a/x.png")}
+    assert [row[2] for row in pruned(text, path, there)] == ["a/x.png", "n/a", "n/a"]
+    assert [row[2] for row in pruned(text, path, set())] == ["n/a"] * 3
 
 
 def test_a_file_that_is_no_edf_is_refused_by_name(tmp_path):

@@ -3,7 +3,11 @@
 import math
 from pathlib import PurePosixPath
 
+import pytest
+
 from bidsdeface.dataset.census import Census
+from bidsdeface.privacy.edf import texts_in_edf
+from tests.fullset import edf
 
 
 def put(root, name, text):
@@ -45,3 +49,23 @@ def test_tables_are_read_once(tmp_path, monkeypatch):
     census.spread(table, "x")
     (tmp_path / table).unlink()
     assert census.spread(table, "x").people == {"a": 1}
+
+
+def test_texts_of_a_recording_are_its_labels_and_notes(tmp_path):
+    (tmp_path / "x.edf").write_bytes(edf(annotation=b"Krokodil\x14\xc3\x84pfel"))
+    assert texts_in_edf(tmp_path / "x.edf") == {"EEG Cz", "EDF Annotations", "Krokodil", "\u00c4pfel"}
+    (tmp_path / "y.edf").write_bytes(b"0")
+    with pytest.raises(ValueError, match="literal"):
+        texts_in_edf(tmp_path / "y.edf")
+
+
+def test_a_note_is_shared_that_three_people_have(tmp_path):
+    for label, session in (("01", "a"), ("02", "a"), ("02", "b"), ("02", "c")):
+        path = tmp_path / f"sub-{label}/ses-{session}/eeg/sub-{label}_ses-{session}_task-x_eeg.edf"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(edf(annotation=b"Krokodil"))
+    assert not Census(tmp_path).is_shared("Krokodil")
+    (tmp_path / "sub-03/eeg").mkdir(parents=True)
+    (tmp_path / "sub-03/eeg/sub-03_task-x_eeg.edf").write_bytes(edf(annotation=b"Krokodil"))
+    (tmp_path / "sub-03/eeg/sub-03_task-y_eeg.edf").write_bytes(b"0")
+    assert Census(tmp_path).is_shared("Krokodil") and not Census(tmp_path).is_shared("Hund")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bidsdeface.dataset.lenders import is_map, is_phase, lenders
+from bidsdeface.dataset.lenders import is_map, is_of_series, is_phase, lenders
 from bidsdeface.dataset.scan import Scan
 
 
@@ -22,6 +22,7 @@ SCANS = [
         *("anat/echo-1_part-mag_MEGRE", "anat/echo-2_part-mag_MEGRE"),
         *("anat/echo-1_part-phase_MEGRE", "anat/echo-2_part-phase_MEGRE"),
         *("fmap/run-1_magnitude1", "fmap/run-1_magnitude2", "fmap/run-1_phasediff", "fmap/run-2_magnitude1"),
+        *("fmap/acq-anat_TB1TFL", "fmap/acq-famp_TB1TFL"),
         *("func/task-a_bold", "func/task-b_bold", "func/task-b_part-phase_bold", "dwi/dwi", "dwi/FA"),
     )
 ]
@@ -38,6 +39,7 @@ SCANS = [
         ("func/task-b_part-phase_bold", ["task-b_bold"]),
         ("func/task-a_phase", ["task-a_bold"]),
         ("dwi/FA", ["dwi"]),
+        ("fmap/acq-anat_TB1TFL", []),
         ("anat/UNIT1", ["inv-1_MP2RAGE", "inv-2_MP2RAGE", "echo-1_part-mag_MEGRE", "echo-2_part-mag_MEGRE"]),
     ],
 )
@@ -52,6 +54,12 @@ def test_phase_and_maps_are_told_from_what_shows_anatomy():
         False,
     ]
     assert [is_map(scan(name)) for name in ("anat/S0map", "fmap/TB1map", "anat/FLAIR")] == [True, True, False]
+
+
+def test_a_map_of_flip_angles_takes_the_mask_of_the_image_that_was_made_with_it():
+    angles, anatomy = scan("fmap/acq-famp_TB1TFL"), scan("fmap/acq-anat_TB1TFL")
+    assert lenders(angles, SCANS)[0] == anatomy and is_of_series(anatomy, angles)
+    assert is_map(angles) and not is_map(anatomy)
 
 
 def test_a_scan_of_another_session_lends_nothing():

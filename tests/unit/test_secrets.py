@@ -14,6 +14,7 @@ import pytest
 from bidsdeface.dataset.carryover import Treatment, plan_carryover
 from bidsdeface.dataset.identifying import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
+from bidsdeface.dataset.treatments import ABSENT
 from bidsdeface.dataset.validation import find_problems
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.privacy.identifiers import Identifiers
@@ -268,6 +269,40 @@ def test_the_leak_check_finds_nothing_in_the_output_and_much_in_the_input(shared
     assert len({one.path for one in find_leaks(root)}) > 25
 
 
+NOTES = {
+    "01": b"Krokodil",
+    "02": b"Krokodil",
+    "03": b"Krokodil",
+    "04": b"Dr. Doe comes",
+    "05": b"Dr. Doe comes",
+}
+
+
+@needs_edfio
+def test_notes_and_labels_that_three_participants_share_stay_and_others_are_told(tmp_path):
+    import edfio
+
+    alone = edf(annotation=b"Hund").replace(b"EEG Cz   ", b"Schlange9")
+    files = {f"sub-{one}/eeg/sub-{one}_task-x_eeg.edf": edf(annotation=note) for one, note in NOTES.items()}
+    files |= {
+        f"sub-{one}/eeg/sub-{one}_task-y_eeg.edf": edf(annotation=b"Dr. Doe comes") for one in ("01", "02")
+    }
+    files |= {"sub-06/eeg/sub-06_task-x_eeg.edf": alone}
+    root = full_dataset(tmp_path / "raw", files)
+    account, _ = share(root, tmp_path / "shared", withheld=())
+    texts = {
+        one: edfio.read_edf(tmp_path / f"shared/sub-{one}/eeg/sub-{one}_task-x_eeg.edf").annotations[0].text
+        for one in (*NOTES, "06")
+    }
+    expected = {one: "Krokodil" if note == b"Krokodil" else "n/a" for one, note in NOTES.items()}
+    assert texts == expected | {"06": "n/a"}
+    told = {(one.path.name[:6], one.what) for one in account.left_out if one.what.startswith("texts of")}
+    assert ("sub-06", "texts of annotations") in told and ("sub-06", "texts of labels") in told
+    assert not any(
+        name == "sub-03" and what != "texts of transducers, filters and units" for name, what in told
+    )
+
+
 @needs_edfio
 def test_the_samples_of_an_edf_file_stay_and_its_header_is_clean(shared):
     import edfio
@@ -294,10 +329,14 @@ def test_an_image_that_cannot_be_read_takes_its_references_with_it(tmp_path):
     root = full_dataset(tmp_path / "raw", {f"{name}.nii.gz": b"\x1f\x8bbroken"})
     account, _ = share(root, tmp_path / "shared", withheld=())
     left_out = {str(one.path) for one in account.left_out if one.what == "file"}
-    assert left_out == {f"{name}.nii.gz", f"{name}.json"}
+    events = name.replace("bold", "events.tsv")
+    assert left_out == {f"{name}.nii.gz", f"{name}.json", events}
     assert "bold" not in (tmp_path / "shared/sub-02/ses-a/sub-02_ses-a_scans.tsv").read_text()
     epi = json.loads((tmp_path / "shared/sub-02/ses-a/fmap/sub-02_ses-a_dir-AP_epi.json").read_text())
     assert "IntendedFor" not in epi
+    told = {one.path.name for one in account.left_out if one.reason == ABSENT and "IntendedFor" in one.what}
+    assert told == {"sub-02_ses-a_dir-AP_epi.json", "sub-02_ses-a_phasediff.json"}
+    assert find_problems(tmp_path / "shared") == []
 
 
 def test_a_table_without_a_column_that_bids_requires_is_left_out_with_its_dictionary(tmp_path):

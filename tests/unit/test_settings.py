@@ -206,3 +206,23 @@ def test_an_audit_needs_no_work_dir_and_with_one_may_keep_and_be_of_a_complete_d
     plain = replace(settings, level="group", reidentify=True, strict=True)
     check_settings(plain)
     check_settings(replace(plain, work_dir=tmp_path / "work", keep_renders=True, output_layout="bids"))
+
+
+@pytest.mark.parametrize(
+    ("layout", "given", "among", "not_among"),
+    [
+        ("derivatives", (), ("anat",), ("magnitude1", "asl", "pet", "bold")),
+        (
+            "bids",
+            (),
+            ("anat", "asl", "m0scan", "pet", "magnitude1", "phasediff", "fieldmap", "TB1TFL"),
+            ("bold", "sbref", "dwi", "epi", "FA", "noRF"),
+        ),
+        ("bids", ("default", "bold"), ("anat", "magnitude1", "bold"), ("sbref", "default")),
+        ("derivatives", ("default", "bold"), ("anat", "bold"), ("magnitude1", "default")),
+        ("bids", ("T1w",), ("T1w",), ("anat", "magnitude1")),
+    ],
+)
+def test_all_that_can_show_a_face_is_defaced_in_a_complete_dataset(settings, layout, given, among, not_among):
+    asked = set(replace(settings, output_layout=layout, suffixes=given).to_deface)
+    assert asked >= set(among) and not asked & set(not_among)

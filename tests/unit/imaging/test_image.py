@@ -127,6 +127,32 @@ def test_a_birth_date_in_a_number_that_nobody_reads_is_gone(field, entry):
     assert clean.get_data_shape() == (5, 6, 7)
 
 
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [(0, 0), (2, 1), (3, 1), (4, 2), (5, 0), (12, 3), (22, 0), (24, 0), (1004, 2), (1007, 0)],
+)
+def test_an_intent_keeps_the_parameters_that_it_has(code, kept):
+    header = header_of((5, 6, 7))
+    header["intent_code"] = code
+    for number in (1, 2, 3):
+        header[f"intent_p{number}"] = 10 + number
+    clean = clean_header(header)
+    assert [float(clean[f"intent_p{number}"]) for number in (1, 2, 3)][:kept] == [11, 12, 13][:kept]
+    assert not any(clean[f"intent_p{number}"] for number in range(kept + 1, 4))
+
+
+@pytest.mark.parametrize(
+    ("slope", "inter", "expected"),
+    [(0, 4711, 0), (np.nan, 4711, 0), (np.nan, np.nan, np.nan), (0, np.nan, np.nan), (2, 4711, 4711)],
+)
+def test_an_intercept_without_a_slope_is_emptied(slope, inter, expected):
+    header = header_of((5, 6, 7))
+    header["scl_slope"], header["scl_inter"] = slope, inter
+    clean = clean_header(header)
+    assert np.array_equal(clean["scl_inter"], expected, equal_nan=True)
+    assert np.array_equal(clean["scl_slope"], slope, equal_nan=True)
+
+
 def test_what_readers_of_a_series_need_stays():
     header = header_of((4, 4, 10, 50))
     header.set_zooms((3, 3, 3, 2.5))

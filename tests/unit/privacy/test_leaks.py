@@ -235,7 +235,10 @@ def test_plain_text_that_begins_like_another_format_is_looked_into(tmp_path, nam
     [
         ({"intent_code": 5, "intent_p1": 27182818}, {"intent_p1"}),
         ({"intent_code": 1007, "intent_p2": 4711081}, {"intent_p2"}),
-        ({"intent_code": 5, "intent_p1": 12.5}, set()),
+        ({"intent_code": 3, "intent_p1": 12.5}, set()),
+        ({"scl_slope": 0, "scl_inter": 27182818}, {"scl_inter"}),
+        ({"scl_slope": np.nan, "scl_inter": 27182818}, {"scl_inter"}),
+        ({"scl_slope": 2, "scl_inter": 27182818}, set()),
         ({"qform_code": 0, "quatern_b": 27182818}, {"quatern_b"}),
         ({"sform_code": 0, "srow_x": (27182818, 0, 0, 0)}, {"srow_x"}),
         ({"sform_code": 0, "srow_x": (2.0, 0, 0, -90)}, set()),
@@ -249,7 +252,9 @@ def test_large_numbers_where_no_reader_looks_are_found_and_cleaned(tmp_path, fie
     found = found_in(tmp_path, "x.nii", header.binaryblock + content[348:])
     assert found == {("number in the header", f"header field {field}") for field in expected}
     clean = clean_header(header)
-    assert all(np.all(clean[field] == (0 if field in expected else header[field])) for field in fields)
+    for field in fields:
+        wanted = np.zeros_like(header[field]) if field in expected else header[field]
+        assert np.array_equal(clean[field], wanted, equal_nan=True)
 
 
 def test_bytes_long_before_the_voxels_are_found(tmp_path):
