@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.carryover import Carried, Treatment, is_root_text, plan_carryover
 from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.identifying import all_identifiers, identifiers_above, identifiers_of
@@ -26,13 +27,13 @@ from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.publish import Staging, one_at_a_time
 from bidsdeface.dataset.scan import scan_at
-from bidsdeface.dataset.shareable import carry_over, read_source
+from bidsdeface.dataset.shareable import carry_over, read_source, undescribed_files
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
-from bidsdeface.dataset.treatments import Source, Wishes, stem
+from bidsdeface.dataset.treatments import DESCRIPTION, Source, Wishes, stem
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leftout import LeftOut
+from bidsdeface.privacy.leftout import FILE, LeftOut
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sorting import files_above, files_of, participants, sort_files, sort_of_participant
@@ -144,11 +145,15 @@ def settle(scope: Scope, settings: Settings, state: State | None, above: Above |
     within = [one for one in carried if scope.holds(one.path)]
     files = [one for one in within if one.treatment in {*SAYING, Treatment.DEFACE}]
     absent = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
-    standing = {one.path for one in within} - {one.path for one in files} - absent
-    shared = _put_in(scope, settings, state, above, carried, files, absent, standing)
     behind = [LeftOut(path, "is not in the output: no run has made it safe") for path in sorted(absent)]
     behind += [one for one in left_out if scope.holds(one.path)]
-    return replace(shared, planned=tuple(behind))
+    above = above or read_above(settings)
+    source = _read(settings, state, above.identifiers, above.census, carried)
+    undescribed = undescribed_files(source, (one for one in within if one.path not in absent))
+    absent |= {one.path for one in undescribed}
+    standing = {one.path for one in within} - {one.path for one in files} - absent
+    shared = _put_in(scope, settings, state, above, carried, files, absent, standing)
+    return replace(shared, planned=tuple(behind), left_out=(*shared.left_out, *undescribed))
 
 
 def share_root(settings: Settings, state: State | None) -> Shared:
@@ -166,10 +171,14 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     files = [one for one in carried if not one.path.parts[0].startswith("sub-")]
     absent = {one.path for one in data if not _is_there(settings, one)}
     above = _above_in_output(settings)
-    there = {path for path in above if _may_go(settings, path)}
+    # By its description, the next run knows that the output is ours: it is replaced, and never removed.
+    there = {path for path in above if _may_go(settings, path) and str(path) != DESCRIPTION}
     strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
     identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
     shared = _put(settings, state, identifiers, Census(settings.bids_dir), carried, files, absent, there)
+    for one in shared.left_out:
+        if str(one.path) == DESCRIPTION and one.what == FILE:
+            raise BidsdefaceError(f"{settings.bids_dir / one.path}: {one.reason}", retry=one.retry)
     for folder in {PurePosixPath(path.parts[0]) for path in there if len(path.parts) > 1}:
         remove_empty(settings.output_dir, folder)
     if strange:
@@ -372,16 +381,19 @@ def _masks_of(settings: Settings, path: PurePosixPath) -> tuple[PurePosixPath, P
 
 
 def _own_fields(settings: Settings, path: PurePosixPath) -> dict[str, Any]:
+    sidecar_path = settings.output_dir / _sidecar_of(path)
     try:
-        sidecar = json.loads((settings.output_dir / _sidecar_of(path)).read_text(encoding="utf-8"))
+        sidecar = json.loads(sidecar_path.read_text(encoding="utf-8"))
         return {name: sidecar[name] for name in OWN_FIELDS if name in sidecar}
-    except (OSError, ValueError, TypeError):  # none of ours
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):  # none of ours
         return {}
+    except OSError as error:  # it may be ours: what it vouches for is not to be removed
+        raise BidsdefaceError(f"{sidecar_path}: cannot be read ({error.strerror}); correct it") from error
 
 
 def _is_same(settings: Settings, path: PurePosixPath) -> bool:
     """Tell whether an image is in the output already, just as it would be written now."""
-    if settings.force or not (settings.output_dir / path).is_file():
+    if settings.force or not is_own_file(settings.output_dir / path):
         return False
     try:
         image, there = read_image(settings.bids_dir / path), read_image(settings.output_dir / path)
@@ -393,7 +405,7 @@ def _is_same(settings: Settings, path: PurePosixPath) -> bool:
 
 
 def _has_bytes_of(there: Path, staged: Path) -> bool:
-    return there.is_file() and not there.is_symlink() and filecmp.cmp(there, staged, shallow=False)
+    return is_own_file(there) and filecmp.cmp(there, staged, shallow=False)
 
 
 def _sidecar_of(path: PurePosixPath) -> PurePosixPath:

@@ -3,7 +3,6 @@
 Every task of a cluster job writes them, at the same time and with the same content.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -11,12 +10,15 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from bidsdeface import __version__
+from bidsdeface.dataset.annex import check_fetched
+from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.layout import IGNORED_MASKS
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.privacy.looks import LOCAL, looks_like
 from bidsdeface.schema import description_fields
+from bidsdeface.settings import BIDS, DERIVATIVES
 
 BIDS_VERSION = "1.11.1"
 CONTAINER_VARIABLE = "BIDSDEFACE_CONTAINER"  # image tag, set when the container image is built
@@ -70,7 +72,7 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
     UsageError
         If `output_dir` holds the dataset of somebody else.
     """
-    _check_ours(output_dir, "derivative")
+    check_ours(output_dir, DERIVATIVES)
     source = _read_description(bids_dir / "dataset_description.json")
     texts = {
         PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS,
@@ -87,6 +89,46 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
             staging.publish({name: staging.folder / name})
 
 
+def check_ours(output_dir: Path, layout: str) -> None:
+    """Refuse an output folder that holds something else than results of this program in this layout.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Need not exist.
+    layout : str
+        One of `bidsdeface.settings.LAYOUTS`.
+
+    Raises
+    ------
+    BidsdefaceError
+        Its ``dataset_description.json`` cannot be read.
+    UsageError
+        It holds the dataset of somebody else, or of the other layout.
+    """
+    kind = "raw" if layout == BIDS else "derivative"
+    path = output_dir / "dataset_description.json"
+    check_fetched(path, output_dir)
+    if not path.exists():
+        if any(output_dir.glob("sub-*")):
+            raise UsageError(
+                f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR"
+            )
+        return
+    description = _read_description(path)
+    generators = description.get("GeneratedBy")
+    names = [one.get("Name") for one in generators or [] if isinstance(one, dict)]
+    if "bidsdeface" not in names:
+        raise UsageError(
+            f"{path}: describes a dataset that bidsdeface did not make; choose an empty OUTPUT_DIR"
+        )
+    if description.get("DatasetType") != kind:
+        raise UsageError(
+            f"{path}: describes a dataset of the other layout; choose an empty OUTPUT_DIR, or another "
+            "--output-layout"
+        )
+
+
 def claim_shareable(output_dir: Path) -> None:
     """Mark a folder as ours, to become a complete dataset, with a description that is filled in at the end.
 
@@ -97,7 +139,7 @@ def claim_shareable(output_dir: Path) -> None:
     UsageError
         `output_dir` holds the dataset of somebody else, or of the other layout.
     """
-    _check_ours(output_dir, "raw")
+    check_ours(output_dir, BIDS)
     texts = {
         PurePath(".bidsignore"): IGNORED_MASKS,
         PurePath("dataset_description.json"): to_json(describe_shareable({})[0]),
@@ -196,36 +238,13 @@ def texts_in(value: Any) -> Iterator[str]:
         yield value
 
 
-def _check_ours(output_dir: Path, kind: str) -> None:
-    path = output_dir / "dataset_description.json"
-    if not path.exists():
-        if any(output_dir.glob("sub-*")):
-            raise UsageError(
-                f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR"
-            )
-        return
-    description = _read_description(path)
-    generators = description.get("GeneratedBy")
-    names = [one.get("Name") for one in generators or [] if isinstance(one, dict)]
-    if "bidsdeface" not in names:
-        raise UsageError(
-            f"{path}: describes a dataset that bidsdeface did not make; choose an empty OUTPUT_DIR"
-        )
-    if description.get("DatasetType") != kind:
-        raise UsageError(
-            f"{path}: describes a dataset of the other layout; choose an empty OUTPUT_DIR, or another "
-            "--output-layout"
-        )
-
-
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BidsdefaceError(f"{path}: cannot be read ({error}); correct the file") from error
-    if not isinstance(description, dict):
-        raise BidsdefaceError(f"{path}: not a JSON object; correct the file")
-    return description
+        return read_json(path)
+    except JsonError as error:
+        raise BidsdefaceError(f"{path}: {error}") from error
+    except OSError as error:
+        raise BidsdefaceError(f"{path}: cannot be read ({error.strerror}); correct it") from error
 
 
 def _text_of(path: Path) -> str | None:
