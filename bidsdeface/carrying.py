@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.carryover import (
     WITHOUT_DATA,
     Carried,
@@ -26,6 +27,7 @@ from bidsdeface.dataset.carryover import (
     plan_carryover,
 )
 from bidsdeface.dataset.census import Census
+from bidsdeface.dataset.description import DESCRIPTION
 from bidsdeface.dataset.identifying import (
     all_identifiers,
     identifiers_above,
@@ -40,13 +42,13 @@ from bidsdeface.dataset.listing import files_in, participants
 from bidsdeface.dataset.names import stem_of
 from bidsdeface.dataset.publish import Staging, one_at_a_time
 from bidsdeface.dataset.scan import scan_at
-from bidsdeface.dataset.shareable import carry_over, read_source
+from bidsdeface.dataset.shareable import carry_over, read_source, undescribed_files
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.dataset.treatments import Source, Wishes
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leftout import LeftOut
+from bidsdeface.privacy.leftout import FILE, LeftOut
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sorting import files_above, files_of, sort_files, sort_of_participant
@@ -170,13 +172,16 @@ def settle(scope: Scope, settings: Settings, state: State | None, above: Above |
     files = [one for one in within if one.treatment in {*SAYING, Treatment.DEFACE}]
     gone = {one.path for one in within if one.treatment not in SAYING and not _is_there(settings, one)}
     alone = _alone(carried, gone, within)
-    absent = gone | alone
-    standing = {one.path for one in within} - {one.path for one in files} - absent
-    shared = _put_in(scope, settings, state, above, carried, files, absent, standing)
     behind = [LeftOut(path, "is not in the output: no run has made it safe") for path in sorted(gone)]
     behind += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
+    absent = gone | alone
     behind += [one for one in left_out if scope.holds(one.path)]
-    return replace(shared, planned=tuple(behind))
+    source = _read(settings, state, above.identifiers, above.census, carried)
+    undescribed = undescribed_files(source, (one for one in within if one.path not in absent))
+    absent |= {one.path for one in undescribed}
+    standing = {one.path for one in within} - {one.path for one in files} - absent
+    shared = _put_in(scope, settings, state, above, carried, files, absent, standing)
+    return replace(shared, planned=tuple(behind), left_out=(*shared.left_out, *undescribed))
 
 
 def share_root(settings: Settings, state: State | None) -> Shared:
@@ -195,12 +200,16 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     absent = {one.path for one in data if not _is_there(settings, one)}
     alone = _alone(carried, absent, files)
     above = _above_in_output(settings)
-    there = {path for path in above if _may_go(settings, path)}
+    # By its description, the next run knows that the output is ours: it is replaced, and never removed.
+    there = {path for path in above if _may_go(settings, path) and path != DESCRIPTION}
     strange = sorted({path.parts[0] for path in above - there - {one.path for one in files}})
     identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
     shared = _put(
         settings, state, identifiers, Census(settings.bids_dir), carried, files, absent | alone, there
     )
+    for one in shared.left_out:
+        if one.path == DESCRIPTION and one.what == FILE:
+            raise BidsdefaceError(f"{settings.bids_dir / one.path}: {one.reason}", retry=one.retry)
     for folder in {PurePosixPath(path.parts[0]) for path in there if len(path.parts) > 1}:
         remove_empty(settings.output_dir, folder)
     if strange:
@@ -462,16 +471,19 @@ def _masks_of(settings: Settings, path: PurePosixPath) -> tuple[PurePosixPath, P
 
 
 def _own_fields(settings: Settings, path: PurePosixPath) -> dict[str, Any]:
+    sidecar_path = settings.output_dir / _sidecar_of(path)
     try:
-        sidecar = read_json(settings.output_dir / _sidecar_of(path))
+        sidecar = read_json(sidecar_path)
         return {name: sidecar[name] for name in OWN_FIELDS if name in sidecar}
-    except (JsonError, OSError):  # none of ours
+    except (FileNotFoundError, NotADirectoryError, JsonError):  # none of ours
         return {}
+    except OSError as error:  # it may be ours: what it vouches for is not to be removed
+        raise BidsdefaceError(f"{sidecar_path}: cannot be read ({error.strerror}); correct it") from error
 
 
 def _is_same(settings: Settings, path: PurePosixPath) -> bool:
     """Tell whether an image is in the output already, just as it would be written now."""
-    if settings.force or not (settings.output_dir / path).is_file():
+    if settings.force or not is_own_file(settings.output_dir / path):
         return False
     try:
         image, there = read_image(settings.bids_dir / path), read_image(settings.output_dir / path)
@@ -483,7 +495,7 @@ def _is_same(settings: Settings, path: PurePosixPath) -> bool:
 
 
 def _has_bytes_of(there: Path, staged: Path) -> bool:
-    return there.is_file() and not there.is_symlink() and filecmp.cmp(there, staged, shallow=False)
+    return is_own_file(there) and filecmp.cmp(there, staged, shallow=False)
 
 
 def _sidecar_of(path: PurePosixPath) -> PurePosixPath:

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 from bidsdeface import __version__
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> int:
     if not options.dataset.is_dir():
         raise UsageError(f"{options.dataset}: no such folder; give DIR the root of a dataset")
-    from bidsdeface.privacy.leaks import find_leaks
+    from bidsdeface.privacy.leaks import find_leaks, survey_dataset
     from bidsdeface.privacy.policy import load_policy
 
     shows_face = None
@@ -35,13 +36,18 @@ def _check(options: argparse.Namespace) -> int:
         from bidsdeface.privacy.shownface import face_test
 
         shows_face = face_test()
+    survey = survey_dataset(options.dataset)
+    if survey.notice:
+        print(survey.notice, file=sys.stderr)
     findings = []
-    for finding in find_leaks(
+    in_files = find_leaks(
         options.dataset,
         policy=load_policy(options.metadata_policy, options.keep_field),
         keep_columns=options.keep_column,
         shows_face=shows_face,
-    ):
+        files=survey.files,
+    )
+    for finding in chain(survey.histories, in_files):
         findings.append(finding)
         if not options.json:
             print(f"{finding.path}: {finding.kind} ({finding.place})", flush=True)

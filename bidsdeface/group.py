@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from bidsdeface.audit import audited
+from bidsdeface.dataset.annex import check_all_fetched
 from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.publish import Staging, results_of
@@ -17,7 +18,8 @@ from bidsdeface.dataset.scan import scan_at
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
-from bidsdeface.leakcheck import all_files, check_leaks
+from bidsdeface.leakcheck import check_whole_output
+from bidsdeface.outputcheck import check_output_valid
 from bidsdeface.privacy.scratch import make_private, scratch_folder, temporary_dir
 from bidsdeface.privacy.state import COMPLETE, State
 from bidsdeface.reidentify.findings import Audit
@@ -53,6 +55,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
     complete = settings.output_layout == BIDS
     private = state.folder_for(COMPLETE, settings.output_dir) if state else None
     place = private if complete else settings.output_dir
+    check_all_fetched(settings.output_dir)
     if not complete and not published_scans(settings.output_dir, settings.output_layout):
         raise BidsdefaceError(f"{settings.output_dir}: no defaced scan here; run the participant level first")
     codes = warn_of_waiting(settings, state)
@@ -72,7 +75,8 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
                     "quality.tsv and report.html have no place in a complete dataset; give --work-dir to "
                     "have them there"
                 )
-        codes |= check_leaks(settings, state, scratch, all_files(settings.output_dir))
+        codes |= check_whole_output(settings, state, scratch)
+        codes |= check_output_valid(settings, scratch, codes)
     if audit and audit.withdrawn:
         codes.add(Exit.FAILED)
     return codes

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from bidsdeface import __version__
+from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.description import DESCRIPTION
 from bidsdeface.dataset.inheritance import JsonError, read_json
@@ -19,8 +20,8 @@ from bidsdeface.dataset.names import parse_name, stem_of, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND
-from bidsdeface.privacy.leaks import SHOWN_FACE, Finding, find_leaks
-from bidsdeface.privacy.scratch import environment_in
+from bidsdeface.privacy.leaks import REPOSITORIES, SHOWN_FACE, Finding, find_leaks, survey_dataset
+from bidsdeface.privacy.scratch import PRIVATE, environment_in
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.workers import Lost, run_in_workers
@@ -83,13 +84,23 @@ def check_leaks(
     return codes
 
 
-def all_files(root: Path) -> list[PurePosixPath]:
-    """List every file of a dataset, but for private folders of runs that go on."""
-    found = []
-    for place, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".bidsdeface-")]
-        found += [PurePosixPath(Path(place, name).relative_to(root)) for name in names]
-    return found
+def check_whole_output(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
+    """Look into all of the output; parameters as of `check_leaks`.
+
+    Private folders of runs that go on are passed over. Repositories are not searched, and one line says so.
+
+    Returns
+    -------
+    set of Exit
+        See `check_leaks`.
+    """
+    survey = survey_dataset(settings.output_dir, passed_over=(PRIVATE,))
+    if survey.notice:
+        LOGGER.warning(survey.notice)
+    for one in survey.histories:
+        LOGGER.error("LEAK %s, %s: %s", one.path, one.place, one.kind)
+    codes = {Exit.LEAK} if survey.histories else set()
+    return codes | check_leaks(settings, state, scratch, survey.files)
 
 
 def files_of_run(settings: Settings) -> list[PurePosixPath]:
@@ -99,12 +110,16 @@ def files_of_run(settings: Settings) -> list[PurePosixPath]:
     at work on all others. What is hidden is not written by any run.
     """
     root = settings.output_dir
-    found = [PurePosixPath(path.name) for path in root.iterdir() if not path.is_dir()]
+    found = [
+        PurePosixPath(path.name)
+        for path in root.iterdir()
+        if path.name not in REPOSITORIES and (not path.is_dir() or path.is_symlink())
+    ]
     labels = settings.participants or (participants(root) if settings.sessions else ())
     folders = [f"sub-{label}" for label in labels] if labels or settings.sessions else [""]
     ours = {f"ses-{label}" for label in settings.sessions}
     for folder in folders:
-        for path in all_files(root / folder):
+        for path in survey_dataset(root / folder, passed_over=(PRIVATE,)).files:
             whole = PurePosixPath(folder) / path
             session = {part for part in re.split("[/_]", str(path)) if part.startswith("ses-")}
             if len(whole.parts) > 1 and (not ours or not session or session & ours):
@@ -180,7 +195,7 @@ def _is_judged(settings: Settings, path: PurePosixPath) -> bool:
     if settings.output_layout != BIDS or len(path.parts) > 1:
         return False
     source, copy = settings.bids_dir / path, settings.output_dir / path
-    is_copy = is_root_text(path) and source.is_file() and copy.is_file() and not copy.is_symlink()
+    is_copy = is_root_text(path) and source.is_file() and is_own_file(copy)
     return path == DESCRIPTION or (is_copy and filecmp.cmp(source, copy, shallow=False))
 
 

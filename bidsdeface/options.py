@@ -85,6 +85,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         n_procs=arguments.n_procs or default_n_procs(arguments.omp_nthreads),
         omp_nthreads=arguments.omp_nthreads,
         validate=arguments.validate,
+        validate_output=arguments.validate_output,
         work_dir=arguments.work_dir,
         dry_run=arguments.dry_run,
         force=arguments.force,
@@ -173,6 +174,13 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         dest="validate",
         action="store_false",
         help="do not run the BIDS validator on the selected participants first",
+    )
+    group.add_argument(
+        "--skip-output-validation",
+        dest="validate_output",
+        action="store_false",
+        help="do not run the BIDS validator on the whole output at the end (group, or a complete dataset "
+        "in one run)",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bidsdeface.dataset.description import claim_shareable, write_dataset_files
+from bidsdeface.dataset.description import check_ours, claim_shareable, write_dataset_files
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.publish import withdraw
 from bidsdeface.dataset.query import find_heads
@@ -22,10 +22,11 @@ from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.leakcheck import check_leaks, files_of_run
 from bidsdeface.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
+from bidsdeface.outputcheck import check_output_valid
 from bidsdeface.privacy.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, DEFAULT_TEMPLATE, Settings
-from bidsdeface.sharing import preview_dataset, share_dataset, warn_of_waiting
+from bidsdeface.sharing import is_whole, preview_dataset, share_dataset, warn_of_waiting
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
@@ -53,6 +54,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
     """
     complete = settings.output_layout == BIDS  # then there is more to do than heads
     file = OutcomeFile(None if settings.dry_run else settings.outcomes)
+    check_ours(settings.output_dir, settings.output_layout)
     plan = find_heads(
         settings.bids_dir,
         settings.participants,
@@ -112,6 +114,8 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
                 codes |= share_dataset(settings, state, scratch)
             judged = _judged(settings, plan.heads, outcomes)
             codes |= check_leaks(settings, state, scratch, files_of_run(settings), verified=judged)
+            if complete and is_whole(settings):
+                codes |= check_output_valid(settings, scratch, codes)
     if settings.private_report and state:
         from bidsdeface.report.private import report_folder, write_page
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bidsdeface.cpus import available_cpus
 from bidsdeface.dataset.annex import check_fetched
+from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_of_heads
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
 from bidsdeface.exits import OPTIONAL, Exit
@@ -81,6 +82,8 @@ class Settings:
         Heads worked on at once, and threads for each.
     validate : bool
         Whether the selected participants go through the BIDS validator first.
+    validate_output : bool
+        Whether the whole output goes through the BIDS validator at the end.
     work_dir : Path, optional
         Where private state is kept; None for a temporary folder, gone at the end.
     dry_run : bool
@@ -127,6 +130,7 @@ class Settings:
     n_procs: int = 1
     omp_nthreads: int = 1
     validate: bool = True
+    validate_output: bool = True
     work_dir: Path | None = None
     dry_run: bool = False
     force: bool = False
@@ -174,8 +178,12 @@ def check_settings(settings: Settings) -> None:
     ------
     UsageError
         With the file, the cause and the way out.
+    BidsdefaceError
+        ``dataset_description.json`` of the input cannot be read.
     """
     _check_input(settings.bids_dir)
+    if settings.dry_run and settings.level == "group":
+        raise UsageError("--dry-run: is for the participant level; leave it out")
     _check_apart(settings.output_dir, "OUTPUT_DIR", settings.bids_dir, "BIDS_DIR")
     _check_apart(settings.bids_dir, "BIDS_DIR", settings.output_dir, "OUTPUT_DIR")
     if settings.work_dir is not None:
@@ -232,8 +240,6 @@ def _check_outcomes(settings: Settings) -> None:
 def _check_audit(settings: Settings) -> None:
     if settings.reidentify and settings.level != "group":
         raise UsageError("--reidentify: is about all defaced scans; give it to the group level, afterwards")
-    if settings.reidentify and settings.dry_run:
-        raise UsageError("--dry-run: is for the participant level; leave it out")
     for option, given in (("--strict", settings.strict), ("--keep-renders", settings.keep_renders)):
         if given and not settings.reidentify:
             raise UsageError(f"{option}: is about what face recognition finds; add --reidentify")
@@ -251,13 +257,20 @@ def _check_input(bids_dir: Path) -> None:
             f"{bids_dir}: no such folder, or none you may read; "
             "give BIDS_DIR the root folder of a BIDS dataset"
         )
-    check_fetched(bids_dir / "dataset_description.json", bids_dir)
-    if not os.path.isfile(bids_dir / "dataset_description.json"):
+    description = bids_dir / "dataset_description.json"
+    check_fetched(description, bids_dir)
+    if not os.path.isfile(description):
         raise UsageError(
-            f"{bids_dir / 'dataset_description.json'}: no such file, so this is not the root of a "
+            f"{description}: no such file, so this is not the root of a "
             "BIDS dataset; give BIDS_DIR the folder that holds it, or write one with at least "
             '{"Name": "…", "BIDSVersion": "1.10.0"}'
         )
+    try:
+        read_json(description)
+    except JsonError as error:
+        raise BidsdefaceError(f"{description}: {error}") from error
+    except OSError as error:
+        raise BidsdefaceError(f"{description}: cannot be read ({error.strerror}); correct it") from error
 
 
 def _check_apart(inner: Path, inner_name: str, outer: Path, outer_name: str) -> None:

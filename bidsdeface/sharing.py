@@ -112,6 +112,11 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set
     return codes | _account_for(shared, settings, state)
 
 
+def is_whole(settings: Settings) -> bool:
+    """Return True if a run is about all participants of the output, so that nothing is left to group."""
+    return not (settings.participants or settings.sessions or _only_in_output(settings))
+
+
 def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
     """Bring everything that tasks have left to one end.
 

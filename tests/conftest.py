@@ -1,6 +1,8 @@
 """What the tests share: one way to make a head, one way to make a dataset. Real heads: see `heads`."""
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -112,3 +114,27 @@ def write_results(bids_dir, output_dir, sidecar):
             for name in outputs_of(scan).files:
                 (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
                 (output_dir / name).write_text(json.dumps(sidecar))
+
+
+def save(dataset: Path, repository: Path | None = None) -> None:
+    """Do to a dataset what ``datalad save`` does: each file becomes a read-only link into the annex.
+
+    `repository` is the folder with the annex, the dataset itself by default.
+    """
+    repository = repository or dataset
+    for name, text in (
+        (".git/HEAD", "ref: refs/heads/master\n"),
+        (".datalad/config", "[datalad]\n\tid = 0\n"),
+    ):
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text(text)
+    for path in sorted(dataset.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(dataset).parts)
+        if not is_hidden and path.is_file() and not path.is_symlink():
+            digest = hashlib.md5(path.read_bytes()).hexdigest()
+            key = f"MD5E-s{path.stat().st_size}--{digest}{''.join(path.suffixes[-2:])}"
+            content = repository / ".git/annex/objects" / key / key
+            content.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(content)
+            content.chmod(0o444)
+            path.symlink_to(os.path.relpath(content, path.parent))

@@ -1,7 +1,7 @@
-"""Find files whose content is not here: not fetched by git-annex (DataLad), or links to nowhere.
+"""Files whose content is not here: not fetched by git-annex (DataLad), or links to nowhere.
 
-An annexed file that is not fetched is a link to nowhere, or, where links are not used, a small text that
-names its content.
+An annexed file is a relative link into ``.git/annex/objects`` of a folder above it, or, where links are not
+used, a small text that names its content.
 """
 
 import errno
@@ -13,6 +13,7 @@ from bidsdeface.errors import BidsdefaceError
 
 POINTER = b"/annex/objects/"
 LONGEST_POINTER = 32 * 1024  # git-annex's own limit
+OBJECTS = Path(".git", "annex", "objects")
 
 
 def is_fetched(path: Path) -> bool:
@@ -58,3 +59,39 @@ def why_not_here(path: Path, bids_dir: Path) -> str:
 def _leads_into_annex(link: Path) -> bool:
     targets = (f"/{os.readlink(link)}", os.path.realpath(link))
     return any("/.git/" in target and "/annex/objects/" in target for target in targets)
+
+
+def leads_to_annex(path: Path) -> bool:
+    """Return True if a path is a link to content in the annex of its own repository, as DataLad saves files.
+
+    The repository is any folder above the link, in or above the dataset. The content need not be here.
+    """
+    if not path.is_symlink() or os.path.isabs(os.readlink(path)):
+        return False
+    folder = path.parent.resolve()
+    content = Path(os.path.normpath(folder / os.readlink(path)))
+    above = (folder, *folder.parents)
+    return any(content.is_relative_to(one / OBJECTS) for one in above) and not content.is_symlink()
+
+
+def is_own_file(path: Path) -> bool:
+    """Return True for a plain file and for one that DataLad has saved, but for no other link."""
+    return path.is_file() and (not path.is_symlink() or leads_to_annex(path))
+
+
+def check_all_fetched(root: Path) -> None:
+    """Refuse a dataset that was saved, and of which some content was dropped since.
+
+    Raises
+    ------
+    BidsdefaceError
+        With the command that gets all of it.
+    """
+    absent = []
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(place, name) for name in names)
+        absent += [path for path in paths if leads_to_annex(path) and not path.is_file()]
+    if absent:
+        more = f", nor is that of {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise BidsdefaceError(f"{min(absent)}: its content is not here{more}; in {root}, run: datalad get .")

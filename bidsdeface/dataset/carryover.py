@@ -105,7 +105,8 @@ def plan_carryover(
     carried, left_out = [], []
     for path in sorted(paths):
         decided = _decide(path, defaced_suffixes)
-        if isinstance(decided, Treatment) and is_ignored(path, ignored):
+        is_needed = str(path) == "dataset_description.json"  # without it, this is no dataset
+        if isinstance(decided, Treatment) and not is_needed and is_ignored(path, ignored):
             decided = IGNORED
         if isinstance(decided, str) and any(fnmatchcase(str(path), pattern) for pattern in include):
             decided = _at_your_word(path)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from bidsdeface import __version__
+from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.layout import IGNORED_MASKS
 from bidsdeface.dataset.publish import Staging
@@ -17,6 +18,7 @@ from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import UsageError
 from bidsdeface.privacy.looks import LOCAL, looks_like
 from bidsdeface.schema import description_fields
+from bidsdeface.settings import BIDS, DERIVATIVES
 
 BIDS_VERSION = "1.11.1"
 DESCRIPTION = PurePosixPath("dataset_description.json")
@@ -71,7 +73,7 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
     UsageError
         If `output_dir` holds the dataset of somebody else.
     """
-    _check_ours(output_dir, "derivative")
+    check_ours(output_dir, DERIVATIVES)
     source = read_sidecar(bids_dir, DESCRIPTION)
     texts = {
         PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS,
@@ -88,6 +90,46 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
             staging.publish({name: staging.folder / name})
 
 
+def check_ours(output_dir: Path, layout: str) -> None:
+    """Refuse an output folder that holds something else than results of this program in this layout.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Need not exist.
+    layout : str
+        One of `bidsdeface.settings.LAYOUTS`.
+
+    Raises
+    ------
+    BidsdefaceError
+        Its ``dataset_description.json`` cannot be read.
+    UsageError
+        It holds the dataset of somebody else, or of the other layout.
+    """
+    kind = "raw" if layout == BIDS else "derivative"
+    path = output_dir / DESCRIPTION
+    check_fetched(path, output_dir)
+    if not path.exists():
+        if any(output_dir.glob("sub-*")):
+            raise UsageError(
+                f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR"
+            )
+        return
+    description = read_sidecar(output_dir, DESCRIPTION)
+    generators = description.get("GeneratedBy")
+    names = [one.get("Name") for one in generators or [] if isinstance(one, dict)]
+    if "bidsdeface" not in names:
+        raise UsageError(
+            f"{path}: describes a dataset that bidsdeface did not make; choose an empty OUTPUT_DIR"
+        )
+    if description.get("DatasetType") != kind:
+        raise UsageError(
+            f"{path}: describes a dataset of the other layout; choose an empty OUTPUT_DIR, or another "
+            "--output-layout"
+        )
+
+
 def claim_shareable(output_dir: Path) -> None:
     """Mark a folder as ours, to become a complete dataset, with a description that is filled in at the end.
 
@@ -98,7 +140,7 @@ def claim_shareable(output_dir: Path) -> None:
     UsageError
         `output_dir` holds the dataset of somebody else, or of the other layout.
     """
-    _check_ours(output_dir, "raw")
+    check_ours(output_dir, BIDS)
     texts = {
         PurePath(".bidsignore"): IGNORED_MASKS,
         DESCRIPTION: to_json(describe_shareable({})[0]),
@@ -195,28 +237,6 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(one)
     elif isinstance(value, str):
         yield value
-
-
-def _check_ours(output_dir: Path, kind: str) -> None:
-    path = output_dir / DESCRIPTION
-    if not path.exists():
-        if any(output_dir.glob("sub-*")):
-            raise UsageError(
-                f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR"
-            )
-        return
-    description = read_sidecar(output_dir, DESCRIPTION)
-    generators = description.get("GeneratedBy")
-    names = [one.get("Name") for one in generators or [] if isinstance(one, dict)]
-    if "bidsdeface" not in names:
-        raise UsageError(
-            f"{path}: describes a dataset that bidsdeface did not make; choose an empty OUTPUT_DIR"
-        )
-    if description.get("DatasetType") != kind:
-        raise UsageError(
-            f"{path}: describes a dataset of the other layout; choose an empty OUTPUT_DIR, or another "
-            "--output-layout"
-        )
 
 
 def _text_of(path: Path) -> str | None:

@@ -90,4 +90,5 @@ def _candidates(output_dir: Path, layout: str) -> list[Path]:
         found = [path for path in output_dir.glob("sub-*/**/*.json") if "_defacemask" not in path.name]
     else:
         found = [path for desc in DESCRIPTIONS for path in output_dir.glob(f"sub-*/**/*_desc-{desc}_*.json")]
+    found = [path for path in found if not any(part[0] == "." for part in path.relative_to(output_dir).parts)]
     return sorted(found, key=lambda path: natural_key(path.name))

@@ -7,10 +7,11 @@ names that are not UTF-8 are left out here, and named where they are needed.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.annex import leads_to_annex
 from bidsdeface.dataset.inheritance import JsonError, parse_json
 from bidsdeface.dataset.listing import files_in, is_utf8
 from bidsdeface.errors import BidsdefaceError
@@ -20,15 +21,15 @@ _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _NO_JSON = (b"NaN", b"Infinity")
 
 
-def link_selection(bids_dir: Path, participants: Sequence[str], selection: Path) -> list[PurePosixPath]:
-    """Mirror root files, selected participants and what their events point to.
+def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list[PurePosixPath]:
+    """Mirror files and folders at the root of a dataset.
 
     Parameters
     ----------
-    bids_dir : Path
-        Root of the dataset.
-    participants : sequence of str
-        Labels without ``sub-``; all where empty.
+    dataset : Path
+        Its root.
+    names : iterable of str
+        Of the files and folders.
     selection : Path
         Is made.
 
@@ -43,17 +44,15 @@ def link_selection(bids_dir: Path, participants: Sequence[str], selection: Path)
         A file cannot be written.
     """
     selection.mkdir()
-    folders = {"stimuli", *(f"sub-{label}" for label in participants)}
-    broken: list[PurePosixPath] = []
-    for entry in sorted(bids_dir.iterdir()):
-        is_selected = entry.name in folders or (not participants and entry.name.startswith("sub-"))
-        if is_utf8(entry.name) and (is_selected or not entry.is_dir()):
-            broken += _mirror(bids_dir, PurePosixPath(entry.name), selection)
-    return broken
+    there = sorted(name for name in names if is_utf8(name))
+    return [path for name in there for path in _mirror(dataset, PurePosixPath(name), selection)]
 
 
 def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePosixPath]:
-    """Mirror a file or folder as a whole, or, if something in it is not for the validator, file by file."""
+    """Mirror a file or folder as a whole, or, if something in it is not for the validator, file by file.
+
+    The validator reads no content through a link into an annex, but it does through a link to that link.
+    """
     files = [name]
     if (bids_dir / name).is_dir():
         try:
@@ -74,7 +73,7 @@ def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePo
                     broken.append(path)
             except OSError:
                 continue  # not here: the validator says so
-    if not instead:
+    if not instead and not any(leads_to_annex(bids_dir / path) for path in files):
         (selection / name).symlink_to(bids_dir / name)
         return []
     for path in files:

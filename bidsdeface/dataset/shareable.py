@@ -184,6 +184,18 @@ def _without_companions(
     return replace(source, present=source.present - alone)
 
 
+def undescribed_files(source: Source, files: Iterable[Carried]) -> list[LeftOut]:
+    """Return those of the files that nobody can use, as a JSON file that describes them cannot be read."""
+    found = []
+    for one in files:
+        if one.treatment in _DESCRIBED:
+            try:
+                check_metadata(source, one.path)
+            except (BidsdefaceError, OSError) as error:
+                found.append(_left_out(one.path, error))
+    return found
+
+
 def _left_out(path: PurePosixPath, error: Exception) -> LeftOut:
     """Return why a file cannot be made safe."""
     if isinstance(error, NotCarried):

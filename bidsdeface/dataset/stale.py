@@ -52,7 +52,11 @@ def remove_files(output_dir: Path, files: Iterable[PurePosixPath]) -> None:
 
 
 def remove_empty(output_dir: Path, folder: PurePosixPath) -> None:
-    """Remove a folder of the output dataset and those below it, as far as nothing is in them."""
+    """Remove a folder of the output dataset and those below it, as far as nothing is in them.
+
+    Those that are hidden, and what is in them, are not ours.
+    """
     for place, _, _ in os.walk(output_dir / folder, topdown=False):
-        with suppress(OSError):  # something is in it
-            os.rmdir(place)
+        if not any(part.startswith(".") for part in Path(place).relative_to(output_dir).parts):
+            with suppress(OSError):  # something is in it
+                os.rmdir(place)

@@ -1,11 +1,13 @@
-"""Run the BIDS validator on the participants that were asked for, and on no others."""
+"""Run the BIDS validator: on the participants that were asked for and on no others, or on a whole dataset."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,7 +20,8 @@ from bidsdeface.privacy.scratch import environment_in, private_folder, temporary
 _EXECUTABLE = "bids-validator-deno"
 _EXIT_VALID, _EXIT_INVALID = 0, 16
 _SHOWN_AT_MOST = 5
-_WAY_OUT = "correct the dataset, or go on at your own risk with --skip-bids-validation"
+_SKIP_INPUT, _SKIP_OUTPUT = "--skip-bids-validation", "--skip-output-validation"
+_WAY_OUT = f"correct the dataset, or go on at your own risk with {_SKIP_INPUT}"
 
 # Files that are empty, broken or not fetched are reported one by one where they are needed, so
 # that they do not keep the others from being defaced; so is broken JSON, see `link_selection`. The
@@ -30,6 +33,37 @@ _LEFT_TO_THE_READER = (
     "SYMLINK_BROKEN",
     "SYMLINK_CYCLE",
 )
+_NOT_RAW = ("sourcedata", "derivatives", "code")  # the validator does not look into them either
+_OF_DEFACING = re.compile(
+    r"_desc-(?:defaced|noface)(?=_)"
+)  # what a derivative adds to the name of its source
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """An error of the validator.
+
+    Attributes
+    ----------
+    file : str
+        Relative to the dataset, or ``the dataset``.
+    code : str
+        Such as ``SIDECAR_KEY_REQUIRED``.
+    part : str
+        Which field or column, where the validator says so.
+    """
+
+    file: str
+    code: str
+    part: str = ""
+
+    @property
+    def of_source(self) -> tuple[str, PurePosixPath] | None:
+        """Code and raw file, without extensions, of an error about a file of a participant."""
+        path = PurePosixPath(_OF_DEFACING.sub("", self.file))
+        if not path.parts[0].startswith("sub-"):
+            return None
+        return self.code, path.with_name(path.name.partition(".")[0])
 
 
 def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path | None = None) -> None:
@@ -80,14 +114,84 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
     BidsdefaceError
         If the validator is missing or breaks down.
     """
+    folders = {"stimuli", *(f"sub-{label}" for label in participants)}  # and what events point to
+    names = [
+        entry.name
+        for entry in bids_dir.resolve().iterdir()
+        if not entry.is_dir() or entry.name in folders or (not participants and entry.name.startswith("sub-"))
+    ]
+    return sorted(map(_as_line, _validate(bids_dir, names, _LEFT_TO_THE_READER, scratch, _SKIP_INPUT)))
+
+
+def find_new_errors(
+    output_dir: Path, bids_dir: Path, *, is_derivative: bool, scratch: Path | None = None
+) -> list[Problem]:
+    """List the validator's errors about an output dataset that it does not find in the input.
+
+    The input is validated only if the output has errors.
+
+    Parameters
+    ----------
+    output_dir, bids_dir : Path
+        Roots of the datasets, of which everything is read.
+    is_derivative : bool
+        Whether the output is one. An error is not new if the input has the same, by its code, in the file of
+        the same name, or, for a derivative, in the file that it was made from.
+    scratch : Path, optional
+        A private folder for what the validator is given and writes; else one is made for it.
+
+    Returns
+    -------
+    list of Problem
+        One for each file and code; empty for a valid dataset.
+
+    Raises
+    ------
+    BidsdefaceError
+        If the validator is missing or breaks down.
+    """
+    found = _errors_of(output_dir, scratch)
+    if not found:
+        return []
+    of_input = _errors_of(bids_dir, scratch)
+    if is_derivative:
+        of_sources = {one.of_source for one in of_input} - {None}
+        new = [one for one in found if one.of_source not in of_sources]
+    else:
+        known = {(one.file, one.code) for one in of_input}
+        new = [one for one in found if (one.file, one.code) not in known]
+    first = {(one.file, one.code): one for one in sorted(new, reverse=True)}
+    return sorted(first.values())
+
+
+def _errors_of(dataset: Path, scratch: Path | None) -> list[Problem]:
+    names = [
+        entry.name
+        for entry in dataset.resolve().iterdir()
+        if not entry.is_dir() or not (entry.name.startswith(".") or entry.name in _NOT_RAW)
+    ]
+    return [
+        Problem(
+            str(issue.get("location") or "the dataset").lstrip("/"),
+            str(issue.get("code")),
+            str(issue.get("subCode") or ""),
+        )
+        for issue in _validate(dataset, names, (), scratch, _SKIP_OUTPUT)
+    ]
+
+
+def _validate(
+    dataset: Path, names: Iterable[str], ignored: Collection[str], scratch: Path | None, skip: str
+) -> list[dict[str, Any]]:
+    """Return the errors of a part of a dataset: some files and folders at its root, mirrored by links."""
     with private_folder(scratch or temporary_dir()) as folder:
         selection, config = folder / "dataset", folder / "config.json"
         with storage_errors(folder):
-            broken = link_selection(bids_dir.resolve(), participants, selection)
-            config.write_text(json.dumps({"ignore": [{"code": one} for one in _LEFT_TO_THE_READER]}))
-        report = _run_validator(selection, config, {**os.environ, **environment_in(folder)})
+            broken = link_selection(dataset.resolve(), names, selection)
+            config.write_text(json.dumps({"ignore": [{"code": one} for one in ignored]}))
+        report = _run_validator(selection, config, {**os.environ, **environment_in(folder)}, skip)
     sidecars = [name for path in broken if (name := parse_name(path))]
-    return sorted(_as_line(issue) for issue in report["issues"]["issues"] if not _is_of(sidecars, issue))
+    return [issue for issue in report["issues"]["issues"] if not _is_of(sidecars, issue)]
 
 
 def _is_of(sidecars: Sequence[FileName], issue: Mapping[str, Any]) -> bool:
@@ -96,8 +200,8 @@ def _is_of(sidecars: Sequence[FileName], issue: Mapping[str, Any]) -> bool:
     return name is not None and bool(applicable(name, sidecars))
 
 
-def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    command = [_find_executable(), "--format", "json", "--ignoreWarnings", "--config", str(config)]
+def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str], skip: str) -> dict[str, Any]:
+    command = [_find_executable(skip), "--format", "json", "--ignoreWarnings", "--config", str(config)]
     result = subprocess.run(
         [*command, str(dataset)], capture_output=True, text=True, check=False, env=environ
     )
@@ -105,19 +209,19 @@ def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str]) -> d
         said = result.stderr.strip().splitlines() or ["nothing said"]
         raise BidsdefaceError(
             f"{_EXECUTABLE}: broke down with exit code {result.returncode} ({said[-1]}); "
-            "repair the installation, or use --skip-bids-validation",
+            f"repair the installation, or use {skip}",
             retry=result.returncode < 0,  # it was killed
         )
     return json.loads(result.stdout)
 
 
-def _find_executable() -> str:
+def _find_executable(skip: str) -> str:
     beside_python = os.path.dirname(sys.executable)
     found = shutil.which(_EXECUTABLE, path=beside_python) or shutil.which(_EXECUTABLE)
     if found is None:
         raise BidsdefaceError(
             f"{_EXECUTABLE}: not found beside {sys.executable} or on PATH; "
-            f"pip install {_EXECUTABLE}, or use --skip-bids-validation"
+            f"pip install {_EXECUTABLE}, or use {skip}"
         )
     return found
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bidsdeface.dataset.annex import is_fetched, leads_to_annex
 from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.description import DESCRIPTION
@@ -21,10 +22,12 @@ from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy, load_policy
 
 FaceTest = Callable[[Path], str | None]
-HISTORIES = (".git", ".svn", ".hg", ".datalad", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
+REPOSITORIES = (".git", ".datalad")  # of whoever shares the dataset
+HISTORIES = (".svn", ".hg", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
 LABEL_DIGITS = 8
 SHOWN_FACE = "face"
+NOT_FETCHED = ("not looked into", "its content is not here; run: datalad get")
 OWN_TABLES = ("descriptions.tsv", "quality.tsv", "reidentification.tsv")  # written by this program
 # Sessions are often called by their day, 180604 or 040618.
 _SHORT_DATE = re.compile(
@@ -60,6 +63,75 @@ class Finding:
     place: str
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What there is to look into in a dataset.
+
+    Attributes
+    ----------
+    files : tuple of PurePosixPath
+        Relative to the dataset; links to folders too.
+    histories : tuple of Finding
+        Folders that other programs keep, findings as a whole.
+    repositories : tuple of PurePosixPath
+        Of git and DataLad, which are not searched; content that the dataset's links lead to is.
+    is_enclosed : bool
+        Whether links lead into the annex of a repository that encloses the dataset.
+    """
+
+    files: tuple[PurePosixPath, ...]
+    histories: tuple[Finding, ...]
+    repositories: tuple[PurePosixPath, ...]
+    is_enclosed: bool
+
+    @property
+    def notice(self) -> str | None:
+        """One line about what is not searched, if there is anything."""
+        names = [*map(str, self.repositories), *(["the enclosing repository"] if self.is_enclosed else [])]
+        if not names:
+            return None
+        return (
+            f"{', '.join(names)}: not searched; whoever gets the repository gets earlier versions of files "
+            "as well: if one of them must not be seen, share a copy of the dataset without its repository"
+        )
+
+
+def survey_dataset(root: Path, passed_over: tuple[str, ...] = ()) -> Survey:
+    """List what there is to look into in a dataset, hidden files too; no file is opened.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    passed_over : tuple of str, optional
+        How the names of folders begin that are left aside.
+    """
+    files: list[PurePosixPath] = []
+    histories, repositories = [], []
+    is_enclosed = False
+    for folder, names, plain in os.walk(root):
+        here = PurePosixPath(Path(folder).relative_to(root))
+        links = {name for name in names if Path(folder, name).is_symlink()}
+        repositories += [here / name for name in REPOSITORIES if name in {*names, *plain}]
+        kept_by_others = [name for name in HISTORIES if name in names]
+        histories += [
+            Finding(str(here / name), "history of the dataset", "folder") for name in kept_by_others
+        ]
+        aside = {*links, *REPOSITORIES, *kept_by_others}
+        names[:] = sorted(name for name in names if name not in aside and not name.startswith(passed_over))
+        found = [here / name for name in sorted({*plain, *links}) if name not in REPOSITORIES]
+        files += found
+        is_enclosed = is_enclosed or any(_leads_above(root, path) for path in found)
+    return Survey(tuple(files), tuple(histories), tuple(repositories), is_enclosed)
+
+
+def _leads_above(root: Path, path: PurePosixPath) -> bool:
+    """Return True for a link into the annex of a repository that encloses the dataset."""
+    if not leads_to_annex(root / path):
+        return False
+    content = os.path.normpath((root / path).parent.resolve() / os.readlink(root / path))
+    return not Path(content).is_relative_to(root.resolve())
+
+
 def find_leaks(
     root: Path,
     *,
@@ -71,7 +143,7 @@ def find_leaks(
     data_dictionary: Path | None = None,
     look_at_labels: bool = True,
 ) -> Iterator[Finding]:
-    """Look for what identifies in every file of a dataset, hidden ones too.
+    """Look for what identifies in every file of a dataset, hidden ones too, but for `REPOSITORIES`.
 
     Parameters
     ----------
@@ -108,10 +180,11 @@ def find_leaks(
         _is_made_by_010(root),
         look_at_labels,
     )
-    paths = list(files or ())
     if files is None:
-        yield from _histories(root, paths)
-    for path in sorted(paths):
+        survey = survey_dataset(root)
+        yield from survey.histories
+        files = survey.files
+    for path in sorted(files):
         found: dict[Finding, None] = {}
         try:
             for kind, place in _look(at, path, shows_face):
@@ -120,20 +193,6 @@ def find_leaks(
             found[Finding(str(path), "cannot be read", type(error).__name__)] = None
         if os.path.lexists(root / path):  # else another run has taken it away meanwhile
             yield from found
-
-
-def _histories(root: Path, paths: list[PurePosixPath]) -> Iterator[Finding]:
-    """Gather all files of a dataset but those of histories, which are findings as a whole."""
-    for folder, names, files in os.walk(root):
-        here = PurePosixPath(Path(folder).relative_to(root))
-        for name in sorted(names):
-            if name in HISTORIES:
-                yield Finding(str(here / name), "history of the dataset", "folder")
-        names[:] = sorted(
-            name for name in names if name not in HISTORIES and not Path(folder, name).is_symlink()
-        )
-        links = [name for name in os.listdir(folder) if Path(folder, name).is_symlink()]
-        paths += [here / name for name in sorted({*files, *links})]
 
 
 @dataclass(frozen=True)
@@ -165,14 +224,21 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
     yield from _look_at_path(path, at.look_at_labels)
     file = root / path
     if file.is_symlink():
-        # Those of git-annex are relative, and end in the dataset: what is behind them is looked at.
-        inside = file.is_file() and file.resolve().is_relative_to(root.resolve())
+        # Those of git-annex lead into a repository in or around the dataset: their content is looked at.
+        is_annexed = leads_to_annex(file)
+        inside = is_annexed or (file.is_file() and file.resolve().is_relative_to(root.resolve()))
         if not inside or os.path.isabs(os.readlink(file)):
             yield "link", "leads nowhere, or out of the dataset"
         if not inside:
             return
+        if is_annexed and not file.is_file():
+            yield NOT_FETCHED
+            return
     if not file.is_file():
         yield "no plain file", "whole file"
+        return
+    if not is_fetched(file):
+        yield NOT_FETCHED
         return
     for told in sorted(gzip_headers_tell(file)):
         yield "gzip header", told

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from bidsdeface.errors import storage_errors
 
+PRIVATE = ".bidsdeface-"  # how the names of private folders begin
 _LOCK = "lock"
-_NAME = re.compile(r"\.bidsdeface-(?P<system>[0-9a-f]{8})-\w+")
+_NAME = re.compile(rf"{re.escape(PRIVATE)}(?P<system>[0-9a-f]{{8}})-\w+")
 _UNTOUCHED_S = 24 * 3600.0
 # Waits until nobody holds the other end of its input; a process that ends meanwhile may still write.
 _REMOVE_AFTER = 'cat; for _ in 1 2 3 4 5; do rm -rf -- "$1" && exit; sleep 1; done'
@@ -144,7 +145,7 @@ def environment_in(folder: Path) -> dict[str, str]:
 def _claim(parent: Path) -> tuple[Path, int]:
     """Make a private folder and hold its lock."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=f".bidsdeface-{_system()}-", dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=f"{PRIVATE}{_system()}-", dir=parent))
         with suppress(FileNotFoundError):  # another run's sweep may take the folder at this moment
             try:
                 lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)

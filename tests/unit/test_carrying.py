@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -17,14 +17,17 @@ from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.dataset.validation import find_problems
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, may_pass
 from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
+from bidsdeface.leakcheck import check_whole_output
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
 from bidsdeface.sharing import settle_dataset, share_dataset
 from bidsdeface.workers import Lost
+from tests.conftest import save
 from tests.fullset import full_dataset, image, packed
+from tests.integration.conftest import snapshot
 
 A, B = "sub-01/ses-a/", "sub-01/ses-b/"
 BOLD = f"{A}func/sub-01_ses-a_task-rest_bold"
@@ -521,3 +524,89 @@ def test_stimuli_are_named_where_they_go_along_and_nowhere_else(settings):
     end_again(included)
     assert (settings.output_dir / f"{EVENTS}.tsv").read_text() == events
     assert find_problems(settings.output_dir) == []
+
+
+@pytest.mark.parametrize("repository", ["out", "."], ids=["its own", "enclosing"])
+def test_an_output_that_datalad_saved_stays_as_it_is_and_is_no_leak(settings, tmp_path, caplog, repository):
+    for path in settings.output_dir.glob("sub-*/ses-a/anat/*_T1w.json"):
+        path.write_text(path.read_text().replace('"passed"', '"accepted"'))  # these are no heads to look at
+    save(settings.output_dir, tmp_path / repository)
+    before = snapshot(tmp_path)
+    share_again(settings)
+    end_again(settings)
+    assert check_whole_output(settings, None, tmp_path) == set(), caplog.text
+    assert {name: one for name, one in snapshot(tmp_path).items() if one[3]} == {
+        name: one for name, one in before.items() if one[3]
+    }
+
+
+@pytest.mark.parametrize("again", [share_again, end_again])
+def test_what_changed_replaces_the_link_and_is_never_written_through(settings, again):
+    save(settings.output_dir)
+    stored = snapshot(settings.output_dir / ".git")
+    sidecar = settings.bids_dir / f"{BOLD}.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "EchoTime": 0.0321}))
+    again(settings)
+    shared = settings.output_dir / f"{BOLD}.json"
+    assert not shared.is_symlink() and json.loads(shared.read_text())["EchoTime"] == 0.0321
+    assert snapshot(settings.output_dir / ".git") == stored
+
+
+def test_an_image_behind_a_link_to_the_input_becomes_a_plain_file(settings):
+    image = settings.output_dir / f"{BOLD}.nii.gz"
+    original = settings.bids_dir / f"{BOLD}.nii.gz"
+    shutil.copyfile(image, original)  # with a header that is clean already
+    image.unlink()
+    image.symlink_to(original)
+    share_again(settings)
+    assert image.is_file() and not image.is_symlink()
+
+
+def test_content_that_was_dropped_from_a_saved_output_ends_the_group_level_before_anything_is_changed(
+    settings,
+):
+    save(settings.output_dir)
+    (settings.output_dir / f"{T1W}.json").resolve().unlink()
+    before = snapshot(settings.output_dir)
+    with pytest.raises(BidsdefaceError, match=rf"{T1W}.json: its content is not here, .*datalad get \."):
+        run_group_level(settings)
+    assert snapshot(settings.output_dir) == before
+
+
+def test_a_description_that_becomes_unreadable_meanwhile_costs_no_description(settings):
+    path = settings.output_dir / "dataset_description.json"
+    before = path.read_bytes()
+    (settings.bids_dir / path.name).write_bytes(b"{")
+    with pytest.raises(BidsdefaceError, match=f"{path.name}: is not JSON"):
+        share_root(settings, None)
+    assert path.read_bytes() == before
+
+
+def test_a_description_that_bidsignore_names_goes_along(settings):
+    (settings.bids_dir / ".bidsignore").write_text("*.json\n")
+    share_root(settings, None)
+    assert "dataset_description.json" in there(settings)
+
+
+def test_a_result_whose_sidecar_cannot_be_read_at_the_moment_is_not_removed(settings, monkeypatch):
+    read_bytes = Path.read_bytes
+
+    def lost(path):
+        if path == settings.output_dir / f"{T1W}.json":
+            raise OSError(errno.EIO, "Input/output error")
+        return read_bytes(path)
+
+    before = there(settings)
+    monkeypatch.setattr(Path, "read_bytes", lost)
+    with pytest.raises(BidsdefaceError, match=f"{T1W}.json: cannot be read .Input/output error.") as error:
+        share_again(settings)
+    assert may_pass(error.value) and there(settings) == before
+
+
+@pytest.mark.parametrize("name", [f"{BOLD}.json", "task-rest_bold.json"])
+def test_images_whose_metadata_become_unreadable_go_with_them_and_are_named(settings, name, tmp_path, caplog):
+    """As at the participant level: without its metadata, nobody can use the image."""
+    (settings.bids_dir / name).write_bytes('{"InstitutionName": "Universität"}'.encode("latin-1"))
+    assert settle_dataset(settings, None, tmp_path) == {Exit.FAILED}
+    assert not list(settings.output_dir.glob(f"{BOLD}*"))
+    assert f"FAILED {BOLD}.nii.gz: left out: its metadata cannot be read: {name} is not UTF-8" in caplog.text

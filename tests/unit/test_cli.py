@@ -42,7 +42,7 @@ def test_defaults_are_those_the_help_names(run):
     code, settings = run()
     assert code == 0
     assert (settings.template, settings.guard_mm, settings.regions) == ("WholeHead", 3.0, ("face",))
-    assert settings.validate and not settings.force and not settings.dry_run
+    assert settings.validate and settings.validate_output and not settings.force and not settings.dry_run
     assert settings.participants == settings.sessions == ()
     assert settings.n_procs >= 1 and settings.omp_nthreads == 1
 

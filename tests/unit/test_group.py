@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from bidsdeface.group import run_group_level
 from bidsdeface.quality.checks import CHECKS, bids_name
 from bidsdeface.report.quality import COLUMNS
 from bidsdeface.settings import Settings
+from tests.conftest import make_dataset
 
 RECORD = {
     "Version": "0.1.0",
@@ -40,7 +42,7 @@ NO_FACE = {
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(bids_dir=tmp_path / "bids", output_dir=tmp_path, level="group")
+    return Settings(bids_dir=tmp_path / "bids", output_dir=tmp_path, level="group", validate_output=False)
 
 
 def put(root, scan, record):
@@ -187,6 +189,14 @@ def test_the_log_says_how_many_and_where(settings, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "bidsdeface"):
         run_group_level(settings)
     assert f"1 scans in {tmp_path / 'quality.tsv'}" in caplog.text
+
+
+def test_the_output_is_validated_at_the_end_whatever_became_of_the_input(settings, tmp_path, caplog):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    settings = replace(settings, bids_dir=make_dataset(tmp_path / "raw"), validate=False)
+    assert run_group_level(replace(settings, validate_output=True)) == {Exit.LEAK}  # it has no description
+    assert any(line.startswith("INVALID the dataset: MISSING_DATASET") for line in caplog.messages)
+    assert run_group_level(settings) == set()
 
 
 def test_a_leak_is_what_came_up(settings, tmp_path):

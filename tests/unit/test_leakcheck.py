@@ -8,7 +8,7 @@ import pytest
 
 from bidsdeface import leakcheck
 from bidsdeface.exits import Exit
-from bidsdeface.leakcheck import all_files, check_leaks, files_of_run
+from bidsdeface.leakcheck import check_leaks, check_whole_output, files_of_run
 from bidsdeface.privacy import shownface
 from bidsdeface.privacy.leaks import Finding
 from bidsdeface.privacy.shownface import FACE
@@ -33,8 +33,10 @@ def put(settings, name, text):
 
 
 def found(settings, tmp_path, caplog, files=None):
-    files = all_files(settings.output_dir) if files is None else files
-    codes = check_leaks(settings, None, tmp_path, files)
+    if files is None:
+        codes = check_whole_output(settings, None, tmp_path)
+    else:
+        codes = check_leaks(settings, None, tmp_path, files)
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("LEAK")]
     assert codes == ({Exit.LEAK} if lines else set())
     return lines
@@ -78,9 +80,17 @@ def test_what_a_person_keeps_is_no_leak(settings, tmp_path, caplog):
     assert found(replace(settings, keep_fields=("PatientName",)), tmp_path, caplog) == []
 
 
-def test_private_folders_of_runs_that_go_on_are_passed_over(settings):
-    put(settings, ".bidsdeface-0-x/face.nii", "private")
-    assert all_files(settings.output_dir) == [PurePosixPath("sub-01/anat/sub-01_T1w.json")]
+def test_private_folders_of_runs_that_go_on_are_passed_over(settings, tmp_path, caplog):
+    put(settings, ".bidsdeface-0-x/notes.txt", "ask jane.doe@hospital.org\n")
+    assert found(settings, tmp_path, caplog) == []
+
+
+def test_repositories_are_not_searched_and_one_line_says_so(settings, tmp_path, caplog):
+    for name in (".git/config", ".datalad/config", "sub-01/.git/annex/objects/k/k", "sub-01/.hg/hgrc"):
+        put(settings, name, "ask jane.doe@hospital.org\n")
+    assert found(settings, tmp_path, caplog) == ["LEAK sub-01/.hg, folder: history of the dataset"]
+    (notice,) = [line for line in caplog.messages if "not searched" in line]
+    assert notice.startswith(".git, .datalad, sub-01/.git: not searched; ")
 
 
 def test_a_run_answers_for_its_own_folders_and_the_root_whichever_run_wrote_them(settings):

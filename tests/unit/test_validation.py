@@ -7,7 +7,7 @@ import pytest
 
 from bidsdeface.dataset.validation import check_valid, find_problems
 from bidsdeface.errors import BidsdefaceError
-from tests.conftest import make_dataset
+from tests.conftest import make_dataset, save
 
 SCANS = [f"sub-{n}/anat/sub-{n}_T1w.nii.gz" for n in ("01", "02", "03")]
 
@@ -40,6 +40,15 @@ def test_an_image_that_is_not_fetched_is_left_to_the_reader(bids_dir):
     image.unlink()
     image.symlink_to("../../.git/annex/objects/xX/yY/key/key")
     assert find_problems(bids_dir) == []
+
+
+def test_content_that_git_annex_keeps_is_read_where_it_is_fetched(bids_dir):
+    save(bids_dir)
+    (bids_dir / SCANS[1]).resolve().unlink()  # of all images, as they are the same
+    assert find_problems(bids_dir) == []
+    sidecar = bids_dir / "sub-01/anat/sub-01_T1w.json"
+    sidecar.resolve().write_text("{")
+    assert [one.partition(" ")[0] for one in find_problems(bids_dir, ["01"])] == ["JSON_INVALID"]
 
 
 def test_the_datasets_own_bidsignore_is_honoured(bids_dir):

@@ -20,7 +20,7 @@ from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, write_image
 from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.report.figure import draw
-from tests.conftest import fake_head, make_dataset
+from tests.conftest import fake_head, make_dataset, save
 
 ALONE = "not described, and somebody stands alone in it"
 TELLING = "holds a date, an address, or a name or number of this dataset's people"
@@ -308,7 +308,7 @@ def test_a_link_that_stays_in_the_dataset_is_what_it_leads_to(tmp_path):
     behind.write_text("born 1978-03-04\n")
     (tmp_path / "data/README").symlink_to(".git/annex/objects/7")
     (tmp_path / "data/CHANGES").symlink_to(behind)
-    found = {(one.path, one.kind) for one in find_leaks(tmp_path / "data") if one.path != ".git"}
+    found = {(one.path, one.kind) for one in find_leaks(tmp_path / "data")}
     assert found == {("README", "date of birth"), ("CHANGES", "date of birth"), ("CHANGES", "link")}
 
 
@@ -329,8 +329,8 @@ def test_what_version_0_1_0_may_have_falsified_is_named(tmp_path):
 
 
 def test_histories_and_links_are_found(tmp_path):
-    (tmp_path / "data/.git/objects").mkdir(parents=True)
-    (tmp_path / "data/.git/config").write_text("email = jane@hospital.org")
+    (tmp_path / "data/.hg/store").mkdir(parents=True)
+    (tmp_path / "data/.hg/hgrc").write_text("email = jane@hospital.org")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/secret.txt").write_text("jane@hospital.org")
     (tmp_path / "data/link").symlink_to(tmp_path / "elsewhere/secret.txt")
@@ -338,9 +338,60 @@ def test_histories_and_links_are_found(tmp_path):
     (tmp_path / "data/broken").symlink_to(tmp_path / "nowhere")
     link = "leads nowhere, or out of the dataset"
     assert set(find_leaks(tmp_path / "data")) == {
-        Finding(".git", "history of the dataset", "folder"),
+        Finding(".hg", "history of the dataset", "folder"),
         *(Finding(name, "link", link) for name in ("link", "folder", "broken")),
     }
+
+
+@pytest.mark.parametrize("repository", ["data", "."], ids=["its own", "enclosing"])
+def test_a_dataset_that_datalad_saved_is_no_leak_and_what_is_behind_its_links_is_looked_at(
+    tmp_path, repository, capsys
+):
+    data = tmp_path / "data"
+    for name, text in {"a.txt": "nothing\n", "b.txt": "born 1978-03-04\n", "c.txt": "of c\n"}.items():
+        (data / "sub-01").mkdir(parents=True, exist_ok=True)
+        (data / "sub-01" / name).write_text(text)
+    (data / "d.txt").write_text("/annex/objects/MD5E-s9--0.txt\n")  # unlocked, and not fetched
+    save(data, tmp_path / repository)
+    for path in (tmp_path / repository / ".git").rglob("MD5E-*"):
+        if path.is_file() and "of c" in path.read_text():
+            path.unlink()
+    assert main([str(data), "--no-faces"]) == 5
+    said = capsys.readouterr()
+    names = ".git, .datalad" if repository == "data" else "the enclosing repository"
+    assert (
+        [line for line in said.err.splitlines() if "not searched" in line]
+        == [line for line in said.err.splitlines() if line.startswith(f"{names}: not searched; ")]
+        != []
+    )
+    assert said.out.splitlines() == [
+        "d.txt: not looked into (its content is not here; run: datalad get)",
+        "sub-01/b.txt: date (line 1)",
+        "sub-01/b.txt: date of birth (line 1)",
+        "sub-01/c.txt: not looked into (its content is not here; run: datalad get)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "../raw/README",  # beside the dataset, in the enclosing repository
+        "../raw/link",  # and into its annex from there
+        "../other/.git/annex/objects/k/k",  # of a repository that does not enclose it
+        "../.git/annex/objects/link",  # of which the content is a link again
+        "../.git/HEAD",
+    ],
+)
+def test_links_to_what_is_not_of_the_dataset_are_leaks_in_a_repository_too(tmp_path, target):
+    for name in (".git/annex/objects/k/k", "other/.git/annex/objects/k/k", "raw/README", ".git/HEAD"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x\n")
+    (tmp_path / "raw/link").symlink_to("../.git/annex/objects/k/k")
+    (tmp_path / ".git/annex/objects/link").symlink_to("../../../raw/README")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/README").symlink_to(target)
+    leak = Finding("README", "link", "leads nowhere, or out of the dataset")
+    assert list(find_leaks(tmp_path / "data")) == [leak]
 
 
 def test_any_image_is_asked_for_a_face_whatever_its_name(tmp_path):
