@@ -53,6 +53,7 @@ OPAQUE = ("sourcedata", "derivatives", "code", "phenotype", "stimuli", "docs", "
 FACELESS_DATATYPES = ("func", "dwi")
 FACELESS_FIELDMAPS = ("phasediff", "phase1", "phase2", "fieldmap", "epi")
 IGNORED = "is in .bidsignore"
+NOT_UTF8 = "has a name that is not UTF-8"
 _HEAD_NEEDED = "names a person in its header, perhaps, and nothing here cleans it"
 _NOT_TREATED = {
     "photo": "is a photograph",
@@ -105,7 +106,8 @@ def plan_carryover(
         decided = _decide(path, defaced_suffixes)
         if isinstance(decided, Treatment) and is_ignored(path, ignored):
             decided = IGNORED
-        if isinstance(decided, str) and any(fnmatchcase(str(path), pattern) for pattern in include):
+        is_wanted = decided != NOT_UTF8 and any(fnmatchcase(str(path), pattern) for pattern in include)
+        if isinstance(decided, str) and is_wanted:
             decided = _at_your_word(path)
         if isinstance(decided, Treatment):
             carried.append(Carried(path, decided))
@@ -120,6 +122,8 @@ def _remedy(path: PurePosixPath, reason: str) -> str:
     """Return how a person may have a file taken along."""
     if reason == IGNORED:
         return "take it out of .bidsignore"
+    if reason == NOT_UTF8:
+        return "rename it"
     return f"--include '{path.parts[0]}/*'" if path.parts[0] in OPAQUE else f"--include '{path}'"
 
 
@@ -143,7 +147,7 @@ def _is_faceless(name: FileName) -> bool:
 def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
     """Return how a file is treated, or why it stays behind."""
     if not is_utf8(str(path)):
-        return "has a name that is not UTF-8"
+        return NOT_UTF8
     if any(part.startswith(".") for part in path.parts):
         return "is hidden"
     if path.parts[0] in OPAQUE:

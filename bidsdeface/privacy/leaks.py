@@ -14,6 +14,7 @@ from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.description import DESCRIPTION
 from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metadata, read_json
 from bidsdeface.dataset.names import FileName, parse_name, stem_of, suffix_of
+from bidsdeface.errors import printable
 from bidsdeface.privacy import inspect
 from bidsdeface.privacy.columns import ALONE, TableOptions
 from bidsdeface.privacy.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
@@ -114,9 +115,9 @@ def find_leaks(
         found: dict[Finding, None] = {}
         try:
             for kind, place in _look(at, path, shows_face):
-                found[Finding(str(path), kind, place)] = None
+                found[Finding(printable(path), kind, place)] = None
         except Exception as error:  # whatever a file is made of, the others are looked at
-            found[Finding(str(path), "cannot be read", type(error).__name__)] = None
+            found[Finding(printable(path), "cannot be read", type(error).__name__)] = None
         if os.path.lexists(root / path):  # else another run has taken it away meanwhile
             yield from found
 
@@ -127,7 +128,7 @@ def _histories(root: Path, paths: list[PurePosixPath]) -> Iterator[Finding]:
         here = PurePosixPath(Path(folder).relative_to(root))
         for name in sorted(names):
             if name in HISTORIES:
-                yield Finding(str(here / name), "history of the dataset", "folder")
+                yield Finding(printable(here / name), "history of the dataset", "folder")
         names[:] = sorted(
             name for name in names if name not in HISTORIES and not Path(folder, name).is_symlink()
         )

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from bidsdeface.errors import printable
+
 FILE = "file"
 NAME = "NAME"  # in a remedy, stands for the column or field
 _SHOWN_AT_MOST = 3
@@ -47,10 +49,10 @@ def as_table(left_out: Iterable[LeftOut]) -> str:
     >>> as_table([LeftOut(PurePosixPath("a.txt"), "is unknown to BIDS")]).splitlines()[1].split("\t")
     ['a.txt', 'file', 'is unknown to BIDS', 'n/a']
     """
-    rows = [
-        (str(one.path), one.what, one.reason, one.remedy.replace(NAME, one.what.partition(" ")[2]) or "n/a")
-        for one in sorted(set(left_out))
-    ]
+    rows = []
+    for one in sorted(set(left_out)):
+        remedy = one.remedy.replace(NAME, one.what.partition(" ")[2])
+        rows.append((printable(one.path), one.what, one.reason, remedy or "n/a"))
     return "".join("\t".join(row) + "\n" for row in (_COLUMNS, *rows))
 
 
@@ -66,7 +68,7 @@ def in_groups(left_out: Iterable[LeftOut]) -> Iterator[str]:
     groups: dict[tuple[str, str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for one in sorted(set(left_out)):
         kind, _, name = one.what.partition(" ")
-        groups[kind, one.reason, one.remedy][str(one.path)].append(name)
+        groups[kind, one.reason, one.remedy][printable(one.path)].append(name)
     for (kind, reason, remedy), files in groups.items():
         names = list(dict.fromkeys(name for some in files.values() for name in some if name))
         what = f"{kind} {_shortened(names, 2 * _SHOWN_AT_MOST)}: " if names else ""
