@@ -18,7 +18,7 @@ from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.scan import Head
 from bidsdeface.dataset.validation import check_valid
-from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.errors import BidsdefaceError, UsageError, printable
 from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.leakcheck import check_leaks, files_of_run
 from bidsdeface.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
@@ -156,7 +156,7 @@ def _print_plan(heads: Sequence[Head], layout: str) -> None:
         print(f"{head.name}, reference {head.reference.stem} ({head.reason})")
         for scan in head.scans:
             outputs = outputs_of(scan, layout)
-            print(f"  {scan.path}\n    -> {outputs.image}\n    -> {outputs.mask}")
+            print(f"  {printable(scan.path)}\n    -> {outputs.image}\n    -> {outputs.mask}")
 
 
 def _deface(

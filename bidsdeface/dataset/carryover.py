@@ -54,6 +54,7 @@ OPAQUE = ("sourcedata", "derivatives", "code", "phenotype", "stimuli", "docs", "
 WITHOUT_DATA = "describes data that stay behind"
 HIDDEN, IGNORED = "is hidden", "is in .bidsignore"
 _HEAD_NEEDED = "has a header that may name a person, and nothing here cleans it"
+NOT_UTF8 = "has a name that is not UTF-8"
 _NOT_TREATED = {
     "photo": "is a photograph",
     "asllabeling": "is a picture",
@@ -108,7 +109,8 @@ def plan_carryover(
         is_needed = str(path) == "dataset_description.json"  # without it, this is no dataset
         if isinstance(decided, Treatment) and not is_needed and is_ignored(path, ignored):
             decided = IGNORED
-        if isinstance(decided, str) and any(fnmatchcase(str(path), pattern) for pattern in include):
+        is_wanted = decided != NOT_UTF8 and any(fnmatchcase(str(path), pattern) for pattern in include)
+        if isinstance(decided, str) and is_wanted:
             decided = _at_your_word(path)
         if isinstance(decided, Treatment):
             carried.append(Carried(path, decided))
@@ -126,6 +128,8 @@ def _remedy(path: PurePosixPath, reason: str) -> str:
         return ""
     if reason == IGNORED:
         return "take it out of .bidsignore"
+    if reason == NOT_UTF8:
+        return "rename it"
     return f"--include '{path.parts[0]}/*'" if path.parts[0] in OPAQUE else f"--include '{NAME}'"
 
 
@@ -149,7 +153,7 @@ def _is_faceless(name: FileName) -> bool:
 def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
     """Return how a file is treated, or why it stays behind."""
     if not is_utf8(str(path)):
-        return "has a name that is not UTF-8"
+        return NOT_UTF8
     if any(part.startswith(".") for part in path.parts):
         return HIDDEN
     if path.parts[0] in OPAQUE:

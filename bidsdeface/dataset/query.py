@@ -140,6 +140,8 @@ def _log_not_taken(found: Images, bids_dir: Path, with_ignored: bool) -> None:
 def _folders(bids_dir: Path, pattern: str) -> list[str]:
     """Return the labels of folders, and of links to nowhere in their place, in natural order."""
     found = {path.name for path in bids_dir.glob(pattern) if path.is_symlink() or path.is_dir()}
+    for name in sorted(name for name in found if not is_utf8(name)):
+        LOGGER.warning("%s: not taken: its name is not UTF-8", printable(bids_dir / name))
     return [name.partition("-")[2] for name in sorted(filter(is_utf8, found), key=natural_key)]
 
 

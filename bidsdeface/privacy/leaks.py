@@ -15,6 +15,7 @@ from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.description import DESCRIPTION
 from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metadata, read_json
 from bidsdeface.dataset.names import FileName, parse_name, stem_of, suffix_of
+from bidsdeface.errors import printable
 from bidsdeface.privacy import inspect
 from bidsdeface.privacy.columns import ALONE, TableOptions
 from bidsdeface.privacy.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
@@ -114,7 +115,7 @@ def survey_dataset(root: Path, passed_over: tuple[str, ...] = ()) -> Survey:
         repositories += [here / name for name in REPOSITORIES if name in {*names, *plain}]
         kept_by_others = [name for name in HISTORIES if name in names]
         histories += [
-            Finding(str(here / name), "history of the dataset", "folder") for name in kept_by_others
+            Finding(printable(here / name), "history of the dataset", "folder") for name in kept_by_others
         ]
         aside = {*links, *REPOSITORIES, *kept_by_others}
         names[:] = sorted(name for name in names if name not in aside and not name.startswith(passed_over))
@@ -188,9 +189,9 @@ def find_leaks(
         found: dict[Finding, None] = {}
         try:
             for kind, place in _look(at, path, shows_face):
-                found[Finding(str(path), kind, place)] = None
+                found[Finding(printable(path), kind, place)] = None
         except Exception as error:  # whatever a file is made of, the others are looked at
-            found[Finding(str(path), "cannot be read", type(error).__name__)] = None
+            found[Finding(printable(path), "cannot be read", type(error).__name__)] = None
         if os.path.lexists(root / path):  # else another run has taken it away meanwhile
             yield from found
 

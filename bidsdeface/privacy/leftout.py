@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from bidsdeface.errors import printable
+
 FILE = "file"
 NAME = "NAME"  # in a remedy, stands for the column or field
 _SHOWN_AT_MOST = 3
@@ -62,7 +64,7 @@ def as_table(left_out: Iterable[LeftOut]) -> str:
     """
     rows = [
         (
-            str(one.path),
+            printable(one.path),
             one.what,
             one.whole_reason,
             one.remedy.replace(NAME, one.name) or "n/a",
@@ -84,7 +86,7 @@ def in_groups(left_out: Iterable[LeftOut]) -> Iterator[str]:
     groups: dict[tuple[str, str, str, bool], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for one in sorted(set(left_out)):
         kind, _, name = one.what.partition(" ")
-        groups[kind, one.reason, one.remedy, one.waits][str(one.path)].append(name)
+        groups[kind, one.reason, one.remedy, one.waits][printable(one.path)].append(name)
     for (kind, reason, remedy, waits), files in groups.items():
         names = list(dict.fromkeys(name for some in files.values() for name in some if name))
         what = f"{kind} {_shortened(names, 2 * _SHOWN_AT_MOST)}: " if names else ""

@@ -10,6 +10,7 @@ from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.edf import is_harmless_label, scrub_edf
+from bidsdeface.privacy.leftout import as_table, in_groups
 from bidsdeface.privacy.policy import Rule, load_policy
 from bidsdeface.privacy.tables import parse_table
 
@@ -97,6 +98,14 @@ def test_ignored_files_stay_behind(line):
     assert decided(
         "sub-01/anat/sub-01_T1w.nii.gz", ignored=["bold", "/func", line if line != "/sub-01" else "x"]
     )
+
+
+def test_a_name_that_is_not_utf8_stays_behind_whatever_is_included_and_can_be_printed():
+    path = P("sub-01/anat/sub-01_\udcff_T1w.nii.gz")
+    carried, left_out = plan_carryover([path], include=["*"])
+    assert carried == [] and left_out[0].reason == "has a name that is not UTF-8"
+    for text in (as_table(left_out), *in_groups(left_out)):
+        assert "sub-01_\\xff_T1w.nii.gz" in text and "rename it" in text and text.encode()
 
 
 def test_a_person_may_include_what_stays_behind():

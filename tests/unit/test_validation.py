@@ -2,7 +2,10 @@
 
 import os
 import sys
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from bidsdeface.dataset.validation import check_valid, find_problems
@@ -116,3 +119,58 @@ def test_participants_labels_and_all_else_go_to_the_private_folder(bids_dir, tmp
     with pytest.raises(BidsdefaceError, match=rf"\({scratch}/[^/]+ {scratch}/[^/]+/deno\)"):
         find_problems(bids_dir, ["01"], scratch)
     assert list(scratch.iterdir()) == []
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        MARK + b'{"EchoTime": 0.003}',
+        '{"EchoTime": 0.003}'.encode("utf-16"),
+        b'{"EchoTime": 0.003, "DwellTime": NaN, "Inner": [{"x": -Infinity}]}',
+        b'{"EchoTime": "\xe9"}',
+        b'{"EchoTime": 0.003',
+        b"[1]",
+        b"null",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("name", ["sub-02/anat/sub-02_T1w.json", "T1w.json", "participants.json"])
+def test_json_that_the_validator_cannot_read_is_left_to_the_reader(bids_dir, name, content):
+    (bids_dir / name).write_bytes(content)
+    assert find_problems(bids_dir) == []
+    assert (bids_dir / name).read_bytes() == content
+
+
+@pytest.mark.parametrize(("content", "is_hidden"), [(b"{", True), (b"{}", False), (MARK + b"{}", False)])
+def test_broken_json_hides_what_is_missing_in_the_files_that_it_describes_and_no_other(
+    tmp_path, content, is_hidden
+):
+    scans = [f"sub-01/func/sub-01_task-{task}_bold.nii.gz" for task in ("a", "b")]
+    image = nib.Nifti1Image(np.ones((4, 4, 4, 3), np.int16), np.eye(4))
+    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_zooms((1, 1, 1, 2))
+    bids_dir = make_dataset(tmp_path, scans, image, metadata={"RepetitionTime": 2.0, "TaskName": "a"})
+    (bids_dir / scans[0].replace(".nii.gz", ".json")).write_bytes(content)
+    assert (find_problems(bids_dir) == []) == is_hidden
+    (bids_dir / scans[1].replace(".nii.gz", ".json")).write_text("{}")
+    assert all("task-b" in one or not is_hidden for one in find_problems(bids_dir)) and find_problems(
+        bids_dir
+    )
+
+
+def test_a_byte_order_mark_in_the_description_is_no_problem(bids_dir):
+    path = bids_dir / "dataset_description.json"
+    path.write_bytes(MARK + path.read_bytes())
+    assert find_problems(bids_dir) == []
+    path.write_bytes(b"{")
+    assert any("dataset_description.json" in one for one in find_problems(bids_dir))
+
+
+def test_names_that_are_not_utf8_do_not_end_the_validator(bids_dir):
+    for name in (b"sub-01/anat/sub-01_acq-\xff_T1w.nii.gz", b"sub-02/\xff.txt", b"r\xe9sum\xe9.txt"):
+        Path(os.fsdecode(os.fsencode(bids_dir) + b"/" + name)).touch()
+    (bids_dir / os.fsdecode(b"sub-\xff")).mkdir()
+    assert find_problems(bids_dir) == []
