@@ -296,10 +296,11 @@ def measure(
     to_start = np.linalg.inv(fitter.link) @ to_template
     face_mm = fitter.start.regions_mm["face"]
     brain_mm = fitter.start.brain_mm if by_brain else None
-    return {
-        **measure_placement(volume, placement, to_start, fitter.pose, fitter.surface, face_mm, brain_mm),
-        **measure_brain(brain, to_start, fitter.brain_surface, fitter.surface.face),
-    }
+    own = measure_brain(brain, to_start, fitter.brain_surface, fitter.surface.face)
+    found = measure_placement(volume, placement, to_start, fitter.pose, fitter.surface, face_mm, brain_mm)
+    if "brain_shift_mm" in own:
+        own["face_shift_mm"] = (own["brain_shift_mm"] + found["outline_shift_mm"]) / 2
+    return {**found, **own}
 
 
 def to_start(fitted: Fitted, fitter: Fitter) -> np.ndarray:

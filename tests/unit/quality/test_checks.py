@@ -30,9 +30,12 @@ LIMITED = [check for check in DECISIVE if check.limits]
 by_name = pytest.mark.parametrize("check", LIMITED, ids=lambda check: check.measure)
 
 
+OBJECTING = {**GOOD, "brain_shift_mm": BRAIN_AGREES_MM + 0.1}
+
+
 def good_for(check):
-    """Return the measures of a result that could not be better, and that this check decides about."""
-    return GOOD if check.decides(GOOD) else NO_BRAIN
+    """Return the measures of a good result that this check decides about."""
+    return next(measures for measures in (GOOD, OBJECTING, NO_BRAIN) if check.decides(measures))
 
 
 def test_a_result_that_could_not_be_better_has_no_fault_and_no_strain():
@@ -66,17 +69,18 @@ def test_a_brain_beyond_a_limit_is_no_fault_but_not_trusted(check):
 
 
 def test_the_outline_is_asked_only_where_the_brain_objects_or_is_not_trusted():
-    bad = {**GOOD, "outline_shift_mm": 30.0, "outline_correlation": 0.5}
+    bad = {**GOOD, "face_shift_mm": 20.0, "outline_shift_mm": 30.0, "outline_correlation": 0.5}
     for agreeing in (0.0, BRAIN_AGREES_MM):
         assert faults({**bad, "brain_shift_mm": agreeing}) == {}
-    for doubt in ({"brain_shift_mm": BRAIN_AGREES_MM + 0.1}, {"brain_fit_mm": 9.0}):
-        assert list(faults({**bad, **doubt})) == ["outline_correlation", "outline_shift_mm"]
-        assert faults({**GOOD, **doubt}) == {}
+    objecting, untrusted = {"brain_shift_mm": BRAIN_AGREES_MM + 0.1}, {"brain_fit_mm": 9.0}
+    assert list(faults({**bad, **objecting})) == ["face_shift_mm", "outline_correlation"]
+    assert list(faults({**bad, **untrusted})) == ["outline_correlation", "outline_shift_mm"]
+    assert faults({**GOOD, **objecting}) == faults({**GOOD, **untrusted}) == {}
     assert list(outline_faults(bad)) == ["outline_correlation", "outline_shift_mm"]
 
 
 def test_a_trusted_brain_that_moves_the_face_far_is_a_fault_whatever_the_outline_says():
-    assert list(faults({**GOOD, "brain_shift_mm": 12.5})) == ["brain_shift_mm"]
+    assert list(faults({**GOOD, "brain_shift_mm": 16.5})) == ["brain_shift_mm"]
     assert faults({**GOOD, "brain_shift_mm": 300.0, "brain_fit_mm": 9.0}) == {}  # it knows nothing
 
 
