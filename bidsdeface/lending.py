@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bidsdeface.dataset.lenders import is_of_series, is_phase, lenders, magnitudes_of
+from bidsdeface.dataset.lenders import (
+    is_of_series,
+    is_phase,
+    lenders,
+    magnitudes_of,
+    shows_flip_angles,
+)
 from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitter, check_still
@@ -50,8 +56,9 @@ def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Ma
             )
         return _borrow(possible[0], done, loaded)
     for lender in possible:
-        masked = done[lender]
-        if masked.mask.any() and _may_share(masked, loaded, fitter, is_of_series(scan, lender)):
+        masked, of_series = done[lender], is_of_series(scan, lender)
+        is_certain = of_series and shows_flip_angles(scan)  # made together; flip angles have no outline
+        if masked.mask.any() and (is_certain or _may_share(masked, loaded, fitter, of_series)):
             return _borrow(lender, done, loaded)
     return None
 

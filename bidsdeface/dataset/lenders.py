@@ -46,10 +46,11 @@ def magnitudes_of(suffix: str) -> tuple[str, ...]:
 
 def is_map(scan: Scan) -> bool:
     """Tell whether a scan is computed from others."""
-    return (scan.datatype, scan.suffix) in maps() or _shows_flip_angles(scan)
+    return (scan.datatype, scan.suffix) in maps() or shows_flip_angles(scan)
 
 
-def _shows_flip_angles(scan: Scan) -> bool:
+def shows_flip_angles(scan: Scan) -> bool:
+    """Return True for the flip angles of a B1 map, which come with an image of the head (``acq-anat``)."""
     acquisition = dict(scan.entities).get("acq", "")
     return scan.suffix in _WITH_FLIP_ANGLES and acquisition.startswith(_FLIP_ANGLES)
 
