@@ -265,7 +265,7 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
     elif kind != "text":
         yield "not looked into", kind.partition(" ")[2] or "unknown kind of file"
     elif extension == ".json":
-        if path == DESCRIPTION:
+        if path.name == DESCRIPTION.name:
             yield from inspect.inspect_description(file)
         else:
             keep = [column.rpartition(":")[2] for column in at.keep_columns]

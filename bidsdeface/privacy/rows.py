@@ -50,7 +50,7 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[LeftOut]]
         LeftOut(path, "has not one value for each column", f"line {line}", "correct the line")
         for line in table.bad_lines
     ]
-    needed = [name for name, rule in table_columns(path).items() if rule.is_index]
+    needed = [name for name, rule in table_columns(path).items() if rule.is_index] or ["participant_id"]
     index = [column for column in table.columns if column in needed]
     if not index:
         raise TableError(f"{path}: has no column {needed[0]}; add it, or correct its name")

@@ -50,8 +50,10 @@ def test_content_that_git_annex_keeps_is_read_where_it_is_fetched(bids_dir):
     (bids_dir / SCANS[1]).resolve().unlink()  # of all images, as they are the same
     assert find_problems(bids_dir) == []
     sidecar = bids_dir / "sub-01/anat/sub-01_T1w.json"
-    sidecar.resolve().write_text("{")
-    assert [one.partition(" ")[0] for one in find_problems(bids_dir, ["01"])] == ["JSON_INVALID"]
+    sidecar.resolve().write_text('{"EchoTime": "long"}')
+    assert [one.partition(" ")[0] for one in find_problems(bids_dir, ["01"])] == [
+        "JSON_SCHEMA_VALIDATION_ERROR"
+    ]
 
 
 def test_the_datasets_own_bidsignore_is_honoured(bids_dir):
