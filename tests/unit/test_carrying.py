@@ -206,7 +206,8 @@ def test_a_preview_says_what_would_stay_behind_and_writes_nothing(settings):
     (settings.bids_dir / "participants.tsv").write_text("participant_id\tx\nsub-01\tlong ago\nsub-02\ty\n")
     (settings.bids_dir / "README").write_text("MRN: A471142\n")
     before = {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")}
-    root, own = preview_root(settings, None), preview(Scope("01"), settings, None)
+    own = preview(Scope("01"), settings, None)
+    root = preview_root(settings, None, [own])
     assert {"file", "column x"} <= {one.what for one in root.left_out}
     assert any(one.waits for one in root.left_out)
     assert {one.what for one in own.left_out} == {"column acq_time"}
