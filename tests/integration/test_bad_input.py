@@ -96,9 +96,9 @@ def test_somebody_elses_dataset_as_output(tmp_path):
 
 def test_an_invalid_dataset(tmp_path):
     bids_dir = make_dataset(tmp_path)
-    (bids_dir / "sub-01/anat/sub-01_T9w.nii.gz").touch()
+    (bids_dir / "sub-01/anat/sub-01_T1w.tsv").touch()
     line = the_line(bidsdeface_read_only(bids_dir, tmp_path / "out"), 1)
-    assert "not valid BIDS" in line and "sub-01_T9w" in line and "--skip-bids-validation" in line
+    assert "not valid BIDS" in line and "sub-01_T1w.tsv" in line and "--skip-bids-validation" in line
 
 
 def cut_short(path: Path) -> None:
@@ -185,9 +185,10 @@ def test_bad_files_do_not_keep_the_good_one_from_being_done(outcome):
 def test_a_broken_sidecar_costs_its_own_scan(tmp_path):
     bids_dir = make_dataset(tmp_path, {"sub-01/anat/sub-01_T1w.nii.gz": find_head("average")})
     (bids_dir / "sub-01/anat/sub-01_T1w.json").write_text('{"EchoTime": ')
-    run = bidsdeface_read_only(bids_dir, tmp_path / "out", "--skip-bids-validation")
+    run = bidsdeface_read_only(bids_dir, tmp_path / "out")
     assert run.code == 3 and "sub-01_T1w.nii.gz: its metadata cannot be read" in run.said
-    assert "correct the JSON file" in run.said and published(tmp_path / "out") == []
+    assert "sub-01_T1w.json: is not JSON (it is cut short); correct it" in run.said
+    assert published(tmp_path / "out") == []
 
 
 def test_a_mask_on_another_grid_is_refused_and_the_older_result_stays(tmp_path):
