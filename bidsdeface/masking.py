@@ -16,7 +16,7 @@ from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitted, Fitter, check_still, fit, fit_to_reference, to_start
 from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
-from bidsdeface.imaging.foldover import find_foldover, on_grid
+from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
 from bidsdeface.imaging.image import Image, is_on_grid, parse_image, read_bytes
 from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image, voxel_ml, world_aligned
 from bidsdeface.quality.checks import faults, outline_faults
@@ -181,7 +181,7 @@ def find(
             nothing = {"mask_ml": 0.0, "removed_share": 0.0}
             return Masked(np.zeros_like(face.mask), image.affine, measures | nothing, fitted, no_face=DEFACED)
         masked = Masked(face.mask, image.affine, measures, fitted)
-        return _with_foldover(masked, loaded.volume, fitter)
+        return _with_foldover(masked, loaded.volume, fitter, accepted)
     for of_nothing in ("face_found", "emptied_share"):
         measures.pop(of_nothing, None)
     placements = (fitted.to_template, fitted.second)
@@ -223,12 +223,20 @@ def _is_defaced(scan: Volume, fitted: Fitted, measures: dict[str, float], expect
     return not any(faults({"tissue_left_ml": ml}) for ml in left)
 
 
-def _with_foldover(masked: Masked, scan: Volume, fitter: Fitter) -> Masked:
+def _with_foldover(masked: Masked, scan: Volume, fitter: Fitter, accepted: bool) -> Masked:
     """Add to a mask what folded over to another place, if anything did."""
     assert masked.fitted
-    found = find_foldover(scan, to_start(masked.fitted, fitter), fitter.surface.head_mm)
+    to_head = to_start(masked.fitted, fitter)
+    found = find_foldover(scan, to_head, fitter.surface.head_mm)
     if found is None:
         return masked
+    if found.sum() > head_voxels(scan, to_head, fitter.surface.head_mm):
+        if accepted:
+            return masked
+        raise RegistrationError(
+            "the air around the head is as bright as tissue, more of it than a head, so what folded over "
+            "cannot be told; give the padding the value of air, or draw a mask and give it with --mask"
+        )
     folded = on_grid(found, scan.affine, masked.mask.shape, masked.affine)
     mask = masked.mask | folded
     sizes = {

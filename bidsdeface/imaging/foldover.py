@@ -68,6 +68,12 @@ def find_foldover(scan: Volume, to_head: NDArray, head_mm: Volume) -> NDArray[np
     return found if found.any() else None
 
 
+def head_voxels(scan: Volume, to_head: NDArray, head_mm: Volume) -> int:
+    """Count the voxels of a scan that lie in the template's head."""
+    places = apply_affine(scan.affine, np.indices(scan.data.shape).reshape(3, -1).T)
+    return int(np.count_nonzero(region_distance((head_mm,), to_head, places) <= 0))
+
+
 def in_air(
     scan: Volume, voxels: NDArray, to_head: NDArray, head_mm: Volume, air_mm: float = AIR_MM
 ) -> NDArray[np.bool_]:

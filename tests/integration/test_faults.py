@@ -319,12 +319,12 @@ def test_an_output_that_vanishes_is_one_clear_line_and_is_not_made_anew(by_hand,
 
 
 def test_a_full_work_dir_is_one_clear_line_a_scan(clinic, small_disk, tmp_path):
-    assert mount(small_disk, "remount", "size=200k")
+    assert mount(small_disk, "remount", "size=8k")
     options = ("-w", str(small_disk), "--participant-label", "Adam17", "--skip-bids-validation")
     run = bidsdeface(clinic, tmp_path / "out", *options)
     assert run.code == 75 and "Traceback" not in run.said
     (line,) = failures(run.said)
-    assert f"{small_disk}/bidsdeface/.bidsdeface-" in line and "No space left on device" in line
+    assert f"{small_disk}/bidsdeface" in line and "No space left on device" in line
     assert published(tmp_path / "out") == []
     assert sorted(os.listdir(small_disk / "bidsdeface")) == ["fingerprints", "key", "logs"]
     (log,) = (small_disk / "bidsdeface/logs").iterdir()
