@@ -42,7 +42,7 @@ class Staging:
 
     def __init__(self, output_dir: Path) -> None:
         self._output_dir = output_dir
-        self._private = private_folder(output_dir)
+        self._private = private_folder(output_dir, must_be_private=False)
 
     def __enter__(self) -> "Staging":
         self.folder = self._private.__enter__()

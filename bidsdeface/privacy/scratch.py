@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
 import uuid
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from bidsdeface.errors import storage_errors
+from bidsdeface.errors import UsageError, storage_errors
 
 PRIVATE = ".bidsdeface-"  # how the names of private folders begin
 _LOCK = "lock"
@@ -31,13 +32,16 @@ _REMOVE_AFTER = 'cat; for _ in 1 2 3 4 5; do rm -rf -- "$1" && exit; sleep 1; do
 
 
 @contextmanager
-def private_folder(parent: Path) -> Iterator[Path]:
+def private_folder(parent: Path, *, must_be_private: bool = True) -> Iterator[Path]:
     """Give a folder that only this user can enter, gone at the end.
 
     Parameters
     ----------
     parent : pathlib.Path
         Where to make it; swept first.
+    must_be_private : bool, optional
+        Refuse a file system that cannot keep others out, such as CIFS. What is about to be published may be
+        written there all the same.
 
     Yields
     ------
@@ -48,11 +52,15 @@ def private_folder(parent: Path) -> Iterator[Path]:
     ------
     BidsdefaceError
         The folder cannot be made.
+    UsageError
+        Others may enter it.
     """
     sweep(parent)
     with storage_errors(parent):
         folder, lock = _claim(parent)
     try:
+        if must_be_private:
+            check_keeps_others_out(folder)
         yield folder
     finally:
         os.close(lock)  # first, as NFS keeps a file that is open, and so the folder
@@ -93,6 +101,25 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
                 guard.kill()
 
 
+def check_keeps_others_out(folder: Path) -> None:
+    """Refuse a folder that this program has made, and that others may enter all the same.
+
+    Raises
+    ------
+    UsageError
+        Its file system has no permissions, or does not keep them: CIFS, some FUSE mounts, folders of the host
+        in Docker Desktop.
+    """
+    with storage_errors(folder):
+        mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        raise UsageError(
+            f"{folder.parent}: its file system cannot keep a folder private (mode 0700), as with CIFS, some "
+            "FUSE mounts and folders of the host in Docker Desktop; choose another --work-dir (or TMPDIR) on "
+            "a local disk; with Docker a volume: -v deface-work:/work and --work-dir /work"
+        )
+
+
 def sweep(parent: Path) -> None:
     """Remove this user's private folders that a killed run has left behind.
 
@@ -116,11 +143,16 @@ def make_private(folder: Path) -> Path:
     ------
     BidsdefaceError
         It cannot be made.
+    UsageError
+        Others may enter it.
     """
+    is_new = not folder.exists()
     with storage_errors(folder):
         for above in reversed([one for one in folder.parents if not one.exists()]):
             above.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
+    if is_new:
+        check_keeps_others_out(folder)
     return folder
 
 

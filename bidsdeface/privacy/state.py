@@ -187,8 +187,10 @@ def _check_private(folder: Path) -> None:
     if not stat.S_ISDIR(status.st_mode):
         raise UsageError(f"{folder}: is a link or a file, not a folder; choose another --work-dir")
     if status.st_uid != os.geteuid():
-        raise UsageError(f"{folder}: belongs to another user; choose another --work-dir")
+        raise UsageError(f"{folder}: belongs to another user; choose another --work-dir, on a local disk")
     if stat.S_IMODE(status.st_mode) & 0o077:
+        with private_folder(folder.parent):
+            pass  # where none can be made, this says so, and what to do
         raise UsageError(
             f"{folder}: may be entered by others; run chmod 700 {folder}, or choose another --work-dir"
         )

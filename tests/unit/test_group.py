@@ -191,9 +191,11 @@ def test_the_log_says_how_many_and_where(settings, tmp_path, caplog):
     assert f"1 scans in {tmp_path / 'quality.tsv'}" in caplog.text
 
 
-def test_the_output_is_validated_at_the_end_whatever_became_of_the_input(settings, tmp_path, caplog):
+def test_the_output_is_validated_at_the_end_whatever_became_of_the_input(
+    settings, tmp_path, tmp_path_factory, caplog
+):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
-    settings = replace(settings, bids_dir=make_dataset(tmp_path / "raw"), validate=False)
+    settings = replace(settings, bids_dir=make_dataset(tmp_path_factory.mktemp("raw")), validate=False)
     assert run_group_level(replace(settings, validate_output=True)) == {Exit.LEAK}  # it has no description
     assert any(line.startswith("INVALID the dataset: MISSING_DATASET") for line in caplog.messages)
     assert run_group_level(settings) == set()

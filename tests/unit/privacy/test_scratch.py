@@ -7,13 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.privacy import scratch
-from bidsdeface.privacy.scratch import environment_in, private_folder, scratch_folder, sweep, temporary_dir
+from bidsdeface.privacy.scratch import (
+    environment_in,
+    make_private,
+    private_folder,
+    scratch_folder,
+    sweep,
+    temporary_dir,
+)
 
 DAY_S = 24 * 3600
 OF_ANOTHER_SYSTEM = ".bidsdeface-00000000-abcdefgh"
@@ -240,3 +248,35 @@ def test_temporary_files_of_everything_go_to_one_folder(tmp_path, monkeypatch):
         [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True
     )
     assert said.stdout.split() == [str(tmp_path), str(tmp_path / "matplotlib")]
+
+
+@pytest.fixture
+def open_to_all(monkeypatch):
+    """Make all folders as a file system without permissions shows them."""
+    real = os.mkdir
+
+    def mkdir(path, mode=0o777, **how):
+        real(path, mode, **how)
+        os.chmod(path, 0o777)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+
+
+def make_lasting(parent):
+    return nullcontext(make_private(parent / "x"))
+
+
+@pytest.mark.parametrize("make", [private_folder, scratch_folder, make_lasting])
+def test_a_file_system_that_cannot_keep_others_out_is_refused_with_the_way_out(tmp_path, open_to_all, make):
+    with pytest.raises(UsageError) as refused, make(tmp_path):
+        pass
+    message = str(refused.value)
+    assert message.startswith(f"{tmp_path}: ") and "\n" not in message
+    assert all(text in message for text in ("another --work-dir", "local disk", "-v deface-work:/work"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_is_to_be_published_may_be_written_where_others_cannot_be_kept_out(tmp_path, open_to_all):
+    with private_folder(tmp_path, must_be_private=False) as folder:
+        (folder / "image.nii").touch()
+    assert list(tmp_path.iterdir()) == []

@@ -204,3 +204,18 @@ def test_a_full_disk_ends_the_log_with_one_line_and_not_the_run(state, monkeypat
         LOGGER.info("two")
     assert [line for line in said if "goes on without a log" in line] == said[2:3]
     assert said[1] == "one" and said[3] == "two" and "Traceback" not in capsys.readouterr().err
+
+
+def test_a_file_system_without_permissions_is_refused_with_the_way_out(tmp_path, monkeypatch, state):
+    real = os.mkdir
+
+    def mkdir(path, mode=0o777, **how):
+        real(path, mode, **how)
+        os.chmod(path, 0o777)
+
+    state.folder.chmod(0o777)
+    assert "run chmod 700" in refusal(tmp_path / "work")
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    for work_dir in (tmp_path / "work", tmp_path / "new"):
+        assert "cannot keep a folder private" in refusal(work_dir)
+    assert not list((tmp_path / "new").iterdir())
