@@ -174,7 +174,7 @@ def test_runs_with_failures_and_killed_ones_tell_nothing_and_leave_nothing(clini
         env={**os.environ, **outside},
         start_new_session=True,
     )
-    wait_for(lambda: any(temporary.glob(".bidsdeface-*/*/")))  # a worker has begun
+    wait_for(lambda: any(temporary.glob(".bidsdeface-*")))  # the run has made its private folder
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     wait_for(lambda: not list(temporary.iterdir()), seconds=10)
