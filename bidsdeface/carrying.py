@@ -192,11 +192,9 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     BidsdefaceError
         A file cannot be written.
     """
-    labels = participants(settings.bids_dir)
-    below = [path for label in labels for path in files_of(settings, f"sub-{label}")]
-    carried, left_out = sort_files(settings, [*below, *files_above(settings, folders=True)])
-    data = [one for one in carried if one.path.parts[0].startswith("sub-")]
-    files = [one for one in carried if not one.path.parts[0].startswith("sub-")]
+    labels, carried, left_out = _sort_all(settings)
+    data = [one for one in carried if not _is_above(one)]
+    files = [one for one in carried if _is_above(one)]
     absent = {one.path for one in data if not _is_there(settings, one)}
     alone = _alone(carried, absent, files)
     above = _above_in_output(settings)
@@ -218,7 +216,7 @@ def share_root(settings: Settings, state: State | None) -> Shared:
             settings.output_dir,
             ", ".join(strange),
         )
-    behind = [one for one in left_out if not one.path.parts[0].startswith("sub-")]
+    behind = [one for one in left_out if _is_above(one)]
     behind += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
     return replace(shared, planned=tuple(behind))
 
@@ -256,14 +254,12 @@ def preview_root(settings: Settings, state: State | None, below: Iterable[Shared
     below : iterable of Shared
         From `preview`, of all participants.
     """
-    labels = participants(settings.bids_dir)
-    paths = [path for label in labels for path in files_of(settings, f"sub-{label}")]
-    carried, left_out = sort_files(settings, [*paths, *files_above(settings, folders=True)])
-    files = [one for one in carried if not one.path.parts[0].startswith("sub-") and one.treatment in SAYING]
+    labels, carried, left_out = _sort_all(settings)
+    files = [one for one in carried if _is_above(one) and one.treatment in SAYING]
     above = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
     identifiers = joined_identifiers([above, *(one.identifiers for one in below)], labels)
     source = _read(settings, state, identifiers, Census(settings.bids_dir), carried)
-    behind = (one for one in left_out if not one.path.parts[0].startswith("sub-"))
+    behind = (one for one in left_out if _is_above(one))
     return Shared(tuple(behind), _preview(source, files, settings, state))
 
 
@@ -304,6 +300,18 @@ def _sort(settings: Settings, scope: Scope, above: Above) -> tuple[list[Carried]
         else one
         for one in carried
     ], left_out
+
+
+def _sort_all(settings: Settings) -> tuple[list[str], list[Carried], list[LeftOut]]:
+    """Sort all files of the dataset; return the labels of its participants as well."""
+    labels = participants(settings.bids_dir)
+    below = [path for label in labels for path in files_of(settings, f"sub-{label}")]
+    return labels, *sort_files(settings, [*below, *files_above(settings, folders=True)])
+
+
+def _is_above(one: Carried | LeftOut) -> bool:
+    """Return True for a file that lies in no participant's folder."""
+    return not one.path.parts[0].startswith("sub-")
 
 
 def _alone(
