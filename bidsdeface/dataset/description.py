@@ -5,7 +5,7 @@ Every task of a cluster job writes them, at the same time and with the same cont
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -17,6 +17,7 @@ from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import UsageError
 from bidsdeface.privacy.looks import LOCAL, looks_like
+from bidsdeface.privacy.values import texts_in
 from bidsdeface.schema import description_fields
 from bidsdeface.settings import BIDS, DERIVATIVES
 
@@ -226,17 +227,6 @@ def describe_shareable(
         "GeneratedBy": [*generated, ours],
         **({"SourceDatasets": sources} if sources else {}),
     }, reasons
-
-
-def texts_in(value: Any) -> Iterator[str]:
-    """Yield all texts within a value of JSON, names of keys left aside."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        for one in value:
-            yield from texts_in(one)
-    elif isinstance(value, str):
-        yield value
 
 
 def _text_of(path: Path) -> str | None:

@@ -51,7 +51,6 @@ def read_source(
     wishes: Wishes,
     identifiers: Identifiers,
     census: Census | None = None,
-    withheld: Collection[PurePosixPath] = (),
 ) -> Source:
     """Read what the treatment of one file needs to know of all others.
 
@@ -66,26 +65,20 @@ def read_source(
         What no kept text may hold.
     census : Census, optional
         Where it is at hand: it reads each kind of table once.
-    withheld : collection of PurePosixPath, optional
-        Images that were to be defaced and did not pass.
 
     Returns
     -------
     Source
     """
     carried = list(carried)
-    files = [one for one in carried if one.path not in withheld]
-    names = (parse_name(one.path) for one in files if one.path.suffix == ".json")
+    names = (parse_name(one.path) for one in carried if one.path.suffix == ".json")
     sidecars = NameIndex(name for name in names if name)
     fieldmaps: dict[PurePosixPath, frozenset[str]] = {}
-    for one in files:
+    for one in carried:
         if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
             fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
-    present = frozenset(one.path for one in files)
-    census = census or Census(root)
-    source = Source(root, present, sidecars, fieldmaps, identifiers, census).without(withheld)
-    alone = companions_alone((one.path for one in carried), source.present) if withheld else set()
-    return replace(source, present=source.present - alone)
+    present = frozenset(one.path for one in carried)
+    return Source(root, present, sidecars, fieldmaps, identifiers, census or Census(root))
 
 
 def carry_over(

@@ -133,7 +133,7 @@ def _acquisition(
     """Return what may be said of how a scan was acquired."""
     policy = load_policy() if policy is None else policy
     without_files = {**policy, **dict.fromkeys(file_fields(policy), Rule(DROP))}
-    return scrub_metadata(metadata, without_files, task, datatype="anat", telling=telling).metadata
+    return scrub_metadata(metadata, without_files, task, datatype="anat", telling=telling)[0]
 
 
 def to_json(content: Mapping[str, Any]) -> str:

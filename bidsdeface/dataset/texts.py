@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.description import texts_in
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 from bidsdeface.privacy.looks import WAITING, looks_like
+from bidsdeface.privacy.values import texts_in
 
 IDENTIFIER = "a name or number that stands in a field about a person"
 

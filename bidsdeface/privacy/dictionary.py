@@ -8,6 +8,7 @@ from typing import Any
 from bidsdeface.privacy.looks import is_moment, personal_kind
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.sidecar import Telling, scrub_metadata
+from bidsdeface.privacy.values import leaves, texts_in
 
 _DESCRIPTIVE = {
     "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
@@ -64,7 +65,7 @@ def scrub_dictionary(
     for name, entry in dictionary.items():
         if name in keep:
             kept[name] = entry
-        elif name == "Columns" and columns is not None and not set(_texts(entry)) <= set(columns):
+        elif name == "Columns" and columns is not None and not set(texts_in(entry)) <= set(columns):
             reasons[name] = NO_COLUMN
         elif not (isinstance(entry, Mapping) and entry.keys() & _DESCRIPTIVE):
             fields[name] = entry
@@ -74,10 +75,9 @@ def scrub_dictionary(
             reasons[name] = NO_COLUMN
         else:
             kept[name] = _scrub_entry(entry, name, tells, reasons)
-    scrubbed = scrub_metadata(fields, policy, task, datatype=datatype, telling=telling)
-    kept |= scrubbed.metadata
-    reasons |= scrubbed.reasons
-    return {name: kept[name] for name in dictionary if name in kept}, reasons
+    metadata, why = scrub_metadata(fields, policy, task, datatype=datatype, telling=telling)
+    kept |= metadata
+    return {name: kept[name] for name in dictionary if name in kept}, reasons | why
 
 
 def _defines(entry: Mapping[str, Any]) -> bool:
@@ -95,25 +95,17 @@ def _scrub_entry(
         if key not in _DESCRIPTIVE:
             reasons[place] = NOT_BIDS
         elif key == "Levels" and isinstance(value, Mapping):
-            kept[key] = {level: text for level, text in value.items() if not _tells(level, text, tells)}
-            if len(kept[key]) < len(value):
-                reasons[place] = f"{len(value) - len(kept[key])} of its levels: {TELLS}"
-        elif _tells("", value, tells):
+            telling = [level for level in value if any(map(tells, texts_in({level: value[level]})))]
+            kept[key] = {level: value[level] for level in value if level not in telling}
+            if telling:
+                reasons[place] = f"{len(telling)} of its levels: {TELLS}"
+        elif any(map(tells, texts_in(value))):
             reasons[place] = TELLS
-        elif _is_no_measure(value):
+        elif any(map(_is_no_measure, leaves(value))):
             reasons[place] = "is a date, or no number of JSON"
         else:
             kept[key] = value
     return kept
-
-
-def _tells(name: str, value: Any, tells: Callable[[str], bool]) -> bool:
-    """Return True if a text within a value tells a person, names of keys included."""
-    if isinstance(value, Mapping):
-        return tells(name) or any(_tells(key, one, tells) for key, one in value.items())
-    if isinstance(value, list):
-        return any(_tells(name, one, tells) for one in value)
-    return tells(name) or (isinstance(value, str) and tells(value))
 
 
 def _is_no_measure(value: Any) -> bool:
@@ -121,7 +113,3 @@ def _is_no_measure(value: Any) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return not math.isfinite(value) or is_moment(value)
-
-
-def _texts(value: Any) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

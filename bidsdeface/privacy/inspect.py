@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from bidsdeface.dataset.description import texts_in
 from bidsdeface.dataset.inheritance import JsonError, TwiceError, read_json
 from bidsdeface.dataset.names import FileName
 from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
@@ -21,7 +20,7 @@ from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.rows import check_rows
 from bidsdeface.privacy.tables import TableError, parse_table
-from bidsdeface.privacy.values import LARGEST_NUMBER
+from bidsdeface.privacy.values import LARGEST_NUMBER, texts_in
 from bidsdeface.schema import has_no_columns
 
 Told = Iterator[tuple[str, str]]  # kind, place

@@ -7,12 +7,11 @@ numbers too: a record number and a birth date are numbers. A value stays as it i
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from bidsdeface.privacy.ages import OLDEST
 from bidsdeface.privacy.policy import DROP, FILES, GENERALISE, OBJECT_KINDS, Policy, Rule, load_policy
-from bidsdeface.privacy.values import NOT_SAID, is_known, is_label, leaves, objection
+from bidsdeface.privacy.values import NOT_SAID, is_known, is_label, leaves, objection, texts_in
 from bidsdeface.schema import metadata_fields, required_fields
 
 _DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")
@@ -24,32 +23,7 @@ _SETTINGS = ("flag", "number -100000..100000", "known filter setting")
 # Values that a person keeps, names of files, and what is known as a whole: they name nobody.
 _PUBLIC = ("", FILES, "known", "codes", "listed")
 Telling = Callable[[str], bool]
-
-
-@dataclass(frozen=True)
-class Scrubbed:
-    """Metadata that may be shared, and what became of the rest.
-
-    Attributes
-    ----------
-    metadata : dict
-        In the order of the source.
-    dropped : tuple of str
-        Names of fields that are left out; those of nested objects with dots.
-    changed : tuple of str
-        Names of fields that say less than before: an age, the zero of a clock, or ``n/a``.
-    lost : tuple of str
-        Fields that BIDS requires, of `dropped`: their value was of a kind that cannot be shared.
-    reasons : mapping of str to str
-        Why, for each field of `dropped`, and for those that say ``n/a``; never a value. Each field can be
-        kept by its name.
-    """
-
-    metadata: dict[str, Any]
-    dropped: tuple[str, ...]
-    changed: tuple[str, ...]
-    lost: tuple[str, ...]
-    reasons: Mapping[str, str]
+Scrubbed = tuple[dict[str, Any], dict[str, str]]  # what is kept, and why the rest is not
 
 
 def scrub_metadata(
@@ -80,51 +54,43 @@ def scrub_metadata(
 
     Returns
     -------
-    Scrubbed
+    kept : dict
+        In the order of the source.
+    reasons : dict of str to str
+        Why fields are left out, or say "n/a", by their names; those of nested objects with dots. Never a
+        value. Each field can be kept by its name.
 
     Examples
     --------
-    >>> scrubbed = scrub_metadata({"EchoTime": 0.003, "RepetitionTime": 41207, "FlipAngle": "Doe^Jane"})
-    >>> scrubbed.metadata, scrubbed.reasons
+    >>> scrub_metadata({"EchoTime": 0.003, "RepetitionTime": 41207, "FlipAngle": "Doe^Jane"})
     ({'EchoTime': 0.003}, {'RepetitionTime': 'not within 0..100 s', 'FlipAngle': 'not a number'})
-    >>> scrub_metadata({"TaskName": "Dr Doe's task", "TimeZero": "12:41:07"}).metadata
+    >>> scrub_metadata({"TaskName": "Dr Doe's task", "TimeZero": "12:41:07"})[0]
     {'TaskName': 'n/a', 'TimeZero': '00:00:00'}
     """
     policy = load_policy() if policy is None else policy
     kept: dict[str, Any] = {}
-    changed: list[str] = []
     reasons: dict[str, str] = {}
     for field, value in metadata.items():
         rule = policy.get(field, _UNKNOWN)
         if (datatype, field) == _OF_THE_FACE and rule.kind:
             rule = Rule(DROP, reason="shape of the face")
-        found = _objection(field, value, rule, task, telling)
-        result = value
+        found, result = _objection(field, value, rule, task, telling), value
         if found is None and isinstance(value, Mapping) and rule.kind in OBJECT_KINDS:
-            inner = (
+            result, inner = (
                 scrub_metadata(value, policy, task, datatype=datatype, telling=telling)
                 if rule.kind == "object"
                 else _scrub_filters(value, telling)
             )
-            changed += [f"{field}.{name}" for name in inner.changed]
-            reasons |= {f"{field}.{name}": reason for name, reason in inner.reasons.items()}
-            result = inner.metadata
+            reasons |= {f"{field}.{name}": reason for name, reason in inner.items()}
             found = None if result or not value else "nothing in it may stay"
         elif found is None and rule.action == GENERALISE:
             result = _GENERALISED[rule.kind](value)
-            changed += [field] if result != value else []
-        if found is None:
+        if found is not None:
+            reasons[field] = found
+            result = NOT_SAID
+        if found is None or (rule.action != DROP and _may_say_nothing(field, rule)):
             kept[field] = result
-            continue
-        reasons[field] = found
-        if rule.action != DROP and _may_say_nothing(field, rule):
-            kept[field] = NOT_SAID
-            changed.append(field)
-    dropped = tuple(name for name in reasons if name not in changed)
-    lost = tuple(
-        name for name in dropped if name in required_fields() and policy.get(name, _UNKNOWN).action != DROP
-    )
-    return Scrubbed(kept, dropped, tuple(changed), lost, reasons)
+    return kept, reasons
 
 
 def _objection(field: str, value: Any, rule: Rule, task: str | None, telling: Telling) -> str | None:
@@ -142,13 +108,9 @@ def _objection(field: str, value: Any, rule: Rule, task: str | None, telling: Te
     is_public = rule.kind.partition(" ")[0] in _PUBLIC or (
         isinstance(value, str) and rule.kind == "task" and is_label(value, task)
     )
-    if found is None and not is_public and _tells(value, telling):
+    if found is None and not is_public and any(map(telling, texts_in(value))):
         return "holds an identifier of this dataset"
     return found
-
-
-def _tells(value: Any, telling: Telling) -> bool:
-    return any(isinstance(one, str) and one != NOT_SAID and telling(one) for one in leaves(value))
 
 
 def _may_say_nothing(field: str, rule: Rule) -> bool:
@@ -167,16 +129,16 @@ def _scrub_filters(filters: Mapping[str, Any], telling: Telling, names: str = "f
         if not is_known(name, names) or telling(name):
             reasons[name] = f"not a known name ({names})"
         elif isinstance(value, Mapping):
-            inner = _scrub_filters(value, telling, "filter setting")
-            reasons |= {f"{name}.{one}": reason for one, reason in inner.reasons.items()}
-            kept |= {name: inner.metadata} if inner.metadata or not value else {}
-        elif _tells(value, telling):
+            inner, why = _scrub_filters(value, telling, "filter setting")
+            reasons |= {f"{name}.{one}": reason for one, reason in why.items()}
+            kept |= {name: inner} if inner or not value else {}
+        elif any(map(telling, texts_in(value))):
             reasons[name] = "holds an identifier of this dataset"
         elif all(any(objection("", one, kind) is None for kind in _SETTINGS) for one in leaves(value)):
             kept[name] = value
         else:
             reasons[name] = "not a number or a known value (filter setting)"
-    return Scrubbed(kept, tuple(reasons), (), (), reasons)
+    return kept, reasons
 
 
 def _age(value: Any) -> float | int | None:

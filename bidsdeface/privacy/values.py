@@ -103,6 +103,17 @@ def leaves(value: Any) -> Iterator[Any]:
             yield from leaves(one) if isinstance(one, Mapping) else (one,)
 
 
+def texts_in(value: Any) -> list[str]:
+    """Return the texts within a value of JSON, keys included, but for those that say nothing.
+
+    Examples
+    --------
+    >>> texts_in({"a": [1, "b", "n/a"]})
+    ['a', 'b']
+    """
+    return [one for one in leaves(value) if isinstance(one, str) and one != NOT_SAID]
+
+
 def is_known(text: str, lists: str) -> bool:
     """Return True if a whole text is in one of the lists of ``values.tsv``, or says that nothing is known.
 

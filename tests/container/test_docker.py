@@ -81,7 +81,7 @@ def test_the_container_gets_no_more_processors_than_it_was_given(docker, option)
 def test_too_little_memory_is_said(docker, bids_dir, folder):
     output_dir = open_folder(folder / "memory")
     mounts = (f"-v={bids_dir}:/data:ro", f"-v={output_dir}:/out")
-    limit = ("--memory=450m", "--memory-swap=450m")
+    limit = ("--memory=300m", "--memory-swap=300m")
     killed = docker.app("/data", "/out", "participant", options=(*limit, *mounts), check=False)
     assert killed.returncode == 75
     (line,) = [line for line in killed.stderr.splitlines() if line.startswith("ERROR FAILED")]

@@ -6,12 +6,13 @@ import gzip
 import importlib.util
 import json
 import zlib
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.carryover import Treatment, plan_carryover
+from bidsdeface.dataset.carryover import Treatment, companions_alone, plan_carryover
 from bidsdeface.dataset.identifying import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
 from bidsdeface.dataset.treatments import ABSENT
@@ -122,7 +123,9 @@ def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=
     ignored = (root / ".bidsignore").read_text().splitlines() if (root / ".bidsignore").exists() else ()
     carried, left_out = plan_carryover(bids_files(root), ignored=ignored, include=include)
     wishes = Wishes(key=key, keep_columns=keep_columns)
-    source = read_source(root, carried, wishes, identifiers_in_all(root), withheld=withheld)
+    source = read_source(root, carried, wishes, identifiers_in_all(root)).without(withheld)
+    alone = companions_alone((one.path for one in carried), source.present) if withheld else set()
+    source = replace(source, present=source.present - alone)
     provenance = {}
     for one in carried:
         if one.treatment is Treatment.DEFACE and one.path not in withheld:
