@@ -17,6 +17,7 @@ from bidsdeface.dataset.names import parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.columns import SHIFTED, person_column
 from bidsdeface.privacy.contents import open_unpacked
+from bidsdeface.privacy.edf import read_header
 from bidsdeface.privacy.identifiers import DAY, KINDS, PERSON, WHOLE, Identifiers, identifiers_in
 from bidsdeface.privacy.policy import DROP, Policy
 from bidsdeface.privacy.rows import is_about_people
@@ -26,7 +27,6 @@ from bidsdeface.schema import table_columns
 PHENOTYPE = "phenotype"
 _READ = (".json", ".tsv", ".edf", ".bdf", ".nii", ".gz")
 _HEADER_BYTES = 540
-_EDF_PATIENT, _EDF_RECORDING = slice(8, 88), slice(88, 168)
 _NAME = re.compile(r"[^\W\d_][\w'-]+(?:\^[^\W\d_][\w'-]*)+")
 Found = Iterator[tuple[str, Any]]  # kind of identifier, value
 
@@ -105,11 +105,11 @@ def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[
             yield from _in_table((root / path).read_bytes(), path, keep_columns)
         elif path.suffix in (".edf", ".bdf"):
             with (root / path).open("rb") as stream:
-                yield from _in_edf(stream.read(256))
+                yield from _in_edf(read_header(stream)[0])
         elif path.name.endswith((".nii", ".nii.gz")):
             with open_unpacked(root / path) as stream:
                 yield from _in_image(stream.read(_HEADER_BYTES))
-    except (BidsdefaceError, OSError, EOFError, zlib.error):
+    except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error):
         return
 
 
@@ -137,9 +137,9 @@ def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Fo
             yield kind, list(dict.fromkeys(table.values(column)))
 
 
-def _in_edf(header: bytes) -> Found:
+def _in_edf(header: Mapping[str, str]) -> Found:
     """Yield the parts of the patient's field, and who recorded when."""
-    patient, recording = (header[part].decode("latin-1").split() for part in (_EDF_PATIENT, _EDF_RECORDING))
+    patient, recording = header["patient"].split(), header["recording"].split()
     yield PERSON, [part for part in patient if len(part) > 1 and not re.search(r"\d", part)]
     yield WHOLE, [part for part in (*patient, *recording[2:3]) if re.search(r"\d", part)]
     yield DAY, [*patient, *recording]

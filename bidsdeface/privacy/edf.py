@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.values import NOT_SAID, is_known
@@ -14,11 +15,18 @@ _LABEL = re.compile(
     rf"{_ELECTRODE}(?:[-:+/]{_ELECTRODE}){{0,4}}|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
     re.IGNORECASE,
 )
-# What the reserved fields say of the format; where they are, by the definition of EDF.
-_FORMAT = re.compile(rb"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
-_RESERVED_AT, _RESERVED_BYTES, _SIGNALS_AT, _HEADER_BYTES = 192, 44, 252, 256
-_SIGNAL_BYTES, _SIGNAL_RESERVED_BYTES = 256, 32
-_HEADER_SIZE_AT, _RECORDS_AT, _LABEL_BYTES, _COUNTS_AT = 184, 236, 16, 216  # the last one: per signal
+# What the reserved field says of the format.
+_FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
+# The fields of the header, by the definition of EDF, with their sizes in bytes; then those of each signal.
+_FIELDS = {
+    "version": 8, "patient": 80, "recording": 80, "start date": 8, "start time": 8, "header bytes": 8,
+    "reserved": 44, "records": 8, "duration": 8, "signals": 4,
+}  # fmt: skip
+_SIGNAL_FIELDS = {
+    "label": 16, "transducer": 80, "unit": 8, "physical minimum": 8, "physical maximum": 8,
+    "digital minimum": 8, "digital maximum": 8, "prefiltering": 80, "samples": 8, "reserved": 32,
+}  # fmt: skip
+_RESERVED_AT, _HEADER_BYTES, _SIGNAL_BYTES = 192, 256, 256
 _ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
 # Codes of events: S 12, R1, stim/3.
 _CODE = re.compile(
@@ -99,21 +107,39 @@ def texts_in_edf(path: Path) -> set[str]:
         The file cannot be read, or is no EDF or BDF file.
     """
     with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-        begin, signals = int(head[_HEADER_SIZE_AT:_RESERVED_AT]), int(head[_SIGNALS_AT:])
-        fields = file.read(signals * _SIGNAL_BYTES)
-        starts = range(0, signals * _LABEL_BYTES, _LABEL_BYTES)
-        labels = [fields[at : at + _LABEL_BYTES].decode("latin-1").strip() for at in starts]
-        at = signals * _COUNTS_AT
-        counts = [int(fields[at + 8 * number : at + 8 * number + 8]) for number in range(signals)]
+        header, signals = read_header(file)
+        labels, counts = signals["label"], [int(count) for count in signals["samples"]]
         width = 3 if path.suffix.lower() == ".bdf" else 2
         texts = set(labels)
-        for record in range(int(head[_RECORDS_AT : _RECORDS_AT + 8])):
+        for record in range(int(header["records"])):
             for number, label in enumerate(labels):
                 if label in _ANNOTATION_LABELS:
-                    file.seek(begin + width * (record * sum(counts) + sum(counts[:number])))
+                    before = record * sum(counts) + sum(counts[:number])
+                    file.seek(int(header["header bytes"]) + width * before)
                     texts |= set(_annotations(file.read(width * counts[number])))
     return texts
+
+
+def read_header(stream: IO[bytes]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the fields of the header of an EDF or BDF file, and those of its signals, by their names.
+
+    Raises
+    ------
+    ValueError
+        It has no number of signals.
+    """
+    header = {name: _text(stream.read(size)) for name, size in _FIELDS.items()}
+    each = range(int(header["signals"]))
+    return header, {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
+
+
+def names_format(reserved: str) -> bool:
+    """Return True if the reserved field of a header says of the format what it may say, and no more."""
+    return _FORMAT.fullmatch(reserved) is not None
+
+
+def _text(field: bytes) -> str:
+    return field.decode("latin-1").strip()
 
 
 def _annotations(content: bytes) -> Iterator[str]:
@@ -144,11 +170,10 @@ def is_harmless_annotation(text: str) -> bool:
 def _empty_reserved(path: Path) -> None:
     """Empty the fields that are to be empty, and that edfio passes on as they are."""
     with path.open("r+b") as file:
+        header, signals = read_header(file)
         file.seek(_RESERVED_AT)
-        said = _FORMAT.match(file.read(_RESERVED_BYTES))
-        file.seek(_RESERVED_AT)
-        file.write((said[0] if said else b"").ljust(_RESERVED_BYTES))
-        file.seek(_SIGNALS_AT)
-        signals = int(file.read(_HEADER_BYTES - _SIGNALS_AT))
-        file.seek(_HEADER_BYTES + signals * (_SIGNAL_BYTES - _SIGNAL_RESERVED_BYTES))
-        file.write(b" " * (signals * _SIGNAL_RESERVED_BYTES))
+        said = _FORMAT.match(header["reserved"])
+        file.write((said[0] if said else "").encode().ljust(_FIELDS["reserved"]))
+        size = len(signals["label"]) * _SIGNAL_FIELDS["reserved"]
+        file.seek(_HEADER_BYTES + len(signals["label"]) * _SIGNAL_BYTES - size)
+        file.write(b" " * size)

@@ -14,7 +14,7 @@ from bidsdeface.dataset.names import FileName
 from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
 from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
-from bidsdeface.privacy.edf import is_harmless_label
+from bidsdeface.privacy.edf import is_harmless_label, names_format, read_header
 from bidsdeface.privacy.looks import LOCAL, WAITING, is_date_number, looks_like
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
@@ -40,6 +40,11 @@ _INLINE_PICTURE = re.compile(
     r"|(?<![A-Za-z0-9+/])(?:iVBORw0KGgo|/9j/[24]|R0lGOD[lh]|SUkqA|TU0AK|UklGR)[A-Za-z0-9+/=]{24,}"
 )
 _GENERATOR = re.compile(r'<meta\s+name="generator"\s+content="bidsdeface', re.IGNORECASE)
+# Words of the header of an EDF file that is of nobody.
+_OF_NOBODY = {
+    "patient": {"X", "M", "F"}, "recording": {"X", "Startdate"}, "start date": {"01.01.85"},
+    "start time": {"00.00.00"},
+}  # fmt: skip
 _ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x14\x00]{1,400})\x14")
 
 
@@ -82,23 +87,15 @@ def inspect_nifti(path: Path) -> Told:
 def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: False) -> Told:
     """Look into the header of an EDF or BDF file, and into its annotations; labels may be shared ones."""
     with path.open("rb") as stream:
-        header = stream.read(256).decode("latin-1")
-        for place, start, end, harmless in (
-            ("patient", 8, 88, {"X", "M", "F"}),
-            ("recording", 88, 168, {"X", "Startdate"}),
-            ("start date", 168, 176, {"01.01.85"}),
-            ("start time", 176, 184, {"00.00.00"}),
-        ):
-            if set(header[start:end].split()) - harmless:
+        header, signals = read_header(stream)
+        for place, harmless in _OF_NOBODY.items():
+            if set(header[place].split()) - harmless:
                 yield "EDF header", place
-        signals = int(header[252:256]) if header[252:256].strip().isdigit() else 0
-        fields = stream.read(signals * 256).decode("latin-1")
-        if header[197:236].strip() or fields[signals * 224 :].strip():
+        if not names_format(header["reserved"]) or any(signals["reserved"]):
             yield "EDF header", "reserved fields"
-        labels = [fields[at : at + 16].strip() for at in range(0, signals * 16, 16)]
-        if not all(is_harmless_label(label) or is_shared(label) for label in labels):
+        if not all(is_harmless_label(label) or is_shared(label) for label in signals["label"]):
             yield "EDF header", "labels of signals"
-        if signals and looks_like(fields[: signals * 96]):
+        if looks_like(" ".join((*signals["label"], *signals["transducer"]))):
             yield "EDF header", "signals"
         tail = b""
         while chunk := stream.read(LINE_BYTES):
