@@ -238,7 +238,8 @@ def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixP
     """
     data: dict[tuple[PurePosixPath, str | None], list[FileName]] = defaultdict(list)
     companions = []
-    for path in sorted({*paths}):
+    goes = {*goes, *map(_recording_of, goes)}
+    for path in sorted({*map(_recording_of, paths)}):
         if name := parse_name(path):
             if name.extension in (".json", ".bval", ".bvec") or name.suffix in _OF_RECORDINGS:
                 companions += [name] if path in goes else []
@@ -257,6 +258,13 @@ def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixP
         ):
             alone.add(companion.path)
     return alone
+
+
+def _recording_of(path: PurePosixPath) -> PurePosixPath:
+    """Return the folder that is one recording, as of CTF, BTi and MEF, for a file in it; else the file."""
+    return next(
+        (folder for folder in reversed(path.parents) if "_" in folder.name and parse_name(folder)), path
+    )
 
 
 def _describes(companion: FileName, data: FileName) -> bool:

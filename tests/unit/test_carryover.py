@@ -220,6 +220,16 @@ def test_what_describes_data_that_stay_behind_stays_behind_too(behind, alone):
     assert found == set(alone.split())
 
 
+@pytest.mark.parametrize("folder", ["meg.ds", "meg", "ieeg.mefd"])
+def test_a_folder_may_be_a_recording_that_stays_behind(folder):
+    datatype = folder.partition(".")[0]
+    recording = f"sub-01/{datatype}/sub-01_task-a_{folder}/a_{datatype}.segd/sub-01_task-a_{datatype}.meg4"
+    names = (f"task-a_{datatype}.json", "task-a_channels.tsv", "coordsystem.json")
+    companions = {P(f"sub-01/{datatype}/sub-01_{name}") for name in names}
+    assert companions_alone({P(recording), *companions}, companions) == companions
+    assert companions_alone({P(recording), *companions}, {P(recording), *companions}) == set()
+
+
 def test_a_stimulus_that_stays_behind_is_not_named():
     text = "onset\tduration\tstim_file\n1\t1\ta/x.png\n2\t1\tn/a\n3\t1\ty.png\n"
     path, there = "sub-01/func/sub-01_task-a_events.tsv", {P("stimuli/a/x.png")}
