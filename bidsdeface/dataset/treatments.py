@@ -28,7 +28,7 @@ from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
-from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, scrub_columns
+from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, kept_of, scrub_columns
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
@@ -161,7 +161,7 @@ def _write_sidecar(
         content,
         _columns_described_by(source, name, content, wishes),
         wishes.policy,
-        [one.rpartition(":")[2] for one in wishes.keep_columns],
+        kept_of(name.suffix, wishes.keep_columns),
         name.entities.get("task"),
         datatype=name.datatype,
         telling=source.identifiers.are_in,

@@ -5,10 +5,10 @@ from typing import Any
 
 from bidsdeface.privacy.columns import person_column
 from bidsdeface.privacy.tables import Table
+from bidsdeface.privacy.values import TO_FILL_IN
 from bidsdeface.schema import MISSING, NUMBER
 
 MOST_LEVELS = 50
-TO_FILL_IN = "…"
 
 
 def draft_dictionary(table: Table, columns: Collection[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.report.figure import draw
 from tests.conftest import fake_head, make_dataset, save
 
-ALONE = "not described, and somebody stands alone in it"
+ALONE = "not described, and fewer than three people share a value"
 TELLING = "holds a date, an address, or a name or number of this dataset's people"
 FALSIFIED = "value that version 0.1.0 replaced: run again"
 SECRETS = ("Jane", "Doe", "1978", "19780304", "hospital", "4711")
