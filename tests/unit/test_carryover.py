@@ -230,6 +230,12 @@ def test_a_folder_may_be_a_recording_that_stays_behind(folder):
     assert companions_alone({P(recording), *companions}, {P(recording), *companions}) == set()
 
 
+def test_behaviour_has_no_electrodes():
+    recording, beh = P("sub-01/eeg/sub-01_task-a_eeg.set"), P("sub-01/beh/sub-01_task-a_beh.tsv")
+    above = {P("sub-01/sub-01_coordsystem.json"), P("sub-01/sub-01_task-a_channels.tsv")}
+    assert companions_alone({recording, beh, *above}, {beh, *above}) == above
+
+
 def test_a_stimulus_that_stays_behind_is_not_named():
     text = "onset\tduration\tstim_file\n1\t1\ta/x.png\n2\t1\tn/a\n3\t1\ty.png\n"
     path, there = "sub-01/func/sub-01_task-a_events.tsv", {P("stimuli/a/x.png")}
