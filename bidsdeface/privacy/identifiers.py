@@ -51,7 +51,8 @@ class Identifiers:
 
     @cached_property
     def _joined(self) -> frozenset[str]:
-        return frozenset("".join(phrase) for phrase in self.phrases)
+        joined = map("".join, self.phrases)
+        return frozenset(one for one in joined if not one.isdecimal())  # days and numbers are looked at apart
 
     def names(self, label: str) -> bool:
         """Return True if a label is an identifier, or one of several words without what is between them.

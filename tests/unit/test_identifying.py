@@ -46,6 +46,11 @@ def test_a_code_that_is_a_label_is_no_identifier_and_a_name_is(tmp_path):
     assert waiting == [PurePosixPath("acq-Falk")]
 
 
+def test_a_session_called_by_its_shifted_day_does_not_wait(tmp_path):
+    found = gathered(tmp_path, "01", {"sub-01_ses-18901014_bold.json": {"AcquisitionDate": "1890-10-14"}})
+    assert list(telling_labels([PurePosixPath("sub-01/ses-18901014")], found)) == []
+
+
 @pytest.mark.parametrize("label", ["Doe", "JaneDoe", "doejane"])
 def test_a_participant_called_by_name_waits(tmp_path, label):
     name = f"sub-{label}_task-rest_bold.json"
