@@ -15,7 +15,7 @@ from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.names import parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import SHIFTED, person_column
+from bidsdeface.privacy.columns import SHIFTED, person_column, told_by
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dictionary import DESCRIPTIVE
 from bidsdeface.privacy.edf import read_header
@@ -151,7 +151,7 @@ def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Fo
     table, bids = parse_table(content, path), table_columns(path)
     suffix, about_people = suffix_of(path), is_about_people(path)
     for column in table.columns:
-        kind = DAY if column == SHIFTED else person_column(column) if column not in bids else None
+        kind = DAY if column == SHIFTED else told_by(column, path) if column not in bids else None
         is_kept = bool({column, f"{suffix}:{column}"} & keep_columns)
         if kind in KINDS and not is_kept and (about_people or kind == PERSON):
             yield kind, list(dict.fromkeys(table.values(column)))

@@ -142,6 +142,21 @@ def person_column(column: str) -> str | None:
     return _person_columns().get(re.sub(r"_?\d+$|[\W_]", "", plain(column)).casefold())
 
 
+def told_by(column: str, path: PurePosixPath) -> str | None:
+    """Return what a column of a table tells of a person by its name, if it does; parameters as above.
+
+    In a table that is not about people, a name is the name of a thing, and free text is about things.
+
+    Examples
+    --------
+    >>> [told_by("name", PurePosixPath(path)) for path in ("participants.tsv", "a_events.tsv")]
+    ['person', None]
+    """
+    kind = person_column(column)
+    is_of_thing = kind == TEXT or column.casefold() in ("name", "names")
+    return None if is_of_thing and not is_about_people(path) else kind
+
+
 def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> ScrubbedTable:
     """Leave out the columns that nobody has described and that may tell a person.
 
@@ -217,7 +232,7 @@ def _why_left_out(
     entry, about_people = options.dictionary.get(column), is_about_people(path)
     if looks_like(column) or options.is_telling(column):
         return "its name tells a person, a date or a place", ""
-    if rule is None and person_column(column) in ((*KINDS, TEXT) if about_people else KINDS):
+    if rule is None and told_by(column, path):
         return "may tell who somebody is", ""
     is_numeric = all(NUMBER.fullmatch(value) for value in lines)
     if lines and is_numeric and all(is_moment(float(value)) for value in lines):
