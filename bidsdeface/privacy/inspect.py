@@ -14,7 +14,7 @@ from bidsdeface.dataset.names import FileName
 from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
 from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
-from bidsdeface.privacy.edf import is_harmless_label, names_format, read_header
+from bidsdeface.privacy.edf import has_numbers, is_harmless_label, names_format, read_header
 from bidsdeface.privacy.looks import LOCAL, WAITING, is_date_number, looks_like
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
@@ -95,8 +95,10 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
             yield "EDF header", "reserved fields"
         if not all(is_harmless_label(label) or is_shared(label) for label in signals["label"]):
             yield "EDF header", "labels of signals"
-        if looks_like(" ".join((*signals["label"], *signals["transducer"]))):
+        if any(map(looks_like, (*signals["label"], *signals["transducer"]))):
             yield "EDF header", "signals"
+        if not has_numbers(header, signals):
+            yield "EDF header", "numbers"
         tail = b""
         while chunk := stream.read(LINE_BYTES):
             for match in _ANNOTATION.finditer(tail + chunk):
