@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -12,52 +12,53 @@ from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.values import NOT_SAID, is_known
 
-# Electrodes of the 10-20, 10-10 and 10-5 systems, references, other sensors, and contacts: Fp1, AFF5h, LA12, A'3.
+# Electrodes of the 10-20, 10-10 and 10-5 systems, contacts (LA12, A'3), references and other sensors.
 _ELECTRODE = (
-    r"(?:(?:AFp|AF|Fp|F|FC|C|CP|P|PO|O|I|N)z|[AM]|A1A2|M1M2|(?:[HV]?EOG|EMG)[LR]?|EEG|ECG|EKG|V?REF|AVG?|CAR|COM|G(?:RO?U)?ND"
-    r"|[LR]E|[LR]OC|CMS|DRL|[A-Z]{1,4}'?\d{1,3}[h']?)"
+    r"(?:(?:AFp|AF|Fp|F|FC|C|CP|P|PO|O|I|N)z|[A-Z]{1,4}'?\d{1,3}[h']?|[AM]|A1A2|M1M2|[LR]E|[LR]OC|CMS|DRL|V?REF"
+    r"|AVG?|CAR|COM|GND|GROUND|(?:[HV]?EOG|EMG)[LR]?|EEG|ECG|EKG)"
 )
 _LABEL = re.compile(
-    r"(?:(?:EEG|EOG|ECG|EKG|EMG|ECoG|i?EEG|SEEG|MEG|POL|DC|RESP|SaO2|SpO2|Temp|TRIG|BIO)[ -]?)?"
+    r"(?:(?:EEG|EOG|ECG|EKG|EMG|ECoG|iEEG|SEEG|MEG|POL|DC|RESP|SaO2|SpO2|Temp|TRIG|BIO)[ -]?)?"
     rf"(?:\d{{1,3}}|{_ELECTRODE}(?:[-:+/]{_ELECTRODE}){{0,4}})"
     r"|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
     re.IGNORECASE,
 )
-# What the reserved field says of the format.
-_FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
 # The fields of the header, by the definition of EDF, with their sizes in bytes; then those of each signal.
 _FIELDS = {
     "version": 8, "patient": 80, "recording": 80, "start date": 8, "start time": 8, "header bytes": 8,
-    "reserved": 44, "records": 8, "duration": 8, "signals": 4,
+    "format": 44, "records": 8, "duration": 8, "signals": 4,
 }  # fmt: skip
 _SIGNAL_FIELDS = {
     "label": 16, "transducer": 80, "unit": 8, "physical minimum": 8, "physical maximum": 8,
     "digital minimum": 8, "digital maximum": 8, "prefiltering": 80, "samples": 8, "reserved": 32,
 }  # fmt: skip
 _VERSIONS = {"0": 2, "\xffBIOSEMI": 3}  # with the bytes of a sample
-_OF_NOBODY = {
-    "patient": "X X X X", "recording": "Startdate X X X X", "start date": "01.01.85", "start time": "00.00.00",
-}  # fmt: skip
-_LISTS = {"transducer": "transducer,electrode", "prefiltering": "transducer,electrode", "unit": "unit"}
-_DECIMAL = r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?"
+_FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
+_DECIMAL = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
 _NUMBERS = {
-    "header bytes": r"\d+", "records": r"-?\d+", "duration": _DECIMAL, "signals": r"\d+", "samples": r"\d+",
+    "header bytes": r"\d+", "records": r"-?\d+", "signals": r"\d+", "samples": r"\d+", "duration": _DECIMAL,
     "physical minimum": _DECIMAL, "physical maximum": _DECIMAL,
     "digital minimum": _DECIMAL, "digital maximum": _DECIMAL,
 }  # fmt: skip
+_OF_NOBODY = {
+    "patient": "X X X X", "recording": "Startdate X X X X", "start date": "01.01.85",
+    "start time": "00.00.00", "reserved": "",
+}  # fmt: skip
+# Which lists have the usual values of a field.
+_LISTS = {"transducer": "transducer,electrode", "prefiltering": "transducer,electrode", "unit": "unit"}
 _ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
 _LIKE_ANNOTATIONS = re.compile(r"[EB]DF[\W_]*Annotation", re.IGNORECASE)
-# Of annotations: a time, with or without a duration, in its place; or (in the group) text.
-_PART = re.compile(
-    rb"(?<![^\0])[+-]?\d+(?:\.\d*)?(?:\x15\d*(?:\.\d*)?)?(?=[\x14\0]|\Z)|([^\x14\0]+)",
-)
-# Codes of events: 7, S 12, R128, Stimulus/S  1, trial 1024; a year or initials are none.
+# Of annotations: a time in its place, with or without a duration; or, as a group, text.
+_PART = re.compile(rb"(?<![^\0])[+-]?\d+(?:\.\d*)?(?:\x15\d*(?:\.\d*)?)?(?=[\x14\0]|\Z)|([^\x14\0]+)")
+# Codes of events: 7, S 12, R128, DIN1, trial 1024; a year is none, nor are initials and a number.
 _CODE = re.compile(
-    r"(?:(?:stimulus|response|optic)/)?[bcdekmnorst]?[ _/-]{0,3}\d{1,3}"
-    r"|(?:din?|ttl|stim(?:ulus)?|resp(?:onse)?|trig(?:ger)?|event|ev|code|cond(?:ition)?|cue|block|run|trial|tr"
-    r"|marker|key|button|seizure|sz)[ _/:#-]{0,3}(?!(?:19|20)\d\d)\d{1,4}",
+    r"[bcdekmnorst]?[ _/-]{0,3}\d{1,3}"
+    r"|(?:din?|ttl|stim|resp|trig(?:ger)?|event|code|cue|block|run|trial|marker|key|button|seizure)"
+    r"[ _/:#-]{0,3}(?!(?:19|20)\d\d)\d{1,4}",
     re.IGNORECASE,
 )
+Header = Mapping[str, str]
+Signals = Mapping[str, list[str]]
 
 
 def scrub_edf(
@@ -102,22 +103,21 @@ def scrub_edf(
     try:
         with source.open("rb") as file:
             header, signals = _read_checked(file)
-    except OSError as error:
-        raise BidsdefaceError(f"{source}: cannot be read ({error.strerror}); correct it") from error
-    except ValueError as error:
-        raise BidsdefaceError(f"{source}: {error}; correct its header, or leave it out") from error
-    shutil.copyfile(source, target)
+    except (OSError, ValueError) as error:
+        why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
+        raise BidsdefaceError(f"{source}: {why}; correct it, or leave it out") from error
     emptied = set()
+    shutil.copyfile(source, target)
     with source.open("rb") as file, target.open("r+b") as copy:
+        records, _ = _layout(file, header, signals)
         for at, content, what in _changes(file, header, signals, stays):
             copy.seek(at)
             copy.write(content)
             emptied.add(what)
-        end = _records(file, header, signals).stop
-        if file.seek(end) < file.seek(0, os.SEEK_END):
+        if records.stop < file.seek(0, os.SEEK_END):
             emptied.add("what follows the last record")
             if target.is_file():  # a preview writes to no file
-                copy.truncate(end)
+                copy.truncate(records.stop)
     return tuple(sorted(emptied - {""}))
 
 
@@ -135,7 +135,7 @@ def texts_in_edf(path: Path) -> set[str]:
         return {*signals["label"], *(_text(one) for block in blocks for one in _PART.findall(block) if one)}
 
 
-def read_header(stream: IO[bytes]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def read_header(stream: IO[bytes]) -> tuple[Header, Signals]:
     """Return the fields of the header of an EDF or BDF file, and those of its signals, by their names.
 
     Raises
@@ -150,13 +150,12 @@ def read_header(stream: IO[bytes]) -> tuple[dict[str, str], dict[str, list[str]]
     return header, {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
 
 
-def has_numbers(header: Mapping[str, str], signals: Mapping[str, list[str]]) -> bool:
+def has_numbers(header: Header, signals: Signals) -> bool:
     """Return True if there are numbers, and nothing else, wherever a header is to have them."""
-    fields = {**signals, **{name: [value] for name, value in header.items()}}
     return all(
-        re.fullmatch(pattern, value, re.IGNORECASE)
+        re.fullmatch(pattern, value)
         for name, pattern in _NUMBERS.items()
-        for value in fields[name]
+        for value in signals.get(name, [header.get(name, "")])
     )
 
 
@@ -189,55 +188,48 @@ def is_harmless_annotation(text: str) -> bool:
 
 
 def _text(field: bytes) -> str:
+    field = field.replace(b"\0", b" ")
     try:
-        text = field.decode()
+        return field.decode().strip()
     except UnicodeDecodeError:
-        text = field.decode("latin-1")
-    return text.replace("\0", " ").strip()
+        return field.decode("latin-1").strip()
 
 
-def _read_checked(file: IO[bytes]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     header, signals = read_header(file)
-    if header["version"] not in _VERSIONS:
-        raise ValueError("is no EDF or BDF file")
-    if not has_numbers(header, signals):
-        raise ValueError("has something else in place of a number")
     size = sum(_FIELDS.values()) + len(signals["label"]) * sum(_SIGNAL_FIELDS.values())
-    if not int(header["header bytes"]) == size == file.tell():
-        raise ValueError("has a header that is not as long as it says")
+    faults = {
+        "is no EDF or BDF file": header["version"] not in _VERSIONS,
+        "has something else in the place of a number": not has_numbers(header, signals),
+        "has a header that is not as long as it says": header["header bytes"] != str(size)
+        or file.tell() < size,
+    }
+    if found := [fault for fault, is_there in faults.items() if is_there]:
+        raise ValueError(found[0])
     return header, signals
 
 
-def _sizes(header: Mapping[str, str], signals: Mapping[str, list[str]]) -> Sequence[int]:
-    return [_VERSIONS[header["version"]] * int(count) for count in signals["samples"]]
-
-
-def _records(file: IO[bytes], header: Mapping[str, str], signals: Mapping[str, list[str]]) -> range:
-    """Return where each record begins that the file has, a last one that is cut off as well."""
-    begin, size = int(header["header bytes"]), file.seek(0, os.SEEK_END)
-    step = sum(_sizes(header, signals))
+def _layout(file: IO[bytes], header: Header, signals: Signals) -> tuple[range, list[int]]:
+    """Return where the records begin, also one that is cut off, and how many bytes of it each signal has."""
+    sizes = [_VERSIONS[header["version"]] * int(count) for count in signals["samples"]]
+    begin, size, step = int(header["header bytes"]), file.seek(0, os.SEEK_END), sum(sizes)
     whole, rest = divmod(size - begin, step) if step else (0, size - begin)
     is_over = not step or 0 <= int(header["records"]) <= whole
-    return range(begin, size - rest if is_over else size, step or 1)
+    return range(begin, size - rest if is_over else size, step or 1), sizes
 
 
-def _annotations(
-    file: IO[bytes], header: Mapping[str, str], signals: Mapping[str, list[str]]
-) -> Iterator[tuple[int, bytes]]:
+def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[int, bytes]]:
     """Yield where the annotations of each record begin, and their bytes."""
-    sizes = _sizes(header, signals)
+    records, sizes = _layout(file, header, signals)
     theirs = [number for number, label in enumerate(signals["label"]) if _LIKE_ANNOTATIONS.match(label)]
     places = [(sum(sizes[:number]), sizes[number]) for number in theirs]
-    for record in _records(file, header, signals) if places else ():
+    for record in records:
         for place, size in places:
             yield file.seek(record + place), file.read(size)
 
 
 def _changes(
-    file: IO[bytes],
-    header: Mapping[str, str],
-    signals: Mapping[str, list[str]],
-    stays: Callable[[str, Callable[[str], bool]], bool],
+    file: IO[bytes], header: Header, signals: Signals, stays: Callable[..., bool]
 ) -> Iterator[tuple[int, bytes, str]]:
     """Yield where something else is to stand, the bytes, and what is emptied that a person may miss."""
 
@@ -245,22 +237,18 @@ def _changes(
         is_kept = match[1] is None or stays(_text(match[1]), is_harmless_annotation)
         return match[0] if is_kept else NOT_SAID.encode()[: len(match[0])]
 
-    said = _FORMAT.match(header["reserved"])
-    clean = {**_OF_NOBODY, "reserved": said[0] if said else ""}
-    at = 0
-    for name, size in _FIELDS.items():
+    at, said = 0, _FORMAT.match(header["format"])
+    clean = {**_OF_NOBODY, "format": said[0] if said else ""}
+    fields = [(name, size, header[name]) for name, size in _FIELDS.items()]
+    fields += [(name, size, value) for name, size in _SIGNAL_FIELDS.items() for value in signals[name]]
+    for name, size, value in fields:
         if name in clean:
             yield at, clean[name].encode().ljust(size), ""
+        elif name in _LISTS and not is_known(value, _LISTS[name]):
+            yield at, b" " * size, "transducers, filters and units"
+        elif name == "label" and value not in _ANNOTATION_LABELS and not stays(value, is_harmless_label):
+            yield at, b" " * size, "labels"
         at += size
-    for name, size in _SIGNAL_FIELDS.items():
-        for value in signals[name]:
-            if name == "label" and value not in _ANNOTATION_LABELS and not stays(value, is_harmless_label):
-                yield at, b" " * size, "labels"
-            elif name in _LISTS and not is_known(value, _LISTS[name]):
-                yield at, b" " * size, "transducers, filters and units"
-            elif name == "reserved":
-                yield at, b" " * size, ""
-            at += size
     for at, block in _annotations(file, header, signals):
         if (new := _PART.sub(cleaned, block)) != block:
             yield at, new.ljust(len(block), b"\0"), "annotations"

@@ -45,7 +45,7 @@ _OF_NOBODY = {
     "patient": {"X", "M", "F"}, "recording": {"X", "Startdate"}, "start date": {"01.01.85"},
     "start time": {"00.00.00"},
 }  # fmt: skip
-_ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x14\x00]{1,400})\x14")
+_ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x00]{1,400})\x14")
 
 
 def inspect_nifti(path: Path) -> Told:
@@ -91,7 +91,7 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
         for place, harmless in _OF_NOBODY.items():
             if set(header[place].split()) - harmless:
                 yield "EDF header", place
-        if not names_format(header["reserved"]) or any(signals["reserved"]):
+        if not names_format(header["format"]) or any(signals["reserved"]):
             yield "EDF header", "reserved fields"
         if not all(is_harmless_label(label) or is_shared(label) for label in signals["label"]):
             yield "EDF header", "labels of signals"
@@ -102,8 +102,8 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
         tail = b""
         while chunk := stream.read(LINE_BYTES):
             for match in _ANNOTATION.finditer(tail + chunk):
-                for kind in looks_like(match[1].decode("utf-8", "replace")):
-                    yield kind, "annotation"
+                for text in match[1].decode("utf-8", "replace").split("\x14"):
+                    yield from ((kind, "annotation") for kind in looks_like(text))
             tail = chunk[-512:]
 
 

@@ -280,6 +280,8 @@ def test_the_header_and_annotations_of_an_edf_file_are_looked_into(tmp_path):
     )
     expected = {("EDF header", place) for place in ("patient", "recording", "start date")}
     assert found_in(tmp_path, "b_eeg.edf", told) == expected | {("e-mail", "annotation")}
+    second = clean.replace(b"+1\x14eyes", b"+1\x14\x14jane@hospital.org\x14eyes")
+    assert found_in(tmp_path, "d_eeg.edf", second) == {("e-mail", "annotation")}
     assert found_in(tmp_path, "c_eeg.edf", clean.replace(b"512 ", b"Jane")) == {("EDF header", "numbers")}
 
 
