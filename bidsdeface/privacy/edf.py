@@ -67,11 +67,12 @@ def scrub_edf(
     is_shared: Callable[[str], bool] = lambda text: False,
     is_telling: Callable[[str], bool] = lambda text: False,
 ) -> tuple[str, ...]:
-    """Write a copy that names nobody.
+    """Write a copy that names nobody: all bytes of the file, patched where a text may not stay.
 
     Patient, recording, start date and time go. Annotations keep their times, and their text where it is a
-    code, a usual one, or one that several participants share, else it says ``n/a``; so do labels, else they
-    are empty. Units, filters and transducers must be usual ones. Nothing else is changed.
+    code, a usual one, or one that several participants share; else it says ``n/a``, cut to its length. Labels
+    stay likewise, or are emptied; units, filters and transducers if they are usual ones. Samples, signals and
+    the count of records stay as they are; a last record that is cut off goes along.
 
     Parameters
     ----------
@@ -201,8 +202,8 @@ def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     faults = {
         "is no EDF or BDF file": header["version"] not in _VERSIONS,
         "has something else in the place of a number": not has_numbers(header, signals),
-        "has a header that is not as long as it says": header["header bytes"] != str(size)
-        or file.tell() < size,
+        "has a header of another length than it says": header["header bytes"] != str(size),
+        "ends within its header": file.tell() < size,
     }
     if found := [fault for fault, is_there in faults.items() if is_there]:
         raise ValueError(found[0])
