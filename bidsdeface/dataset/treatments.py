@@ -35,7 +35,6 @@ from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import NAME, LeftOut
-from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.rows import check_rows
@@ -285,10 +284,7 @@ def _write_text(source: Source, path: PurePosixPath, target: Path, wishes: Wishe
 
 
 def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
-    def is_shared(text: str) -> bool:
-        return not looks_like(text) and not source.identifiers.are_in(text) and source.census.is_shared(text)
-
-    emptied = scrub_edf(source.root / path, target, is_shared)
+    emptied = scrub_edf(source.root / path, target, source.census.is_shared, source.identifiers.are_in)
     reason = "some are neither usual nor shared by three participants"
     return [LeftOut(path, reason, f"texts of {what}") for what in emptied]
 

@@ -9,7 +9,7 @@ from bidsdeface.dataset.inheritance import applicable
 from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.edf import is_harmless_label, scrub_edf
+from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.leftout import as_table, in_groups
 from bidsdeface.privacy.policy import Rule, load_policy
 from bidsdeface.privacy.tables import parse_table
@@ -247,15 +247,3 @@ def test_a_file_that_is_no_edf_is_refused_by_name(tmp_path):
     (tmp_path / "x.edf").write_bytes(b"0       nothing more")
     with pytest.raises(BidsdefaceError, match=r"x\.edf"):
         scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
-
-
-@pytest.mark.parametrize("label", ["Jane Doe", "Doe^J", "Doe 1978-03-04"])
-def test_a_name_is_no_label_of_a_signal(label):
-    assert not is_harmless_label(label)
-
-
-@pytest.mark.parametrize(
-    "label", ["EEG Cz", "EEG Fp1-Ref", "C3-A2", "SaO2", "EOG left", "EDF Annotations", ""]
-)
-def test_electrodes_are(label):
-    assert is_harmless_label(label)

@@ -290,15 +290,16 @@ def test_notes_and_labels_that_three_participants_share_stay_and_others_are_told
     files |= {
         f"sub-{one}/eeg/sub-{one}_task-y_eeg.edf": edf(annotation=b"Dr. Doe comes") for one in ("01", "02")
     }
-    files |= {"sub-06/eeg/sub-06_task-x_eeg.edf": alone}
+    named = edf(patient=b"X F X Anna_Left", annotation=b"Left")  # a usual note, but her name
+    files |= {"sub-06/eeg/sub-06_task-x_eeg.edf": alone, "sub-07/eeg/sub-07_task-x_eeg.edf": named}
     root = full_dataset(tmp_path / "raw", files)
     account, _ = share(root, tmp_path / "shared", withheld=())
     texts = {
         one: edfio.read_edf(tmp_path / f"shared/sub-{one}/eeg/sub-{one}_task-x_eeg.edf").annotations[0].text
-        for one in (*NOTES, "06")
+        for one in (*NOTES, "06", "07")
     }
     expected = {one: "Krokodil" if note == b"Krokodil" else "n/a" for one, note in NOTES.items()}
-    assert texts == expected | {"06": "n/a"}
+    assert texts == expected | {"06": "n/a", "07": "n/a"}
     told = {(one.path.name[:6], one.what) for one in account.left_out if one.what.startswith("texts of")}
     assert ("sub-06", "texts of annotations") in told and ("sub-06", "texts of labels") in told
     assert not any(
