@@ -397,3 +397,22 @@ def test_files_are_included_at_a_persons_word(tmp_path):
     _, left_out = share(root, tmp_path / "shared", include=["stimuli/*"])
     assert (tmp_path / "shared/stimuli/a.png").read_bytes() == b"\x89PNG\r\n\x1a\n"
     assert {str(one.path) for one in left_out} == {"code/run.sh"}
+
+
+@pytest.mark.parametrize("defaced", [("1", "2"), ("1",)])
+def test_a_sidecar_beside_several_images_is_read_into_that_of_each_defaced_one(tmp_path, defaced):
+    beside = PurePosixPath("sub-01/anat/sub-01_inv-2_MP2RAGE.json")
+    images = [beside.with_name(f"sub-01_inv-2_run-{run}_MP2RAGE.nii.gz") for run in "12"]
+    (tmp_path / beside).parent.mkdir(parents=True)
+    (tmp_path / beside).write_text('{"EchoTime": 0.003, "PatientName": "Doe"}')
+    for one in images:
+        (tmp_path / one).write_bytes(packed(image()))
+    carried, _ = plan_carryover([beside, *images])
+    source = read_source(tmp_path, carried, Wishes(), Identifiers())
+    own = {one.with_name(one.name.replace(".nii.gz", ".json")) for one in images if one.name[17] in defaced}
+    account = carry_over(source, carried, tmp_path / "out", Wishes(), dict.fromkeys(own, {"Bidsdeface": {}}))
+    for one in own:
+        assert json.loads((tmp_path / "out" / one).read_text()) == {"EchoTime": 0.003, "Bidsdeface": {}}
+    # It stays for an image that has no sidecar of its own.
+    assert (tmp_path / "out" / beside).exists() is (beside in account.written) is (len(defaced) == 1)
+    assert (beside in {one.path for one in account.left_out if one.what == "file"}) is (len(defaced) == 2)
