@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.dataset.gradients import read_gradients
@@ -39,7 +40,14 @@ from bidsdeface.errors import (
 )
 from bidsdeface.exits import code_of_run, code_of_scan
 from bidsdeface.fitting import Fitted, Fitter, make_fitter, to_start
-from bidsdeface.imaging.image import canonical, clean_header, mask_header, read_image, write_image
+from bidsdeface.imaging.image import (
+    canonical,
+    clean_header,
+    is_on_grid,
+    mask_header,
+    read_image,
+    write_image,
+)
 from bidsdeface.imaging.methods import background, remove, stored_as
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
 from bidsdeface.lending import lent_mask
@@ -133,16 +141,18 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
     reference: Fitted | None = None
     done: dict[Scan, Masked] = {}  # with all measures, of what is published by now
     sets: dict[PurePosixPath, Masked] = {}
+    to_come = {scan.stem for scan in head.scans if scan.stem not in kept}
     for scan in dict.fromkeys((head.reference, *head.scans)):
         outcome = Outcome(scan.stem, KEPT)
-        to_publish = scan in head.scans and scan.stem not in kept
+        to_publish = scan.stem in to_come
+        to_come.discard(scan.stem)
         if to_publish or (reference is None and not tools.settings.mask):
             loaded, masked = None, None
             try:
                 loaded = load(scan, head)
                 masked = _mask(loaded, sets.get(outputs_of(scan).mask), done, reference, tools)
                 if to_publish:
-                    outcome = _publish(loaded, masked, tools)
+                    outcome = _publish(loaded, masked, tools, to_come)
                     done[scan] = replace(masked, measures=outcome.measures)
                 if not masked.no_face:
                     sets.setdefault(outputs_of(scan).mask, masked)
@@ -182,8 +192,8 @@ def _mask(
     return find(loaded, reference, tools.fitter, tools.expected, accepted)
 
 
-def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
-    """Write a scan's result, judge it by what was written, and publish it.
+def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[str]) -> Outcome:
+    """Write a scan's result, judge it by what was written, and publish it; some scans are still to come.
 
     Raises
     ------
@@ -240,7 +250,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
             sources = of_set if uri else []
             write_image(files[outputs.mask], mask_header(image.header), masked.mask.view("uint8"))
             check_mask_written(masked.mask, image.affine, read_image(files[outputs.mask]))
-            _make_way(loaded, outputs.mask, files[outputs.mask], settings)
+            _make_way(loaded, outputs.mask, masked, settings, to_come)
             files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(record, sources)))
         dropped = sorted(metadata.keys() - sidecar.keys())
         LOGGER.debug("%s: fields that are left out: %s", scan.stem, ", ".join(dropped))
@@ -258,22 +268,26 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools) -> Outcome:
     return Outcome(scan.stem, verdict, measures=measures, failed_checks=failed_checks)
 
 
-def _make_way(loaded: Loaded, name: PurePosixPath, new: Path, settings: Settings) -> None:
+def _make_way(
+    loaded: Loaded, name: PurePosixPath, masked: Masked, settings: Settings, to_come: Collection[str]
+) -> None:
     """Withdraw results of the same set that were made with another mask: there is one file for all.
 
     Raises
     ------
     ImageError
-        A person drew that mask, or those results are not to be done again in this run.
+        A person drew that mask, or those results are not still to come in this run.
     """
-    old = settings.output_dir / name
-    if not old.exists() or old.read_bytes() == new.read_bytes():
+    if not (settings.output_dir / name).exists():
         return
-    planned = {scan.stem for scan in loaded.head.scans}
+    there = read_image(settings.output_dir / name)
+    same_grid = is_on_grid(there, masked.mask.shape, loaded.image.affine)
+    if same_grid and np.array_equal(there.stored > 0, masked.mask):
+        return
     for other in sharing_mask(settings.output_dir, loaded.scan, settings.output_layout):
         if settings.mask:
             LOGGER.warning("%s: withdrawn, as it had another mask; give it --mask as well", other.stem)
-        elif other.stem not in planned or is_by_hand(settings, other):
+        elif other.stem not in to_come or is_by_hand(settings, other):
             raise ImageError(
                 f"{loaded.scan.path}: is of one set with {other.stem}, which has another mask, and BIDS "
                 "has one for a set; do the whole set at once, or give its mask with --mask"

@@ -1,7 +1,9 @@
 """The way of a head without its engine: what one scan costs the others, and what is written of a verdict."""
 
 import json
+from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -285,3 +287,25 @@ def test_the_private_report_tells_of_failed_scans_too(run, tmp_path):
     told = sorted(path.name for path in (tmp_path / "work/bidsdeface/report").glob("*/*"))
     assert told == ["sub-01_T1w.json", "sub-01_T1w.png"]
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_images_of_one_set_whose_headers_differ_are_all_published(run, tmp_path):
+    make_dataset(tmp_path, ECHOES)
+    (tmp_path / "out").mkdir()
+    odd = nib.load(tmp_path / "bids" / ECHOES[2])
+    odd.header.set_xyzt_units("mm", "msec")
+    nib.save(nib.Nifti1Image(np.asarray(odd.dataobj), odd.affine, odd.header), tmp_path / "bids" / ECHOES[2])
+    outcomes, head = run({}, ECHOES)
+    assert [one.verdict for one in outcomes.values()] == [PASSED] * 3
+    assert all(len(there(tmp_path, outputs_of(scan))) == len(outputs_of(scan).files) for scan in head.scans)
+
+
+def test_an_image_of_a_set_with_another_mask_fails_and_takes_nothing_away(run, tmp_path, monkeypatch):
+    def from_set(of_set, loaded, fitter, expected):
+        return replace(of_set, mask=np.roll(of_set.mask, int(loaded.scan.stem.endswith("echo-3_MEGRE")), 1))
+
+    monkeypatch.setattr(deface, "take_from_set", from_set)
+    outcomes, head = run({}, ECHOES)
+    assert [one.verdict for one in outcomes.values()] == [PASSED, PASSED, FAILED]
+    assert "another mask" in outcomes["sub-01_echo-3_MEGRE"].reasons[0]
+    assert all((tmp_path / "out" / outputs_of(scan).image).exists() for scan in head.scans[:2])
