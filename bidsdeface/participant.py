@@ -83,7 +83,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:  # which it sweeps
         if settings.validate:
             subjects = {head.subject for head in plan.heads}
-            if complete:
+            if complete or not subjects:
                 subjects = set(settings.participants)
             check_valid(settings.bids_dir, sorted(subjects), scratch)
         if complete:
