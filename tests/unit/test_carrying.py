@@ -23,7 +23,7 @@ from bidsdeface.group import run_group_level
 from bidsdeface.leakcheck import check_whole_output
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
-from bidsdeface.sharing import settle_dataset, share_dataset
+from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset
 from bidsdeface.workers import Lost
 from tests.conftest import save
 from tests.fullset import full_dataset, image, packed
@@ -216,6 +216,35 @@ def test_a_preview_says_what_would_stay_behind_and_writes_nothing(settings):
     assert any(one.waits for one in root.left_out)
     assert {one.what for one in own.left_out} == {"column acq_time"}
     assert {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")} == before
+
+
+def test_a_draft_is_made_for_columns_without_description_and_filled_in_entries_stay(
+    settings, tmp_path, caplog
+):
+    (settings.bids_dir / "participants.tsv").write_text(
+        "participant_id\tage\tgroup\tmood\nsub-01\t93\tA\tgood\nsub-02\t34\tB\tbad\n"
+    )
+    said = {"age": {"Description": "at the scan"}, "group": {"Description": "arm", "Levels": {"A": "drug"}}}
+    (settings.bids_dir / "participants.json").write_text(json.dumps(said))
+    state = open_state(tmp_path / "work")
+    folder = state.folder_for("complete", settings.output_dir) / "draft"
+    with caplog.at_level("INFO"):
+        preview_dataset(settings, state, tmp_path)
+    assert f"a draft to fill in, for --data-dictionary: {folder}" in caplog.messages
+    draft = json.loads((folder / "participants.json").read_text())
+    assert draft == {
+        "age": {"Description": "at the scan", "Units": "…"},
+        "group": {"Description": "arm", "Levels": {"A": "drug", "B": "…"}},
+        "mood": {"Description": "…", "Levels": {"bad": "…", "good": "…"}},
+    }
+    draft["mood"] = {"Description": "of the day", "Levels": {"bad": "1", "good": "2"}}
+    (folder / "participants.json").write_text(json.dumps(draft))
+    preview_dataset(settings, state, tmp_path)
+    assert json.loads((folder / "participants.json").read_text()) == draft
+    (folder / "participants.json").write_text("{")
+    preview_dataset(settings, state, tmp_path)
+    assert (folder / "participants.json").read_text() == "{"
+    assert any("correct it" in line and str(folder) in line for line in caplog.messages)
 
 
 def test_a_data_dictionary_beside_a_dataset_describes_its_columns(settings, tmp_path):
