@@ -306,7 +306,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="print every scan, its reference and its outputs, and write nothing",
+        help="print every scan, its reference and its outputs; write nothing but in the work dir",
     )
     group.add_argument("--force", action="store_true", help="redo scans that are already done")
     group.add_argument("--stop-on-first-crash", action="store_true", help="stop when the first head fails")

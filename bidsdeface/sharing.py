@@ -24,7 +24,7 @@ from bidsdeface.carrying import (
 from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
 from bidsdeface.dataset.identifying import all_identifiers
-from bidsdeface.dataset.inheritance import JsonError, read_json, read_with_additions
+from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
 from bidsdeface.dataset.labels import label_folders, telling_labels
 from bidsdeface.dataset.listing import participants
 from bidsdeface.dataset.names import parse_name
@@ -72,22 +72,28 @@ def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:
 
 
 def _waiting_texts(settings: Settings, state: State | None, identifiers: Identifiers) -> list[LeftOut]:
-    waiting: list[LeftOut | None] = []
+    waiting: list[LeftOut] = []
     for path in files_above(settings, folders=False):
         if not (is_root_text(path) or path == DESCRIPTION):
             continue
         try:
             content = (settings.bids_dir / path).read_bytes()
-            if is_accepted(settings, state, path.name, content):
-                continue
-            if is_root_text(path):
-                waiting.append(why_text_waits(content, path, identifiers))
-            else:
-                described, _ = describe_shareable(read_json(settings.bids_dir / path))
-                waiting += fields_that_wait(described, path, identifiers).values()
+            found = _why_it_waits(content, path, identifiers)
         except (JsonError, OSError):
             continue  # to be said where it is carried over
-    return [one for one in waiting if one]
+        if not is_accepted(settings, state, path.name, content):
+            waiting += found
+        elif found and path.name not in settings.accept_texts:
+            LOGGER.info("%s: accepted in an earlier run", path)
+    return waiting
+
+
+def _why_it_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers) -> list[LeftOut]:
+    if is_root_text(path):
+        waits = why_text_waits(content, path, identifiers)
+        return [waits] if waits else []
+    described, _ = describe_shareable(parse_json(content))
+    return list(fields_that_wait(described, path, identifiers).values())
 
 
 def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:

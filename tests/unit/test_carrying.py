@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -23,7 +24,7 @@ from bidsdeface.group import run_group_level
 from bidsdeface.leakcheck import check_whole_output
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
-from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset
+from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
 from bidsdeface.workers import Lost
 from tests.conftest import save
 from tests.fullset import full_dataset, image, packed
@@ -185,6 +186,22 @@ def test_a_text_waits_until_a_person_accepts_it_and_again_when_it_changes(settin
         assert out.exists() == is_there and (not is_there or out.read_bytes() == text)
     readme.write_bytes(text + b"And Roe again.\n")
     assert [one.waits for one in share_root(settings, state).left_out] == [True] and not out.exists()
+
+
+def test_a_dry_run_remembers_no_acceptance_and_a_run_says_when_it_uses_one(settings, tmp_path, caplog):
+    (settings.bids_dir / "README").write_text("MRN: A471142\n")
+    state = open_state(tmp_path / "work")
+
+    def said(**options):
+        caplog.clear()
+        with caplog.at_level("INFO", "bidsdeface"):
+            codes = warn_of_waiting(replace(settings, **options), state)
+        return codes, caplog.messages
+
+    assert said(accept_texts=("README",), dry_run=True) == (set(), [])
+    assert said()[0] == {Exit.WAITS}
+    assert said(accept_texts=("README",)) == (set(), [])
+    assert said() == (set(), ["README: accepted in an earlier run"])
 
 
 def test_texts_go_byte_for_byte_and_the_description_keeps_its_people(settings):
