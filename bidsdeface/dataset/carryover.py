@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.kinds import NO_HEAD, shows_face_seldom
 from bidsdeface.dataset.lenders import shows_phase
@@ -120,6 +120,16 @@ def plan_carryover(
     alone = companions_alone([*goes, *(one.path for one in left_out)], goes)
     left_out += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
     return [one for one in carried if one.path not in alone], left_out
+
+
+def dictionaries_in(folder: Path) -> list[Path]:
+    """Return the JSON files in a folder that describe columns or data, if they lie at a dataset's root."""
+    return [
+        path
+        for path in sorted(folder.glob("*.json"))
+        if path.name != "dataset_description.json"
+        and isinstance(_decide(PurePosixPath(path.name), ()), Treatment)
+    ]
 
 
 def _remedy(path: PurePosixPath, reason: str) -> str:
