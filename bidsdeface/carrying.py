@@ -340,7 +340,8 @@ def _why_not_defaced(settings: Settings, path: PurePosixPath) -> LeftOut:
     if is_phase(scan) and not any((scan.datatype, one) in asked for one in magnitudes_of(scan.suffix)):
         needed += [magnitudes_of(scan.suffix)[0]]
     if _is_asked(settings, path) and len(needed) == 1:
-        return LeftOut(path, f"{shows}, and was not defaced")
+        or_not_asked = ", unless --bids-filter-file leaves it out" if settings.filters else ""
+        return LeftOut(path, f"was not defaced: see its line FAILED{or_not_asked}")
     return LeftOut(path, f"{shows}, and is not asked for", remedy=settings.option_to_deface(*needed))
 
 
