@@ -483,6 +483,32 @@ def test_fields_and_columns_that_a_person_has_looked_at_are_no_findings(tmp_path
     assert main(arguments) == 0
 
 
+def test_labels_are_looked_at_in_names_and_not_line_by_line_in_our_own_tables_and_report(tmp_path):
+    label = "sub-20200304_ses-20190312"
+    table = f"scan\tVerdict\n{label}_T1w.nii.gz\tpassed\n"
+    page = f'<meta name="generator" content="bidsdeface 0.2.0"/>\n<p>{label}_T1w'
+    for name, text in {"quality.tsv": table, "reidentification.tsv": table, "report.html": page}.items():
+        assert found_in(tmp_path, name, text) == set()
+        assert {kind for kind, _ in found_in(tmp_path, name, f"{text} jane@hospital.org\n")} == {"e-mail"}
+    assert found_in(tmp_path, "notes.txt", page) == set()
+    assert found_in(tmp_path, "other.html", f"<p>{label}") == {("date", "line 1")}
+    assert ("date", "path") in found_in(tmp_path, f"{label}_T1w.nii", b"")
+
+
+def test_what_a_person_has_accepted_in_a_run_is_accepted_here_too(tmp_path, capsys):
+    (tmp_path / "README.md").write_bytes(b"J\xfcrg was born 1978-03-04.\n")
+    (tmp_path / "dataset_description.json").write_text('{"Name": "MRN: A471142"}')
+    (tmp_path / "sub-20200304").mkdir()
+    (tmp_path / "sub-20200304/sub-20200304_T1w.json").write_text("{}")
+    arguments = [str(tmp_path), "--no-faces"]
+    assert main(arguments) == 5
+    accepted = ["--accept-text", "README.md", "dataset_description.json"]
+    assert main([*arguments, *accepted]) == 5 and main([*arguments, "--accept-labels"]) == 5
+    assert main([*arguments, *accepted, "--accept-labels"]) == 0
+    assert main([*arguments, "--accept-text", "READMEE"]) == 2
+    assert "--accept-text READMEE: no such file" in capsys.readouterr().err
+
+
 def test_help_needs_no_heavy_import():
     code = "import sys; from bidsdeface.check import _parser; _parser(); print({'numpy'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
