@@ -167,7 +167,7 @@ def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment |
     if any(part.startswith(".") for part in path.parts):
         return HIDDEN
     if path.parts[0] in OPAQUE:
-        return f"lies in {path.parts[0]}"
+        return f"lies in {path.parts[0]}" if len(path.parts) > 1 else "is a folder that stays behind"
     if len(path.parts) == 1:
         return _decide_at_root(path)
     name = parse_name(path)
