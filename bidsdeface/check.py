@@ -54,7 +54,7 @@ def _check(options: argparse.Namespace) -> int:
     for finding in chain(survey.histories, in_files):
         findings.append(finding)
         if not options.json:
-            print(f"{finding.path}: {finding.kind} ({finding.place})", flush=True)
+            print(f"{finding.path}, {finding.place}: {finding.kind}", flush=True)
     if options.json:
         print(json.dumps({"version": __version__, "findings": [asdict(one) for one in findings]}, indent=2))
     else:

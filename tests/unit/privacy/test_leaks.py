@@ -366,8 +366,8 @@ def test_a_dataset_that_datalad_saved_is_no_leak_and_what_is_behind_its_links_is
     )
     assert said.out.splitlines() == [
         "d.txt: not looked into (its content is not here; run: datalad get)",
-        "sub-01/b.txt: date (line 1)",
-        "sub-01/b.txt: date of birth (line 1)",
+        "sub-01/b.txt, line 1: date",
+        "sub-01/b.txt, line 1: date of birth",
         "sub-01/c.txt: not looked into (its content is not here; run: datalad get)",
     ]
 
@@ -459,7 +459,7 @@ def test_the_command_says_what_it_found_and_exits_accordingly(tmp_path, capsys):
     (tmp_path / "notes").write_text("Ask jane@hospital.org\n")
     assert main([str(tmp_path), "--no-faces"]) == 5
     told = capsys.readouterr()
-    assert "notes: e-mail (line 1)" in told.out and "jane" not in told.out
+    assert "notes, line 1: e-mail" in told.out and "jane" not in told.out
     assert main([str(tmp_path), "--no-faces", "--json"]) == 5
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert findings == [{"path": "notes", "kind": "e-mail", "place": "line 1"}]
