@@ -28,7 +28,7 @@ HISTORIES = (".svn", ".hg", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
 LABEL_DIGITS = 8
 SHOWN_FACE = "face"
-NOT_FETCHED = ("not looked into", "its content is not here; run: datalad get")
+NOT_FETCHED = ("not looked into: its content is not here; run: datalad get", "whole file")
 OWN_TABLES = ("descriptions.tsv", "quality.tsv", "reidentification.tsv")  # written by this program
 # Sessions are often called by their day, 180604 or 040618.
 _SHORT_DATE = re.compile(

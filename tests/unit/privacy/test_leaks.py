@@ -365,10 +365,10 @@ def test_a_dataset_that_datalad_saved_is_no_leak_and_what_is_behind_its_links_is
         != []
     )
     assert said.out.splitlines() == [
-        "d.txt: not looked into (its content is not here; run: datalad get)",
+        "d.txt, whole file: not looked into: its content is not here; run: datalad get",
         "sub-01/b.txt, line 1: date",
         "sub-01/b.txt, line 1: date of birth",
-        "sub-01/c.txt: not looked into (its content is not here; run: datalad get)",
+        "sub-01/c.txt, whole file: not looked into: its content is not here; run: datalad get",
     ]
 
 
