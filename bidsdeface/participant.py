@@ -253,4 +253,4 @@ def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
 def _log_summary(outcomes: Sequence[Outcome]) -> None:
     verdicts = [outcome.verdict for outcome in outcomes]
     parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts))]
-    LOGGER.info("in all: %s", ", ".join(parts))
+    LOGGER.info("in all: %s", ", ".join(parts) or "no scan to deface")
