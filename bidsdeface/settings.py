@@ -239,12 +239,13 @@ def _check_accepted(settings: Settings) -> None:
 
 
 def _check_dictionary(folder: Path) -> None:
-    if not os.path.isdir(folder):
+    found = dictionaries_in(folder)
+    if not found:
         raise UsageError(
-            f"{folder}: no such folder; give --data-dictionary a folder with "
-            "participants.json, task-NAME_events.json and the like"
+            f"{folder}: {'holds no data dictionary' if os.path.isdir(folder) else 'no such folder'}; give "
+            "--data-dictionary a folder with participants.json, task-NAME_events.json and the like"
         )
-    for path in dictionaries_in(folder):
+    for path in found:
         try:
             read_json(path)
         except JsonError as error:

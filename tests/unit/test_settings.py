@@ -213,7 +213,12 @@ def test_what_is_no_data_dictionary_in_its_folder_is_not_read(settings, tmp_path
     folder.mkdir()
     for name in ("quality.json", "package.json", "dataset_description.json", ".participants.json"):
         (folder / name).write_text("{")
-    check_settings(replace(settings, output_layout="bids", data_dictionary=folder))
+    complete = replace(settings, output_layout="bids", data_dictionary=folder)
+    assert refusal(complete).startswith(
+        f"{folder}: holds no data dictionary; give --data-dictionary a folder"
+    )
+    (folder / "participants.json").write_text("{}")
+    check_settings(complete)
 
 
 def test_a_metadata_policy_that_is_no_table_is_refused_before_any_work(settings, tmp_path):
