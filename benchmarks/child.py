@@ -40,7 +40,6 @@ STEPS = {
         "place_from": "place",
         "place": "place",
         "measure_placement": "check placement",
-        "measure_brain": "check placement",
     },
     "deface": {
         "remove": "remove",

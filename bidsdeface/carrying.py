@@ -257,7 +257,7 @@ def preview_root(settings: Settings, state: State | None, below: Iterable[Shared
     labels, carried, left_out = _sort_all(settings)
     files = [one for one in carried if _is_above(one) and one.treatment in SAYING]
     above = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
-    identifiers = joined_identifiers([above, *(one.identifiers for one in below)], labels)
+    identifiers = joined_identifiers([above, *(one.identifiers for one in below)])
     source = _read(settings, state, identifiers, Census(settings.bids_dir), carried)
     behind = (one for one in left_out if _is_above(one))
     return Shared(tuple(behind), _preview(source, files, settings, state))

@@ -18,7 +18,7 @@ from bidsdeface.imaging.registration import Placement, disagreement_mm, place, p
 from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, outline_faults
 from bidsdeface.quality.no_face import BrainShape, brain_shape
-from bidsdeface.quality.placement import measure_brain, measure_placement
+from bidsdeface.quality.placement import measure_placement
 from bidsdeface.templates.source import find_template, lend_region, whole_head
 from bidsdeface.templates.template import (
     HeadSurface,
@@ -294,13 +294,17 @@ def measure(
         The scan may not show skull and scalp: its outline is that of the brain.
     """
     to_start = np.linalg.inv(fitter.link) @ to_template
-    face_mm = fitter.start.regions_mm["face"]
-    brain_mm = fitter.start.brain_mm if by_brain else None
-    own = measure_brain(brain, to_start, fitter.brain_surface, fitter.surface.face)
-    found = measure_placement(volume, placement, to_start, fitter.pose, fitter.surface, face_mm, brain_mm)
-    if "brain_shift_mm" in own:
-        own["face_shift_mm"] = (own["brain_shift_mm"] + found["outline_shift_mm"]) / 2
-    return {**found, **own}
+    return measure_placement(
+        volume,
+        placement,
+        to_start,
+        fitter.pose,
+        fitter.surface,
+        fitter.start.regions_mm["face"],
+        brain,
+        fitter.brain_surface,
+        fitter.start.brain_mm if by_brain else None,
+    )
 
 
 def to_start(fitted: Fitted, fitter: Fitter) -> np.ndarray:

@@ -26,7 +26,8 @@ def check_output_valid(settings: Settings, scratch: Path, codes: Set[Exit]) -> s
     scratch : Path
         Private.
     codes : set of Exit
-        What came up in the run until now: an output that is not complete is not validated.
+        What came up in the run until now: an output that is not complete, or has no participant, is not
+        validated.
 
     Returns
     -------
@@ -35,7 +36,7 @@ def check_output_valid(settings: Settings, scratch: Path, codes: Set[Exit]) -> s
     """
     if not settings.validate_output:
         return set()
-    if codes & _UNFINISHED:
+    if codes & _UNFINISHED or not any(settings.output_dir.glob("sub-*")):
         LOGGER.warning("the output is not validated, as it is not complete")
         return set()
     is_derivative = settings.output_layout != BIDS

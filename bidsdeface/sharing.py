@@ -287,8 +287,6 @@ def _account_for(shared: Sequence[Shared], settings: Settings, state: State | No
     for one in failed:
         LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
         codes.add(Exit.FAILED)
-    for line in in_groups(one for one in left_out if one.waits):
-        LOGGER.warning("WAITS %s", line)
     unsafe = {one for one in left_out if one.what == FILE and not one.waits}
     for line in in_groups(unsafe - set(failed)):
         LOGGER.warning("left out: %s", line)

@@ -74,6 +74,11 @@ _TREATMENT_BY_EXTENSION = {
 WITHOUT_HEADER = ("motion",)
 _TABLES_OF_DATA = ("channels", "events", "electrodes", "optodes", "aslcontext")
 _OF_RECORDINGS = (*_TABLES_OF_DATA, "coordsystem")
+_WITHOUT_SENSORS = (
+    "func",
+    "perf",
+    "beh",
+)  # of which none has channels, electrodes or a system of coordinates
 _RECORDINGS = None  # stands for all their suffixes
 _SERIES = (("func", "bold"), ("func", "cbv"), ("perf", "asl"))
 
@@ -283,7 +288,8 @@ def _describes(companion: FileName, data: FileName) -> bool:
     if companion.path == data.path or not entities.items() <= data.entities.items():
         return False
     if _is_about_recordings(companion):
-        return companion.datatype in (data.datatype, None)
+        has_sensors = companion.suffix in ("events", "aslcontext") or data.datatype not in _WITHOUT_SENSORS
+        return has_sensors and companion.datatype in (data.datatype, None)
     return data.extension not in (".bval", ".bvec")
 
 

@@ -3,6 +3,7 @@
 Every task of a cluster job writes them, at the same time and with the same content.
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import UsageError
 from bidsdeface.privacy.looks import LOCAL, looks_like
-from bidsdeface.privacy.values import texts_in
+from bidsdeface.privacy.values import leaves, texts_in
 from bidsdeface.schema import description_fields
 from bidsdeface.settings import BIDS, DERIVATIVES
 
@@ -46,6 +47,7 @@ _LICENCE = re.compile(
 )
 # Written anew: the DOI is that of the source, which is no copy of this.
 _OF_THE_SOURCE = ("DatasetDOI", "DatasetType")
+_LISTS = ("GeneratedBy", "SourceDatasets")
 _STATEMENT = (
     "De-identified: faces removed from images of heads; headers, sidecars and tables cleaned by rules. "
     "Functional and diffusion images are defaced only where their sidecar says so."
@@ -212,12 +214,15 @@ def describe_shareable(
             continue
         if field not in description_fields():
             reasons[field] = "BIDS has no such field"
+        elif any(isinstance(one, float) and not math.isfinite(one) for one in leaves(value)):
+            reasons[field] = "NaN or infinity, which JSON has not"
+        elif field in _LISTS and not isinstance(value, list):
+            reasons[field] = "is not a list"
         elif any(kind in LOCAL for text in texts_in(value) for kind in looks_like(text)):
             reasons[field] = "holds a path or an address of your machine or network"
         else:
             kept[field] = value
-    lists = {name: kept.get(name) for name in ("GeneratedBy", "SourceDatasets")}
-    generated, sources = (value if isinstance(value, list) else [] for value in lists.values())
+    generated, sources = (kept.get(name, []) for name in _LISTS)
     ours = {**describe({}, environ)["GeneratedBy"][0], "Description": _STATEMENT}
     if doi := _DOI.fullmatch(str(source.get("DatasetDOI", "")).strip()):
         sources = [*sources, {"DOI": f"doi:{doi[1]}"}]

@@ -7,7 +7,7 @@ images, and the headers of EDF and BDF files.
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,10 +15,11 @@ from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.names import parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import SHIFTED, person_column
+from bidsdeface.privacy.columns import SHIFTED, person_column, told_by
 from bidsdeface.privacy.contents import open_unpacked
+from bidsdeface.privacy.dictionary import DESCRIPTIVE
 from bidsdeface.privacy.edf import read_header
-from bidsdeface.privacy.identifiers import DAY, KINDS, PERSON, WHOLE, Identifiers, identifiers_in
+from bidsdeface.privacy.identifiers import DAY, KINDS, PERSON, WHOLE, Identifiers, identifiers_in, words_of
 from bidsdeface.privacy.policy import DROP, Policy
 from bidsdeface.privacy.rows import is_about_people
 from bidsdeface.privacy.tables import parse_table
@@ -61,13 +62,12 @@ def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Itera
     Returns
     -------
     Identifiers
-        Without the labels in the files' own names.
+        Without codes and places that are labels of the files themselves.
     """
     paths = list(files_in(root, f"sub-{subject}"))
-    found = _identifiers(root, paths, policy, keep_columns)
     names = [name for path in paths if (name := parse_name(path))]
     labels = {pair for name in names for pair in name.entities.items()}
-    return found.without(form for key, label in labels for form in (label, f"{key}-{label}"))
+    return _identifiers(root, paths, policy, keep_columns, labels)
 
 
 def all_identifiers(
@@ -76,24 +76,39 @@ def all_identifiers(
     """Return the identifiers in all files of some participants, and in what lies above them."""
     subjects = list(subjects)
     own = (identifiers_of(root, subject, policy, keep_columns) for subject in subjects)
-    return joined_identifiers([identifiers_above(root, policy, keep_columns), *own], subjects)
+    return joined_identifiers([identifiers_above(root, policy, keep_columns), *own])
 
 
-def joined_identifiers(found: Iterable[Identifiers], subjects: Iterable[str]) -> Identifiers:
-    """Return the identifiers of several participants, without those that are the participants' labels."""
+def joined_identifiers(found: Iterable[Identifiers]) -> Identifiers:
+    """Return the identifiers of several participants, without codes that are labels of any of their files."""
+    found = list(found)
+    labels = frozenset().union(*(one.labels for one in found))
     phrases = frozenset().union(*(one.phrases for one in found))
-    return Identifiers(phrases).without(form for one in subjects for form in (one, f"sub-{one}"))
+    return Identifiers(phrases - _codes(labels), labels)
 
 
 def _identifiers(
-    root: Path, paths: Iterable[PurePosixPath], policy: Policy, keep_columns: Iterable[str]
+    root: Path,
+    paths: Iterable[PurePosixPath],
+    policy: Policy,
+    keep_columns: Iterable[str],
+    labels: Set[tuple[str, str]] = frozenset(),
 ) -> Identifiers:
-    phrases: set[tuple[str, ...]] = set()
+    """Return what files tell; codes and places that are labels of theirs are no identifiers, names are."""
+    people: set[tuple[str, ...]] = set()
+    others: set[tuple[str, ...]] = set()
     for path in paths:
         if path.suffix in _READ:
             for kind, value in _told_by(root, path, policy, set(keep_columns)):
-                phrases |= identifiers_in(value, kind).phrases
-    return Identifiers(frozenset(phrases))
+                (people if kind == PERSON else others).update(identifiers_in(value, kind).phrases)
+    others -= {words_of(form) for key, label in labels for form in (label, f"{key}-{label}")}
+    return Identifiers(frozenset((people - _codes(labels)) | others), frozenset(labels))
+
+
+def _codes(labels: Iterable[tuple[str, str]]) -> set[tuple[str, ...]]:
+    """Return the labels that have a digit, as no name has, alone and with their key."""
+    coded = [(key, label) for key, label in labels if re.search(r"\d", label)]
+    return {words_of(form) for key, label in coded for form in (label, f"{key}-{label}")}
 
 
 def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[str]) -> Found:
@@ -116,10 +131,15 @@ def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[
 def _in_sidecar(content: Mapping[str, Any], policy: Policy) -> Found:
     for name, value in content.items():
         rule = policy.get(name)
-        if rule and rule.action == DROP and rule.kind in KINDS:
-            yield rule.kind, value
-        elif isinstance(value, Mapping):
-            yield from _in_sidecar(value, policy)
+        within = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Mapping)]
+        if rule is None and any(one.keys() & DESCRIPTIVE for one in within):
+            continue  # it describes a column
+        kind = rule.kind if rule and rule.action == DROP else None if rule else person_column(name)
+        if kind in KINDS:
+            yield kind, value
+        else:
+            for one in within:
+                yield from _in_sidecar(one, policy)
 
 
 def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Found:
@@ -131,7 +151,7 @@ def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Fo
     table, bids = parse_table(content, path), table_columns(path)
     suffix, about_people = suffix_of(path), is_about_people(path)
     for column in table.columns:
-        kind = DAY if column == SHIFTED else person_column(column) if column not in bids else None
+        kind = DAY if column == SHIFTED else told_by(column, path) if column not in bids else None
         is_kept = bool({column, f"{suffix}:{column}"} & keep_columns)
         if kind in KINDS and not is_kept and (about_people or kind == PERSON):
             yield kind, list(dict.fromkeys(table.values(column)))

@@ -13,6 +13,8 @@ from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
+_LONGEST_INT = 300  # digits
+
 
 class JsonError(BidsdefaceError):
     """A file that holds no JSON object; the message says why, and names neither the file nor a value."""
@@ -68,18 +70,26 @@ def parse_json(content: bytes, *, may_repeat: bool = True) -> dict[str, Any]:
     if not content.strip():
         raise JsonError("is empty; write the JSON object again, or remove the file")
     try:
-        parsed = json.loads(content, object_pairs_hook=None if may_repeat else _without_repeats)
+        hook = None if may_repeat else _without_repeats
+        parsed = json.loads(content, object_pairs_hook=hook, parse_int=_number)
+        if b"\\ud" in content.lower():
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise JsonError("has half a character in it (such as \\ud83d alone); correct it") from None
     except UnicodeDecodeError:
         raise JsonError("is not UTF-8; save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise JsonError(f"is not JSON ({_place(error)}); correct it") from None
     except RecursionError:
         raise JsonError("is not JSON (it is nested too deep); correct it") from None
-    except ValueError:
-        raise JsonError("is not JSON (a number in it is too long); correct it") from None
     if not isinstance(parsed, dict):
         raise JsonError("holds a list or a single value in place of a JSON object; correct it")
     return parsed
+
+
+def _number(text: str) -> int | float:
+    """Return a whole number; one that no floating point number reaches is infinite, as for other readers."""
+    return int(text) if len(text) < _LONGEST_INT else float(text)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ provenance come from the caller.
 
 import os
 import zlib
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -15,8 +16,8 @@ from typing import Any
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_DATA, Carried, Treatment, companions_alone
 from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.inheritance import NameIndex, merged_metadata
-from bidsdeface.dataset.names import parse_name
+from bidsdeface.dataset.inheritance import NameIndex, applicable, merged_metadata, read_json
+from bidsdeface.dataset.names import FileName, parse_name, stem_of
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.treatments import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
@@ -117,11 +118,39 @@ def carry_over(
         if source.present != before:
             source = _without_companions(source, before, folder, account)
     if folder:
-        for path in provenance.keys() - set(account.written):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(to_json(provenance[path]), encoding="utf-8")
-            account.written.append(path)
+        _write_own_sidecars(source, folder, provenance, account)
     return account
+
+
+def _write_own_sidecars(
+    source: Source,
+    folder: Path,
+    provenance: Mapping[PurePosixPath, Mapping[str, Any]],
+    account: Account,
+) -> None:
+    """Give images sidecars of their own, with all that the ones beside them say: BIDS reads one in a folder.
+
+    A sidecar that no image is left to read goes.
+    """
+    written = [name for path in account.written if path.suffix == ".json" and (name := parse_name(path))]
+    own = {path: name for path in provenance.keys() - set(account.written) if (name := parse_name(path))}
+    read: dict[PurePosixPath, FileName] = {}
+    for path, name in own.items():
+        beside = applicable(name, (one for one in written if one.path.parent == path.parent))
+        said = [read_json(folder / one.path) for one in beside]
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(to_json({**ChainMap(*said[::-1]), **provenance[path]}), encoding="utf-8")
+        account.written.append(path)
+        read |= {one.path: one for one in beside}
+    images = {path.with_name(f"{stem_of(path)}.json") for path in source.present if path.suffix != ".json"}
+    for shared in read.values():
+        others = (
+            parse_name(path) for path in images - provenance.keys() if path.parent == shared.path.parent
+        )
+        if not any(other and applicable(other, [shared]) for other in others):
+            (folder / shared.path).unlink()
+            account.written.remove(shared.path)
+            account.left_out.append(LeftOut(shared.path, "what it says stands in the sidecar of each image"))
 
 
 def _write(

@@ -28,14 +28,13 @@ from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
-from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, scrub_columns
+from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, kept_of, scrub_columns
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
 from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import NAME, LeftOut
-from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy, load_policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
 from bidsdeface.privacy.rows import check_rows
@@ -161,7 +160,7 @@ def _write_sidecar(
         content,
         _columns_described_by(source, name, content, wishes),
         wishes.policy,
-        [one.rpartition(":")[2] for one in wishes.keep_columns],
+        kept_of(name.suffix, wishes.keep_columns),
         name.entities.get("task"),
         datatype=name.datatype,
         telling=source.identifiers.are_in,
@@ -285,10 +284,7 @@ def _write_text(source: Source, path: PurePosixPath, target: Path, wishes: Wishe
 
 
 def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
-    def is_shared(text: str) -> bool:
-        return not looks_like(text) and not source.identifiers.are_in(text) and source.census.is_shared(text)
-
-    emptied = scrub_edf(source.root / path, target, is_shared)
+    emptied = scrub_edf(source.root / path, target, source.census.is_shared, source.identifiers.are_in)
     reason = "some are neither usual nor shared by three participants"
     return [LeftOut(path, reason, f"texts of {what}") for what in emptied]
 

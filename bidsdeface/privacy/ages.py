@@ -65,5 +65,5 @@ def _units_per_year(entry: Any, largest: float) -> float | None:
     if units := entry.get("Units"):
         return _UNITS_PER_YEAR.get(str(units).strip().casefold())
     said = re.findall(r"[a-z]+", f"{entry.get('LongName', '')} {entry.get('Description', '')}".casefold())
-    known = {_UNITS_PER_YEAR[word] for word in said if len(word) > 3 and word in _UNITS_PER_YEAR}
+    known = {_UNITS_PER_YEAR[word] for word in said if len(word) > 1 and word in _UNITS_PER_YEAR}
     return 1.0 if known == {1.0} and largest <= OLDEST_EVER else None

@@ -17,13 +17,13 @@ from typing import Any
 
 from bidsdeface.privacy.ages import cap_ages
 from bidsdeface.privacy.dates import shift_back
-from bidsdeface.privacy.identifiers import KINDS, PERSON
+from bidsdeface.privacy.identifiers import KINDS
 from bidsdeface.privacy.leftout import NAME, LeftOut
 from bidsdeface.privacy.looks import is_moment, looks_like, personal_kind, plain
 from bidsdeface.privacy.policy import KEEP, load_policy
 from bidsdeface.privacy.rows import INDEX_COLUMNS, are_labels, is_about_people
 from bidsdeface.privacy.tables import Table
-from bidsdeface.privacy.values import objection
+from bidsdeface.privacy.values import TO_FILL_IN, objection, texts_in
 from bidsdeface.schema import MISSING, NUMBER, ColumnRule, table_columns
 
 SHIFTED, AGE, NOT_KNOWN = "acq_time", "age", "n/a"
@@ -126,15 +126,35 @@ class ScrubbedTable:
         return tuple(column for column in table.columns if column not in self.table.columns)
 
 
+def kept_of(table: str, keep_columns: Iterable[str]) -> list[str]:
+    """Return the columns to keep of tables with a suffix, of those given as ``NAME`` or ``TABLE:NAME``."""
+    return [name for of, _, name in (one.rpartition(":") for one in keep_columns) if of in ("", table)]
+
+
 def person_column(column: str) -> str | None:
     """Return what a column tells of a person by its name, if it does: a kind of identifier, or ``text``.
 
     Examples
     --------
-    >>> [person_column(column) for column in ("Date of Birth", "MRN", "comments", "group")]
+    >>> [person_column(column) for column in ("Date of Birth", "MRN", "comments_2", "group")]
     ['day', 'whole', 'text', None]
     """
-    return _person_columns().get(re.sub(r"[\W_]", "", plain(column)).casefold())
+    return _person_columns().get(re.sub(r"_?\d+$|[\W_]", "", plain(column)).casefold())
+
+
+def told_by(column: str, path: PurePosixPath) -> str | None:
+    """Return what a column of a table tells of a person by its name, if it does; parameters as above.
+
+    In a table that is not about people, a name is the name of a thing, and free text is about things.
+
+    Examples
+    --------
+    >>> [told_by("name", PurePosixPath(path)) for path in ("participants.tsv", "a_events.tsv")]
+    ['person', None]
+    """
+    kind = person_column(column)
+    is_of_thing = kind == TEXT or column.casefold() in ("name", "names")
+    return None if is_of_thing and not is_about_people(path) else kind
 
 
 def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> ScrubbedTable:
@@ -159,7 +179,8 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
         suffix, detail = path.stem.rpartition("_")[2], ""
         names, keep_it = {column, f"{suffix}:{column}"}, f"--keep-column {suffix}:{NAME}"
         reason: str | None = None
-        if column in INDEX_COLUMNS and is_about_people(path) and are_labels(column, table):
+        is_index = column in columns and columns[column].is_index and column in INDEX_COLUMNS
+        if is_index and is_about_people(path) and are_labels(column, table):
             pass
         elif names & set(options.drop):
             reason, keep_it = "you said so", ""
@@ -170,7 +191,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
             lines = (f"line {line} of {column}" for line in bad)
             left_out += [LeftOut(path, "no date that can be shifted", line) for line in lines]
             keep_it = "--work-dir DIR, so that dates are shifted by a private key"
-        elif column == AGE and is_about_people(path):
+        elif plain(column).strip().casefold() == AGE and is_about_people(path):
             values, reason = cap_ages(table.values(column), options.dictionary.get(column))
             table = table.with_values(column, values)
             keep_it = f'describe it in {_dictionary_name(path)} with "Units": "year" (or month, week, day)'
@@ -211,12 +232,16 @@ def _why_left_out(
     entry, about_people = options.dictionary.get(column), is_about_people(path)
     if looks_like(column) or options.is_telling(column):
         return "its name tells a person, a date or a place", ""
-    if rule is None and person_column(column) in ((*KINDS, TEXT) if about_people else (PERSON,)):
+    if rule is None and told_by(column, path):
         return "may tell who somebody is", ""
     is_numeric = all(NUMBER.fullmatch(value) for value in lines)
     if lines and is_numeric and all(is_moment(float(value)) for value in lines):
         return "its numbers are dates, or a computer's clock", ""
-    if not is_numeric and (line := _first_telling(lines, rule, options)):
+    if is_numeric and rule is None:
+        line = next((line for value, line in lines.items() if options.is_telling(value.strip())), None)
+    else:
+        line = None if is_numeric else _first_telling(lines, rule, options)
+    if line:
         return "holds a date, an address, or a name or number of this dataset's people", f"line {line}"
     misfit = next((line for value, line in lines.items() if rule and not rule.fits(value)), None)
     if rule and not misfit and not (rule.is_free and about_people and not _is_known(column, lines)):
@@ -235,14 +260,16 @@ def _why_not_described(
 ) -> tuple[str, str] | None:
     """Return why the data dictionary does not describe a column, and in which line; None if it does."""
     if not isinstance(entry, Mapping) or not entry:
-        return "not described, and somebody stands alone in it", ""
+        return "not described, and fewer than three people share a value", ""
+    if TO_FILL_IN in texts_in(entry):
+        return "described by a draft that is not filled in", ""
     levels = entry.get("Levels")
     named = set(map(str, levels)) if isinstance(levels, Mapping | list) else set()
     if lines.keys() <= named:
         return None
     if not is_numeric:
         line = next(line for value, line in lines.items() if value not in named)
-        return "not described by its Levels, and somebody stands alone in it", f"line {line}"
+        return "not described by its Levels, and fewer than three people share a value", f"line {line}"
     low, high = (_limit(entry.get(key), default) for key, default in _LIMITS)
     for value, line in lines.items():
         if not low <= float(value) <= high:

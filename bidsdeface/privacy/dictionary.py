@@ -8,14 +8,15 @@ from typing import Any
 from bidsdeface.privacy.looks import is_moment, personal_kind
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.sidecar import Telling, scrub_metadata
-from bidsdeface.privacy.values import leaves, texts_in
+from bidsdeface.privacy.values import TO_FILL_IN, leaves, texts_in
 
-_DESCRIPTIVE = {
+DESCRIPTIVE = {
     "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
     "Minimum", "Derivative",
 }  # fmt: skip
 ABOUT_TOOL = "MeasurementToolMetadata"  # of phenotype tables
 NO_COLUMN = "describes a column that is not here"
+DRAFT = "is a draft that is not filled in"
 NOT_BIDS = "BIDS has no such key in a data dictionary"
 TELLS = "holds an address, a titled name, or a name or number of this dataset's people"
 
@@ -63,12 +64,15 @@ def scrub_dictionary(
         return personal_kind(text) is not None or telling(text)
 
     for name, entry in dictionary.items():
-        if name in keep:
+        is_entry = isinstance(entry, Mapping) and bool(entry.keys() & DESCRIPTIVE)
+        if name in keep and is_entry:
             kept[name] = entry
         elif name == "Columns" and columns is not None and not set(texts_in(entry)) <= set(columns):
             reasons[name] = NO_COLUMN
-        elif not (isinstance(entry, Mapping) and entry.keys() & _DESCRIPTIVE):
+        elif not is_entry:
             fields[name] = entry
+        elif TO_FILL_IN in texts_in(entry):
+            reasons[name] = DRAFT
         elif tells(name):
             reasons[name] = TELLS
         elif columns is not None and name not in columns and name != ABOUT_TOOL and not _defines(entry):
@@ -92,7 +96,7 @@ def _scrub_entry(
     kept: dict[str, Any] = {}
     for key, value in entry.items():
         place = f"{name}.{key}"
-        if key not in _DESCRIPTIVE:
+        if key not in DESCRIPTIVE:
             reasons[place] = NOT_BIDS
         elif key == "Levels" and isinstance(value, Mapping):
             telling = [level for level in value if any(map(tells, texts_in({level: value[level]})))]

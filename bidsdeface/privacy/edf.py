@@ -1,101 +1,125 @@
-"""Clean the header and the annotations of EDF and BDF files, with edfio; the samples stay as they are."""
+"""Clean the header and the annotations of EDF and BDF files; all else stays, byte for byte."""
 
+import os
 import re
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.values import NOT_SAID, is_known
 
-# Electrodes and the like: Fp1, C3-A2, EEG Cz-Ref, SaO2, EOG left: a known kind, and names of electrodes.
-_ELECTRODE = r"[A-Za-z]{1,4}\d{0,3}['z]?"
+# Electrodes of the 10-20, 10-10 and 10-5 systems, contacts (LA12, A'3), references and other sensors.
+_ELECTRODE = (
+    r"(?:(?:AFp|AF|Fp|F|FC|C|CP|P|PO|O|I|N)z|[A-Z]{1,4}'?\d{1,3}[h']?|[AM]|A1A2|M1M2|[LR]E|[LR]OC|CMS|DRL|V?REF"
+    r"|AVG?|CAR|COM|GND|GROUND|(?:[HV]?EOG|EMG)[LR]?|EEG|ECG|EKG)"
+)
 _LABEL = re.compile(
-    r"(?:(?:EEG|EOG|ECG|EKG|EMG|ECoG|SEEG|MEG|DC|RESP|SaO2|SpO2|Temp|TRIG|BIO)[ -]?)?"
-    rf"{_ELECTRODE}(?:[-:+/]{_ELECTRODE}){{0,4}}|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
+    r"(?:(?:EEG|EOG|ECG|EKG|EMG|ECoG|iEEG|SEEG|MEG|POL|DC|RESP|SaO2|SpO2|Temp|TRIG|BIO)[ -]?)?"
+    rf"(?:\d{{1,3}}|{_ELECTRODE}(?:[-:+/]{_ELECTRODE}){{0,4}})"
+    r"|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
     re.IGNORECASE,
 )
-# What the reserved field says of the format.
-_FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
 # The fields of the header, by the definition of EDF, with their sizes in bytes; then those of each signal.
 _FIELDS = {
     "version": 8, "patient": 80, "recording": 80, "start date": 8, "start time": 8, "header bytes": 8,
-    "reserved": 44, "records": 8, "duration": 8, "signals": 4,
+    "format": 44, "records": 8, "duration": 8, "signals": 4,
 }  # fmt: skip
 _SIGNAL_FIELDS = {
     "label": 16, "transducer": 80, "unit": 8, "physical minimum": 8, "physical maximum": 8,
     "digital minimum": 8, "digital maximum": 8, "prefiltering": 80, "samples": 8, "reserved": 32,
 }  # fmt: skip
-_RESERVED_AT, _HEADER_BYTES, _SIGNAL_BYTES = 192, 256, 256
+_VERSIONS = {"0": 2, "\xffBIOSEMI": 3}  # with the bytes of a sample
+_FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
+_DECIMAL = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
+_NUMBERS = {
+    "header bytes": r"\d+", "records": r"-?\d+", "signals": r"\d+", "samples": r"\d+", "duration": _DECIMAL,
+    "physical minimum": _DECIMAL, "physical maximum": _DECIMAL,
+    "digital minimum": _DECIMAL, "digital maximum": _DECIMAL,
+}  # fmt: skip
+_OF_NOBODY = {
+    "patient": "X X X X", "recording": "Startdate X X X X", "start date": "01.01.85",
+    "start time": "00.00.00", "reserved": "",
+}  # fmt: skip
+# Which lists have the usual values of a field.
+_LISTS = {"transducer": "transducer,electrode", "prefiltering": "transducer,electrode", "unit": "unit"}
 _ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
-# Codes of events: S 12, R1, stim/3.
+_LIKE_ANNOTATIONS = re.compile(r"[EB]DF[\W_]*Annotation", re.IGNORECASE)
+# Of annotations: a time in its place, with or without a duration; or, as a group, text.
+_PART = re.compile(rb"(?<![^\0])[+-]?\d+(?:\.\d*)?(?:\x15\d*(?:\.\d*)?)?(?=[\x14\0]|\Z)|([^\x14\0]+)")
+# Codes of events: 7, S 12, R128, DIN1, trial 1024; a year is none, nor are initials and a number.
 _CODE = re.compile(
-    r"(?!.*[a-z].*(?:19|20)\d\d)(?:[a-z]{1,2}|din|ttl|stim|resp|trig|event|code|cue|block|trial)?"
-    r"[ _/-]{0,3}\d{1,4}",
+    r"[bcdekmnorst]?[ _/-]{0,3}\d{1,3}"
+    r"|(?:din?|ttl|stim|resp|trig(?:ger)?|event|code|cue|block|run|trial|marker|key|button|seizure)"
+    r"[ _/:#-]{0,3}(?!(?:19|20)\d\d)\d{1,4}",
     re.IGNORECASE,
 )
+Header = Mapping[str, str]
+Signals = Mapping[str, list[str]]
 
 
 def scrub_edf(
-    source: Path, target: Path, is_shared: Callable[[str], bool] = lambda text: False
+    source: Path,
+    target: Path,
+    is_shared: Callable[[str], bool] = lambda text: False,
+    is_telling: Callable[[str], bool] = lambda text: False,
 ) -> tuple[str, ...]:
-    """Write a copy that names nobody.
+    """Write a copy that names nobody: all bytes of the file, patched where a text may not stay.
 
-    Patient, recording, start date and time go; annotations keep their times, and their text where it is
-    a code, a usual one, or one that several participants share; so do labels. Units and transducers must be
-    usual ones as well.
+    Patient, recording, start date and time go. Annotations keep their times, and their text where it is a
+    code, a usual one, or one that several participants share; else it says ``n/a``, cut to its length. Labels
+    stay likewise, or are emptied; units, filters and transducers if they are usual ones. Samples, signals and
+    the count of records stay as they are; a last record that is cut off goes along.
 
     Parameters
     ----------
     source, target : pathlib.Path
         ``.edf`` or ``.bdf``.
     is_shared : callable, optional
-        Returns True if several participants share a text, and nobody can be told by it.
+        Returns True if several participants share a text.
+    is_telling : callable, optional
+        Returns True if a text tells who it is, and never stays.
 
     Returns
     -------
     tuple of str
-        What has lost some of its texts: ``annotations``, ``labels``, or ``transducers, filters and units``.
+        What has lost some of its texts: ``annotations``, ``labels``, ``transducers, filters and units``, or
+        ``what follows the last record``, which is not copied.
 
     Raises
     ------
     BidsdefaceError
-        edfio is missing, or cannot read the file.
+        The file cannot be read, or its header is not as EDF has it.
+    OSError
+        The copy cannot be written.
     """
+
+    @lru_cache(maxsize=10_000)
+    def stays(text: str, is_usual: Callable[[str], bool]) -> bool:
+        return (is_usual(text) or is_shared(text)) and not (is_telling(text) or looks_like(text))
+
     try:
-        import edfio
-    except ImportError as error:
-        raise BidsdefaceError(f"{source}: cleaning its header needs edfio; pip install edfio") from error
-    read = edfio.read_bdf if source.suffix.lower() == ".bdf" else edfio.read_edf
-    try:
-        recording = read(source)
-        recording.anonymize()
-        emptied = set()
-        for signal in recording.signals:
-            if not (is_harmless_label(signal.label) or is_shared(signal.label)):
-                signal.label = ""
-                emptied.add("labels")
-            for field in ("transducer_type", "prefiltering", "physical_dimension"):
-                lists = "unit" if field == "physical_dimension" else "transducer,electrode"
-                if not is_known(getattr(signal, field), lists):
-                    setattr(signal, field, "")
-                    emptied.add("transducers, filters and units")
-        texts = {one.text for one in recording.annotations}
-        kept = {text for text in texts if is_harmless_annotation(text) or is_shared(text)}
-        emptied |= {"annotations"} if kept < texts else set()
-        recording.set_annotations(
-            [
-                edfio.EdfAnnotation(one.onset, one.duration, one.text if one.text in kept else NOT_SAID)
-                for one in recording.annotations
-            ]
-        )
-        recording.write(target)
-        _empty_reserved(target)
-        return tuple(sorted(emptied))
-    except (ValueError, OSError, KeyError, IndexError) as error:
-        raise BidsdefaceError(
-            f"{source}: is not an EDF file that can be cleaned ({type(error).__name__})"
-        ) from error
+        with source.open("rb") as file:
+            header, signals = _read_checked(file)
+    except (OSError, ValueError) as error:
+        why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
+        raise BidsdefaceError(f"{source}: {why}; correct it, or leave it out") from error
+    emptied = set()
+    shutil.copyfile(source, target)
+    with source.open("rb") as file, target.open("r+b") as copy:
+        records, _ = _layout(file, header, signals)
+        for at, content, what in _changes(file, header, signals, stays):
+            copy.seek(at)
+            copy.write(content)
+            emptied.add(what)
+        if records.stop < file.seek(0, os.SEEK_END):
+            emptied.add("what follows the last record")
+            if target.is_file():  # a preview writes to no file
+                copy.truncate(records.stop)
+    return tuple(sorted(emptied - {""}))
 
 
 def texts_in_edf(path: Path) -> set[str]:
@@ -107,20 +131,12 @@ def texts_in_edf(path: Path) -> set[str]:
         The file cannot be read, or is no EDF or BDF file.
     """
     with path.open("rb") as file:
-        header, signals = read_header(file)
-        labels, counts = signals["label"], [int(count) for count in signals["samples"]]
-        width = 3 if path.suffix.lower() == ".bdf" else 2
-        texts = set(labels)
-        for record in range(int(header["records"])):
-            for number, label in enumerate(labels):
-                if label in _ANNOTATION_LABELS:
-                    before = record * sum(counts) + sum(counts[:number])
-                    file.seek(int(header["header bytes"]) + width * before)
-                    texts |= set(_annotations(file.read(width * counts[number])))
-    return texts
+        header, signals = _read_checked(file)
+        blocks = (block for _, block in _annotations(file, header, signals))
+        return {*signals["label"], *(_text(one) for block in blocks for one in _PART.findall(block) if one)}
 
 
-def read_header(stream: IO[bytes]) -> tuple[dict[str, str], dict[str, list[str]]]:
+def read_header(stream: IO[bytes]) -> tuple[Header, Signals]:
     """Return the fields of the header of an EDF or BDF file, and those of its signals, by their names.
 
     Raises
@@ -129,8 +145,19 @@ def read_header(stream: IO[bytes]) -> tuple[dict[str, str], dict[str, list[str]]
         It has no number of signals.
     """
     header = {name: _text(stream.read(size)) for name, size in _FIELDS.items()}
+    if not header["signals"].isdecimal():
+        raise ValueError("has no number of signals")
     each = range(int(header["signals"]))
     return header, {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
+
+
+def has_numbers(header: Header, signals: Signals) -> bool:
+    """Return True if there are numbers, and nothing else, wherever a header is to have them."""
+    return all(
+        re.fullmatch(pattern, value)
+        for name, pattern in _NUMBERS.items()
+        for value in signals.get(name, [header.get(name, "")])
+    )
 
 
 def names_format(reserved: str) -> bool:
@@ -138,20 +165,14 @@ def names_format(reserved: str) -> bool:
     return _FORMAT.fullmatch(reserved) is not None
 
 
-def _text(field: bytes) -> str:
-    return field.decode("latin-1").strip()
-
-
-def _annotations(content: bytes) -> Iterator[str]:
-    """Yield the texts of annotations: after each time, texts between bytes 20."""
-    for one in content.split(b"\0"):
-        for text in one.split(b"\x14")[1:]:
-            if text:
-                yield text.decode("utf-8", "replace")
-
-
 def is_harmless_label(text: str) -> bool:
-    """Return True if the label of a signal is such as electrodes and other sensors have."""
+    """Return True if the label of a signal is such as electrodes and other sensors have.
+
+    Examples
+    --------
+    >>> [is_harmless_label(text) for text in ("EEG Fp1-Ref", "LA12", "Jane", "Anna-Koch")]
+    [True, True, False, False]
+    """
     is_label = _LABEL.fullmatch(text) is not None
     return is_label or _CODE.fullmatch(text) is not None or is_known(text, "channel")
 
@@ -161,19 +182,74 @@ def is_harmless_annotation(text: str) -> bool:
 
     Examples
     --------
-    >>> [is_harmless_annotation(text) for text in ("Sleep stage N2", "S 12", "Jane moves")]
-    [True, True, False]
+    >>> [is_harmless_annotation(text) for text in ("Sleep stage N2", "S 12", "Jane moves", "1978")]
+    [True, True, False, False]
     """
     return _CODE.fullmatch(text) is not None or is_known(text, "annotation")
 
 
-def _empty_reserved(path: Path) -> None:
-    """Empty the fields that are to be empty, and that edfio passes on as they are."""
-    with path.open("r+b") as file:
-        header, signals = read_header(file)
-        file.seek(_RESERVED_AT)
-        said = _FORMAT.match(header["reserved"])
-        file.write((said[0] if said else "").encode().ljust(_FIELDS["reserved"]))
-        size = len(signals["label"]) * _SIGNAL_FIELDS["reserved"]
-        file.seek(_HEADER_BYTES + len(signals["label"]) * _SIGNAL_BYTES - size)
-        file.write(b" " * size)
+def _text(field: bytes) -> str:
+    field = field.replace(b"\0", b" ")
+    try:
+        return field.decode().strip()
+    except UnicodeDecodeError:
+        return field.decode("latin-1").strip()
+
+
+def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
+    header, signals = read_header(file)
+    size = sum(_FIELDS.values()) + len(signals["label"]) * sum(_SIGNAL_FIELDS.values())
+    faults = {
+        "is no EDF or BDF file": header["version"] not in _VERSIONS,
+        "has something else in the place of a number": not has_numbers(header, signals),
+        "has a header of another length than it says": header["header bytes"] != str(size),
+        "ends within its header": file.tell() < size,
+    }
+    if found := [fault for fault, is_there in faults.items() if is_there]:
+        raise ValueError(found[0])
+    return header, signals
+
+
+def _layout(file: IO[bytes], header: Header, signals: Signals) -> tuple[range, list[int]]:
+    """Return where the records begin, also one that is cut off, and how many bytes of it each signal has."""
+    sizes = [_VERSIONS[header["version"]] * int(count) for count in signals["samples"]]
+    begin, size, step = int(header["header bytes"]), file.seek(0, os.SEEK_END), sum(sizes)
+    whole, rest = divmod(size - begin, step) if step else (0, size - begin)
+    is_over = not step or 0 <= int(header["records"]) <= whole
+    return range(begin, size - rest if is_over else size, step or 1), sizes
+
+
+def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[int, bytes]]:
+    """Yield where the annotations of each record begin, and their bytes."""
+    records, sizes = _layout(file, header, signals)
+    theirs = [number for number, label in enumerate(signals["label"]) if _LIKE_ANNOTATIONS.match(label)]
+    places = [(sum(sizes[:number]), sizes[number]) for number in theirs]
+    for record in records:
+        for place, size in places:
+            yield file.seek(record + place), file.read(size)
+
+
+def _changes(
+    file: IO[bytes], header: Header, signals: Signals, stays: Callable[..., bool]
+) -> Iterator[tuple[int, bytes, str]]:
+    """Yield where something else is to stand, the bytes, and what is emptied that a person may miss."""
+
+    def cleaned(match: re.Match[bytes]) -> bytes:
+        is_kept = match[1] is None or stays(_text(match[1]), is_harmless_annotation)
+        return match[0] if is_kept else NOT_SAID.encode()[: len(match[0])]
+
+    at, said = 0, _FORMAT.match(header["format"])
+    clean = {**_OF_NOBODY, "format": said[0] if said else ""}
+    fields = [(name, size, header[name]) for name, size in _FIELDS.items()]
+    fields += [(name, size, value) for name, size in _SIGNAL_FIELDS.items() for value in signals[name]]
+    for name, size, value in fields:
+        if name in clean:
+            yield at, clean[name].encode().ljust(size), ""
+        elif name in _LISTS and not is_known(value, _LISTS[name]):
+            yield at, b" " * size, "transducers, filters and units"
+        elif name == "label" and value not in _ANNOTATION_LABELS and not stays(value, is_harmless_label):
+            yield at, b" " * size, "labels"
+        at += size
+    for at, block in _annotations(file, header, signals):
+        if (new := _PART.sub(cleaned, block)) != block:
+            yield at, new.ljust(len(block), b"\0"), "annotations"

@@ -6,7 +6,7 @@ whole words, whatever their case and accents, and never rewritten.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -39,16 +39,30 @@ class Identifiers:
     ----------
     phrases : frozenset of tuple of str
         Words in a row, without case and accents.
+    labels : frozenset of (str, str)
+        Entities in the names of the files that were looked into.
     """
 
     phrases: frozenset[tuple[str, ...]] = frozenset()
+    labels: frozenset[tuple[str, str]] = frozenset()
 
     def __or__(self, other: "Identifiers") -> "Identifiers":
-        return Identifiers(self.phrases | other.phrases)
+        return Identifiers(self.phrases | other.phrases, self.labels | other.labels)
 
-    def without(self, texts: Iterable[str]) -> "Identifiers":
-        """Return all but those that a text consists of: labels of the dataset's own files."""
-        return Identifiers(self.phrases - {words_of(text) for text in texts})
+    @cached_property
+    def _joined(self) -> frozenset[str]:
+        joined = map("".join, self.phrases)
+        return frozenset(one for one in joined if not one.isdecimal())  # days and numbers are looked at apart
+
+    def names(self, label: str) -> bool:
+        """Return True if a label is an identifier, or one of several words without what is between them.
+
+        Examples
+        --------
+        >>> identifiers_in("Doe^Jane", PERSON).names("JaneDoe")
+        True
+        """
+        return plain(label).casefold() in self._joined
 
     @cached_property
     def _by_first(self) -> dict[str, list[tuple[str, ...]]]:

@@ -14,7 +14,7 @@ from bidsdeface.dataset.names import FileName
 from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
 from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
-from bidsdeface.privacy.edf import is_harmless_label, names_format, read_header
+from bidsdeface.privacy.edf import has_numbers, is_harmless_label, names_format, read_header
 from bidsdeface.privacy.looks import LOCAL, WAITING, is_date_number, looks_like
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
@@ -45,7 +45,7 @@ _OF_NOBODY = {
     "patient": {"X", "M", "F"}, "recording": {"X", "Startdate"}, "start date": {"01.01.85"},
     "start time": {"00.00.00"},
 }  # fmt: skip
-_ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x14\x00]{1,400})\x14")
+_ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x00]{1,400})\x14")
 
 
 def inspect_nifti(path: Path) -> Told:
@@ -91,17 +91,19 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
         for place, harmless in _OF_NOBODY.items():
             if set(header[place].split()) - harmless:
                 yield "EDF header", place
-        if not names_format(header["reserved"]) or any(signals["reserved"]):
+        if not names_format(header["format"]) or any(signals["reserved"]):
             yield "EDF header", "reserved fields"
         if not all(is_harmless_label(label) or is_shared(label) for label in signals["label"]):
             yield "EDF header", "labels of signals"
-        if looks_like(" ".join((*signals["label"], *signals["transducer"]))):
+        if any(map(looks_like, (*signals["label"], *signals["transducer"]))):
             yield "EDF header", "signals"
+        if not has_numbers(header, signals):
+            yield "EDF header", "numbers"
         tail = b""
         while chunk := stream.read(LINE_BYTES):
             for match in _ANNOTATION.finditer(tail + chunk):
-                for kind in looks_like(match[1].decode("utf-8", "replace")):
-                    yield kind, "annotation"
+                for text in match[1].decode("utf-8", "replace").split("\x14"):
+                    yield from ((kind, "annotation") for kind in looks_like(text))
             tail = chunk[-512:]
 
 

@@ -17,7 +17,7 @@ from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metada
 from bidsdeface.dataset.names import FileName, parse_name, stem_of, suffix_of
 from bidsdeface.errors import printable
 from bidsdeface.privacy import inspect
-from bidsdeface.privacy.columns import ALONE, TableOptions
+from bidsdeface.privacy.columns import ALONE, TableOptions, kept_of
 from bidsdeface.privacy.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
 from bidsdeface.privacy.looks import looks_like
 from bidsdeface.privacy.policy import Policy, load_policy
@@ -277,7 +277,7 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
         if path.name == DESCRIPTION.name:
             yield from inspect.inspect_description(file)
         else:
-            keep = [column.rpartition(":")[2] for column in at.keep_columns]
+            keep = kept_of(suffix_of(path), at.keep_columns)
             yield from inspect.inspect_json(file, at.policy, name, keep)
     elif _HEADERLESS.fullmatch(path.name):
         yield from inspect.inspect_recording(file)

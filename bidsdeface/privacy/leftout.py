@@ -65,9 +65,9 @@ def as_table(left_out: Iterable[LeftOut]) -> str:
     rows = [
         (
             printable(one.path),
-            one.what,
+            printable(one.what),
             one.whole_reason,
-            one.remedy.replace(NAME, one.name) or "n/a",
+            printable(one.remedy.replace(NAME, one.name)) or "n/a",
         )
         for one in sorted(set(left_out))
     ]
@@ -86,7 +86,7 @@ def in_groups(left_out: Iterable[LeftOut]) -> Iterator[str]:
     groups: dict[tuple[str, str, str, bool], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for one in sorted(set(left_out)):
         kind, _, name = one.what.partition(" ")
-        groups[kind, one.reason, one.remedy, one.waits][printable(one.path)].append(name)
+        groups[kind, one.reason, one.remedy, one.waits][printable(one.path)].append(printable(name))
     for (kind, reason, remedy, waits), files in groups.items():
         names = list(dict.fromkeys(name for some in files.values() for name in some if name))
         what = f"{kind} {_shortened(names, 2 * _SHOWN_AT_MOST)}: " if names else ""

@@ -40,6 +40,7 @@ _DATES = [
         rf"{_NUMBER}(?P<gap>[-/.]){_DAY}(?P=gap){_YEAR}",
         rf"{_DAY}(?:st|nd|rd|th)?(?: of)?[ ./-]{{0,2}}{_MONTH}[ .,/-]{{0,3}}{_YEAR}",
         rf"{_MONTH}[ .]{{0,2}}{_DAY}(?:st|nd|rd|th)?,? {_YEAR}",
+        rf"{_YEAR}年{_NUMBER}月{_DAY}(?=日)",
     )
 ]
 # Folders at which the disks of laboratories and hospitals begin.
@@ -47,7 +48,14 @@ _ROOTS = (
     "mnt|media|data|srv|net|nas|nfs|scratch|shares?|vol|volumes|projects?|groups?|storage|gpfs|lustre|beegfs"
     "|archive|export|cluster"
 )
-_NUMBER_OF = r"(?:patient|hospital|medical record)[. -]{0,2}(?:id|nr|no|number)"
+_NUMBER_OF = (
+    r"(?:patient(?:en)?|pat|hospital|medical record|case|fall|kis|akten)[. -]{0,2}(?:id|nr|no|number|nummer)"
+)
+_NATIONAL = (
+    "ssn|social security|nhs|nir|pesel|cpf|dni|nie|bsn|cpr|nif|aadhaar|personnummer|personnr"
+    "|f[oø]dselsnummer|fnr|insurance|ahv|hetu"
+)
+_ITS_NUMBER = r"(?i:\s?(?:id|nr|no|number|nummer))?[.:# ]{1,5}[A-Za-z-]{0,5}\d(?:[ .-]?\d){3}"
 _PATTERNS = {
     "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
     # Upper and lower case count: MR, MS and DR are terms of the field.
@@ -59,25 +67,36 @@ _PATTERNS = {
     r"|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
     r"|(?<![\w./-])0\d{1,4}[/ -]\d{5,8}(?![\w./-])|(?<![\w.])0\d(?:[ .]\d\d){4}(?![\w.])"
     r"|(?i:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
-    # Social security (US), and days of birth with four more digits (Nordic countries).
-    "person's number": r"(?<![\w.-])(?:\d{3}-\d{2}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d"
-    r"|\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))-\d{4}(?![\w.-])",
-    "record number": rf"\b(?i:mrn|{_NUMBER_OF})s?[.:# ]{{1,5}}[A-Za-z-]{{0,5}}\d{{4}}",
+    # Social security (US), days of birth with four more signs (Nordic countries), and what Italy, China and
+    # France give; others where their name is said.
+    "person's number": r"(?<![\w.-])(?:(?:\d{3}-\d{2}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d"
+    r"|(?:19|20)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))-\d{4}|\d{6}[-+A]\d{3}[0-9A-Z]"
+    r"|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]|\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx]"
+    r"|[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?\d\d ?\d{3} ?\d{3} ?\d\d)(?![\w.-])"
+    rf"|\b(?i:{_NATIONAL})\b{_ITS_NUMBER}",
+    "record number": rf"\b(?i:mrn|{_NUMBER_OF})s?{_ITS_NUMBER}",
     "unique number": r"(?<![\w.])[0-2](?:\.\d{1,39}){6,20}(?![\w.])"
     r"|(?i:\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)",
     "long number": r"(?<![\w.+/-])\d{6,}(?:\.\d+)?(?!\w|\.\d)"
     r"|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?!\w|\.\d)",
     "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+|(?<![\w~])~[a-z][\w.-]*/",
-    "path": rf"(?<![\w:./~-])/(?:{_ROOTS})/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
+    "path": rf"(?<![\w:./~-])/(?i:{_ROOTS})/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
     r"|(?<![\w\\])\\\\[A-Za-z][\w.-]*\\[\w$]|\bfile:/",
     # A host without a top-level domain of the public net.
-    "intranet link": r"(?i:\b(?:https?|s?ftp|smb|ssh|nfs)://(?:[^\s/@]*@)?(?:localhost|[\w-]+|(?:\d{1,3}\.){3}\d{1,3}"
-    r"|[\w.-]+\.(?:local|localdomain|lan|intern|internal|intranet|corp|home|private))(?::\d+)?(?![\w.-]))",
+    "intranet link": r"(?i:\b(?:smb|ssh|nfs|afp)://\w|\b(?:https?|s?ftp)://(?:[^\s/@]*@)?(?:localhost|[\w-]+"
+    r"|(?:\d{1,3}\.){3}\d{1,3}|[\w.-]+\.(?:(?!xn--)\w+-[\w-]+"
+    r"|local|localdomain|lan|intern|internal|intranet|corp|home|private))(?::\d+)?(?![\w.-]))",
 }
 # Repetitions above have an end, or a beginning at which alone they are tried: long text takes one pass.
 _COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
 _BORN = re.compile(
-    r"\b(?:born|birth(?:\s?(?:date|day))?|date of birth|dob|geb(?:oren)?|né(?:e)?)\b\D{0,12}", re.IGNORECASE
+    r"\b(?:born|birth(?:\s?(?:date|day))?|date of birth|dob|geb(?:oren)?|nee?|nacid[oa]|nat[oa])\b\D{0,12}",
+    re.IGNORECASE,
+)
+# After such a word, a day in any language: 4.3.78, 7. Mai 1978, 5 août 1979.
+_ANY_DAY = re.compile(
+    r"(?<!\d)(?:0?[1-9]|[12]\d|3[01])(?:[ ./-]{1,2}(?:0?[1-9]|1[0-2])[ ./-]{1,2}(?:\d\d){1,2}"
+    r"|[ .-]{1,2}(?:de )?[^\W\d_]{3,10}\.? (?:de )?\d{4})(?!\d)"
 )
 # What looks like a number of a record and is one of a publication or a public thing.
 _PUBLIC = re.compile(
@@ -89,6 +108,8 @@ _PUBLIC = re.compile(
 _PRIVATE_HOST = re.compile(
     r"https?://\d+(?:\.\d+){3}|\.(?:local|lan|intranet|internal|corp|home)/", re.IGNORECASE
 )
+# Letters with a stroke and the like, which have no accent to take away.
+_LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae"} | dict(zip("łŁøØđĐı", "lLoOdDi", strict=True)))
 _DIGITS = re.compile(r"\d.*\d.*\d", re.DOTALL)
 _DATE_NUMBER = re.compile(r"((?:19|20)\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?")
 # Seconds, and their thousandths, since 1970, from 1990 to 2040: what clocks of computers count.
@@ -116,7 +137,8 @@ def looks_like(text: str) -> tuple[str, ...]:
     """
     private = plain(_PUBLIC.sub(lambda match: match[0] if _PRIVATE_HOST.search(match[0]) else " ", text))
     kinds = ["date"] if any(day.year >= FIRST_YEAR for _, day in dates_in(private)) else []
-    if any(dates_in(private[match.end() :][:24]) for match in _BORN.finditer(private)):
+    after = [private[match.end() :][:24] for match in _BORN.finditer(private)]
+    if any(dates_in(text) or _ANY_DAY.match(text) for text in after):
         kinds.append("date of birth")
     return (*kinds, *(kind for kind, pattern in _COMPILED.items() if pattern.search(private)))
 
@@ -163,7 +185,8 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return text
-    spread = unicodedata.normalize("NFKD", re.sub("[\u2010-\u2014\u2212]", "-", text)).replace("ß", "ss")
+    spread = unicodedata.normalize("NFKD", re.sub("[\u2010-\u2014\u2212]", "-", text))
+    spread = spread.translate(_LETTERS)
     return "".join(one for one in spread if unicodedata.category(one) not in ("Mn", "Cf"))
 
 

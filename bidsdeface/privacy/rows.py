@@ -40,6 +40,10 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[LeftOut]]
     TableError
         See above; or a table about people has no row with an identifier.
     """
+    rules = table_columns(path)
+    required = [name for name, rule in rules.items() if rule.is_required]
+    if not is_about_people(path) and required and not set(required) & set(table.columns):
+        raise TableError(f"{path}: has no column {required[0]}, or no header; add it")
     if not is_about_people(path):
         if table.bad_lines:
             raise TableError(
@@ -50,7 +54,7 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[LeftOut]]
         LeftOut(path, "has not one value for each column", f"line {line}", "correct the line")
         for line in table.bad_lines
     ]
-    needed = [name for name, rule in table_columns(path).items() if rule.is_index] or ["participant_id"]
+    needed = [name for name, rule in rules.items() if rule.is_index] or ["participant_id"]
     index = [column for column in table.columns if column in needed]
     if not index:
         raise TableError(f"{path}: has no column {needed[0]}; add it, or correct its name")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bidsdeface.privacy.ages import OLDEST
+from bidsdeface.privacy.ages import OLDEST, OLDEST_EVER
 from bidsdeface.privacy.policy import DROP, FILES, GENERALISE, OBJECT_KINDS, Policy, Rule, load_policy
 from bidsdeface.privacy.values import NOT_SAID, is_known, is_label, leaves, objection, texts_in
 from bidsdeface.schema import metadata_fields, required_fields
@@ -141,10 +141,11 @@ def _scrub_filters(filters: Mapping[str, Any], telling: Telling, names: str = "f
     return kept, reasons
 
 
-def _age(value: Any) -> float | int | None:
+def _age(value: Any) -> Any:
+    """Return an age of at most 89 years, in its own form; None for what is none."""
     if isinstance(value, str) and (match := _DICOM_AGE.fullmatch(value.strip())):
-        return min(int(int(match[1]) * _YEARS[match[2]]), OLDEST)
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 150:
+        return f"{OLDEST:03}Y" if int(match[1]) * _YEARS[match[2]] > OLDEST else value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= OLDEST_EVER:
         return min(value, OLDEST)
     return None
 

@@ -63,7 +63,8 @@ class Table:
 def parse_table(content: bytes, path: PurePath) -> Table:
     """Read a table the way BIDS has them: UTF-8, tabs, no quoting, one header.
 
-    A byte order mark, line ends of Windows and white space around the names of columns are put right.
+    A byte order mark, line ends of Windows, tabs at the end of all lines and white space around the names of
+    columns are put right.
 
     Parameters
     ----------
@@ -91,6 +92,8 @@ def parse_table(content: bytes, path: PurePath) -> Table:
         raise TableError(f"{path}: is empty; remove it or give it a header")
     if _CONTROL.search(lines[0]):
         raise TableError(f"{path}: line 1 has control characters; save it as plain text with line feeds")
+    if all(line.endswith("\t") for line in lines):  # a last column without a name and a value
+        lines = [line[:-1] for line in lines]
     columns = tuple(name.strip() for name in lines[0].split("\t"))
     if len(set(columns)) < len(columns) or not all(columns):
         raise TableError(f"{path}: two columns have one name, or one has none; name each column")

@@ -15,7 +15,7 @@ from bidsdeface.privacy.looks import PERSONAL, is_date_number, looks_like
 from bidsdeface.schema import metadata_fields
 
 NOT_SAID = "n/a"
-TO_FILL_IN = "…"  # in a drafted description: a person has not said it yet
+TO_FILL_IN = "…"  # in a draft, where a person is to say something
 LONGEST_NAME = 120
 LARGEST_NUMBER = 1e5  # where a table gives no range; a date as a number (20261122) is larger
 _TABLE = Path(__file__).with_name("values.tsv")

@@ -5,7 +5,7 @@ heads and variants of them, and what deliberate failures show. Where the face is
 
 - The scan's own brain, where it is trusted, may move the face by 16 mm at most.
 - Where it moves the face by more than 8 mm, the head's outline is asked: it must look like a head's, and the
-  two together may move the face by 11 mm at most, on average.
+  middle between where the two place the face may be 10 mm away at most.
 - Where it is not trusted, the outline alone may move the face by 12 mm at most, and no placement that is
   quite another may fit nearly as well.
 """
@@ -181,11 +181,11 @@ CHECKS = (
     ),
     Check(
         "face_shift_mm",
-        "Mean of how far the brain and the head's outline would move the face; judged where the brain is "
-        "trusted and moves it by more than 8 mm",
-        "the scan's own brain and the head's outline place the face {value:.0f} mm from where the template "
-        "does, on average (at most {limit:.0f} expected)",
-        most=11.0,
+        "How far the face would move to the middle between where the brain and the head's outline place it; "
+        "judged where the brain is trusted and moves it by more than 8 mm",
+        "the scan's own brain and the head's outline together place the face {value:.0f} mm from where the "
+        "template does (at most {limit:.0f} expected)",
+        most=10.0,
         asked=_trusted_brain_objects,
     ),
     Check(

@@ -22,12 +22,15 @@ def measure_placement(
     template: PoseTemplate,
     surface: HeadSurface,
     face_mm: Volume,
+    brain: Brain | None,
+    brain_surface: Surface,
     brain_mm: Volume | None = None,
 ) -> dict[str, float]:
     """Measure how well a template lies on a scan.
 
     The outline, that is where tissue ends and air begins, had no part in the placement: how well it fits,
-    and where it would put the face by itself, are evidence of another kind.
+    and where it would put the face by itself, are evidence of another kind. So is the surface of the scan's
+    own brain.
 
     Parameters
     ----------
@@ -41,8 +44,12 @@ def measure_placement(
         Of the same template.
     face_mm : Volume
         Signed distance to the face in the world of `template`, mm.
+    brain : Brain or None
+        The scan's own; None if none was found.
+    brain_surface : Surface
+        Of the template's brain.
     brain_mm : Volume, optional
-        The same of the brain, for a scan that may not show skull and scalp (EPI): they are not judged.
+        Signed distance to the brain, for a scan that may not show skull and scalp (EPI): they are not judged.
 
     Returns
     -------
@@ -50,53 +57,35 @@ def measure_placement(
         Measures of `CHECKS`.
     """
     tissue = saturated(world_aligned(scan, FINE_SPACING_MM))
-    linear = placement.to_template[:3, :3]
-    stretches = np.linalg.svd(linear, compute_uv=False)
-    return {
+    placed = np.linalg.inv(to_template)
+    by_outline, ratio = fit_affine(
+        smoothed(tissue, OUTLINE_SMOOTHING_MM), surface.outline, placed, freedom=RIGID
+    )
+    stretches = np.linalg.svd(placement.to_template[:3, :3], compute_uv=False)
+    measures = {
         "similarity": placement.similarity,
         "lead": placement.similarity - placement.rival,
         "start_disagreement_mm": placement.disagreement_mm,
         "outline_correlation": _outline_correlation(
             tissue, to_template, template, surface, face_mm, brain_mm
         ),
-        "outline_shift_mm": _outline_shift_mm(tissue, to_template, surface),
-        "scale": float(np.cbrt(np.linalg.det(linear))),
+        "outline_shift_mm": disagreement_mm(placed, by_outline, surface.face) if ratio >= 0 else np.inf,
+        "scale": float(np.cbrt(stretches.prod())),
         "stretch": float(stretches[0] / stretches[2]),
+        "brain_ml": 0.0 if brain is None else brain.ml,
     }
-
-
-def measure_brain(
-    brain: Brain | None, to_template: NDArray, template: Surface, face: NDArray
-) -> dict[str, float]:
-    """Measure where a scan's own brain would place the template, by its surface alone.
-
-    Parameters
-    ----------
-    brain : Brain or None
-        None if none was found.
-    to_template : numpy.ndarray, shape (4, 4)
-        Scan world to the world of `template`.
-    template : Surface
-        Of the template's brain.
-    face : numpy.ndarray, shape (N, 3)
-        Places in the template's face, mm.
-
-    Returns
-    -------
-    dict of str to float
-        Measures of `CHECKS`.
-    """
-    if brain is None:
-        return {"brain_ml": 0.0}
-    fitted = fit_brain(brain, template, to_template)
-    placed, by_brain = np.linalg.inv(to_template), np.linalg.inv(fitted.to_template)
-    return {
-        "brain_ml": brain.ml,
-        "brain_whole": brain.whole,
-        "brain_fit_mm": fitted.off_mm,
-        "brain_lead": fitted.lead,
-        "brain_shift_mm": disagreement_mm(placed, by_brain, face),
-    }
+    if brain is not None:
+        fitted = fit_brain(brain, brain_surface, to_template)
+        by_brain = np.linalg.inv(fitted.to_template)
+        by_both = (by_brain + by_outline) / 2  # leads to the middle between the two places
+        measures |= {
+            "brain_whole": brain.whole,
+            "brain_fit_mm": fitted.off_mm,
+            "brain_lead": fitted.lead,
+            "brain_shift_mm": disagreement_mm(placed, by_brain, surface.face),
+            "face_shift_mm": disagreement_mm(placed, by_both, surface.face) if ratio >= 0 else np.inf,
+        }
+    return measures
 
 
 def _outline_correlation(
@@ -120,12 +109,3 @@ def _outline_correlation(
         judged &= brain | ~head
     varied = judged.sum() > 2 and found[judged].std() > 0 and expected[judged].std() > 0
     return float(np.corrcoef(found[judged], expected[judged])[0, 1]) if varied else 0.0
-
-
-def _outline_shift_mm(tissue: Volume, to_template: NDArray, surface: HeadSurface) -> float:
-    """Return how far the face moves when the template is moved, as a rigid body, to fit the outline."""
-    placed = np.linalg.inv(to_template)
-    by_outline, ratio = fit_affine(
-        smoothed(tissue, OUTLINE_SMOOTHING_MM), surface.outline, placed, freedom=RIGID
-    )
-    return disagreement_mm(placed, by_outline, surface.face) if ratio >= 0 else np.inf

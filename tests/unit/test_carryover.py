@@ -9,7 +9,7 @@ from bidsdeface.dataset.inheritance import applicable
 from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.edf import is_harmless_label, scrub_edf
+from bidsdeface.privacy.edf import scrub_edf
 from bidsdeface.privacy.leftout import as_table, in_groups
 from bidsdeface.privacy.policy import Rule, load_policy
 from bidsdeface.privacy.tables import parse_table
@@ -231,6 +231,12 @@ def test_a_folder_may_be_a_recording_that_stays_behind(folder):
     assert companions_alone({P(recording), *companions}, {P(recording), *companions}) == set()
 
 
+def test_behaviour_has_no_electrodes():
+    recording, beh = P("sub-01/eeg/sub-01_task-a_eeg.set"), P("sub-01/beh/sub-01_task-a_beh.tsv")
+    above = {P("sub-01/sub-01_coordsystem.json"), P("sub-01/sub-01_task-a_channels.tsv")}
+    assert companions_alone({recording, beh, *above}, {beh, *above}) == above
+
+
 def test_a_stimulus_that_stays_behind_is_not_named():
     text = "onset\tduration\tstim_file\n1\t1\ta/x.png\n2\t1\tn/a\n3\t1\ty.png\n"
     path, there = "sub-01/func/sub-01_task-a_events.tsv", {P("stimuli/a/x.png")}
@@ -242,15 +248,3 @@ def test_a_file_that_is_no_edf_is_refused_by_name(tmp_path):
     (tmp_path / "x.edf").write_bytes(b"0       nothing more")
     with pytest.raises(BidsdefaceError, match=r"x\.edf"):
         scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
-
-
-@pytest.mark.parametrize("label", ["Jane Doe", "Doe^J", "Doe 1978-03-04"])
-def test_a_name_is_no_label_of_a_signal(label):
-    assert not is_harmless_label(label)
-
-
-@pytest.mark.parametrize(
-    "label", ["EEG Cz", "EEG Fp1-Ref", "C3-A2", "SaO2", "EOG left", "EDF Annotations", ""]
-)
-def test_electrodes_are(label):
-    assert is_harmless_label(label)

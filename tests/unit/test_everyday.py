@@ -73,7 +73,7 @@ def test_columns_that_nobody_described_and_ages_without_a_unit_are_left_out_whol
     assert table.splitlines()[0] == "participant_id\tage_months\thads" and "89" not in table
     for column, said in (
         ("age", "Units"),
-        ("group", "somebody stands alone"),
+        ("group", "fewer than three people"),
         ("handedness", "not a value that BIDS has"),
         ("ICV", "Units"),
     ):

@@ -51,7 +51,7 @@ BROKEN = {
     "null": (b"null", "holds a list or a single value in place of a JSON object"),
     "text": (f'"{SECRET}"'.encode(), "holds a list or a single value in place of a JSON object"),
     "deep": (b'{"a":' + b"[" * 100_000, "is not JSON (it is nested too deep); correct it"),
-    "long": (b'{"a": ' + b"1" * 5000 + b"}", "is not JSON (a number in it is too long); correct it"),
+    "half": (b'{"a": "\\ud83d"}', "has half a character in it (such as \\ud83d alone); correct it"),
 }
 
 
@@ -171,3 +171,11 @@ def test_a_relative_dataset_path_finds_the_same_metadata(tmp_path, monkeypatch):
     relative = bids_dir.relative_to(tmp_path)
     scan = scan_of(relative)
     assert read_metadata(relative, scan) == {"EchoTime": 0.003, "FlipAngle": 9}
+
+
+def test_a_number_that_no_reader_can_hold_is_infinite():
+    assert parse_json(b'{"a": ' + b"1" * 5000 + b"}") == {"a": float("inf")}
+    assert parse_json(b'{"a": "\\ud83d\\ude00", "b": 12345678901234567890}') == {
+        "a": "😀",
+        "b": 12345678901234567890,
+    }

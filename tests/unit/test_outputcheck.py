@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from dataclasses import replace
 
@@ -98,6 +99,12 @@ def test_what_datalad_saved_is_valid_and_repositories_are_not_looked_at(settings
 def test_an_output_that_is_not_complete_is_not_validated(settings, tmp_path, caplog, code):
     put(settings.output_dir, "unknown.txt")
     assert found(settings, tmp_path, caplog, {code}) == set()
+    assert "not validated" in caplog.text
+
+
+def test_an_output_without_a_participant_is_not_validated(settings, tmp_path, caplog):
+    shutil.rmtree(settings.output_dir / "sub-01")
+    assert check_output_valid(settings, tmp_path, set()) == set()
     assert "not validated" in caplog.text
 
 

@@ -290,15 +290,16 @@ def test_notes_and_labels_that_three_participants_share_stay_and_others_are_told
     files |= {
         f"sub-{one}/eeg/sub-{one}_task-y_eeg.edf": edf(annotation=b"Dr. Doe comes") for one in ("01", "02")
     }
-    files |= {"sub-06/eeg/sub-06_task-x_eeg.edf": alone}
+    named = edf(patient=b"X F X Anna_Left", annotation=b"Left")  # a usual note, but her name
+    files |= {"sub-06/eeg/sub-06_task-x_eeg.edf": alone, "sub-07/eeg/sub-07_task-x_eeg.edf": named}
     root = full_dataset(tmp_path / "raw", files)
     account, _ = share(root, tmp_path / "shared", withheld=())
     texts = {
         one: edfio.read_edf(tmp_path / f"shared/sub-{one}/eeg/sub-{one}_task-x_eeg.edf").annotations[0].text
-        for one in (*NOTES, "06")
+        for one in (*NOTES, "06", "07")
     }
     expected = {one: "Krokodil" if note == b"Krokodil" else "n/a" for one, note in NOTES.items()}
-    assert texts == expected | {"06": "n/a"}
+    assert texts == expected | {"06": "n/a", "07": "n/a"}
     told = {(one.path.name[:6], one.what) for one in account.left_out if one.what.startswith("texts of")}
     assert ("sub-06", "texts of annotations") in told and ("sub-06", "texts of labels") in told
     assert not any(
@@ -396,3 +397,22 @@ def test_files_are_included_at_a_persons_word(tmp_path):
     _, left_out = share(root, tmp_path / "shared", include=["stimuli/*"])
     assert (tmp_path / "shared/stimuli/a.png").read_bytes() == b"\x89PNG\r\n\x1a\n"
     assert {str(one.path) for one in left_out} == {"code/run.sh"}
+
+
+@pytest.mark.parametrize("defaced", [("1", "2"), ("1",)])
+def test_a_sidecar_beside_several_images_is_read_into_that_of_each_defaced_one(tmp_path, defaced):
+    beside = PurePosixPath("sub-01/anat/sub-01_inv-2_MP2RAGE.json")
+    images = [beside.with_name(f"sub-01_inv-2_run-{run}_MP2RAGE.nii.gz") for run in "12"]
+    (tmp_path / beside).parent.mkdir(parents=True)
+    (tmp_path / beside).write_text('{"EchoTime": 0.003, "PatientName": "Doe"}')
+    for one in images:
+        (tmp_path / one).write_bytes(packed(image()))
+    carried, _ = plan_carryover([beside, *images])
+    source = read_source(tmp_path, carried, Wishes(), Identifiers())
+    own = {one.with_name(one.name.replace(".nii.gz", ".json")) for one in images if one.name[17] in defaced}
+    account = carry_over(source, carried, tmp_path / "out", Wishes(), dict.fromkeys(own, {"Bidsdeface": {}}))
+    for one in own:
+        assert json.loads((tmp_path / "out" / one).read_text()) == {"EchoTime": 0.003, "Bidsdeface": {}}
+    # It stays for an image that has no sidecar of its own.
+    assert (tmp_path / "out" / beside).exists() is (beside in account.written) is (len(defaced) == 1)
+    assert (beside in {one.path for one in account.left_out if one.what == "file"}) is (len(defaced) == 2)

@@ -23,6 +23,18 @@ KNOWN = identifiers_in("Hopper^Grace", PERSON) | identifiers_in("Essen Hospital"
         ("born on 4 March 1978", "date of birth"),
         ("\n\nDOB: 04.03.1978", "line 3: date of birth"),
         ("SSN 123-45-6789", "person's number"),
+        ("personnummer 19780304-1234", "person's number"),
+        ("hetu 040378-123A", "person's number"),
+        ("RSSMRA78C04H501X", "person's number"),
+        ("身份证 110105197803041234", "person's number"),
+        ("NIR 2 78 03 75 123 456 78", "person's number"),
+        ("NHS number 943 476 5919", "person's number"),
+        ("PESEL: 78030412345", "person's number"),
+        ("Fallnummer 41207", "record number"),
+        ("KIS-ID 4120733", "record number"),
+        ("geboren am 7. Mai 1978", "date of birth"),
+        ("born 04.03.78", "date of birth"),
+        ("née le 5 août 1979", "date of birth"),
     ],
 )
 def test_a_text_that_tells_a_person_waits_and_says_where(text, said):
@@ -40,6 +52,7 @@ def test_a_text_that_tells_a_person_waits_and_says_where(text, said):
         "Grant 5R01MH102377-03, NIH; DFG 390685689; accession ds000117, GSE123456; doi:10.1038/n.20190312\n",
         "Serial numbers were removed. In 1978, 48213 trials. See https://x.org/patient/48213\n",
         "graceful hoppers\n",
+        "Babies born at 30 weeks, 20 of them before 1990; born between 1950 and 1980; 12 insurance forms\n",
     ],
 )
 def test_addresses_grants_and_releases_are_no_findings(text):

@@ -92,6 +92,11 @@ GROUPS = ["Young Children", "Older Children", "Young Children"]
         ([1559638309.2, 1559638310.5], {"Units": "s"}, False),
         (["n/a", "n/a"], None, True),
         (["0.5", ".5", "1e3"], {"Units": "s"}, True),
+        # A draft that nobody has filled in describes nothing.
+        (["Meier, Ida", "Kern"], {"Description": "…", "Levels": {"Meier, Ida": "…", "Kern": "…"}}, False),
+        ([41201, 41202], {"Description": "…", "Units": "…", "Minimum": 41201, "Maximum": 41202}, False),
+        # A number of somebody is one in a column of numbers as well.
+        ([48213, 7, 9], {"Units": "points"}, False),
     ],
 )
 def test_a_column_about_people_stays_if_described_or_if_nobody_stands_alone(values, entry, stays):
@@ -130,6 +135,10 @@ def test_what_bids_defines_stays_if_it_fits(name, values, stays):
         ("clock", ["12:31:49"], (), False),
         ("operator", ["AB"], [(f"sub-{p}", "AB") for p in range(5)], False),
         ("stamp", [1559638309.2], (), False),
+        ("mrn", [4120733], (), False),
+        ("birthdate", [28553], (), False),
+        ("latitude", [51.45661], (), False),
+        ("points", [48213], (), False),
     ],
 )
 def test_tables_that_are_not_about_people_keep_numbers_and_what_people_share(name, values, spread, stays):
@@ -297,6 +306,8 @@ def test_what_passes_by_design_stands_in_the_docs():
         ({"Description": "age at the scan in months"}, ["120", "98", "134"], None),
         ({"Description": "age"}, ["34", "89"], ["34", "89"]),
         ({"Description": "age"}, ["34", "90"], None),
+        ({"Description": "Age in mos. (school year 2019)"}, ["95"], None),
+        ({"LongName": "Age at study year one", "Description": "mo"}, ["95"], None),
         (None, ["30-40"], None),
         (None, ["ninety"], None),
         (None, [">90"], None),
@@ -310,6 +321,22 @@ def test_ages_are_capped_where_their_unit_is_known_and_left_out_where_it_is_not(
     kept, left_out = scrub(text, dictionary={"age": entry} if entry else {})
     assert ("age" in kept.splitlines()[0]) == (told is not None)
     assert told is not None or "Units" in left_out[0].remedy
+
+
+@pytest.mark.parametrize("name", ["Age", "AGE", "\u200bage"])
+def test_an_age_is_one_however_its_name_is_written(name):
+    assert scrub(f"participant_id\t{name}\nsub-01\t97\n")[0].endswith("sub-01\t89\n")
+
+
+@pytest.mark.parametrize(("name", "value"), [("filename", "Kern.Ida"), ("session_id", "ses-19780304")])
+def test_an_index_column_stays_where_it_says_what_a_row_is_about_and_nowhere_else(name, value):
+    assert name not in scrub(f"participant_id\t{name}\nsub-01\t{value}\n")[0]
+
+
+def test_a_table_without_its_header_is_refused_and_no_cell_is_named():
+    with pytest.raises(TableError, match="no header") as raised:
+        scrub("1.5\tKern hits\n2.5\tgo\n", EVENTS)
+    assert "Kern" not in str(raised.value)
 
 
 def test_no_other_column_is_capped():

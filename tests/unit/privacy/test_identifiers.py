@@ -52,7 +52,7 @@ def test_parts_of_words_titles_and_short_codes_are_not(value, kind, text):
     assert not identifiers_in(value, kind).are_in(text)
 
 
-def test_labels_of_the_datasets_own_files_are_no_identifiers():
-    found = identifiers_in("PUMI0001", WHOLE) | identifiers_in("Doe", PERSON)
-    assert found.without(["PUMI0001", "sub-PUMI0001"]) == identifiers_in("Doe", PERSON)
-    assert not Identifiers().are_in("anything")
+def test_a_name_without_what_is_between_its_words_is_found_in_a_label():
+    found = identifiers_in("Doe^Jane", PERSON)
+    assert [found.names(label) for label in ("JaneDoe", "doe", "Jane", "Doer")] == [True, True, True, False]
+    assert not Identifiers().are_in("anything") and not Identifiers().names("anything")

@@ -22,7 +22,7 @@ from bidsdeface.privacy.leaks import Finding, find_leaks
 from bidsdeface.report.figure import draw
 from tests.conftest import fake_head, make_dataset, save
 
-ALONE = "not described, and somebody stands alone in it"
+ALONE = "not described, and fewer than three people share a value"
 TELLING = "holds a date, an address, or a name or number of this dataset's people"
 FALSIFIED = "value that version 0.1.0 replaced: run again"
 SECRETS = ("Jane", "Doe", "1978", "19780304", "hospital", "4711")
@@ -268,7 +268,8 @@ def test_bytes_long_before_the_voxels_are_found(tmp_path):
 def edf(patient, recording, day, annotation=b""):
     header = b"0".ljust(8) + patient.ljust(80) + recording.ljust(80) + day + b"00.00.00" + b"512".ljust(8)
     header += b"".ljust(44) + b"1".ljust(8) + b"1".ljust(8) + b"1".ljust(4)
-    return header + b"EEG Cz".ljust(256) + b"+0\x14\x14\0+1\x14" + annotation + b"\x14\0"
+    signal = b"EEG Cz".ljust(104) + b"".join(b"1".ljust(8) for _ in range(4)) + b"".ljust(80) + b"1".ljust(40)
+    return header + signal + b"+0\x14\x14\0+1\x14" + annotation + b"\x14\0"
 
 
 def test_the_header_and_annotations_of_an_edf_file_are_looked_into(tmp_path):
@@ -279,6 +280,9 @@ def test_the_header_and_annotations_of_an_edf_file_are_looked_into(tmp_path):
     )
     expected = {("EDF header", place) for place in ("patient", "recording", "start date")}
     assert found_in(tmp_path, "b_eeg.edf", told) == expected | {("e-mail", "annotation")}
+    second = clean.replace(b"+1\x14eyes", b"+1\x14\x14jane@hospital.org\x14eyes")
+    assert found_in(tmp_path, "d_eeg.edf", second) == {("e-mail", "annotation")}
+    assert found_in(tmp_path, "c_eeg.edf", clean.replace(b"512 ", b"Jane")) == {("EDF header", "numbers")}
 
 
 def test_photographs_and_their_exif_are_found_and_our_own_pictures_are_not(tmp_path):

@@ -239,7 +239,7 @@ def test_a_planted_secret_is_left_out_whole_and_named(field, secret):
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("EchoTime", 41207, "not within 0..1 s"),
+        ("EchoTime", 41207, "not within 0..999 s"),
         ("EchoTime", "0.003", "not a number"),
         ("EEGChannelCount", 2.5, "not a whole number"),
         ("EchoTime", float("nan"), "NaN or infinity, which JSON has not"),
@@ -445,7 +445,7 @@ def test_nested_objects_are_checked_field_by_field():
 
 
 @pytest.mark.parametrize(
-    ("age", "told"), [("034Y", 34), ("095Y", 89), ("018M", 1), (34.5, 34.5), (89, 89), (112, 89)]
+    ("age", "told"), [("034Y", "034Y"), ("095Y", "089Y"), ("018M", "018M"), (34.5, 34.5), (89, 89), (112, 89)]
 )
 def test_ages_are_capped_at_89(age, told):
     assert scrub_metadata({"PatientAge": age})[0] == {"PatientAge": told}

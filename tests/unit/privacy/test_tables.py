@@ -32,6 +32,13 @@ def test_a_malformed_table_is_refused_by_name_and_without_a_value(content, said)
     assert "rgen" not in str(told.value) and "sub-01" not in str(told.value)
 
 
+def test_a_last_column_without_name_and_values_does_no_harm():
+    table = parse_table(b"onset\tduration\t\n1\t2\t\n", HERE)
+    assert (table.columns, table.rows) == (("onset", "duration"), (("1", "2"),))
+    with pytest.raises(TableError):
+        parse_table(b"onset\tduration\t\n1\t2\t3\n", HERE)
+
+
 def test_byte_order_marks_windows_line_ends_and_quotes_do_no_harm():
     content = b'\xef\xbb\xbfparticipant_id \tgroup\r\nsub-01\t"a"\r\n\r\n'
     assert format_table(parse_table(content, HERE)) == 'participant_id\tgroup\nsub-01\t"a"\n'

@@ -1,0 +1,68 @@
+"""Names and numbers of a dataset's people: where they are gathered, and that labels do not hide them."""
+
+import json
+from pathlib import PurePosixPath
+
+import pytest
+
+from bidsdeface.dataset.identifying import all_identifiers, identifiers_of
+from bidsdeface.dataset.labels import telling_labels
+from bidsdeface.privacy.identifiers import Identifiers
+from bidsdeface.privacy.policy import load_policy
+
+
+def gathered(root, subject, sidecars):
+    for name, content in sidecars.items():
+        path = root / f"sub-{subject}" / "func" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    return identifiers_of(root, subject, load_policy())
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"PatientName": "Doe^Jane"}, "thanks, Jane"),
+        ({"OtherPatientIDsSequence": [{"PatientID": "HX41207"}]}, "see HX41207"),
+        ({"Operator": "Alma Kessler"}, "Kessler ran it"),  # a field that nobody knows
+        ({"global": {"const": {"OperatorsName": "Stern^Ada"}}}, "Stern"),
+        ({"OperatorsName": "Wiśniewski^Łukasz"}, "Lukasz Wisniewski"),
+    ],
+)
+def test_identifiers_are_gathered_wherever_a_field_about_a_person_stands(tmp_path, content, text):
+    assert gathered(tmp_path, "01", {"sub-01_task-rest_bold.json": content}).are_in(text)
+
+
+def test_what_describes_a_column_is_no_field_about_a_person(tmp_path):
+    described = {"name": {"Description": "name of the channel"}, "operator": {"Levels": {"a": "first"}}}
+    assert not gathered(tmp_path, "01", {"sub-01_task-rest_channels.json": described}).phrases
+
+
+def test_a_code_that_is_a_label_is_no_identifier_and_a_name_is(tmp_path):
+    told = {"PatientID": "PUMI0001", "PatientName": "PUMI0001", "OperatorsName": "Falk^Ida"}
+    found = gathered(tmp_path, "PUMI0001", {"sub-PUMI0001_task-rest_acq-Falk_bold.json": told})
+    assert not found.are_in("sub-PUMI0001") and found.are_in("Falk ran it")
+    waiting = [one.path for one in telling_labels([PurePosixPath("sub-PUMI0001")], found)]
+    assert waiting == [PurePosixPath("acq-Falk")]
+
+
+def test_a_session_called_by_its_shifted_day_does_not_wait(tmp_path):
+    found = gathered(tmp_path, "01", {"sub-01_ses-18901014_bold.json": {"AcquisitionDate": "1890-10-14"}})
+    assert list(telling_labels([PurePosixPath("sub-01/ses-18901014")], found)) == []
+
+
+@pytest.mark.parametrize("label", ["Doe", "JaneDoe", "doejane"])
+def test_a_participant_called_by_name_waits(tmp_path, label):
+    name = f"sub-{label}_task-rest_bold.json"
+    gathered(tmp_path, label, {name: {"PatientName": "Doe^Jane"}})
+    found = all_identifiers(tmp_path, [label], load_policy())
+    assert [one.waits for one in telling_labels([PurePosixPath(f"sub-{label}")], found)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("label", "waits"),
+    [("MRI190312", True), ("190312a", True), ("d190312", True), ("1903127", False), ("v123456", False)],
+)
+def test_a_short_date_within_the_label_of_a_session_waits(label, waits):
+    folder = PurePosixPath(f"sub-01/ses-{label}")
+    assert bool(list(telling_labels([folder], Identifiers()))) is waits
