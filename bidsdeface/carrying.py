@@ -282,8 +282,11 @@ def wishes_of(settings: Settings, state: State | None) -> Wishes:
 
 
 def is_accepted(settings: Settings, state: State | None, name: str, content: bytes) -> bool:
-    """Return True if a person has accepted a text: in this run, or, with private state, in an earlier one."""
-    if state is None:
+    """Return True if a person has accepted a text: in this run, or, with private state, in an earlier one.
+
+    A dry run leaves no trace: it is for a person who has not decided yet.
+    """
+    if state is None or (settings.dry_run and name in settings.accept_texts):
         return name in settings.accept_texts
     mark = state.derive("accepted text", os.fsencode(name), content)
     if name in settings.accept_texts:
@@ -337,7 +340,8 @@ def _why_not_defaced(settings: Settings, path: PurePosixPath) -> LeftOut:
     if is_phase(scan) and not any((scan.datatype, one) in asked for one in magnitudes_of(scan.suffix)):
         needed += [magnitudes_of(scan.suffix)[0]]
     if _is_asked(settings, path) and len(needed) == 1:
-        return LeftOut(path, f"{shows}, and was not defaced")
+        or_not_asked = ", unless --bids-filter-file leaves it out" if settings.filters else ""
+        return LeftOut(path, f"was not defaced: see its line FAILED{or_not_asked}")
     return LeftOut(path, f"{shows}, and is not asked for", remedy=settings.option_to_deface(*needed))
 
 

@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> int:
     if not options.dataset.is_dir():
         raise UsageError(f"{options.dataset}: no such folder; give DIR the root of a dataset")
+    if unknown := [name for name in options.accept_text if not (options.dataset / name).is_file()]:
+        raise UsageError(f"--accept-text {unknown[0]}: no such file in {options.dataset}; correct the name")
     from bidsdeface.privacy.leaks import find_leaks, survey_dataset
     from bidsdeface.privacy.policy import load_policy
 
@@ -46,11 +48,13 @@ def _check(options: argparse.Namespace) -> int:
         keep_columns=options.keep_column,
         shows_face=shows_face,
         files=survey.files,
+        look_at_labels=not options.accept_labels,
+        accepted_texts=options.accept_text,
     )
     for finding in chain(survey.histories, in_files):
         findings.append(finding)
         if not options.json:
-            print(f"{finding.path}: {finding.kind} ({finding.place})", flush=True)
+            print(f"{finding.path}, {finding.place}: {finding.kind}", flush=True)
     if options.json:
         print(json.dumps({"version": __version__, "findings": [asdict(one) for one in findings]}, indent=2))
     else:
@@ -85,7 +89,23 @@ def _parser() -> argparse.ArgumentParser:
         "--keep-field", nargs="+", default=[], metavar="NAME", help="sidecar fields that you have looked at"
     )
     parser.add_argument(
-        "--keep-column", nargs="+", default=[], metavar="NAME", help="table columns that you have looked at"
+        "--keep-column",
+        nargs="+",
+        default=[],
+        metavar="TABLE:NAME",
+        help="table columns that you have looked at, as in participants:notes",
+    )
+    parser.add_argument(
+        "--accept-text",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="texts that you have read, such as README",
+    )
+    parser.add_argument(
+        "--accept-labels",
+        action="store_true",
+        help="labels of participants and sessions that read as dates or record numbers are as they should be",
     )
     parser.add_argument("--version", action="version", version=__version__)
     return parser

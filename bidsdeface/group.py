@@ -50,14 +50,18 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
     Raises
     ------
     BidsdefaceError
-        No published scan was found, a sidecar cannot be read, or a file cannot be written.
+        Nothing was published yet, a sidecar cannot be read, or a file cannot be written.
     """
     complete = settings.output_layout == BIDS
     private = state.folder_for(COMPLETE, settings.output_dir) if state else None
     place = private if complete else settings.output_dir
     check_all_fetched(settings.output_dir)
-    if not complete and not published_scans(settings.output_dir, settings.output_layout):
-        raise BidsdefaceError(f"{settings.output_dir}: no defaced scan here; run the participant level first")
+    if complete:
+        is_empty, needed = not any(settings.output_dir.glob("sub-*/")), "participant"
+    else:
+        is_empty, needed = not published_scans(settings.output_dir, settings.output_layout), "defaced scan"
+    if is_empty:
+        raise BidsdefaceError(f"{settings.output_dir}: no {needed} here; run the participant level first")
     codes = warn_of_waiting(settings, state)
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:
         if complete:

@@ -34,7 +34,7 @@ example:
 
 exit codes:
 {_CODES}
-Of several, the first of 5, 1, 75, 4, 3 counts.
+Of several, the first of 5, 1, 2, 75, 4, 3 counts.
 
 Long options may also be spelled with underscores (--participant_label)."""
 
@@ -96,7 +96,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _fail_on(words: Sequence[str]) -> tuple[Exit, ...]:
+def _fail_on(given: Sequence[Sequence[str]]) -> tuple[Exit, ...]:
+    words = [word for some in given for word in some]
     if "none" in words and len(set(words)) > 1:
         raise UsageError("--fail-on none: stands alone; leave it out, or the codes")
     return tuple(Exit(int(word)) for word in words if word != "none") if words else OPTIONAL
@@ -306,7 +307,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="print every scan, its reference and its outputs, and write nothing",
+        help="print every scan, its reference and its outputs; write nothing but in the work dir",
     )
     group.add_argument("--force", action="store_true", help="redo scans that are already done")
     group.add_argument("--stop-on-first-crash", action="store_true", help="stop when the first head fails")
@@ -315,7 +316,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         metavar="CODE",
         nargs="+",
         action="extend",
-        choices=[*(str(code.value) for code in OPTIONAL), "none"],
+        type=_codes,
         default=[],
         help="which of the exit codes 3, 4 and 5 count, or none: the others become 0 (default: all)",
     )
@@ -343,6 +344,14 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         const=-1,
         help="only say what went wrong",
     )
+
+
+def _codes(text: str) -> list[str]:
+    """Take codes apart that are separated by commas."""
+    choices, words = [*(str(code.value) for code in OPTIONAL), "none"], text.split(",")
+    if unknown := [word for word in words if word not in choices]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(choices)}")
+    return words
 
 
 def _count(text: str) -> int:

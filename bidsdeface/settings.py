@@ -5,11 +5,13 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from bidsdeface.cpus import available_cpus
 from bidsdeface.dataset.annex import check_fetched
+from bidsdeface.dataset.carryover import dictionaries_in
 from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_of_heads
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
@@ -218,14 +220,38 @@ def check_settings(settings: Settings) -> None:
         raise UsageError(
             f"{', '.join(given)}: about files that only a complete dataset has; add --output-layout bids"
         )
-    if settings.data_dictionary and not os.path.isdir(settings.data_dictionary):
-        raise UsageError(
-            f"{settings.data_dictionary}: no such folder; give --data-dictionary a folder with "
-            "participants.json, task-NAME_events.json and the like"
-        )
+    _check_accepted(settings)
+    if settings.data_dictionary:
+        _check_dictionary(settings.data_dictionary)
     _ = settings.policy  # a table that makes no sense is told before any work
     if not settings.dry_run:
         _make_writable(settings.output_dir)
+
+
+def _check_accepted(settings: Settings) -> None:
+    there = os.listdir(settings.bids_dir) if settings.accept_texts else []
+    for name in settings.accept_texts:
+        may_be_included = settings.include and "/" not in name
+        if name not in there and not (may_be_included and any(settings.bids_dir.rglob(escape(name)))):
+            raise UsageError(
+                f"--accept-text {name}: no such file in {settings.bids_dir}; give its name alone (README)"
+            )
+
+
+def _check_dictionary(folder: Path) -> None:
+    found = dictionaries_in(folder)
+    if not found:
+        raise UsageError(
+            f"{folder}: {'holds no data dictionary' if os.path.isdir(folder) else 'no such folder'}; give "
+            "--data-dictionary a folder with participants.json, task-NAME_events.json and the like"
+        )
+    for path in found:
+        try:
+            read_json(path)
+        except JsonError as error:
+            raise UsageError(f"{path}: {error}") from error
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read ({error.strerror}); correct it") from error
 
 
 def _check_outcomes(settings: Settings) -> None:

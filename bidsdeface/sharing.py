@@ -6,7 +6,9 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bidsdeface.carrying import (
     Scope,
@@ -22,15 +24,16 @@ from bidsdeface.carrying import (
 from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
 from bidsdeface.dataset.identifying import all_identifiers
-from bidsdeface.dataset.inheritance import JsonError, read_json
+from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
 from bidsdeface.dataset.labels import label_folders, telling_labels
 from bidsdeface.dataset.listing import participants
+from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_scan
-from bidsdeface.privacy.draft import draft_dictionary
+from bidsdeface.privacy.draft import draft_dictionary, merged_draft
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import FILE, LeftOut, as_table, in_groups
 from bidsdeface.privacy.scratch import environment_in, make_private, sweep
@@ -41,6 +44,10 @@ from bidsdeface.sorting import files_above
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
+_SAY_MORE = (
+    "described",
+    "unit is not clear",
+)  # in the reason why a column that a person can describe is left out
 
 
 def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:
@@ -65,22 +72,28 @@ def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:
 
 
 def _waiting_texts(settings: Settings, state: State | None, identifiers: Identifiers) -> list[LeftOut]:
-    waiting: list[LeftOut | None] = []
+    waiting: list[LeftOut] = []
     for path in files_above(settings, folders=False):
         if not (is_root_text(path) or path == DESCRIPTION):
             continue
         try:
             content = (settings.bids_dir / path).read_bytes()
-            if is_accepted(settings, state, path.name, content):
-                continue
-            if is_root_text(path):
-                waiting.append(why_text_waits(content, path, identifiers))
-            else:
-                described, _ = describe_shareable(read_json(settings.bids_dir / path))
-                waiting += fields_that_wait(described, path, identifiers).values()
+            found = _why_it_waits(content, path, identifiers)
         except (JsonError, OSError):
             continue  # to be said where it is carried over
-    return [one for one in waiting if one]
+        if not is_accepted(settings, state, path.name, content):
+            waiting += found
+        elif found and path.name not in settings.accept_texts:
+            LOGGER.info("%s: accepted in an earlier run", path)
+    return waiting
+
+
+def _why_it_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers) -> list[LeftOut]:
+    if is_root_text(path):
+        waits = why_text_waits(content, path, identifiers)
+        return [waits] if waits else []
+    described, _ = describe_shareable(parse_json(content))
+    return list(fields_that_wait(described, path, identifiers).values())
 
 
 def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
@@ -153,20 +166,39 @@ def preview_dataset(settings: Settings, state: State | None, scratch: Path) -> s
 
 
 def _write_draft(left_out: Sequence[LeftOut], settings: Settings, state: State) -> None:
+    """Draft a dictionary of the participants' table, under what a person has filled in of an earlier one."""
     name = PurePosixPath("participants.tsv")
     columns = [
         one.what.removeprefix("column ")
         for one in left_out
-        if one.path == name and one.what.startswith("column ") and "described" in one.reason
+        if one.path == name
+        and one.what.startswith("column ")
+        and any(part in one.reason for part in _SAY_MORE)
     ]
+    path = state.folder_for(COMPLETE, settings.output_dir) / "draft" / "participants.json"
     try:
         table = parse_table((settings.bids_dir / name).read_bytes(), name)
+        draft = draft_dictionary(table, columns, _said(settings, name))
+        there = read_json(path) if path.exists() else {}
+    except JsonError as error:
+        LOGGER.warning("%s: the draft is left as it is, as it %s", path, error)
+        return
     except (TableError, OSError):
         return
-    if draft := draft_dictionary(table, columns):
-        path = make_private(state.folder_for(COMPLETE, settings.output_dir)) / "participants.json"
-        path.write_text(to_json(draft), encoding="utf-8")
-        LOGGER.info("a draft to fill in, for --data-dictionary: %s", path)
+    if draft:
+        unfinished = make_private(path.parent) / "unfinished"  # a person's work is never half there
+        unfinished.write_text(to_json(merged_draft(draft, there)), encoding="utf-8")
+        unfinished.replace(path)
+        LOGGER.info("a draft to fill in, for --data-dictionary: %s", path.parent)
+
+
+def _said(settings: Settings, table: PurePosixPath) -> dict[str, Any]:
+    """Return what is said of the columns of a table above participants, in the dataset or beside it."""
+    name = parse_name(table.with_suffix(".json"))
+    assert name
+    with suppress(JsonError, OSError):
+        return read_with_additions(settings.bids_dir, name, settings.data_dictionary)
+    return {}
 
 
 def remove_withdrawn(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, plan_carryover
+from bidsdeface.dataset.carryover import Carried, LeftOut, Treatment, dictionaries_in, plan_carryover
 from bidsdeface.dataset.listing import files_in, is_folder, is_of_macos, read_ignored
 from bidsdeface.settings import Settings
 
@@ -51,9 +51,8 @@ def files_of(settings: Settings, folder: str) -> list[PurePosixPath]:
 
 def files_above(settings: Settings, folders: bool) -> list[PurePosixPath]:
     """List what lies beside the participants; folders as a whole, unless patterns ask for some of it."""
-    added = settings.data_dictionary.glob("*.json") if settings.data_dictionary else ()
-    names = (one.name for one in added if not (settings.bids_dir / one.name).exists())
-    found = [PurePosixPath(name) for name in names if not is_of_macos(name)]
+    added = dictionaries_in(settings.data_dictionary) if settings.data_dictionary else ()
+    found = [PurePosixPath(one.name) for one in added if not (settings.bids_dir / one.name).exists()]
     with os.scandir(settings.bids_dir) as entries:
         for entry in entries:
             if not is_folder(entry):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.kinds import NO_HEAD, shows_face_seldom
 from bidsdeface.dataset.lenders import shows_phase
@@ -127,6 +127,16 @@ def plan_carryover(
     return [one for one in carried if one.path not in alone], left_out
 
 
+def dictionaries_in(folder: Path) -> list[Path]:
+    """Return the JSON files in a folder that describe columns or data, if they lie at a dataset's root."""
+    return [
+        path
+        for path in sorted(folder.glob("*.json"))
+        if path.name != "dataset_description.json"
+        and isinstance(_decide(PurePosixPath(path.name), ()), Treatment)
+    ]
+
+
 def _remedy(path: PurePosixPath, reason: str) -> str:
     """Return how a person may have a file taken along."""
     if reason == HIDDEN:
@@ -162,7 +172,7 @@ def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment |
     if any(part.startswith(".") for part in path.parts):
         return HIDDEN
     if path.parts[0] in OPAQUE:
-        return f"lies in {path.parts[0]}"
+        return f"lies in {path.parts[0]}" if len(path.parts) > 1 else "is a folder that stays behind"
     if len(path.parts) == 1:
         return _decide_at_root(path)
     name = parse_name(path)

@@ -80,7 +80,8 @@ def find_heads(
     UsageError
         If a participant, a session, a suffix or an entity in `filters` does not exist.
     BidsdefaceError
-        If there is no such scan at all, and there should be.
+        If there is no such scan at all, and there should be; where participants were named, each is a
+        problem by itself.
     """
     filters = filters or {}
     kinds = kinds_of(suffixes)
@@ -95,7 +96,7 @@ def find_heads(
     asked = [scan for scan in scans if (scan.datatype, scan.suffix) in kinds]
     kind = "anatomical scan" if kinds == kinds_of() else "scan"
     _log_not_taken(found, bids_dir, with_ignored=scans_expected)
-    if not asked and scans_expected and not found.problems:
+    if not asked and scans_expected and not (participants or found.problems):
         raise BidsdefaceError(
             f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
             "--participant-label, --session-label, --suffixes, --bids-filter-file and .bidsignore"
@@ -149,12 +150,14 @@ def _check_exist(
     kind: str, prefix: str, asked: Sequence[str], existing: Sequence[str], bids_dir: Path
 ) -> None:
     unknown = [prefix + label for label in asked if label not in existing]
+    if unknown and not existing:
+        raise UsageError(f"{bids_dir}: the dataset has no {kind}s; leave --{kind}-label out")
     if unknown:
         shown = ", ".join(prefix + label for label in existing[:_SHOWN_AT_MOST])
         more = len(existing) - _SHOWN_AT_MOST
         raise UsageError(
             f"{bids_dir}: no {kind} {', '.join(unknown)}; choose from "
-            f"{shown or 'none at all'}{f' and {more} more' if more > 0 else ''}"
+            f"{shown}{f' and {more} more' if more > 0 else ''}"
         )
 
 

@@ -15,6 +15,7 @@ from bidsdeface.dataset.inheritance import applicable
 from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.dataset.selection import link_selection
 from bidsdeface.errors import BidsdefaceError, storage_errors
+from bidsdeface.privacy.columns import AGE
 from bidsdeface.privacy.scratch import environment_in, private_folder, temporary_dir
 
 _EXECUTABLE = "bids-validator-deno"
@@ -120,7 +121,8 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
         for entry in bids_dir.resolve().iterdir()
         if not entry.is_dir() or entry.name in folders or (not participants and entry.name.startswith("sub-"))
     ]
-    return sorted(map(_as_line, _validate(bids_dir, names, _LEFT_TO_THE_READER, scratch, _SKIP_INPUT)))
+    found = _validate(bids_dir, names, _LEFT_TO_THE_READER, scratch, _SKIP_INPUT)
+    return sorted(_as_line(issue) for issue in found if not _is_of_age(issue))
 
 
 def find_new_errors(
@@ -198,6 +200,11 @@ def _is_of(sidecars: Sequence[FileName], issue: Mapping[str, Any]) -> bool:
     """Return True for an issue of a file that a broken JSON file describes: fields may be in there."""
     name = parse_name(PurePosixPath(issue.get("location", "").lstrip("/")))
     return name is not None and bool(applicable(name, sidecars))
+
+
+def _is_of_age(issue: Mapping[str, Any]) -> bool:
+    """Return True for an age that BIDS does not take, as one above 89: it is capped, or left out."""
+    return (issue.get("code"), issue.get("subCode")) == ("TSV_VALUE_INCORRECT_TYPE", AGE)
 
 
 def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str], skip: str) -> dict[str, Any]:

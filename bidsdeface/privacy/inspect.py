@@ -204,8 +204,11 @@ def inspect_recording(path: Path) -> Told:
             yield told
 
 
-def inspect_text(path: Path, is_root_text: bool = False) -> Told:
-    """Look into text, line by line; of a README and its like, only for what it should wait for."""
+def inspect_text(path: Path, is_root_text: bool = False, is_own_table: bool = False) -> Told:
+    """Look into text, line by line; of a README and its like, only for what it should wait for.
+
+    In our own tables and report, labels stand by right: they are looked at in the names of files.
+    """
     ours = False
     with open_unpacked(path) as stream:
         for number, raw in enumerate(iter(lambda: stream.readline(LINE_BYTES), b""), start=1):
@@ -214,7 +217,8 @@ def inspect_text(path: Path, is_root_text: bool = False) -> Told:
             is_drawn = path.suffix in (".html", ".htm", ".svg", ".md") and _DRAWING.search(line)
             if (is_drawn or _INLINE_PICTURE.search(line)) and not ours:
                 yield "picture in a report", f"line {number}"
-            for kind in looks_like(_INLINE_PICTURE.sub(" ", line)):
+            text = _LABEL.sub("", line) if ours or is_own_table else line
+            for kind in looks_like(_INLINE_PICTURE.sub(" ", text)):
                 if kind in WAITING or not is_root_text:
                     yield kind, f"line {number}"
             if is_root_text and "[removed]" in line:

@@ -28,7 +28,7 @@ HISTORIES = (".svn", ".hg", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
 LABEL_DIGITS = 8
 SHOWN_FACE = "face"
-NOT_FETCHED = ("not looked into", "its content is not here; run: datalad get")
+NOT_FETCHED = ("not looked into: its content is not here; run: datalad get", "whole file")
 OWN_TABLES = ("descriptions.tsv", "quality.tsv", "reidentification.tsv")  # written by this program
 # Sessions are often called by their day, 180604 or 040618.
 _SHORT_DATE = re.compile(
@@ -143,6 +143,7 @@ def find_leaks(
     described_in: Path | None = None,
     data_dictionary: Path | None = None,
     look_at_labels: bool = True,
+    accepted_texts: Collection[str] = (),
 ) -> Iterator[Finding]:
     """Look for what identifies in every file of a dataset, hidden ones too, but for `REPOSITORIES`.
 
@@ -165,6 +166,8 @@ def find_leaks(
         Folder of more dictionaries.
     look_at_labels : bool, optional
         Whether the labels of participants and sessions are looked at; a run has named them before.
+    accepted_texts : collection of str, optional
+        Names of texts at the root that a person has read, such as ``README``.
 
     Yields
     ------
@@ -180,6 +183,7 @@ def find_leaks(
         Census(described_in or root),
         _is_made_by_010(root),
         look_at_labels,
+        accepted_texts,
     )
     if files is None:
         survey = survey_dataset(root)
@@ -208,6 +212,11 @@ class _Dataset:
     census: Census
     made_by_010: bool
     look_at_labels: bool
+    accepted_texts: Collection[str]
+
+    def is_accepted(self, path: PurePosixPath) -> bool:
+        """Return True for a text that a person has read."""
+        return path.name in self.accepted_texts and (is_root_text(path) or path == DESCRIPTION)
 
     def options_for(self, table: FileName) -> TableOptions:
         """Return what decides about the columns of a table."""
@@ -247,7 +256,7 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
         kind = kind_of(stream.read(START_BYTES))
     name = parse_name(path)
     extension = path.suffix.lower()
-    if kind == "empty":
+    if kind == "empty" or at.is_accepted(path):
         return
     if kind == "nifti":
         yield from inspect.inspect_nifti(file)
@@ -276,7 +285,7 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
         options = at.options_for(name) if name else TableOptions({}, lambda column: ALONE)
         yield from inspect.inspect_table(file, path, options, at.made_by_010)
     else:
-        yield from inspect.inspect_text(file, is_root_text(path))
+        yield from inspect.inspect_text(file, is_root_text(path), path.name in OWN_TABLES)
 
 
 def _is_own_mask(file: Path) -> bool:

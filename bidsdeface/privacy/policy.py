@@ -53,8 +53,8 @@ def load_policy(table: Path | None = None, keep: Iterable[str] = (), drop: Itera
     Parameters
     ----------
     table : pathlib.Path, optional
-        Tab-separated like ``policy.tsv``; of its columns, ``field`` and ``action`` are needed. A kept field
-        without a ``kind`` has that of ours, and else passes as it is.
+        Tab-separated like ``policy.tsv``; of its columns, ``field`` and ``action`` are needed. A field
+        without a ``kind`` has that of ours if the action is the same; else a kept one passes as it is.
     keep, drop : iterable of str, optional
         Fields to keep as they are and to drop.
 
@@ -70,7 +70,7 @@ def load_policy(table: Path | None = None, keep: Iterable[str] = (), drop: Itera
     ours = _own_policy()
     policy = {**ours, **(_read_policy(table, ours) if table else {})}
     policy |= {name: Rule(KEEP) for name in keep}
-    policy |= {name: Rule(DROP, reason="asked for") for name in drop}
+    policy |= {name: Rule(DROP, _own_kind(ours, name, DROP), "asked for") for name in drop}
     return policy
 
 
@@ -129,13 +129,18 @@ def _read_policy(path: Path, ours: Policy) -> dict[str, Rule]:
             raise UsageError(
                 f"{path}: line {number} has no field, or no action of {', '.join(ACTIONS)}; correct it"
             )
-        kind = row.get("kind") or ("" if name not in ours or action == DROP else ours[name].kind)
+        kind = row.get("kind") or _own_kind(ours, name, action)
         try:
             _check_kind(action, kind)
         except (ValueError, re.error) as error:
             raise UsageError(f"{path}: line {number}: {error}; correct its kind") from error
         policy[name] = Rule(action, kind, row.get("reason") or "")
     return policy
+
+
+def _own_kind(ours: Policy, name: str, action: str) -> str:
+    """Return the kind of value that our table has for a field, if it does the same with it."""
+    return ours[name].kind if name in ours and ours[name].action == action else ""
 
 
 def _check_kind(action: str, kind: str) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -23,7 +24,7 @@ from bidsdeface.group import run_group_level
 from bidsdeface.leakcheck import check_whole_output
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
-from bidsdeface.sharing import settle_dataset, share_dataset
+from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
 from bidsdeface.workers import Lost
 from tests.conftest import save
 from tests.fullset import full_dataset, image, packed
@@ -187,6 +188,22 @@ def test_a_text_waits_until_a_person_accepts_it_and_again_when_it_changes(settin
     assert [one.waits for one in share_root(settings, state).left_out] == [True] and not out.exists()
 
 
+def test_a_dry_run_remembers_no_acceptance_and_a_run_says_when_it_uses_one(settings, tmp_path, caplog):
+    (settings.bids_dir / "README").write_text("MRN: A471142\n")
+    state = open_state(tmp_path / "work")
+
+    def said(**options):
+        caplog.clear()
+        with caplog.at_level("INFO", "bidsdeface"):
+            codes = warn_of_waiting(replace(settings, **options), state)
+        return codes, caplog.messages
+
+    assert said(accept_texts=("README",), dry_run=True) == (set(), [])
+    assert said()[0] == {Exit.WAITS}
+    assert said(accept_texts=("README",)) == (set(), [])
+    assert said() == (set(), ["README: accepted in an earlier run"])
+
+
 def test_texts_go_byte_for_byte_and_the_description_keeps_its_people(settings):
     text = b"\xef\xbb\xbfContact ann@x.org\r\n\r\n\t \n"
     (settings.bids_dir / "README").write_bytes(text)
@@ -216,6 +233,35 @@ def test_a_preview_says_what_would_stay_behind_and_writes_nothing(settings):
     assert any(one.waits for one in root.left_out)
     assert {one.what for one in own.left_out} == {"column acq_time"}
     assert {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")} == before
+
+
+def test_a_draft_is_made_for_columns_without_description_and_filled_in_entries_stay(
+    settings, tmp_path, caplog
+):
+    (settings.bids_dir / "participants.tsv").write_text(
+        "participant_id\tage\tgroup\tmood\nsub-01\t93\tA\tgood\nsub-02\t34\tB\tbad\n"
+    )
+    said = {"age": {"Description": "at the scan"}, "group": {"Description": "arm", "Levels": {"A": "drug"}}}
+    (settings.bids_dir / "participants.json").write_text(json.dumps(said))
+    state = open_state(tmp_path / "work")
+    folder = state.folder_for("complete", settings.output_dir) / "draft"
+    with caplog.at_level("INFO"):
+        preview_dataset(settings, state, tmp_path)
+    assert f"a draft to fill in, for --data-dictionary: {folder}" in caplog.messages
+    draft = json.loads((folder / "participants.json").read_text())
+    assert draft == {
+        "age": {"Description": "at the scan", "Units": "…"},
+        "group": {"Description": "arm", "Levels": {"A": "drug", "B": "…"}},
+        "mood": {"Description": "…", "Levels": {"bad": "…", "good": "…"}},
+    }
+    draft["mood"] = {"Description": "of the day", "Levels": {"bad": "1", "good": "2"}}
+    (folder / "participants.json").write_text(json.dumps(draft))
+    preview_dataset(settings, state, tmp_path)
+    assert json.loads((folder / "participants.json").read_text()) == draft
+    (folder / "participants.json").write_text("{")
+    preview_dataset(settings, state, tmp_path)
+    assert (folder / "participants.json").read_text() == "{"
+    assert any("correct it" in line and str(folder) in line for line in caplog.messages)
 
 
 def test_a_data_dictionary_beside_a_dataset_describes_its_columns(settings, tmp_path):
@@ -402,8 +448,8 @@ def behind(shared):
 
 
 PHASES = {
-    "fmap/sub-01_ses-a_phase1": ("and was not defaced", ""),
-    "fmap/sub-01_ses-a_fieldmap": ("and was not defaced", ""),
+    "fmap/sub-01_ses-a_phase1": ("was not defaced: see its line FAILED", ""),
+    "fmap/sub-01_ses-a_fieldmap": ("was not defaced: see its line FAILED", ""),
     "func/sub-01_ses-a_task-rest_part-phase_bold": ("and is not asked for", "--suffixes default bold"),
     "func/sub-01_ses-a_task-rest_phase": ("and is not asked for", "--suffixes default phase bold"),
     "dwi/sub-01_ses-a_part-real_dwi": ("and is not asked for", "--suffixes default dwi"),
@@ -419,7 +465,8 @@ def test_phase_stays_behind_with_its_sidecar_unless_it_was_defaced(settings, nam
         told = behind(shared)
         if "asked" in reason or f"{A}{name}.nii.gz" in told:  # a preview takes for granted what is asked for
             one = told[f"{A}{name}.nii.gz"]
-            assert "shows phase" in one.reason and reason in one.reason and one.remedy == remedy
+            assert ("asked" not in reason or "shows phase" in one.reason) and one.reason.endswith(reason)
+            assert one.remedy == remedy
             assert "stay behind" in told[f"{A}{name}.json"].reason
     end_again(settings)
     assert not [one for one in there(settings) if one.startswith(f"{A}{name}")]

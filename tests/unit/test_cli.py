@@ -108,6 +108,7 @@ def test_a_private_report_needs_a_place_of_its_own(run, tmp_path, capsys):
         ["--fail-on"],
         ["--fail-on", "1"],
         ["--fail-on", "75"],
+        ["--fail-on", "4,"],
     ],
 )
 def test_wrong_options_end_with_2(run, options):
@@ -140,6 +141,7 @@ def test_the_worst_of_what_came_up_is_the_exit_code(run):
         (["--fail-on", "4", "5"], {Exit.FAILED}, 0),
         (["--fail-on", "4", "5"], {Exit.FAILED, Exit.WAITS}, 4),
         (["--fail-on", "4", "--fail-on", "5"], {Exit.FAILED, Exit.LEAK}, 5),
+        (["--fail-on", "4,5"], {Exit.FAILED, Exit.WAITS}, 4),
         (["--fail_on", "3"], {Exit.FAILED, Exit.LEAK}, 3),
         (["--fail-on", "none"], {Exit.FAILED, Exit.WAITS, Exit.LEAK}, 0),
         (["--fail-on", "none"], {Exit.FAILED, Exit.ERROR}, 1),
@@ -151,8 +153,15 @@ def test_fail_on_says_which_codes_count(run, options, codes, expected):
 
 
 def test_fail_on_none_stands_alone(run, capsys):
-    assert run("--fail-on", "none", "5") == (2, None)
-    assert "--fail-on none: stands alone" in capsys.readouterr().err
+    for words in (("none", "5"), ("none,5",)):
+        assert run("--fail-on", *words) == (2, None)
+        assert "--fail-on none: stands alone" in capsys.readouterr().err
+
+
+def test_codes_that_fail_on_does_not_know_are_named_with_those_that_it_does(run, capsys):
+    with pytest.raises(SystemExit):
+        run("--fail-on", "4,7")
+    assert "'7' is none of 3, 4, 5, none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

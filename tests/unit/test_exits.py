@@ -47,7 +47,7 @@ def test_usage_md_has_each_code():
     assert sorted(map(int, rows)) == sorted(Exit)
 
 
-@pytest.mark.parametrize(("worse", "better"), [*itertools.combinations((5, 1, 75, 4, 3, 0), 2)])
+@pytest.mark.parametrize(("worse", "better"), [*itertools.combinations((5, 1, 2, 75, 4, 3, 0), 2)])
 def test_of_two_codes_the_worse_counts(worse, better):
     assert worst([Exit(worse), Exit(better)]) == worst([Exit(better), Exit(worse)]) == worse
 

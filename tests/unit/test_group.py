@@ -170,6 +170,8 @@ def test_nothing_but_the_tables_and_the_page_are_written(settings, tmp_path):
 def test_no_published_scan_is_one_clear_line(settings, tmp_path):
     with pytest.raises(BidsdefaceError, match="no defaced scan here; run the participant level first"):
         run_group_level(settings)
+    with pytest.raises(BidsdefaceError, match="no participant here; run the participant level first"):
+        run_group_level(replace(settings, output_layout="bids"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -96,14 +96,20 @@ def test_an_unknown_session_is_refused(tmp_path):
         find_heads(make_dataset(tmp_path, TWO_SESSIONS), (), ["a", "c"])
 
 
+def test_sessions_of_a_dataset_that_has_none_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="the dataset has no sessions; leave --session-label out"):
+        find_heads(make_dataset(tmp_path), (), ["1"])
+
+
 def test_a_participant_without_scan_is_a_notice_unless_it_is_named(tmp_path, caplog):
     bids_dir = make_dataset(tmp_path)
     (bids_dir / "sub-02/func").mkdir(parents=True)
     plan = find_heads(bids_dir)
     assert len(plan.heads) == 1 and plan.problems == ()
     assert caplog.messages == ["without any anatomical scan, so that nothing is to be done: sub-02"]
-    (problem,) = find_heads(bids_dir, ["01", "02"]).problems
-    assert problem.startswith("sub-02: no anatomical scan that fits the request")
+    for named in (["01", "02"], ["02"]):
+        (problem,) = find_heads(bids_dir, named).problems
+        assert problem.startswith("sub-02: no anatomical scan that fits the request")
 
 
 def test_a_dataset_without_anatomical_scan_is_an_error(tmp_path):

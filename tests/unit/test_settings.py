@@ -181,6 +181,46 @@ def test_options_for_a_complete_dataset_are_refused_without_one(settings):
         check_settings(replace(settings, output_layout="bids", **option))
 
 
+def test_a_text_to_accept_that_is_not_there_is_refused(settings):
+    complete = replace(settings, output_layout="bids")
+    message = refusal(replace(complete, accept_texts=("README", "READMEE")))
+    assert message.startswith("--accept-text READMEE: no such file in ")
+    check_settings(replace(complete, accept_texts=("README", "dataset_description.json")))
+    (settings.bids_dir / "docs").mkdir()
+    (settings.bids_dir / "docs/notes.md").touch()
+    notes = replace(complete, accept_texts=("notes.md",))
+    assert "give its name alone" in refusal(notes)
+    check_settings(replace(notes, include=("docs/*",)))
+    path = str(settings.bids_dir / "README")
+    assert "give its name alone" in refusal(replace(notes, include=("docs/*",), accept_texts=(path,)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("participants.json", "{"), ("task-rest_events.json", "[]"), ("participants.json", '{"a": "\xff')],
+)
+def test_a_data_dictionary_that_is_no_json_is_refused_with_its_path(settings, tmp_path, name, content):
+    folder = tmp_path / "described"
+    folder.mkdir()
+    (folder / name).write_bytes(content.encode("latin-1"))
+    complete = replace(settings, output_layout="bids", data_dictionary=folder)
+    assert refusal(complete).startswith(f"{folder / name}: ")
+    assert not settings.output_dir.exists()
+
+
+def test_what_is_no_data_dictionary_in_its_folder_is_not_read(settings, tmp_path):
+    folder = tmp_path / "described"
+    folder.mkdir()
+    for name in ("quality.json", "package.json", "dataset_description.json", ".participants.json"):
+        (folder / name).write_text("{")
+    complete = replace(settings, output_layout="bids", data_dictionary=folder)
+    assert refusal(complete).startswith(
+        f"{folder}: holds no data dictionary; give --data-dictionary a folder"
+    )
+    (folder / "participants.json").write_text("{}")
+    check_settings(complete)
+
+
 def test_a_metadata_policy_that_is_no_table_is_refused_before_any_work(settings, tmp_path):
     assert "give --metadata-policy" in refusal(replace(settings, metadata_policy=tmp_path / "none.tsv"))
     (tmp_path / "policy.tsv").write_text("field\taction\nEchoTime\tburn\n")

@@ -80,6 +80,13 @@ def test_files_that_cannot_be_read_are_left_to_their_reader(bids_dir):
     assert find_problems(bids_dir) == []
 
 
+def test_ages_above_89_are_capped_here_and_no_problem_of_the_input(bids_dir):
+    rows = "participant_id\tage\tsex\nsub-01\t93\tF\nsub-02\t34\tF\nsub-03\t61\tx\n"
+    (bids_dir / "participants.tsv").write_text(rows)
+    (problem,) = find_problems(bids_dir)
+    assert problem == "TSV_VALUE_INCORRECT_TYPE sex /participants.tsv"
+
+
 def test_an_invalid_dataset_is_refused_with_the_first_problems_in_one_line(bids_dir):
     for number in range(7):
         (bids_dir / f"sub-01/anat/sub-01_nonsense{number}.nii.gz").touch()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bidsdeface.privacy.dictionary import scrub_dictionary
-from bidsdeface.privacy.draft import draft_dictionary
+from bidsdeface.privacy.draft import draft_dictionary, merged_draft
 from bidsdeface.privacy.identifiers import PERSON, identifiers_in
 from bidsdeface.privacy.tables import Table
 
@@ -66,9 +66,39 @@ def test_a_limit_that_is_a_date_or_no_json_goes(value):
 
 
 def test_a_draft_has_levels_or_ranges_and_nobody_in_it():
-    table = Table(
-        ("group", "score", "name"), (("A", "1", "Doe"), ("B", "1200", "Roe"), ("n/a", "n/a", "n/a"))
-    )
-    draft = draft_dictionary(table, table.columns)
+    rows = (("sub-1", "A", "1", "Doe"), ("sub-2", "B", "1200", "Roe"), ("sub-3", "n/a", "1", "n/a"))
+    table = Table(("participant_id", "group", "score", "name"), rows)
+    draft = draft_dictionary(table, table.columns[1:])
     assert draft.keys() == {"group", "score"} and list(draft["group"]["Levels"]) == ["A", "B"]
     assert (draft["score"]["Minimum"], draft["score"]["Maximum"]) == (1, 1200)
+
+
+def test_a_draft_starts_from_what_is_said_and_asks_for_the_rest():
+    table = Table(("participant_id", "group", "score"), (("sub-1", "A", "1"), ("sub-2", "B", "2")))
+    said = {
+        "group": {"LongName": "Arm", "Levels": {"A": "drug"}},
+        "score": {"Description": "points", "Maximum": 9},
+    }
+    draft = draft_dictionary(table, ["group", "score"], said)
+    assert draft["group"] == {"Description": "…", "LongName": "Arm", "Levels": {"A": "drug", "B": "…"}}
+    assert draft["score"] == {"Description": "points", "Units": "…", "Minimum": 1, "Maximum": 9}
+    said = {"group": {"Levels": ["A"]}, "score": "points"}
+    draft = draft_dictionary(table, ["group", "score"], said)
+    assert draft["group"]["Levels"] == {"A": "…", "B": "…"} and draft["score"]["Units"] == "…"
+
+
+def test_a_draft_has_no_limits_of_ages_or_of_numbers_that_may_number_people():
+    table = Table(("participant_id", "code", "age"), (("sub-1", "47110", "34"), ("sub-2", "47111", "93")))
+    draft = draft_dictionary(table, ["code", "age"], {"age": {"Description": "at the scan", "Units": "J"}})
+    assert draft["code"] == {"Description": "…", "Units": "…"}
+    assert draft["age"] == {"Description": "at the scan", "Units": "…"}
+
+
+def test_what_a_person_has_filled_in_stays_and_new_columns_and_levels_are_added():
+    there = {"group": {"Description": "arm", "Levels": {"A": "drug"}}, "old": {"Units": "mm"}}
+    draft = {"group": {"Description": "…", "Levels": {"A": "…", "B": "…"}}, "new": {"Units": "…"}}
+    assert merged_draft(draft, there) == {
+        "group": {"Description": "arm", "Levels": {"A": "drug", "B": "…"}},
+        "old": {"Units": "mm"},
+        "new": {"Units": "…"},
+    }

@@ -369,10 +369,10 @@ def test_a_dataset_that_datalad_saved_is_no_leak_and_what_is_behind_its_links_is
         != []
     )
     assert said.out.splitlines() == [
-        "d.txt: not looked into (its content is not here; run: datalad get)",
-        "sub-01/b.txt: date (line 1)",
-        "sub-01/b.txt: date of birth (line 1)",
-        "sub-01/c.txt: not looked into (its content is not here; run: datalad get)",
+        "d.txt, whole file: not looked into: its content is not here; run: datalad get",
+        "sub-01/b.txt, line 1: date",
+        "sub-01/b.txt, line 1: date of birth",
+        "sub-01/c.txt, whole file: not looked into: its content is not here; run: datalad get",
     ]
 
 
@@ -463,7 +463,7 @@ def test_the_command_says_what_it_found_and_exits_accordingly(tmp_path, capsys):
     (tmp_path / "notes").write_text("Ask jane@hospital.org\n")
     assert main([str(tmp_path), "--no-faces"]) == 5
     told = capsys.readouterr()
-    assert "notes: e-mail (line 1)" in told.out and "jane" not in told.out
+    assert "notes, line 1: e-mail" in told.out and "jane" not in told.out
     assert main([str(tmp_path), "--no-faces", "--json"]) == 5
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert findings == [{"path": "notes", "kind": "e-mail", "place": "line 1"}]
@@ -485,6 +485,32 @@ def test_fields_and_columns_that_a_person_has_looked_at_are_no_findings(tmp_path
     (tmp_path / "participants.tsv").write_text("participant_id\tcity\nsub-01\tEssen\n")
     arguments = [str(tmp_path), "--no-faces", "--keep-field", "SeriesDescription", "--keep-column", "city"]
     assert main(arguments) == 0
+
+
+def test_labels_are_looked_at_in_names_and_not_line_by_line_in_our_own_tables_and_report(tmp_path):
+    label = "sub-20200304_ses-20190312"
+    table = f"scan\tVerdict\n{label}_T1w.nii.gz\tpassed\n"
+    page = f'<meta name="generator" content="bidsdeface 0.2.0"/>\n<p>{label}_T1w'
+    for name, text in {"quality.tsv": table, "reidentification.tsv": table, "report.html": page}.items():
+        assert found_in(tmp_path, name, text) == set()
+        assert {kind for kind, _ in found_in(tmp_path, name, f"{text} jane@hospital.org\n")} == {"e-mail"}
+    assert found_in(tmp_path, "notes.txt", page) == set()
+    assert found_in(tmp_path, "other.html", f"<p>{label}") == {("date", "line 1")}
+    assert ("date", "path") in found_in(tmp_path, f"{label}_T1w.nii", b"")
+
+
+def test_what_a_person_has_accepted_in_a_run_is_accepted_here_too(tmp_path, capsys):
+    (tmp_path / "README.md").write_bytes(b"J\xfcrg was born 1978-03-04.\n")
+    (tmp_path / "dataset_description.json").write_text('{"Name": "MRN: A471142"}')
+    (tmp_path / "sub-20200304").mkdir()
+    (tmp_path / "sub-20200304/sub-20200304_T1w.json").write_text("{}")
+    arguments = [str(tmp_path), "--no-faces"]
+    assert main(arguments) == 5
+    accepted = ["--accept-text", "README.md", "dataset_description.json"]
+    assert main([*arguments, *accepted]) == 5 and main([*arguments, "--accept-labels"]) == 5
+    assert main([*arguments, *accepted, "--accept-labels"]) == 0
+    assert main([*arguments, "--accept-text", "READMEE"]) == 2
+    assert "--accept-text READMEE: no such file" in capsys.readouterr().err
 
 
 def test_help_needs_no_heavy_import():

@@ -575,6 +575,16 @@ def test_a_persons_table_and_wishes_go_on_top_of_ours(tmp_path):
     assert scrub_metadata({"SeriesDescription": "Doe"}, policy)[0] == {}
 
 
+def test_the_kind_of_a_field_is_ours_where_no_other_is_given_and_the_action_is_the_same(tmp_path):
+    table = tmp_path / "mine.tsv"
+    table.write_text("field\taction\nOperatorsName\tkeep\nEchoTime\tkeep\nPatientName\tdrop\n")
+    policy = load_policy(table, drop=["PatientID"])
+    metadata = {"OperatorsName": "AB", "EchoTime": "soon"}
+    assert scrub_metadata(metadata, policy)[0] == {"OperatorsName": "AB"}
+    assert policy["PatientName"].kind == "person"
+    assert policy["PatientID"].kind == load_policy()["PatientID"].kind == "whole"  # still looked for in texts
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
