@@ -137,8 +137,8 @@ def find_new_errors(
     output_dir, bids_dir : Path
         Roots of the datasets, of which everything is read.
     is_derivative : bool
-        Whether the output is one. An error is not new if the input has the same, by its code, in the file of
-        the same name, or, for a derivative, in the file that it was made from.
+        Whether the output is one. An error is not new if the input has the same, by its code and part, in the
+        file of the same name, or, for a derivative, in the file that it was made from.
     scratch : Path, optional
         A private folder for what the validator is given and writes; else one is made for it.
 
@@ -160,8 +160,7 @@ def find_new_errors(
         of_sources = {one.of_source for one in of_input} - {None}
         new = [one for one in found if one.of_source not in of_sources]
     else:
-        known = {(one.file, one.code) for one in of_input}
-        new = [one for one in found if (one.file, one.code) not in known]
+        new = sorted(set(found) - set(of_input))
     first = {(one.file, one.code): one for one in sorted(new, reverse=True)}
     return sorted(first.values())
 
