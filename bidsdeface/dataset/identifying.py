@@ -4,6 +4,7 @@ Read are fields of sidecars and columns of tables that the policies see a person
 images, and the headers of EDF and BDF files.
 """
 
+import json
 import os
 import re
 import zlib
@@ -11,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.names import parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
@@ -115,7 +115,8 @@ def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[
     """Yield what a file tells of people; a file that cannot be read tells nothing here."""
     try:
         if path.suffix == ".json":
-            yield from _in_sidecar(read_json(root / path), policy)
+            content = json.loads((root / path).read_bytes(), object_pairs_hook=_with_repeats)
+            yield from _in_sidecar(content if isinstance(content, Mapping) else {}, policy)
         elif path.suffix == ".tsv":
             yield from _in_table((root / path).read_bytes(), path, keep_columns)
         elif path.suffix in (".edf", ".bdf"):
@@ -124,8 +125,16 @@ def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[
         elif path.name.endswith((".nii", ".nii.gz")):
             with open_unpacked(root / path) as stream:
                 yield from _in_image(stream.read(_HEADER_BYTES))
-    except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error):
+    except (BidsdefaceError, OSError, EOFError, ValueError, RecursionError, zlib.error):
         return
+
+
+def _with_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a JSON object; one that stands twice has both values, whichever a reader takes."""
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        fields[name] = [fields[name], value] if name in fields else value
+    return fields
 
 
 def _in_sidecar(content: Mapping[str, Any], policy: Policy) -> Found:

@@ -33,6 +33,13 @@ def test_identifiers_are_gathered_wherever_a_field_about_a_person_stands(tmp_pat
     assert gathered(tmp_path, "01", {"sub-01_task-rest_bold.json": content}).are_in(text)
 
 
+def test_a_field_that_stands_twice_is_read_twice(tmp_path):
+    path = tmp_path / "sub-01/func/sub-01_task-rest_bold.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"PatientName": "Quandt^Rosa", "PatientName": "X"}')
+    assert identifiers_of(tmp_path, "01", load_policy()).are_in("with Quandt")
+
+
 def test_what_describes_a_column_is_no_field_about_a_person(tmp_path):
     described = {"name": {"Description": "name of the channel"}, "operator": {"Levels": {"a": "first"}}}
     assert not gathered(tmp_path, "01", {"sub-01_task-rest_channels.json": described}).phrases
