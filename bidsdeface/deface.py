@@ -193,7 +193,9 @@ def _mask(
 
 
 def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[str]) -> Outcome:
-    """Write a scan's result, judge it by what was written, and publish it; some scans are still to come.
+    """Write a scan's result, judge it by what was written, and publish it.
+
+    `to_come` holds the stems of the scans of this head that are not yet processed.
 
     Raises
     ------
@@ -278,12 +280,11 @@ def _make_way(
     ImageError
         A person drew that mask, or those results are not still to come in this run.
     """
-    if not (settings.output_dir / name).exists():
-        return
-    there = read_image(settings.output_dir / name)
-    same_grid = is_on_grid(there, masked.mask.shape, loaded.image.affine)
-    if same_grid and np.array_equal(there.stored > 0, masked.mask):
-        return
+    with suppress(ImageError):  # a mask that is damaged is another one
+        there = read_image(settings.output_dir / name)
+        same_grid = is_on_grid(there, masked.mask.shape, loaded.image.affine)
+        if same_grid and np.array_equal(there.stored > 0, masked.mask):
+            return
     for other in sharing_mask(settings.output_dir, loaded.scan, settings.output_layout):
         if settings.mask:
             LOGGER.warning("%s: withdrawn, as it had another mask; give it --mask as well", other.stem)

@@ -4,8 +4,8 @@ The limits are set by the calibration study (docs/calibration.md): between what 
 heads and variants of them, and what deliberate failures show. Where the face is, is decided by witnesses:
 
 - The scan's own brain, where it is trusted, may move the face by 16 mm at most.
-- Where it moves the face by more than 8 mm, the head's outline is asked: it must look like a head's, and the
-  middle between where the two place the face may be 10 mm away at most.
+- Where it moves the face by more than 8 mm, the head's outline is asked: it must look like a head's, the two
+  may place the face 25 mm apart at most, and the middle between them may be 10 mm away at most.
 - Where it is not trusted, the outline alone may move the face by 12 mm at most, and no placement that is
   quite another may fit nearly as well.
 """
@@ -186,6 +186,15 @@ CHECKS = (
         "the scan's own brain and the head's outline together place the face {value:.0f} mm from where the "
         "template does (at most {limit:.0f} expected)",
         most=10.0,
+        asked=_trusted_brain_objects,
+    ),
+    Check(
+        "witness_gap_mm",
+        "How far apart the brain and the head's outline place the face; normally below 15; judged where the "
+        "brain is trusted and moves it by more than 8 mm",
+        "the scan's own brain and the head's outline place the face {value:.0f} mm apart (at most "
+        "{limit:.0f} expected)",
+        most=25.0,
         asked=_trusted_brain_objects,
     ),
     Check(

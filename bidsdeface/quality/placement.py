@@ -61,7 +61,9 @@ def measure_placement(
     by_outline, ratio = fit_affine(
         smoothed(tissue, OUTLINE_SMOOTHING_MM), surface.outline, placed, freedom=RIGID
     )
-    stretches = np.linalg.svd(placement.to_template[:3, :3], compute_uv=False)
+    outline_shift_mm = disagreement_mm(placed, by_outline, surface.face) if ratio >= 0 else np.inf
+    linear = placement.to_template[:3, :3]
+    stretches = np.linalg.svd(linear, compute_uv=False)
     measures = {
         "similarity": placement.similarity,
         "lead": placement.similarity - placement.rival,
@@ -69,8 +71,8 @@ def measure_placement(
         "outline_correlation": _outline_correlation(
             tissue, to_template, template, surface, face_mm, brain_mm
         ),
-        "outline_shift_mm": disagreement_mm(placed, by_outline, surface.face) if ratio >= 0 else np.inf,
-        "scale": float(np.cbrt(stretches.prod())),
+        "outline_shift_mm": outline_shift_mm,
+        "scale": float(np.cbrt(np.linalg.det(linear))),
         "stretch": float(stretches[0] / stretches[2]),
         "brain_ml": 0.0 if brain is None else brain.ml,
     }
@@ -84,6 +86,7 @@ def measure_placement(
             "brain_lead": fitted.lead,
             "brain_shift_mm": disagreement_mm(placed, by_brain, surface.face),
             "face_shift_mm": disagreement_mm(placed, by_both, surface.face) if ratio >= 0 else np.inf,
+            "witness_gap_mm": disagreement_mm(by_brain, by_outline, surface.face) if ratio >= 0 else np.inf,
         }
     return measures
 

@@ -107,6 +107,7 @@ def test_the_brain_sees_a_shift_by_15_mm(measured, axis, sign):
     found = measured(moved(shift_mm=sign * 15 * np.eye(3)[axis]))
     assert 12 < found["brain_shift_mm"] < 18
     assert 12 < found["face_shift_mm"] < 18 and "face_shift_mm" in faults(found)
+    assert found["witness_gap_mm"] < 6
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -74,6 +74,10 @@ def test_the_outline_is_asked_only_where_the_brain_objects_or_is_not_trusted():
         assert faults({**bad, "brain_shift_mm": agreeing}) == {}
     objecting, untrusted = {"brain_shift_mm": BRAIN_AGREES_MM + 0.1}, {"brain_fit_mm": 9.0}
     assert list(faults({**bad, **objecting})) == ["face_shift_mm", "outline_correlation"]
+    # Two witnesses that contradict each other are none, even if the middle between them is right.
+    assert list(faults({**GOOD, **objecting, "face_shift_mm": 0.0, "witness_gap_mm": 30.0})) == [
+        "witness_gap_mm"
+    ]
     assert list(faults({**bad, **untrusted})) == ["outline_correlation", "outline_shift_mm"]
     assert faults({**GOOD, **objecting}) == faults({**GOOD, **untrusted}) == {}
     assert list(outline_faults(bad)) == ["outline_correlation", "outline_shift_mm"]
