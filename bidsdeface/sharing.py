@@ -22,7 +22,7 @@ from bidsdeface.carrying import (
     share_root,
 )
 from bidsdeface.dataset.carryover import is_root_text
-from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
+from bidsdeface.dataset.description import DESCRIPTION
 from bidsdeface.dataset.identifying import all_identifiers
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
 from bidsdeface.dataset.labels import label_folders, telling_labels
@@ -92,8 +92,7 @@ def _why_it_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers)
     if is_root_text(path):
         waits = why_text_waits(content, path, identifiers)
         return [waits] if waits else []
-    described, _ = describe_shareable(parse_json(content))
-    return list(fields_that_wait(described, path, identifiers).values())
+    return list(fields_that_wait(parse_json(content), path, identifiers).values())
 
 
 def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
@@ -287,6 +286,9 @@ def _account_for(shared: Sequence[Shared], settings: Settings, state: State | No
     for one in failed:
         LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
         codes.add(Exit.FAILED)
+    # Those at the root were named before the run.
+    for line in in_groups(one for one in left_out if one.waits and len(one.path.parts) > 1):
+        LOGGER.warning("WAITS %s", line)
     unsafe = {one for one in left_out if one.what == FILE and not one.waits}
     for line in in_groups(unsafe - set(failed)):
         LOGGER.warning("left out: %s", line)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,17 +16,29 @@ from typing import Any
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.names import parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import SHIFTED, person_column, told_by
+from bidsdeface.privacy.columns import FEWEST_PEOPLE, SHIFTED, person_column, told_by
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dictionary import DESCRIPTIVE
 from bidsdeface.privacy.edf import read_header
-from bidsdeface.privacy.identifiers import DAY, KINDS, PERSON, WHOLE, Identifiers, identifiers_in, words_of
+from bidsdeface.privacy.identifiers import (
+    DAY,
+    KINDS,
+    PERSON,
+    WHOLE,
+    Identifiers,
+    are_of_names,
+    identifiers_in,
+    words_of,
+)
 from bidsdeface.privacy.policy import DROP, Policy
 from bidsdeface.privacy.rows import is_about_people
 from bidsdeface.privacy.tables import parse_table
 from bidsdeface.schema import table_columns
 
 PHENOTYPE = "phenotype"
+DESCRIPTION = "dataset_description.json"  # authors want to be found
+_OF_PEOPLE = ("sub", "ses")  # labels of other entities are words of the study
+_LONGEST_NAME = 3  # words, of a person, in a field that nobody knows
 _READ = (".json", ".tsv", ".edf", ".bdf", ".nii", ".gz")
 _HEADER_BYTES = 540
 _NAME = re.compile(r"[^\W\d_][\w'-]+(?:\^[^\W\d_][\w'-]*)+")
@@ -80,11 +93,16 @@ def all_identifiers(
 
 
 def joined_identifiers(found: Iterable[Identifiers]) -> Identifiers:
-    """Return the identifiers of several participants, without codes that are labels of any of their files."""
+    """Return the identifiers of several participants; a label that many have is a word of the study."""
     found = list(found)
-    labels = frozenset().union(*(one.labels for one in found))
     phrases = frozenset().union(*(one.phrases for one in found))
-    return Identifiers(phrases - _codes(labels), labels)
+    shared = Counter(label for one in found for label in one.labels)
+    of_study = {
+        (key, label)
+        for (key, label), people in shared.items()
+        if key not in _OF_PEOPLE and (people >= FEWEST_PEOPLE or people == len(found) - 1)
+    }
+    return Identifiers(phrases, frozenset(shared.keys() - of_study))
 
 
 def _identifiers(
@@ -94,21 +112,18 @@ def _identifiers(
     keep_columns: Iterable[str],
     labels: Set[tuple[str, str]] = frozenset(),
 ) -> Identifiers:
-    """Return what files tell; codes and places that are labels of theirs are no identifiers, names are."""
+    """Return what files tell; their labels are no identifiers, unless a participant is called by a name."""
     people: set[tuple[str, ...]] = set()
     others: set[tuple[str, ...]] = set()
     for path in paths:
-        if path.suffix in _READ:
+        if path.suffix in _READ and path.name != DESCRIPTION:
             for kind, value in _told_by(root, path, policy, set(keep_columns)):
                 (people if kind == PERSON else others).update(identifiers_in(value, kind).phrases)
-    others -= {words_of(form) for key, label in labels for form in (label, f"{key}-{label}")}
-    return Identifiers(frozenset((people - _codes(labels)) | others), frozenset(labels))
-
-
-def _codes(labels: Iterable[tuple[str, str]]) -> set[tuple[str, ...]]:
-    """Return the labels that have a digit, as no name has, alone and with their key."""
-    coded = [(key, label) for key, label in labels if re.search(r"\d", label)]
-    return {words_of(form) for key, label in coded for form in (label, f"{key}-{label}")}
+    names = are_of_names({label for _, label in labels}, people)
+    telling = {(key, label) for key, label in labels if label in names}
+    own = labels - {(key, label) for key, label in telling if key in _OF_PEOPLE}
+    phrases = (people | others) - {words_of(form) for key, label in own for form in (label, f"{key}-{label}")}
+    return Identifiers(frozenset(phrases), frozenset(telling))
 
 
 def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[str]) -> Found:
@@ -141,11 +156,13 @@ def _in_sidecar(content: Mapping[str, Any], policy: Policy) -> Found:
     for name, value in content.items():
         rule = policy.get(name)
         within = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Mapping)]
-        if rule is None and any(one.keys() & DESCRIPTIVE for one in within):
+        if any(one.keys() & DESCRIPTIVE for one in within):
             continue  # it describes a column
-        kind = rule.kind if rule and rule.action == DROP else None if rule else person_column(name)
-        if kind in KINDS:
-            yield kind, value
+        is_name = rule is None and isinstance(value, str) and len(words_of(value)) <= _LONGEST_NAME
+        if rule and rule.action == DROP and rule.kind in KINDS:
+            yield rule.kind, value
+        elif is_name and person_column(name) == PERSON:
+            yield PERSON, value
         else:
             for one in within:
                 yield from _in_sidecar(one, policy)

@@ -39,7 +39,7 @@ def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -
             )
         elif label.isdecimal() and len(label) > LONGEST_NUMBER and not days:
             reason = "its label reads as a record number"
-        elif identifiers.names(label):
+        elif (key, label) in identifiers.labels:
             reason = "its label stands in a field about a person"
         if reason:
             yield LeftOut(folder, reason, "label", "rename it, or --accept-labels", waits=True)

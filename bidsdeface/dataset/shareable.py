@@ -133,15 +133,15 @@ def _write_own_sidecars(
     A sidecar that no image is left to read goes.
     """
     written = [name for path in account.written if path.suffix == ".json" and (name := parse_name(path))]
-    own = {path: name for path in provenance.keys() - set(account.written) if (name := parse_name(path))}
     read: dict[PurePosixPath, FileName] = {}
-    for path, name in own.items():
-        beside = applicable(name, (one for one in written if one.path.parent == path.parent))
-        said = [read_json(folder / one.path) for one in beside]
+    for path in provenance:
+        beside = [one for one in written if one.path.parent == path.parent]
+        applying = applicable(name, beside) if (name := parse_name(path)) else []
+        said = [read_json(folder / one.path) for one in applying]
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(to_json({**ChainMap(*said[::-1]), **provenance[path]}), encoding="utf-8")
-        account.written.append(path)
-        read |= {one.path: one for one in beside}
+        read |= {one.path: one for one in applying if one.path not in provenance}
+    account.written += provenance.keys() - set(account.written)
     images = {path.with_name(f"{stem_of(path)}.json") for path in source.present if path.suffix != ".json"}
     for shared in read.values():
         others = (

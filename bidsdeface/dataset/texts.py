@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 from bidsdeface.privacy.looks import WAITING, looks_like
@@ -60,12 +61,13 @@ def why_text_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers
 
 
 def fields_that_wait(
-    description: Mapping[str, Any], path: PurePosixPath, identifiers: Identifiers
+    source: Mapping[str, Any], path: PurePosixPath, identifiers: Identifiers
 ) -> dict[str, LeftOut]:
-    """Return the fields of a dataset's description that wait for a person, by their names."""
+    """Return the fields of a dataset's description that wait for a person, of those that go along."""
     waiting = {}
-    for field, value in description.items():
-        kinds = {kind for text in texts_in(value) for _, kind in findings_in(text, identifiers)}
+    described, _ = describe_shareable(source)
+    for field in [one for one in source if one in described]:
+        kinds = {kind for text in texts_in(source[field]) for _, kind in findings_in(text, identifiers)}
         if kinds:
             waiting[field] = LeftOut(
                 path,

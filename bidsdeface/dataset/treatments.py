@@ -18,7 +18,7 @@ from bidsdeface.dataset.inheritance import (
     NameIndex,
     applicable,
     merged_metadata,
-    read_json,
+    parse_json,
     read_sidecar,
     read_with_additions,
 )
@@ -180,9 +180,10 @@ def _write_sidecar(
 
 def _write_description(source: Source, path: PurePosixPath, target: Path, wishes: Wishes) -> Parts:
     raw = (source.root / path).read_bytes()
-    described, reasons = describe_shareable(read_json(source.root / path))
+    content = parse_json(raw)
+    described, reasons = describe_shareable(content)
     waiting = (
-        {} if wishes.is_accepted(path.name, raw) else fields_that_wait(described, path, source.identifiers)
+        {} if wishes.is_accepted(path.name, raw) else fields_that_wait(content, path, source.identifiers)
     )
     # A name and a version are required; our own version of what made the dataset holds nobody's name.
     kept = {field: value for field, value in described.items() if field not in waiting}

@@ -33,6 +33,12 @@ SHIFTED, AGE, NOT_KNOWN = "acq_time", "age", "n/a"
 MOST_VALUES, FEWEST_PEOPLE, LARGE = 10, 3, 1000
 NEARLY_ALL = 0.9
 TEXT = "text"  # free text about people
+# Columns of stimuli and sensors that are called like those of people.
+_OF_THINGS = {
+    "name", "names", "device", "operator", "contact", "city", "county", "town", "village", "department",
+    "school", "university", "station", "street", "url", "website", "timestamp", "date", "time", "serial",
+    "uid", "uuid", "license",
+}  # fmt: skip
 _PERSON_COLUMNS = Path(__file__).with_name("columns.tsv")
 _LIMITS = (("Minimum", -math.inf), ("Maximum", math.inf))
 
@@ -145,7 +151,7 @@ def person_column(column: str) -> str | None:
 def told_by(column: str, path: PurePosixPath) -> str | None:
     """Return what a column of a table tells of a person by its name, if it does; parameters as above.
 
-    In a table that is not about people, a name is the name of a thing, and free text is about things.
+    In a table that is not about people, free text is about things, and so are a name, a device, a city.
 
     Examples
     --------
@@ -153,7 +159,7 @@ def told_by(column: str, path: PurePosixPath) -> str | None:
     ['person', None]
     """
     kind = person_column(column)
-    is_of_thing = kind == TEXT or column.casefold() in ("name", "names")
+    is_of_thing = kind == TEXT or column.casefold() in _OF_THINGS
     return None if is_of_thing and not is_about_people(path) else kind
 
 
@@ -179,8 +185,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
         suffix, detail = path.stem.rpartition("_")[2], ""
         names, keep_it = {column, f"{suffix}:{column}"}, f"--keep-column {suffix}:{NAME}"
         reason: str | None = None
-        is_index = column in columns and columns[column].is_index and column in INDEX_COLUMNS
-        if is_index and is_about_people(path) and are_labels(column, table):
+        if is_about_people(path) and _is_index(column, table, columns.get(column)):
             pass
         elif names & set(options.drop):
             reason, keep_it = "you said so", ""
@@ -204,6 +209,14 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
         else:
             left_out.append(LeftOut(path, reason, f"column {column}", keep_it, detail=detail))
     return ScrubbedTable(table.keep_columns(kept), tuple(left_out))
+
+
+def _is_index(column: str, table: Table, rule: ColumnRule | None) -> bool:
+    """Return True if a column says what each row is about, in labels; a visit's, that are no days."""
+    if column not in INDEX_COLUMNS or not are_labels(column, table):
+        return False
+    is_visit = column == "session_id" and not any(map(looks_like, table.values(column)))
+    return is_visit or (rule is not None and rule.is_index)
 
 
 def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, str | None, list[int]]:
@@ -237,8 +250,9 @@ def _why_left_out(
     is_numeric = all(NUMBER.fullmatch(value) for value in lines)
     if lines and is_numeric and all(is_moment(float(value)) for value in lines):
         return "its numbers are dates, or a computer's clock", ""
-    if is_numeric and rule is None:
-        line = next((line for value, line in lines.items() if options.is_telling(value.strip())), None)
+    if about_people and is_numeric and rule is None:  # whole numbers: parts of decimals are nobody's
+        whole = {value: line for value, line in lines.items() if value.strip().isdecimal()}
+        line = next((line for value, line in whole.items() if options.is_telling(value)), None)
     else:
         line = None if is_numeric else _first_telling(lines, rule, options)
     if line:

@@ -6,7 +6,7 @@ whole words, whatever their case and accents, and never rewritten.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,7 +40,7 @@ class Identifiers:
     phrases : frozenset of tuple of str
         Words in a row, without case and accents.
     labels : frozenset of (str, str)
-        Entities in the names of the files that were looked into.
+        Entities in the names of files that are words of a person's name.
     """
 
     phrases: frozenset[tuple[str, ...]] = frozenset()
@@ -48,21 +48,6 @@ class Identifiers:
 
     def __or__(self, other: "Identifiers") -> "Identifiers":
         return Identifiers(self.phrases | other.phrases, self.labels | other.labels)
-
-    @cached_property
-    def _joined(self) -> frozenset[str]:
-        joined = map("".join, self.phrases)
-        return frozenset(one for one in joined if not one.isdecimal())  # days and numbers are looked at apart
-
-    def names(self, label: str) -> bool:
-        """Return True if a label is an identifier, or one of several words without what is between them.
-
-        Examples
-        --------
-        >>> identifiers_in("Doe^Jane", PERSON).names("JaneDoe")
-        True
-        """
-        return plain(label).casefold() in self._joined
 
     @cached_property
     def _by_first(self) -> dict[str, list[tuple[str, ...]]]:
@@ -126,6 +111,23 @@ def identifiers_in(value: Any, kind: str) -> Identifiers:
             is_long = len(letters) >= (SHORTEST_NUMBER if letters.isdecimal() else SHORTEST_WHOLE)
             phrases |= {words} if is_long else set()
     return Identifiers(frozenset(phrases))
+
+
+def are_of_names(labels: Iterable[str], phrases: Iterable[tuple[str, ...]]) -> set[str]:
+    """Return the labels that are words of a name of several, or all of them together, digits left aside.
+
+    A name of one word is mostly a code of the study.
+
+    Examples
+    --------
+    >>> names = identifiers_in("Doe^Jane", PERSON).phrases
+    >>> sorted(are_of_names(["JaneDoe", "Doe2", "Doer", "01"], names)), are_of_names(["Doe"], [("doe",)])
+    (['Doe2', 'JaneDoe'], set())
+    """
+    several = [phrase for phrase in phrases if len(phrase) > 1]
+    words = {"".join(phrase) for phrase in several} | {word for phrase in several for word in phrase}
+    plainly = {label: re.sub(r"\d", "", plain(label)).casefold() for label in labels}
+    return {label for label, word in plainly.items() if len(word) >= SHORTEST_WORD and word in words}
 
 
 def words_of(text: str) -> tuple[str, ...]:

@@ -49,13 +49,16 @@ _ROOTS = (
     "|archive|export|cluster"
 )
 _NUMBER_OF = (
-    r"(?:patient(?:en)?|pat|hospital|medical record|case|fall|kis|akten)[. -]{0,2}(?:id|nr|no|number|nummer)"
+    r"(?:patient(?:en)?|pat|hospital|medical record|fall|kis|akten)[. -]{0,2}(?:id|nr|no|number|nummer)"
 )
 _NATIONAL = (
-    "ssn|social security|nhs|nir|pesel|cpf|dni|nie|bsn|cpr|nif|aadhaar|personnummer|personnr"
-    "|f[oø]dselsnummer|fnr|insurance|ahv|hetu"
+    "ssn|social security|nhs|nir|pesel|cpf|dni|bsn|aadhaar|personnummer|personnr"
+    "|f[oø]dselsnummer|fnr|ahv|hetu"
 )
-_ITS_NUMBER = r"(?i:\s?(?:id|nr|no|number|nummer))?[.:# ]{1,5}[A-Za-z-]{0,5}\d(?:[ .-]?\d){3}"
+# Four digits, the first of which are no year.
+_ITS_NUMBER = (
+    r"(?i:\s?(?:id|nr|no|number|nummer))?[.:# ]{1,5}[A-Za-z-]{0,5}(?!(?:19|20)\d\d\b)\d(?:[ .-]?\d){3}"
+)
 _PATTERNS = {
     "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
     # Upper and lower case count: MR, MS and DR are terms of the field.
@@ -67,36 +70,38 @@ _PATTERNS = {
     r"|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
     r"|(?<![\w./-])0\d{1,4}[/ -]\d{5,8}(?![\w./-])|(?<![\w.])0\d(?:[ .]\d\d){4}(?![\w.])"
     r"|(?i:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
-    # Social security (US), days of birth with four more signs (Nordic countries), and what Italy, China and
-    # France give; others where their name is said.
+    # Social security (US), days of birth with four more signs (Nordic countries), and what Italy and China
+    # give; others where their name is said.
     "person's number": r"(?<![\w.-])(?:(?:\d{3}-\d{2}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d"
-    r"|(?:19|20)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))-\d{4}|\d{6}[-+A]\d{3}[0-9A-Z]"
-    r"|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]|\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx]"
-    r"|[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?\d\d ?\d{3} ?\d{3} ?\d\d)(?![\w.-])"
-    rf"|\b(?i:{_NATIONAL})\b{_ITS_NUMBER}",
+    r"|(?:19|20)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))-\d{4}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Z]"
+    r"|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]|\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx])(?![\w.-])"
+    rf"|\b(?i:{_NATIONAL})\b{_ITS_NUMBER}(?:[ .-]?\d){{4}}",
     "record number": rf"\b(?i:mrn|{_NUMBER_OF})s?{_ITS_NUMBER}",
     "unique number": r"(?<![\w.])[0-2](?:\.\d{1,39}){6,20}(?![\w.])"
     r"|(?i:\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)",
     "long number": r"(?<![\w.+/-])\d{6,}(?:\.\d+)?(?!\w|\.\d)"
     r"|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?!\w|\.\d)",
     "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+|(?<![\w~])~[a-z][\w.-]*/",
-    "path": rf"(?<![\w:./~-])/(?i:{_ROOTS})/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
+    "path": rf"(?<![\w:./~-])/(?:{_ROOTS}|Volumes)/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
     r"|(?<![\w\\])\\\\[A-Za-z][\w.-]*\\[\w$]|\bfile:/",
     # A host without a top-level domain of the public net.
-    "intranet link": r"(?i:\b(?:smb|ssh|nfs|afp)://\w|\b(?:https?|s?ftp)://(?:[^\s/@]*@)?(?:localhost|[\w-]+"
+    "intranet link": r"(?i:\b(?:smb|nfs|afp)://\w|\b(?:https?|s?ftp|ssh)://(?:[^\s/@]*@)?(?:localhost|[\w-]+"
     r"|(?:\d{1,3}\.){3}\d{1,3}|[\w.-]+\.(?:(?!xn--)\w+-[\w-]+"
     r"|local|localdomain|lan|intern|internal|intranet|corp|home|private))(?::\d+)?(?![\w.-]))",
 }
 # Repetitions above have an end, or a beginning at which alone they are tried: long text takes one pass.
 _COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
 _BORN = re.compile(
-    r"\b(?:born|birth(?:\s?(?:date|day))?|date of birth|dob|geb(?:oren)?|nee?|nacid[oa]|nat[oa])\b\D{0,12}",
+    r"\b(?:born|birth(?:\s?(?:date|day))?|date of birth|dob|geb(?:oren)?|nee|nacid[oa]|nat[oa])\b"
+    r"(?!\W*(?:cohort|weight|rate|order|year))\D{0,12}",
     re.IGNORECASE,
 )
 # After such a word, a day in any language: 4.3.78, 7. Mai 1978, 5 août 1979.
 _ANY_DAY = re.compile(
     r"(?<!\d)(?:0?[1-9]|[12]\d|3[01])(?:[ ./-]{1,2}(?:0?[1-9]|1[0-2])[ ./-]{1,2}(?:\d\d){1,2}"
-    r"|[ .-]{1,2}(?:de )?[^\W\d_]{3,10}\.? (?:de )?\d{4})(?!\d)"
+    rf"|[ .-]{{1,2}}(?:de )?(?:{_MONTHS}|mai|okt|dez|ene|abr|ago|set|dic|fev|avr|aou|juin|juil|gen"
+    r"|mag|giu|lug|ott|maj|mei|mrt)[^\W\d_]{0,9}\.? (?:de )?\d{4})(?!\d)",
+    re.IGNORECASE,
 )
 # What looks like a number of a record and is one of a publication or a public thing.
 _PUBLIC = re.compile(
@@ -137,7 +142,7 @@ def looks_like(text: str) -> tuple[str, ...]:
     """
     private = plain(_PUBLIC.sub(lambda match: match[0] if _PRIVATE_HOST.search(match[0]) else " ", text))
     kinds = ["date"] if any(day.year >= FIRST_YEAR for _, day in dates_in(private)) else []
-    after = [private[match.end() :][:24] for match in _BORN.finditer(private)]
+    after = [private[match.end() : match.end() + 24] for match in _BORN.finditer(private)]
     if any(dates_in(text) or _ANY_DAY.match(text) for text in after):
         kinds.append("date of birth")
     return (*kinds, *(kind for kind, pattern in _COMPILED.items() if pattern.search(private)))
@@ -185,7 +190,7 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return text
-    spread = unicodedata.normalize("NFKD", re.sub("[\u2010-\u2014\u2212]", "-", text))
+    spread = unicodedata.normalize("NFKD", re.sub("[\u2010-\u2013\u2212]", "-", text.replace("\u2014", " ")))
     spread = spread.translate(_LETTERS)
     return "".join(one for one in spread if unicodedata.category(one) not in ("Mn", "Cf"))
 

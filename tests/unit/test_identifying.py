@@ -48,7 +48,7 @@ def test_what_describes_a_column_is_no_field_about_a_person(tmp_path):
 def test_a_code_that_is_a_label_is_no_identifier_and_a_name_is(tmp_path):
     told = {"PatientID": "PUMI0001", "PatientName": "PUMI0001", "OperatorsName": "Falk^Ida"}
     found = gathered(tmp_path, "PUMI0001", {"sub-PUMI0001_task-rest_acq-Falk_bold.json": told})
-    assert not found.are_in("sub-PUMI0001") and found.are_in("Falk ran it")
+    assert not found.are_in("sub-PUMI0001") and found.are_in("Ida ran it")
     waiting = [one.path for one in telling_labels([PurePosixPath("sub-PUMI0001")], found)]
     assert waiting == [PurePosixPath("acq-Falk")]
 
@@ -58,7 +58,16 @@ def test_a_session_called_by_its_shifted_day_does_not_wait(tmp_path):
     assert list(telling_labels([PurePosixPath("sub-01/ses-18901014")], found)) == []
 
 
-@pytest.mark.parametrize("label", ["Doe", "JaneDoe", "doejane"])
+def test_a_label_that_several_have_or_a_code_in_the_place_of_a_name_is_none(tmp_path):
+    for subject in ("ABC", "DEF", "GHI"):
+        told = {"PatientName": f"{subject}", "OperatorsName": "fmri_rest"}
+        gathered(tmp_path, subject, {f"sub-{subject}_task-rest_bold.json": told})
+    found = all_identifiers(tmp_path, ["ABC", "DEF", "GHI"], load_policy())
+    assert list(telling_labels([PurePosixPath("sub-ABC")], found)) == []
+    assert not found.are_in("the rest of ABC")
+
+
+@pytest.mark.parametrize("label", ["Doe", "JaneDoe", "doejane", "Doe2"])
 def test_a_participant_called_by_name_waits(tmp_path, label):
     name = f"sub-{label}_task-rest_bold.json"
     gathered(tmp_path, label, {name: {"PatientName": "Doe^Jane"}})

@@ -27,7 +27,7 @@ KNOWN = identifiers_in("Hopper^Grace", PERSON) | identifiers_in("Essen Hospital"
         ("hetu 040378-123A", "person's number"),
         ("RSSMRA78C04H501X", "person's number"),
         ("身份证 110105197803041234", "person's number"),
-        ("NIR 2 78 03 75 123 456 78", "person's number"),
+        ("NIR: 2 78 03 75 123 456 78", "person's number"),
         ("NHS number 943 476 5919", "person's number"),
         ("PESEL: 78030412345", "person's number"),
         ("Fallnummer 41207", "record number"),
@@ -52,6 +52,11 @@ def test_a_text_that_tells_a_person_waits_and_says_where(text, said):
         "Grant 5R01MH102377-03, NIH; DFG 390685689; accession ds000117, GSE123456; doi:10.1038/n.20190312\n",
         "Serial numbers were removed. In 1978, 48213 trials. See https://x.org/patient/48213\n",
         "graceful hoppers\n",
+        "NSERC (RGPIN 355979-2013), 250094-1219; CIHR MOP 123456-2015; Omaha, NE. Released 2019-03-04\n",
+        "NIR 760-850 nm, NIR 690.830 nm; CPR 1234; NHS: 2015-2018; Health insurance 1999-2001\n",
+        "Case No 2019-0456 of the ethics committee; case no. 2017/1234; Fall-Nr 2017-0123\n",
+        "'Born 12 Monkeys 1995', birth weight 12 grams 2010, birth cohort 1 May 2018\n",
+        "See https://openneuro.org\u2014the platform; ssh://git@github.com/org/repo.git; /Data/README\n",
         "Babies born at 30 weeks, 20 of them before 1990; born between 1950 and 1980; 12 insurance forms\n",
     ],
 )
@@ -80,7 +85,8 @@ def test_a_text_that_is_not_utf_8_waits_since_it_cannot_be_read():
     ],
 )
 def test_labels_that_read_as_dates_or_people_wait(folder, said):
-    found = list(telling_labels([PurePosixPath(folder)], KNOWN))
+    known = Identifiers(labels=frozenset({("sub", "hopper")}))
+    found = list(telling_labels([PurePosixPath(folder)], known))
     assert [said in one.reason for one in found] == ([True] if said else [])
     assert all(one.waits and "--accept-labels" in one.remedy for one in found)
 

@@ -97,6 +97,7 @@ GROUPS = ["Young Children", "Older Children", "Young Children"]
         ([41201, 41202], {"Description": "…", "Units": "…", "Minimum": 41201, "Maximum": 41202}, False),
         # A number of somebody is one in a column of numbers as well.
         ([48213, 7, 9], {"Units": "points"}, False),
+        ([0.48213, 7, 9], {"Units": "points"}, True),
     ],
 )
 def test_a_column_about_people_stays_if_described_or_if_nobody_stands_alone(values, entry, stays):
@@ -133,12 +134,13 @@ def test_what_bids_defines_stays_if_it_fits(name, values, stays):
         ("response", ["left"], [("sub-01", "left"), ("sub-02", "left")], False),
         ("response", ["left"], [(f"sub-{p}", f"{n}x") for p in range(5) for n in range(11)], False),
         ("clock", ["12:31:49"], (), False),
-        ("operator", ["AB"], [(f"sub-{p}", "AB") for p in range(5)], False),
         ("stamp", [1559638309.2], (), False),
         ("mrn", [4120733], (), False),
         ("birthdate", [28553], (), False),
         ("latitude", [51.45661], (), False),
-        ("points", [48213], (), False),
+        ("points", [48213], (), True),
+        ("device", ["mouse"], [(f"sub-{p}", "mouse") for p in range(5)], True),
+        ("operator", ["plus"], [(f"sub-{p}", "plus") for p in range(5)], True),
     ],
 )
 def test_tables_that_are_not_about_people_keep_numbers_and_what_people_share(name, values, spread, stays):
