@@ -74,14 +74,18 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
     codes |= warn_of_waiting(settings, state)
     if settings.dry_run:
         _print_plan(plan.heads, settings.output_layout)
+        if not complete:
+            return codes
         with scratch_folder(state.folder if state else temporary_dir()) as scratch:
-            codes |= preview_dataset(settings, state, scratch) if complete else set()
-            _validate(settings, plan.heads, scratch)  # at last: it may end the run
-        return codes
+            return codes | preview_dataset(settings, state, scratch)
     if state:
         sweep(temporary_dir())  # of runs without a work dir
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:  # which it sweeps
-        _validate(settings, plan.heads, scratch)
+        if settings.validate:
+            subjects = {head.subject for head in plan.heads}
+            if complete or not subjects:
+                subjects = set(settings.participants)
+            check_valid(settings.bids_dir, sorted(subjects), scratch)
         if complete:
             claim_shareable(settings.output_dir)
             if state is None:
@@ -119,15 +123,6 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         LOGGER.info("private report: %s", page or "nothing to show")
     _log_summary(outcomes)
     return codes | file.close()
-
-
-def _validate(settings: Settings, heads: Sequence[Head], scratch: Path) -> None:
-    """Refuse a dataset that is not valid, unless a person says otherwise: by the participants that matter."""
-    subjects = {head.subject for head in heads}
-    if settings.output_layout == BIDS or not subjects:
-        subjects = set(settings.participants)
-    if settings.validate:
-        check_valid(settings.bids_dir, sorted(subjects), scratch)
 
 
 def _judged(settings: Settings, heads: Sequence[Head], outcomes: Sequence[Outcome]) -> set[PurePosixPath]:

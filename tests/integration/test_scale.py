@@ -52,7 +52,7 @@ def test_a_plan_of_two_thousand_participants_is_soon_made_in_little_memory(many,
         "atexit.register(lambda: print(peak(), file=sys.stderr))\n"
         "from bidsdeface.cli import main\nsys.exit(main(sys.argv[1:]))\n"
     )
-    options = command(many, tmp_path / "out", "--dry-run", "--skip-bids-validation")[3:]
+    options = command(many, tmp_path / "out", "--dry-run")[3:]
     run, seconds = measured([sys.executable, "-c", script, *options])
     megabytes = int(run.stderr.split()[-1]) / 1024
     print(f"plan of {PARTICIPANTS} participants: {seconds:.1f} s CPU, {megabytes:.0f} MB")

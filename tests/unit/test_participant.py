@@ -77,15 +77,6 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(run, bids_dir, output_dir,
     assert files(bids_dir.parent) == before and not output_dir.exists()
 
 
-def test_a_dry_run_says_that_a_dataset_is_not_valid_after_its_plan(bids_dir, output_dir, capsys):
-    (bids_dir / "sub-01/anat/sub-01_nonsense.nii.gz").touch()
-    arguments = [str(bids_dir), str(output_dir), "participant", "--dry-run"]
-    assert cli.main(arguments) == 1
-    said = capsys.readouterr()
-    assert "sub-01, reference" in said.out and "not valid BIDS: NOT_INCLUDED" in said.err
-    assert cli.main([*arguments, "--skip-bids-validation"]) == 0
-
-
 @pytest.mark.parametrize(("named", "expected"), [([], 0), (["--participant-label", "01", "03"], 3)])
 def test_a_dry_run_ends_with_3_where_a_participant_that_is_named_has_no_scan(
     bids_dir, output_dir, capsys, named, expected
