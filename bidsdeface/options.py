@@ -249,7 +249,7 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--accept-labels",
         action="store_true",
-        help="labels of participants and sessions that read as dates or record numbers are as they should be",
+        help="labels that read as dates, record numbers or names are as they should be",
     )
     group.add_argument(
         "--data-dictionary",

@@ -658,3 +658,11 @@ def test_images_whose_metadata_become_unreadable_go_with_them_and_are_named(sett
     assert not list(settings.output_dir.glob(f"{BOLD}*"))
     assert f"FAILED {BOLD}.nii.gz: left out: its metadata cannot be read: " in caplog.text
     assert f"/{name}: is not UTF-8" in caplog.text
+
+
+def test_an_included_text_that_waits_is_named(settings, caplog):
+    put(settings, {"stimuli/notes.txt": "Patient ID: 123456\n"})
+    asked = replace(settings, include=("stimuli/*",))
+    assert Exit.WAITS in share_dataset(asked, None, settings.output_dir.parent)
+    (line,) = [one for one in caplog.messages if one.startswith("WAITS ")]
+    assert "stimuli/notes.txt" in line and "123456" not in line

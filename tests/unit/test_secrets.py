@@ -416,3 +416,20 @@ def test_a_sidecar_beside_several_images_is_read_into_that_of_each_defaced_one(t
     # It stays for an image that has no sidecar of its own.
     assert (tmp_path / "out" / beside).exists() is (beside in account.written) is (len(defaced) == 1)
     assert (beside in {one.path for one in account.left_out if one.what == "file"}) is (len(defaced) == 2)
+
+
+def test_what_lies_farther_away_in_a_folder_is_read_into_a_sidecar_of_its_own_as_well(tmp_path):
+    shared = PurePosixPath("sub-01/anat/sub-01_T1w.json")
+    images = [shared.with_name(f"sub-01_run-{run}_T1w.nii.gz") for run in "12"]
+    own = [one.with_name(f"sub-01_run-{run}_T1w.json") for one, run in zip(images, "12", strict=True)]
+    (tmp_path / shared).parent.mkdir(parents=True)
+    (tmp_path / shared).write_text('{"EchoTime": 0.003, "FlipAngle": 8}')
+    (tmp_path / own[0]).write_text('{"FlipAngle": 9}')
+    for one in images:
+        (tmp_path / one).write_bytes(packed(image()))
+    carried, _ = plan_carryover([shared, own[0], *images])
+    source = read_source(tmp_path, carried, Wishes(), Identifiers())
+    carry_over(source, carried, tmp_path / "out", Wishes(), dict.fromkeys(own, {"Bidsdeface": {}}))
+    said = [json.loads((tmp_path / "out" / one).read_text()) for one in own]
+    assert [one["FlipAngle"] for one in said] == [9, 8] and {one["EchoTime"] for one in said} == {0.003}
+    assert not (tmp_path / "out" / shared).exists()

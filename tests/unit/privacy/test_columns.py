@@ -335,6 +335,12 @@ def test_an_index_column_stays_where_it_says_what_a_row_is_about_and_nowhere_els
     assert name not in scrub(f"participant_id\t{name}\nsub-01\t{value}\n")[0]
 
 
+def test_visits_tell_the_rows_of_a_phenotype_table_apart():
+    path = PurePosixPath("phenotype/scale.tsv")
+    text = "participant_id\tsession_id\tscore\nsub-01\tses-V1\t3\nsub-01\tses-V2\t4\n"
+    assert scrub(text, path) == (text, ())
+
+
 def test_a_table_without_its_header_is_refused_and_no_cell_is_named():
     with pytest.raises(TableError, match="no header") as raised:
         scrub("1.5\tKern hits\n2.5\tgo\n", EVENTS)
