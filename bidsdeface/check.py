@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accept-labels",
         action="store_true",
-        help="labels of participants and sessions that read as dates or record numbers are as they should be",
+        help="labels that read as dates, record numbers or names are as they should be",
     )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
