@@ -23,7 +23,7 @@ _LABEL = re.compile(
     r"|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
     re.IGNORECASE,
 )
-# The fields of the header, by the definition of EDF, with their sizes in bytes; then those of each signal.
+# The fields of the header in the order that EDF defines, and their sizes in bytes; then those of each signal.
 _FIELDS = {
     "version": 8, "patient": 80, "recording": 80, "start date": 8, "start time": 8, "header bytes": 8,
     "format": 44, "records": 8, "duration": 8, "signals": 4,
@@ -40,11 +40,11 @@ _NUMBERS = {
     "physical minimum": _DECIMAL, "physical maximum": _DECIMAL,
     "digital minimum": _DECIMAL, "digital maximum": _DECIMAL,
 }  # fmt: skip
-_OF_NOBODY = {
+ANONYMOUS = {
     "patient": "X X X X", "recording": "Startdate X X X X", "start date": "01.01.85",
-    "start time": "00.00.00", "reserved": "",
+    "start time": "00.00.00",
 }  # fmt: skip
-# Which lists have the usual values of a field.
+# The lists in values.tsv with the usual values of a field.
 _LISTS = {"transducer": "transducer,electrode", "prefiltering": "transducer,electrode", "unit": "unit"}
 _ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
 _LIKE_ANNOTATIONS = re.compile(r"[EB]DF[\W_]*Annotation", re.IGNORECASE)
@@ -110,7 +110,7 @@ def scrub_edf(
     emptied = set()
     shutil.copyfile(source, target)
     with source.open("rb") as file, target.open("r+b") as copy:
-        records, _ = _layout(file, header, signals)
+        records = _records(file, header, signals)
         for at, content, what in _changes(file, header, signals, stays):
             copy.seek(at)
             copy.write(content)
@@ -136,19 +136,23 @@ def texts_in_edf(path: Path) -> set[str]:
         return {*signals["label"], *(_text(one) for block in blocks for one in _PART.findall(block) if one)}
 
 
-def read_header(stream: IO[bytes]) -> tuple[Header, Signals]:
-    """Return the fields of the header of an EDF or BDF file, and those of its signals, by their names.
+def read_header(stream: IO[bytes]) -> Header:
+    """Return the fields in the first 256 bytes of an EDF or BDF file, by their names; none is checked."""
+    return {name: _text(stream.read(size)) for name, size in _FIELDS.items()}
+
+
+def read_signals(stream: IO[bytes], header: Header) -> Signals:
+    """Return the header fields of the signals, which follow the first 256 bytes, by their names.
 
     Raises
     ------
     ValueError
-        It has no number of signals.
+        The header has no number of signals.
     """
-    header = {name: _text(stream.read(size)) for name, size in _FIELDS.items()}
     if not header["signals"].isdecimal():
         raise ValueError("has no number of signals")
     each = range(int(header["signals"]))
-    return header, {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
+    return {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
 
 
 def has_numbers(header: Header, signals: Signals) -> bool:
@@ -197,7 +201,8 @@ def _text(field: bytes) -> str:
 
 
 def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
-    header, signals = read_header(file)
+    header = read_header(file)
+    signals = read_signals(file, header)
     size = sum(_FIELDS.values()) + len(signals["label"]) * sum(_SIGNAL_FIELDS.values())
     faults = {
         "is no EDF or BDF file": header["version"] not in _VERSIONS,
@@ -210,21 +215,31 @@ def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     return header, signals
 
 
-def _layout(file: IO[bytes], header: Header, signals: Signals) -> tuple[range, list[int]]:
-    """Return where the records begin, also one that is cut off, and how many bytes of it each signal has."""
-    sizes = [_VERSIONS[header["version"]] * int(count) for count in signals["samples"]]
-    begin, size, step = int(header["header bytes"]), file.seek(0, os.SEEK_END), sum(sizes)
+def _signal_bytes(header: Header, signals: Signals) -> list[int]:
+    """Return how many bytes each signal has in a record."""
+    return [_VERSIONS[header["version"]] * int(count) for count in signals["samples"]]
+
+
+def _records(file: IO[bytes], header: Header, signals: Signals) -> range:
+    """Return the offsets of the records, including one that is cut off; it stops where the last one ends."""
+    begin, size, step = (
+        int(header["header bytes"]),
+        file.seek(0, os.SEEK_END),
+        sum(_signal_bytes(header, signals)),
+    )
     whole, rest = divmod(size - begin, step) if step else (0, size - begin)
-    is_over = not step or 0 <= int(header["records"]) <= whole
-    return range(begin, size - rest if is_over else size, step or 1), sizes
+    has_all_records = not step or 0 <= int(header["records"]) <= whole
+    return range(begin, size - rest if has_all_records else size, step or 1)
 
 
 def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[int, bytes]]:
-    """Yield where the annotations of each record begin, and their bytes."""
-    records, sizes = _layout(file, header, signals)
-    theirs = [number for number, label in enumerate(signals["label"]) if _LIKE_ANNOTATIONS.match(label)]
-    places = [(sum(sizes[:number]), sizes[number]) for number in theirs]
-    for record in records:
+    """Yield the offset of the annotations of each record, and their bytes."""
+    sizes = _signal_bytes(header, signals)
+    annotation_signals = [
+        number for number, label in enumerate(signals["label"]) if _LIKE_ANNOTATIONS.match(label)
+    ]
+    places = [(sum(sizes[:number]), sizes[number]) for number in annotation_signals]
+    for record in _records(file, header, signals):
         for place, size in places:
             yield file.seek(record + place), file.read(size)
 
@@ -232,14 +247,14 @@ def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[
 def _changes(
     file: IO[bytes], header: Header, signals: Signals, stays: Callable[..., bool]
 ) -> Iterator[tuple[int, bytes, str]]:
-    """Yield where something else is to stand, the bytes, and what is emptied that a person may miss."""
+    """Yield the offset, the new bytes, and the kind of text that was removed."""
 
     def cleaned(match: re.Match[bytes]) -> bytes:
         is_kept = match[1] is None or stays(_text(match[1]), is_harmless_annotation)
         return match[0] if is_kept else NOT_SAID.encode()[: len(match[0])]
 
-    at, said = 0, _FORMAT.match(header["format"])
-    clean = {**_OF_NOBODY, "format": said[0] if said else ""}
+    at, format_match = 0, _FORMAT.match(header["format"])
+    clean = {**ANONYMOUS, "format": format_match[0] if format_match else "", "reserved": ""}
     fields = [(name, size, header[name]) for name, size in _FIELDS.items()]
     fields += [(name, size, value) for name, size in _SIGNAL_FIELDS.items() for value in signals[name]]
     for name, size, value in fields:

@@ -1,13 +1,24 @@
 """EDF and BDF files are copied byte for byte, but for what may tell who it is."""
 
+import io
 import os
 
+import edfio
 import numpy as np
 import pytest
 
+from bidsdeface.dataset.identifying import identifiers_of
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.edf import is_harmless_annotation, is_harmless_label, scrub_edf, texts_in_edf
+from bidsdeface.privacy.edf import (
+    is_harmless_annotation,
+    is_harmless_label,
+    read_header,
+    read_signals,
+    scrub_edf,
+    texts_in_edf,
+)
 from bidsdeface.privacy.inspect import inspect_edf
+from bidsdeface.privacy.policy import load_policy
 
 NOTES, SAMPLES = b"EDF Annotations", np.arange(-20, 20, dtype="<i2").tobytes()
 FREE = {"is_shared": lambda text: True}  # all pass that do not tell
@@ -62,7 +73,6 @@ def scrubbed(tmp_path):
 
 
 def test_the_header_is_the_one_that_edfio_makes_anonymous(scrubbed, tmp_path):
-    edfio = pytest.importorskip("edfio")
     content = made(
         (b"EEG Cz", NOTES),
         [(SAMPLES, notes(tal(b"+0", b"")))],
@@ -79,7 +89,6 @@ def test_the_header_is_the_one_that_edfio_makes_anonymous(scrubbed, tmp_path):
 
 
 def test_the_onsets_of_a_discontinuous_recording_stay(scrubbed, tmp_path):
-    edfio = pytest.importorskip("edfio")
     starts = (b"+0", b"+17.5", b"+4000.25")
     records = [(SAMPLES, notes(tal(when, b""), tal(when + b"\x150.5", b"Jane moves"))) for when in starts]
     content = made((b"EEG Cz", NOTES), records, reserved=b"EDF+D")
@@ -120,7 +129,6 @@ def test_bytes_after_the_last_record_go(labels, scrubbed):
 
 
 def test_a_plain_file_stays_plain_and_signals_keep_their_order(scrubbed, tmp_path):
-    edfio = pytest.importorskip("edfio")
     content = made((b"EEG Cz", b"SaO2"), [(SAMPLES, SAMPLES[:20])], reserved=b"")
     clean, _ = scrubbed(content)
     assert clean[256:] == content[256:] and clean[192:256] == content[192:256]
@@ -144,7 +152,6 @@ def test_a_file_without_signals_is_copied(scrubbed):
 
 
 def test_the_annotations_of_a_bdf_file_have_three_bytes_a_sample(scrubbed, tmp_path):
-    edfio = pytest.importorskip("edfio")
     samples = bytes(range(120))
     record = (samples, notes(tal(b"+0", b""), tal(b"+0.5", b"Jane Beck"), tal(b"+0.7", b"T1")))
     content = made(
@@ -231,6 +238,25 @@ def test_what_is_no_edf_file_is_refused(content, tmp_path):
     assert "Jane" not in str(raised.value) and not (tmp_path / "y.edf").exists()
     with pytest.raises(BidsdefaceError, match=r"z\.edf: "):
         scrub_edf(tmp_path / "z.edf", tmp_path / "y.edf")
+
+
+def test_the_patient_of_a_damaged_file_is_still_known(tmp_path):
+    content = bytearray(made((b"EEG Cz",)))
+    content[252:256] = b"none"
+    path = tmp_path / "sub-01/eeg/sub-01_task-rest_eeg.edf"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content[:256])
+    assert identifiers_of(tmp_path, "01", load_policy()).are_in("thanks to Jane Beck")
+    stream = io.BytesIO(content)
+    header = read_header(stream)
+    assert header["patient"].endswith("Jane_Beck") and stream.tell() == 256
+    with pytest.raises(ValueError, match="number of signals"):
+        read_signals(stream, header)
+    found = []
+    with pytest.raises(ValueError, match="number of signals"):
+        for one in inspect_edf(path):
+            found.append(one)
+    assert ("EDF header", "patient") in found
 
 
 def test_through_a_link_a_plain_file_is_written_and_a_preview_says_the_same(tmp_path):
