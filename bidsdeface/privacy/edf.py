@@ -57,6 +57,7 @@ _CODE = re.compile(
     r"[ _/:#-]{0,3}(?!(?:19|20)\d\d)\d{1,4}",
     re.IGNORECASE,
 )
+AFTER_RECORDS = "bytes after the last record"
 Header = Mapping[str, str]
 Signals = Mapping[str, list[str]]
 
@@ -72,7 +73,7 @@ def scrub_edf(
     Patient, recording, start date and time go. Annotations keep their times, and their text where it is a
     code, a usual one, or one that several participants share; else it says ``n/a``, cut to its length. Labels
     stay likewise, or are emptied; units, filters and transducers if they are usual ones. Samples, signals and
-    the count of records stay as they are; a last record that is cut off goes along.
+    the count of records stay as they are; so does a last record that is cut off.
 
     Parameters
     ----------
@@ -86,8 +87,8 @@ def scrub_edf(
     Returns
     -------
     tuple of str
-        What has lost some of its texts: ``annotations``, ``labels``, ``transducers, filters and units``, or
-        ``what follows the last record``, which is not copied.
+        What has lost some of its texts: ``annotations``, ``labels``, ``transducers, filters and units``; and
+        ``bytes after the last record`` if there were any, which are not copied.
 
     Raises
     ------
@@ -110,13 +111,13 @@ def scrub_edf(
     emptied = set()
     shutil.copyfile(source, target)
     with source.open("rb") as file, target.open("r+b") as copy:
-        records = _records(file, header, signals)
+        records = find_records(file, header, signals)
         for at, content, what in _changes(file, header, signals, stays):
             copy.seek(at)
             copy.write(content)
             emptied.add(what)
         if records.stop < file.seek(0, os.SEEK_END):
-            emptied.add("what follows the last record")
+            emptied.add(AFTER_RECORDS)
             if target.is_file():  # a preview writes to no file
                 copy.truncate(records.stop)
     return tuple(sorted(emptied - {""}))
@@ -153,6 +154,18 @@ def read_signals(stream: IO[bytes], header: Header) -> Signals:
         raise ValueError("has no number of signals")
     each = range(int(header["signals"]))
     return {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
+
+
+def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:
+    """Return the offsets of the records; whatever follows the end of the range belongs to none.
+
+    There are as many records as the header says. Where it does not say (-1), or says more than there are, all
+    that is there counts: the file was cut off, or its writer never finished it.
+    """
+    begin, size, step = _header_bytes(signals), file.seek(0, os.SEEK_END), sum(_signal_bytes(header, signals))
+    count = int(header["records"])
+    has_all_records = not step or 0 <= count <= (size - begin) // step
+    return range(begin, begin + count * step if has_all_records else size, step or 1)
 
 
 def has_numbers(header: Header, signals: Signals) -> bool:
@@ -203,7 +216,7 @@ def _text(field: bytes) -> str:
 def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     header = read_header(file)
     signals = read_signals(file, header)
-    size = sum(_FIELDS.values()) + len(signals["label"]) * sum(_SIGNAL_FIELDS.values())
+    size = _header_bytes(signals)
     faults = {
         "is no EDF or BDF file": header["version"] not in _VERSIONS,
         "has something else in the place of a number": not has_numbers(header, signals),
@@ -215,21 +228,13 @@ def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     return header, signals
 
 
+def _header_bytes(signals: Signals) -> int:
+    return sum(_FIELDS.values()) + len(signals["label"]) * sum(_SIGNAL_FIELDS.values())
+
+
 def _signal_bytes(header: Header, signals: Signals) -> list[int]:
     """Return how many bytes each signal has in a record."""
     return [_VERSIONS[header["version"]] * int(count) for count in signals["samples"]]
-
-
-def _records(file: IO[bytes], header: Header, signals: Signals) -> range:
-    """Return the offsets of the records, including one that is cut off; it stops where the last one ends."""
-    begin, size, step = (
-        int(header["header bytes"]),
-        file.seek(0, os.SEEK_END),
-        sum(_signal_bytes(header, signals)),
-    )
-    whole, rest = divmod(size - begin, step) if step else (0, size - begin)
-    has_all_records = not step or 0 <= int(header["records"]) <= whole
-    return range(begin, size - rest if has_all_records else size, step or 1)
 
 
 def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[int, bytes]]:
@@ -239,7 +244,7 @@ def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[
         number for number, label in enumerate(signals["label"]) if _LIKE_ANNOTATIONS.match(label)
     ]
     places = [(sum(sizes[:number]), sizes[number]) for number in annotation_signals]
-    for record in _records(file, header, signals):
+    for record in find_records(file, header, signals):
         for place, size in places:
             yield file.seek(record + place), file.read(size)
 

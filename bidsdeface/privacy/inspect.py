@@ -1,6 +1,7 @@
 """Look into one file for what may tell who it is; say the place and the kind, never the value."""
 
 import io
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import (
     ANONYMOUS,
+    find_records,
     has_numbers,
     is_harmless_label,
     names_format,
@@ -95,6 +97,7 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
             if set(header[field].split()) - {*anonymous.split()} - sexes:
                 yield "EDF header", field
         signals = read_signals(stream, header)
+        begin = stream.tell()
         if not names_format(header["format"]) or any(signals["reserved"]):
             yield "EDF header", "reserved fields"
         if not all(is_harmless_label(label) or is_shared(label) for label in signals["label"]):
@@ -103,6 +106,9 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
             yield "EDF header", "signals"
         if not has_numbers(header, signals):
             yield "EDF header", "numbers"
+        elif find_records(stream, header, signals).stop < stream.seek(0, os.SEEK_END):
+            yield "bytes that belong to nothing", "after the last record"
+        stream.seek(begin)
         tail = b""
         while chunk := stream.read(LINE_BYTES):
             for match in _ANNOTATION.finditer(tail + chunk):

@@ -2,12 +2,16 @@
 
 import io
 import os
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import edfio
 import numpy as np
 import pytest
 
+from bidsdeface.dataset.carryover import Treatment
 from bidsdeface.dataset.identifying import identifiers_of
+from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.edf import (
     is_harmless_annotation,
@@ -112,7 +116,7 @@ def test_a_truncated_record_stays_as_far_as_it_goes_and_names_nobody(lost, scrub
     assert clean[768:848] == SAMPLES and clean[908:988] == SAMPLES[: len(clean) - 908]
 
 
-@pytest.mark.parametrize(("count", "ending"), [(-1, b"abc"), (1, b""), (3, b"abc")])
+@pytest.mark.parametrize(("count", "ending"), [(-1, b"abc"), (2, b""), (3, b"abc")])
 def test_the_count_of_records_stays_and_all_that_are_there_are_cleaned(count, ending, scrubbed):
     record = (SAMPLES, notes(tal(b"+0", b""), tal(b"+0.5", b"Jane Beck")))
     content = made((b"EEG Cz", NOTES), [record, record], count=count) + ending
@@ -121,11 +125,41 @@ def test_the_count_of_records_stays_and_all_that_are_there_are_cleaned(count, en
     assert b"Jane" not in clean and clean.count(b"n/a") == 2
 
 
-@pytest.mark.parametrize("labels", [(), (b"EEG Cz",)])
-def test_bytes_after_the_last_record_go(labels, scrubbed):
-    content = made(labels, [(SAMPLES,)] if labels else [], reserved=b"")
-    clean, emptied = scrubbed(content + b"Jane Beck")
-    assert clean[256:] == content[256:] and emptied == ("what follows the last record",)
+AFTER = ("bytes that belong to nothing", "after the last record")
+
+
+@pytest.mark.parametrize(
+    ("labels", "records"),
+    [((), []), ((b"EEG Cz",), [(SAMPLES,)]), ((b"EEG Cz",), [(b"ab",), (b"cd",)])],
+)
+@pytest.mark.parametrize("ending", [b"J", b"Jane Doe born 1978-03-04", b"Jane" * 40])
+def test_bytes_after_the_last_record_are_removed_and_found(labels, records, ending, scrubbed, tmp_path):
+    content = made(labels, records, reserved=b"")
+    clean, emptied = scrubbed(content + ending)
+    assert clean[256:] == content[256:] and emptied == ("bytes after the last record",)
+    (tmp_path / "x.edf").write_bytes(clean + ending)
+    assert list(inspect_edf(tmp_path / "x.edf")) == [AFTER]
+    (tmp_path / "x.edf").write_bytes(clean)
+    assert list(inspect_edf(tmp_path / "x.edf")) == []
+
+
+def test_the_account_names_removed_bytes_and_their_reason(tmp_path):
+    (tmp_path / "x.edf").write_bytes(made((b"EEG Beck",), [(SAMPLES,)]) + b"Jane Beck")
+    nobody = SimpleNamespace(is_shared=lambda text: False, are_in=lambda text: False)
+    source = SimpleNamespace(root=tmp_path, census=nobody, identifiers=nobody)
+    parts = WRITERS[Treatment.EDF](source, PurePosixPath("x.edf"), tmp_path / "y.edf", None, None)
+    assert [(one.what, one.reason) for one in parts] == [
+        ("bytes after the last record", "they belong to no record"),
+        ("texts of labels", "some are neither usual nor shared by three participants"),
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_records_beyond_the_count_are_removed(count, scrubbed):
+    record = (SAMPLES, notes(tal(b"+0", b""), tal(b"+0.5", b"T1")))
+    content = made((b"EEG Cz", NOTES), [record, record], count=count)
+    clean, emptied = scrubbed(content)
+    assert clean[256:] == content[256 : 768 + 140 * count] and emptied == ("bytes after the last record",)
 
 
 def test_a_plain_file_stays_plain_and_signals_keep_their_order(scrubbed, tmp_path):
@@ -265,8 +299,8 @@ def test_through_a_link_a_plain_file_is_written_and_a_preview_says_the_same(tmp_
     (tmp_path / "x.edf").symlink_to("there")
     emptied = scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
     assert not (tmp_path / "y.edf").is_symlink() and (tmp_path / "there").read_bytes() == content + b"Jane"
-    assert emptied == scrub_edf(tmp_path / "x.edf", type(tmp_path)(os.devnull))
-    assert emptied == ("annotations", "what follows the last record")
+    assert emptied == scrub_edf(tmp_path / "x.edf", Path(os.devnull))
+    assert emptied == ("annotations", "bytes after the last record")
 
 
 NAMES = "Jane, Anna-Koch, EEG Beck, Jane Doe, Doe^J, Doe 1978-03-04, JB, JB 0304, Jane1978, EEG Cz-Jane, 1978"
