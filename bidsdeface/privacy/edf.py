@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.looks import looks_like
+from bidsdeface.privacy.looks import is_date_number, looks_like
 from bidsdeface.privacy.values import NOT_SAID, is_known
 
 # Electrodes of the 10-20, 10-10 and 10-5 systems, contacts (LA12, A'3), references and other sensors.
@@ -34,7 +34,8 @@ _SIGNAL_FIELDS = {
 }  # fmt: skip
 _VERSIONS = {"0": 2, "\xffBIOSEMI": 3}  # with the bytes of a sample
 _FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
-_DECIMAL = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
+_UNSIGNED = r"(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?"
+_DECIMAL = rf"[+-]?{_UNSIGNED}"
 _NUMBERS = {
     "header bytes": r"\d+", "records": r"-?\d+", "signals": r"\d+", "samples": r"\d+", "duration": _DECIMAL,
     "physical minimum": _DECIMAL, "physical maximum": _DECIMAL,
@@ -47,9 +48,12 @@ ANONYMOUS = {
 # The lists in values.tsv with the usual values of a field.
 _LISTS = {"transducer": "transducer,electrode", "prefiltering": "transducer,electrode", "unit": "unit"}
 _ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
-_LIKE_ANNOTATIONS = re.compile(r"[EB]DF[\W_]*Annotation", re.IGNORECASE)
-# Of annotations: a time in its place, with or without a duration; or, as a group, text.
-_PART = re.compile(rb"(?<![^\0])[+-]?\d+(?:\.\d*)?(?:\x15\d*(?:\.\d*)?)?(?=[\x14\0]|\Z)|([^\x14\0]+)")
+_LIKE_ANNOTATIONS = re.compile(r"([EB]DF[\W_]*)?Annotation", re.IGNORECASE)
+# The onset of an annotation, which has a sign, and its duration. Some writers do not keep to EDF+: they write
+# blanks, a comma, or an exponent.
+ANNOTATION_TIME = rf"(?P<onset>[+-] *{_UNSIGNED}) *(?:\x15 *(?P<duration>[+-]? *{_UNSIGNED})? *)?".encode()
+# A time where an annotation begins (the end of the file may cut it off), or a text.
+_PART = re.compile(rb"(?<![^\0]) *" + ANNOTATION_TIME + rb"(?=\x14|\Z)|(?P<text>[^\x14\0]+)")
 # Codes of events: 7, S 12, R128, DIN1, trial 1024; a year is none, nor are initials and a number.
 _CODE = re.compile(
     r"[bcdekmnorst]?[ _/-]{0,3}\d{1,3}"
@@ -133,8 +137,8 @@ def texts_in_edf(path: Path) -> set[str]:
     """
     with path.open("rb") as file:
         header, signals = _read_checked(file)
-        blocks = (block for _, block in _annotations(file, header, signals))
-        return {*signals["label"], *(_text(one) for block in blocks for one in _PART.findall(block) if one)}
+        texts = (text for text, _ in read_annotations(file, header, signals))
+        return {*signals["label"], *filter(None, texts)}
 
 
 def read_header(stream: IO[bytes]) -> Header:
@@ -168,10 +172,17 @@ def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:
     return range(begin, begin + count * step if has_all_records else size, step or 1)
 
 
+def read_annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[str, list[float]]]:
+    """Yield the texts of annotations, without times; and their onsets and durations, without a text."""
+    for _, block in _annotations(file, header, signals):
+        for match in _PART.finditer(block):
+            yield _text(match["text"] or b""), _times(match)
+
+
 def has_numbers(header: Header, signals: Signals) -> bool:
-    """Return True if there are numbers, and nothing else, wherever a header is to have them."""
+    """Return True if all numbers of a header are numbers, and none reads as a date."""
     return all(
-        re.fullmatch(pattern, value)
+        re.fullmatch(pattern, value) and not is_date_number(_number(value))
         for name, pattern in _NUMBERS.items()
         for value in signals.get(name, [header.get(name, "")])
     )
@@ -213,13 +224,21 @@ def _text(field: bytes) -> str:
         return field.decode("latin-1").strip()
 
 
+def _number(text: str) -> float:
+    return float(text.replace(" ", "").replace(",", "."))
+
+
+def _times(match: re.Match[bytes]) -> list[float]:
+    return [_number(match[name].decode()) for name in ("onset", "duration") if match[name]]
+
+
 def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     header = read_header(file)
     signals = read_signals(file, header)
     size = _header_bytes(signals)
     faults = {
         "is no EDF or BDF file": header["version"] not in _VERSIONS,
-        "has something else in the place of a number": not has_numbers(header, signals),
+        "has a text or a date in the place of a number": not has_numbers(header, signals),
         "has a header of another length than it says": header["header bytes"] != str(size),
         "ends within its header": file.tell() < size,
     }
@@ -255,8 +274,11 @@ def _changes(
     """Yield the offset, the new bytes, and the kind of text that was removed."""
 
     def cleaned(match: re.Match[bytes]) -> bytes:
-        is_kept = match[1] is None or stays(_text(match[1]), is_harmless_annotation)
-        return match[0] if is_kept else NOT_SAID.encode()[: len(match[0])]
+        onset, *duration = _times(match) or [0]
+        text = match["text"]
+        if is_date_number(onset) or (text and not stays(_text(text), is_harmless_annotation)):
+            return NOT_SAID.encode()[: len(match[0])]
+        return match[0].partition(b"\x15")[0] if any(map(is_date_number, duration)) else match[0]
 
     at, format_match = 0, _FORMAT.match(header["format"])
     clean = {**ANONYMOUS, "format": format_match[0] if format_match else "", "reserved": ""}

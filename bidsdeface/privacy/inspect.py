@@ -16,11 +16,13 @@ from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
 from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import (
+    ANNOTATION_TIME,
     ANONYMOUS,
     find_records,
     has_numbers,
     is_harmless_label,
     names_format,
+    read_annotations,
     read_header,
     read_signals,
 )
@@ -49,7 +51,7 @@ _INLINE_PICTURE = re.compile(
     r"|(?<![A-Za-z0-9+/])(?:iVBORw0KGgo|/9j/[24]|R0lGOD[lh]|SUkqA|TU0AK|UklGR)[A-Za-z0-9+/=]{24,}"
 )
 _GENERATOR = re.compile(r'<meta\s+name="generator"\s+content="bidsdeface', re.IGNORECASE)
-_ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x00]{1,400})\x14")
+_ANNOTATION = re.compile(ANNOTATION_TIME + rb"\x14(?P<texts>[^\x00]{1,400})\x14")
 
 
 def inspect_nifti(path: Path) -> Told:
@@ -104,17 +106,22 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
             yield "EDF header", "labels of signals"
         if any(map(looks_like, (*signals["label"], *signals["transducer"]))):
             yield "EDF header", "signals"
+        kinds: set[str] = set()
         if not has_numbers(header, signals):
             yield "EDF header", "numbers"
-        elif find_records(stream, header, signals).stop < stream.seek(0, os.SEEK_END):
-            yield "bytes that belong to nothing", "after the last record"
+        else:
+            if find_records(stream, header, signals).stop < stream.seek(0, os.SEEK_END):
+                yield "bytes that belong to nothing", "after the last record"
+            for text, times in read_annotations(stream, header, signals):
+                kinds.update(looks_like(text), ["date"] if any(map(is_date_number, times)) else [])
         stream.seek(begin)
-        tail = b""
+        tail = b""  # annotations may also be in signals that are not labelled as such
         while chunk := stream.read(LINE_BYTES):
             for match in _ANNOTATION.finditer(tail + chunk):
-                for text in match[1].decode("utf-8", "replace").split("\x14"):
-                    yield from ((kind, "annotation") for kind in looks_like(text))
+                for text in match["texts"].decode("utf-8", "replace").split("\x14"):
+                    kinds.update(looks_like(text))
             tail = chunk[-512:]
+        yield from ((kind, "annotation") for kind in sorted(kinds))
 
 
 def inspect_picture(path: Path, kind: str, own: bool = False) -> Told:

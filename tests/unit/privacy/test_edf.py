@@ -218,9 +218,57 @@ def test_a_name_in_the_place_of_a_time_goes_as_well(block, scrubbed):
     assert b"Jane" not in scrubbed(made((NOTES,), [(notes(block),)]))[0]
 
 
+@pytest.mark.parametrize("onset", [b"+10,5", b"+0 ", b" +1", b"+ 7", b"+1.5e1", b"-2", b"+.5", b"+3."])
+@pytest.mark.parametrize("duration", [b"", b"\x15", b"\x150,5", b"\x15 2 ", b"\x151.5e1", b"\x15+1"])
+def test_times_in_other_spellings_stay(onset, duration, scrubbed):
+    block = notes(tal(b"+0", b""), tal(onset + duration, b"Jane moves", b"T1"))
+    left = notes(tal(b"+0", b""), tal(onset + duration, b"n/a", b"T1"))
+    assert scrubbed(made((NOTES,), [(block,)]))[0][512:] == left
+
+
+@pytest.mark.parametrize("number", [b"4711082", b" 4711082 ", b"+4711082", b"0.4711082"])
+def test_a_number_that_is_no_onset_is_a_text(number, scrubbed):
+    block = notes(tal(b"+0", b""), b"\0" + number + b"\0", tal(b"+1", b"T1"))
+    clean, emptied = scrubbed(made((NOTES,), [(block,)]))
+    assert b"4711082" not in clean and b"+1\x14T1\x14" in clean and emptied == ("annotations",)
+
+
+DATES = b"19780304", b"+19780304", b"019780304", b"19780304.0", b"19780304,0", b"1.9780304e7"
+
+
+@pytest.mark.parametrize("number", DATES)
+def test_a_duration_that_reads_as_a_date_goes_and_is_found(number, scrubbed, tmp_path):
+    content = made((NOTES,), [(notes(tal(b"+0", b""), tal(b"+1\x15" + number, b"T1")),)])
+    clean, emptied = scrubbed(content)
+    assert clean[512:] == notes(tal(b"+0", b""), tal(b"+1", b"T1")) and emptied == ("annotations",)
+    clean = clean[:512] + content[512:]
+    (tmp_path / "x.edf").write_bytes(clean)
+    assert list(inspect_edf(tmp_path / "x.edf")) == [("date", "annotation")]
+
+
+@pytest.mark.parametrize("number", [b"+19780304", b"-19780304", b"+19780304.0", b"+1.9780304e7"])
+def test_an_onset_that_reads_as_a_date_goes_and_is_found(number, scrubbed, tmp_path):
+    content = made((NOTES,), [(notes(tal(b"+0", b""), tal(number, b"T1")),)])
+    clean, emptied = scrubbed(content)
+    assert clean[512:] == notes(tal(b"+0", b""), tal(b"n/a", b"T1")) and emptied == ("annotations",)
+    (tmp_path / "x.edf").write_bytes(clean[:512] + content[512:])
+    assert list(inspect_edf(tmp_path / "x.edf")) == [("date", "annotation")]
+
+
+@pytest.mark.parametrize("time", [b"+10,5", b"+0 ", b"+1.5e1", b"+1\x150,5"])
+def test_texts_after_times_in_other_spellings_are_found(time, tmp_path):
+    content = made((NOTES,), [(notes(tal(b"+0", b""), tal(time, b"jane@hospital.org")),)])
+    (tmp_path / "x.edf").write_bytes(content)
+    assert ("e-mail", "annotation") in set(inspect_edf(tmp_path / "x.edf"))
+
+
 @pytest.mark.parametrize(
-    "label", [b"EDF annotations", b"EDF Annotations", b"EDF Annotations 2", b"EDF Annotation"]
-)
+    "label",
+    [
+        b"EDF annotations", b"EDF Annotations", b"EDF Annotations 2", b"EDF Annotation", b"Annotations",
+        b"annotation", b"Annotations 2",
+    ],
+)  # fmt: skip
 def test_annotations_are_known_by_labels_like_theirs(label, scrubbed):
     assert b"Jane" not in scrubbed(made((label,), [(notes(tal(b"+0", b""), tal(b"+1", b"Jane")),)]))[0]
 
@@ -251,11 +299,14 @@ def test_unknown_fields_of_signals_are_emptied_and_told(scrubbed):
 @pytest.mark.parametrize(
     "changed",
     [{name: b"Jane"} for name in ("bytes", "records", "duration", "low", "high", "digital")]
+    + [{name: b"19780304"} for name in ("records", "duration", "low", "high", "digital")]
     + [{"bytes": b"600"}, {"records": b"1.5"}, {"low": b"nan"}],
     ids=str,
 )  # fmt: skip
-def test_a_header_with_text_in_place_of_numbers_is_refused(changed, tmp_path):
+def test_a_header_with_text_or_a_date_in_place_of_numbers_is_refused(changed, tmp_path):
     (tmp_path / "x.edf").write_bytes(made((b"EEG Cz",), [(SAMPLES,)], changed=changed))
+    if "bytes" not in changed or changed["bytes"] == b"Jane":
+        assert ("EDF header", "numbers") in set(inspect_edf(tmp_path / "x.edf"))
     with pytest.raises(BidsdefaceError, match=r"x\.edf: .*; ") as raised:
         scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
     assert "Jane" not in str(raised.value) and "\n" not in str(raised.value)
