@@ -36,9 +36,11 @@ _VERSIONS = {"0": 2, "\xffBIOSEMI": 3}  # with the bytes of a sample
 _FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
 _UNSIGNED = r"(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?"
 _DECIMAL = rf"[+-]?{_UNSIGNED}"
+_WHOLE = r"\d+(?:[.,]0*)?"
+_COUNT = rf"\+?{_WHOLE}"
 _NUMBERS = {
-    "header bytes": r"\d+", "records": r"-?\d+", "signals": r"\d+", "samples": r"\d+", "duration": _DECIMAL,
-    "physical minimum": _DECIMAL, "physical maximum": _DECIMAL,
+    "header bytes": _COUNT, "records": rf"[+-]?{_WHOLE}", "signals": _COUNT, "samples": _COUNT,
+    "duration": _DECIMAL, "physical minimum": _DECIMAL, "physical maximum": _DECIMAL,
     "digital minimum": _DECIMAL, "digital maximum": _DECIMAL,
 }  # fmt: skip
 ANONYMOUS = {
@@ -154,9 +156,9 @@ def read_signals(stream: IO[bytes], header: Header) -> Signals:
     ValueError
         The header has no number of signals.
     """
-    if not header["signals"].isdecimal():
+    if not re.fullmatch(_COUNT, header["signals"]):
         raise ValueError("has no number of signals")
-    each = range(int(header["signals"]))
+    each = range(_count(header["signals"]))
     return {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
 
 
@@ -167,7 +169,7 @@ def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:
     that is there counts: the file was cut off, or its writer never finished it.
     """
     begin, size, step = _header_bytes(signals), file.seek(0, os.SEEK_END), sum(_signal_bytes(header, signals))
-    count = int(header["records"])
+    count = _count(header["records"])
     has_all_records = not step or 0 <= count <= (size - begin) // step
     return range(begin, begin + count * step if has_all_records else size, step or 1)
 
@@ -228,6 +230,10 @@ def _number(text: str) -> float:
     return float(text.replace(" ", "").replace(",", "."))
 
 
+def _count(text: str) -> int:
+    return int(_number(text))
+
+
 def _times(match: re.Match[bytes]) -> list[float]:
     return [_number(match[name].decode()) for name in ("onset", "duration") if match[name]]
 
@@ -236,14 +242,14 @@ def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     header = read_header(file)
     signals = read_signals(file, header)
     size = _header_bytes(signals)
-    faults = {
-        "is no EDF or BDF file": header["version"] not in _VERSIONS,
-        "has a text or a date in the place of a number": not has_numbers(header, signals),
-        "has a header of another length than it says": header["header bytes"] != str(size),
-        "ends within its header": file.tell() < size,
-    }
-    if found := [fault for fault, is_there in faults.items() if is_there]:
-        raise ValueError(found[0])
+    if header["version"] not in _VERSIONS:
+        raise ValueError("is no EDF or BDF file")
+    if not has_numbers(header, signals):
+        raise ValueError("has a text or a date in the place of a number")
+    if _count(header["header bytes"]) != size:
+        raise ValueError("has a header of another length than it says")
+    if file.tell() < size:
+        raise ValueError("ends within its header")
     return header, signals
 
 
@@ -253,7 +259,7 @@ def _header_bytes(signals: Signals) -> int:
 
 def _signal_bytes(header: Header, signals: Signals) -> list[int]:
     """Return how many bytes each signal has in a record."""
-    return [_VERSIONS[header["version"]] * int(count) for count in signals["samples"]]
+    return [_VERSIONS[header["version"]] * _count(samples) for samples in signals["samples"]]
 
 
 def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[int, bytes]]:

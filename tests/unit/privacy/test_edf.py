@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
@@ -296,11 +297,28 @@ def test_unknown_fields_of_signals_are_emptied_and_told(scrubbed):
     assert clean[256:360] == b" " * 104
 
 
+UNITS = """
+uV, mV, nV, V, \u00b5V, Boolean, bool, DegC, degC, deg C, \u00b0C, DegF, bpm, BPM, mmHg, cmH2O, %, deg, L/min, l/s, dB, rpm,
+mbar, hPa, kPa, kOhm, uS, g, m/s^2, uV^2, a.u., bits, mL, ml/s, brpm, degrees, lx, ADU, /min
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("unit", [one.strip() for one in UNITS.split(",")])
+def test_usual_units_stay(unit, scrubbed):
+    content = made((b"EEG Cz",), [(SAMPLES,)], changed={"unit": unit.encode("latin-1")})
+    assert scrubbed(content)[0][352:360] == content[352:360]
+
+
+@pytest.mark.parametrize("unit", [b"Jane", b"Doe/min", b"1978", b"J.D.", b"4711082", b"Beck"])
+def test_unusual_units_go(unit, scrubbed):
+    assert scrubbed(made((b"EEG Cz",), [(SAMPLES,)], changed={"unit": unit}))[0][352:360] == b" " * 8
+
+
 @pytest.mark.parametrize(
     "changed",
     [{name: b"Jane"} for name in ("bytes", "records", "duration", "low", "high", "digital")]
     + [{name: b"19780304"} for name in ("records", "duration", "low", "high", "digital")]
-    + [{"bytes": b"600"}, {"records": b"1.5"}, {"low": b"nan"}],
+    + [{"bytes": b"600"}, {"records": b"1.5"}, {"records": b"-+1"}, {"low": b"nan"}],
     ids=str,
 )  # fmt: skip
 def test_a_header_with_text_or_a_date_in_place_of_numbers_is_refused(changed, tmp_path):
@@ -311,6 +329,22 @@ def test_a_header_with_text_or_a_date_in_place_of_numbers_is_refused(changed, tm
         scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
     assert "Jane" not in str(raised.value) and "\n" not in str(raised.value)
     assert not (tmp_path / "y.edf").exists()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"bytes": b"00000512"}, {"records": b"2.0"}, {"bytes": b"+512"}, {"records": b"+2."}]
+)
+def test_numbers_in_other_spellings_are_numbers(changed, scrubbed):
+    content = made((b"EEG Cz",), [(SAMPLES,), (SAMPLES,)], reserved=b"", changed=changed)
+    clean, emptied = scrubbed(content + b"Jane")
+    assert clean[184:] == content[184:] and emptied == ("bytes after the last record",)
+
+
+@pytest.mark.parametrize("signals", [b"1.0", b"0001", b"+1"])
+def test_the_number_of_signals_may_be_spelled_otherwise(signals, scrubbed):
+    content = bytearray(made((b"EEG Cz",), [(SAMPLES,)], reserved=b""))
+    content[252:256] = signals.ljust(4)
+    assert scrubbed(bytes(content))[0][184:] == content[184:]
 
 
 @pytest.mark.parametrize(
@@ -344,11 +378,12 @@ def test_the_patient_of_a_damaged_file_is_still_known(tmp_path):
     assert ("EDF header", "patient") in found
 
 
-def test_through_a_link_a_plain_file_is_written_and_a_preview_says_the_same(tmp_path):
+def test_through_a_link_a_plain_file_is_written_and_a_preview_says_the_same(tmp_path, monkeypatch):
     content = made((NOTES,), [(notes(tal(b"+0", b""), tal(b"+1", b"Jane")),)])
     (tmp_path / "there").write_bytes(content + b"Jane")
     (tmp_path / "x.edf").symlink_to("there")
     emptied = scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
+    monkeypatch.setattr(shutil, "copyfile", None)  # a preview copies nothing
     assert not (tmp_path / "y.edf").is_symlink() and (tmp_path / "there").read_bytes() == content + b"Jane"
     assert emptied == scrub_edf(tmp_path / "x.edf", Path(os.devnull))
     assert emptied == ("annotations", "bytes after the last record")
