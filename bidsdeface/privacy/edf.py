@@ -84,7 +84,7 @@ def scrub_edf(
     Parameters
     ----------
     source, target : pathlib.Path
-        ``.edf`` or ``.bdf``.
+        ``.edf`` or ``.bdf``; a preview has the null device as its target, and copies nothing.
     is_shared : callable, optional
         Returns True if several participants share a text.
     is_telling : callable, optional
@@ -115,7 +115,9 @@ def scrub_edf(
         why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
         raise BidsdefaceError(f"{source}: {why}; correct it, or leave it out") from error
     emptied = set()
-    shutil.copyfile(source, target)
+    is_preview = target.exists() and not target.is_file()  # it writes to the null device
+    if not is_preview:
+        shutil.copyfile(source, target)
     with source.open("rb") as file, target.open("r+b") as copy:
         records = find_records(file, header, signals)
         for at, content, what in _changes(file, header, signals, stays):
@@ -124,7 +126,7 @@ def scrub_edf(
             emptied.add(what)
         if records.stop < file.seek(0, os.SEEK_END):
             emptied.add(AFTER_RECORDS)
-            if target.is_file():  # a preview writes to no file
+            if not is_preview:
                 copy.truncate(records.stop)
     return tuple(sorted(emptied - {""}))
 
