@@ -136,7 +136,7 @@ def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[
             yield from _in_table((root / path).read_bytes(), path, keep_columns)
         elif path.suffix in (".edf", ".bdf"):
             with (root / path).open("rb") as stream:
-                yield from _in_edf(read_header(stream)[0])
+                yield from _in_edf(read_header(stream))
         elif path.name.endswith((".nii", ".nii.gz")):
             with open_unpacked(root / path) as stream:
                 yield from _in_image(stream.read(_HEADER_BYTES))

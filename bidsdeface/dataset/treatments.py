@@ -32,7 +32,7 @@ from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, kept_of, scr
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dates import day_offset
 from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
-from bidsdeface.privacy.edf import scrub_edf
+from bidsdeface.privacy.edf import AFTER_RECORDS, scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import NAME, LeftOut
 from bidsdeface.privacy.policy import Policy, load_policy
@@ -286,8 +286,11 @@ def _write_text(source: Source, path: PurePosixPath, target: Path, wishes: Wishe
 
 def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
     emptied = scrub_edf(source.root / path, target, source.census.is_shared, source.identifiers.are_in)
-    reason = "some are neither usual nor shared by three participants"
-    return [LeftOut(path, reason, f"texts of {what}") for what in emptied]
+    unusual, outside = "some are neither usual nor shared by three participants", "they belong to no record"
+    return [
+        LeftOut(path, outside, what) if what == AFTER_RECORDS else LeftOut(path, unusual, f"texts of {what}")
+        for what in emptied
+    ]
 
 
 def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.looks import looks_like
+from bidsdeface.privacy.looks import is_date_number, looks_like
 from bidsdeface.privacy.values import NOT_SAID, is_known
 
 # Electrodes of the 10-20, 10-10 and 10-5 systems, contacts (LA12, A'3), references and other sensors.
@@ -23,7 +23,7 @@ _LABEL = re.compile(
     r"|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
     re.IGNORECASE,
 )
-# The fields of the header, by the definition of EDF, with their sizes in bytes; then those of each signal.
+# The fields of the header in the order that EDF defines, and their sizes in bytes; then those of each signal.
 _FIELDS = {
     "version": 8, "patient": 80, "recording": 80, "start date": 8, "start time": 8, "header bytes": 8,
     "format": 44, "records": 8, "duration": 8, "signals": 4,
@@ -34,22 +34,28 @@ _SIGNAL_FIELDS = {
 }  # fmt: skip
 _VERSIONS = {"0": 2, "\xffBIOSEMI": 3}  # with the bytes of a sample
 _FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
-_DECIMAL = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
+_UNSIGNED = r"(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?"
+_DECIMAL = rf"[+-]?{_UNSIGNED}"
+_WHOLE = r"\d+(?:[.,]0*)?"
+_COUNT = rf"\+?{_WHOLE}"
 _NUMBERS = {
-    "header bytes": r"\d+", "records": r"-?\d+", "signals": r"\d+", "samples": r"\d+", "duration": _DECIMAL,
-    "physical minimum": _DECIMAL, "physical maximum": _DECIMAL,
+    "header bytes": _COUNT, "records": rf"[+-]?{_WHOLE}", "signals": _COUNT, "samples": _COUNT,
+    "duration": _DECIMAL, "physical minimum": _DECIMAL, "physical maximum": _DECIMAL,
     "digital minimum": _DECIMAL, "digital maximum": _DECIMAL,
 }  # fmt: skip
-_OF_NOBODY = {
+ANONYMOUS = {
     "patient": "X X X X", "recording": "Startdate X X X X", "start date": "01.01.85",
-    "start time": "00.00.00", "reserved": "",
+    "start time": "00.00.00",
 }  # fmt: skip
-# Which lists have the usual values of a field.
+# The lists in values.tsv with the usual values of a field.
 _LISTS = {"transducer": "transducer,electrode", "prefiltering": "transducer,electrode", "unit": "unit"}
 _ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
-_LIKE_ANNOTATIONS = re.compile(r"[EB]DF[\W_]*Annotation", re.IGNORECASE)
-# Of annotations: a time in its place, with or without a duration; or, as a group, text.
-_PART = re.compile(rb"(?<![^\0])[+-]?\d+(?:\.\d*)?(?:\x15\d*(?:\.\d*)?)?(?=[\x14\0]|\Z)|([^\x14\0]+)")
+_LIKE_ANNOTATIONS = re.compile(r"([EB]DF[\W_]*)?Annotation", re.IGNORECASE)
+# The onset of an annotation, which has a sign, and its duration. Some writers do not keep to EDF+: they write
+# blanks, a comma, or an exponent.
+ANNOTATION_TIME = rf"(?P<onset>[+-] *{_UNSIGNED}) *(?:\x15 *(?P<duration>[+-]? *{_UNSIGNED})? *)?".encode()
+# A time where an annotation begins (the end of the file may cut it off), or a text.
+_PART = re.compile(rb"(?<![^\0]) *" + ANNOTATION_TIME + rb"(?=\x14|\Z)|(?P<text>[^\x14\0]+)")
 # Codes of events: 7, S 12, R128, DIN1, trial 1024; a year is none, nor are initials and a number.
 _CODE = re.compile(
     r"[bcdekmnorst]?[ _/-]{0,3}\d{1,3}"
@@ -57,6 +63,7 @@ _CODE = re.compile(
     r"[ _/:#-]{0,3}(?!(?:19|20)\d\d)\d{1,4}",
     re.IGNORECASE,
 )
+AFTER_RECORDS = "bytes after the last record"
 Header = Mapping[str, str]
 Signals = Mapping[str, list[str]]
 
@@ -72,12 +79,12 @@ def scrub_edf(
     Patient, recording, start date and time go. Annotations keep their times, and their text where it is a
     code, a usual one, or one that several participants share; else it says ``n/a``, cut to its length. Labels
     stay likewise, or are emptied; units, filters and transducers if they are usual ones. Samples, signals and
-    the count of records stay as they are; a last record that is cut off goes along.
+    the count of records stay as they are; so does a last record that is cut off.
 
     Parameters
     ----------
     source, target : pathlib.Path
-        ``.edf`` or ``.bdf``.
+        ``.edf`` or ``.bdf``; a preview has the null device as its target, and copies nothing.
     is_shared : callable, optional
         Returns True if several participants share a text.
     is_telling : callable, optional
@@ -86,8 +93,8 @@ def scrub_edf(
     Returns
     -------
     tuple of str
-        What has lost some of its texts: ``annotations``, ``labels``, ``transducers, filters and units``, or
-        ``what follows the last record``, which is not copied.
+        What has lost some of its texts: ``annotations``, ``labels``, ``transducers, filters and units``; and
+        ``bytes after the last record`` if there were any, which are not copied.
 
     Raises
     ------
@@ -108,16 +115,18 @@ def scrub_edf(
         why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
         raise BidsdefaceError(f"{source}: {why}; correct it, or leave it out") from error
     emptied = set()
-    shutil.copyfile(source, target)
+    is_preview = target.exists() and not target.is_file()  # it writes to the null device
+    if not is_preview:
+        shutil.copyfile(source, target)
     with source.open("rb") as file, target.open("r+b") as copy:
-        records, _ = _layout(file, header, signals)
+        records = find_records(file, header, signals)
         for at, content, what in _changes(file, header, signals, stays):
             copy.seek(at)
             copy.write(content)
             emptied.add(what)
         if records.stop < file.seek(0, os.SEEK_END):
-            emptied.add("what follows the last record")
-            if target.is_file():  # a preview writes to no file
+            emptied.add(AFTER_RECORDS)
+            if not is_preview:
                 copy.truncate(records.stop)
     return tuple(sorted(emptied - {""}))
 
@@ -132,29 +141,52 @@ def texts_in_edf(path: Path) -> set[str]:
     """
     with path.open("rb") as file:
         header, signals = _read_checked(file)
-        blocks = (block for _, block in _annotations(file, header, signals))
-        return {*signals["label"], *(_text(one) for block in blocks for one in _PART.findall(block) if one)}
+        texts = (text for text, _ in read_annotations(file, header, signals))
+        return {*signals["label"], *filter(None, texts)}
 
 
-def read_header(stream: IO[bytes]) -> tuple[Header, Signals]:
-    """Return the fields of the header of an EDF or BDF file, and those of its signals, by their names.
+def read_header(stream: IO[bytes]) -> Header:
+    """Return the fields in the first 256 bytes of an EDF or BDF file, by their names; none is checked."""
+    return {name: _text(stream.read(size)) for name, size in _FIELDS.items()}
+
+
+def read_signals(stream: IO[bytes], header: Header) -> Signals:
+    """Return the header fields of the signals, which follow the first 256 bytes, by their names.
 
     Raises
     ------
     ValueError
-        It has no number of signals.
+        The header has no number of signals.
     """
-    header = {name: _text(stream.read(size)) for name, size in _FIELDS.items()}
-    if not header["signals"].isdecimal():
+    if not re.fullmatch(_COUNT, header["signals"]):
         raise ValueError("has no number of signals")
-    each = range(int(header["signals"]))
-    return header, {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
+    each = range(_count(header["signals"]))
+    return {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
+
+
+def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:
+    """Return the offsets of the records; whatever follows the end of the range belongs to none.
+
+    There are as many records as the header says. Where it does not say (-1), or says more than there are, all
+    that is there counts: the file was cut off, or its writer never finished it.
+    """
+    begin, size, step = _header_bytes(signals), file.seek(0, os.SEEK_END), sum(_signal_bytes(header, signals))
+    count = _count(header["records"])
+    has_all_records = not step or 0 <= count <= (size - begin) // step
+    return range(begin, begin + count * step if has_all_records else size, step or 1)
+
+
+def read_annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[str, list[float]]]:
+    """Yield the texts of annotations, without times; and their onsets and durations, without a text."""
+    for _, block in _annotations(file, header, signals):
+        for match in _PART.finditer(block):
+            yield _text(match["text"] or b""), _times(match)
 
 
 def has_numbers(header: Header, signals: Signals) -> bool:
-    """Return True if there are numbers, and nothing else, wherever a header is to have them."""
+    """Return True if all numbers of a header are numbers, and none reads as a date."""
     return all(
-        re.fullmatch(pattern, value)
+        re.fullmatch(pattern, value) and not is_date_number(_number(value))
         for name, pattern in _NUMBERS.items()
         for value in signals.get(name, [header.get(name, "")])
     )
@@ -196,35 +228,50 @@ def _text(field: bytes) -> str:
         return field.decode("latin-1").strip()
 
 
+def _number(text: str) -> float:
+    return float(text.replace(" ", "").replace(",", "."))
+
+
+def _count(text: str) -> int:
+    return int(_number(text))
+
+
+def _times(match: re.Match[bytes]) -> list[float]:
+    return [_number(match[name].decode()) for name in ("onset", "duration") if match[name]]
+
+
 def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
-    header, signals = read_header(file)
-    size = sum(_FIELDS.values()) + len(signals["label"]) * sum(_SIGNAL_FIELDS.values())
-    faults = {
-        "is no EDF or BDF file": header["version"] not in _VERSIONS,
-        "has something else in the place of a number": not has_numbers(header, signals),
-        "has a header of another length than it says": header["header bytes"] != str(size),
-        "ends within its header": file.tell() < size,
-    }
-    if found := [fault for fault, is_there in faults.items() if is_there]:
-        raise ValueError(found[0])
+    header = read_header(file)
+    signals = read_signals(file, header)
+    size = _header_bytes(signals)
+    if header["version"] not in _VERSIONS:
+        raise ValueError("is no EDF or BDF file")
+    if not has_numbers(header, signals):
+        raise ValueError("has a text or a date in the place of a number")
+    if _count(header["header bytes"]) != size:
+        raise ValueError("has a header of another length than it says")
+    if file.tell() < size:
+        raise ValueError("ends within its header")
     return header, signals
 
 
-def _layout(file: IO[bytes], header: Header, signals: Signals) -> tuple[range, list[int]]:
-    """Return where the records begin, also one that is cut off, and how many bytes of it each signal has."""
-    sizes = [_VERSIONS[header["version"]] * int(count) for count in signals["samples"]]
-    begin, size, step = int(header["header bytes"]), file.seek(0, os.SEEK_END), sum(sizes)
-    whole, rest = divmod(size - begin, step) if step else (0, size - begin)
-    is_over = not step or 0 <= int(header["records"]) <= whole
-    return range(begin, size - rest if is_over else size, step or 1), sizes
+def _header_bytes(signals: Signals) -> int:
+    return sum(_FIELDS.values()) + len(signals["label"]) * sum(_SIGNAL_FIELDS.values())
+
+
+def _signal_bytes(header: Header, signals: Signals) -> list[int]:
+    """Return how many bytes each signal has in a record."""
+    return [_VERSIONS[header["version"]] * _count(samples) for samples in signals["samples"]]
 
 
 def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[int, bytes]]:
-    """Yield where the annotations of each record begin, and their bytes."""
-    records, sizes = _layout(file, header, signals)
-    theirs = [number for number, label in enumerate(signals["label"]) if _LIKE_ANNOTATIONS.match(label)]
-    places = [(sum(sizes[:number]), sizes[number]) for number in theirs]
-    for record in records:
+    """Yield the offset of the annotations of each record, and their bytes."""
+    sizes = _signal_bytes(header, signals)
+    annotation_signals = [
+        number for number, label in enumerate(signals["label"]) if _LIKE_ANNOTATIONS.match(label)
+    ]
+    places = [(sum(sizes[:number]), sizes[number]) for number in annotation_signals]
+    for record in find_records(file, header, signals):
         for place, size in places:
             yield file.seek(record + place), file.read(size)
 
@@ -232,14 +279,17 @@ def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[
 def _changes(
     file: IO[bytes], header: Header, signals: Signals, stays: Callable[..., bool]
 ) -> Iterator[tuple[int, bytes, str]]:
-    """Yield where something else is to stand, the bytes, and what is emptied that a person may miss."""
+    """Yield the offset, the new bytes, and the kind of text that was removed."""
 
     def cleaned(match: re.Match[bytes]) -> bytes:
-        is_kept = match[1] is None or stays(_text(match[1]), is_harmless_annotation)
-        return match[0] if is_kept else NOT_SAID.encode()[: len(match[0])]
+        onset, *duration = _times(match) or [0]
+        text = match["text"]
+        if is_date_number(onset) or (text and not stays(_text(text), is_harmless_annotation)):
+            return NOT_SAID.encode()[: len(match[0])]
+        return match[0].partition(b"\x15")[0] if any(map(is_date_number, duration)) else match[0]
 
-    at, said = 0, _FORMAT.match(header["format"])
-    clean = {**_OF_NOBODY, "format": said[0] if said else ""}
+    at, format_match = 0, _FORMAT.match(header["format"])
+    clean = {**ANONYMOUS, "format": format_match[0] if format_match else "", "reserved": ""}
     fields = [(name, size, header[name]) for name, size in _FIELDS.items()]
     fields += [(name, size, value) for name, size in _SIGNAL_FIELDS.items() for value in signals[name]]
     for name, size, value in fields:

@@ -1,6 +1,7 @@
 """Look into one file for what may tell who it is; say the place and the kind, never the value."""
 
 import io
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -14,7 +15,17 @@ from bidsdeface.dataset.names import FileName
 from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
 from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
 from bidsdeface.privacy.dictionary import scrub_dictionary
-from bidsdeface.privacy.edf import has_numbers, is_harmless_label, names_format, read_header
+from bidsdeface.privacy.edf import (
+    ANNOTATION_TIME,
+    ANONYMOUS,
+    find_records,
+    has_numbers,
+    is_harmless_label,
+    names_format,
+    read_annotations,
+    read_header,
+    read_signals,
+)
 from bidsdeface.privacy.looks import LOCAL, WAITING, is_date_number, looks_like
 from bidsdeface.privacy.policy import Policy
 from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
@@ -40,12 +51,7 @@ _INLINE_PICTURE = re.compile(
     r"|(?<![A-Za-z0-9+/])(?:iVBORw0KGgo|/9j/[24]|R0lGOD[lh]|SUkqA|TU0AK|UklGR)[A-Za-z0-9+/=]{24,}"
 )
 _GENERATOR = re.compile(r'<meta\s+name="generator"\s+content="bidsdeface', re.IGNORECASE)
-# Words of the header of an EDF file that is of nobody.
-_OF_NOBODY = {
-    "patient": {"X", "M", "F"}, "recording": {"X", "Startdate"}, "start date": {"01.01.85"},
-    "start time": {"00.00.00"},
-}  # fmt: skip
-_ANNOTATION = re.compile(rb"[+-]\d+(?:\.\d+)?(?:\x15\d+(?:\.\d+)?)?\x14([^\x00]{1,400})\x14")
+_ANNOTATION = re.compile(ANNOTATION_TIME + rb"\x14(?P<texts>[^\x00]{1,400})\x14")
 
 
 def inspect_nifti(path: Path) -> Told:
@@ -87,24 +93,35 @@ def inspect_nifti(path: Path) -> Told:
 def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: False) -> Told:
     """Look into the header of an EDF or BDF file, and into its annotations; labels may be shared ones."""
     with path.open("rb") as stream:
-        header, signals = read_header(stream)
-        for place, harmless in _OF_NOBODY.items():
-            if set(header[place].split()) - harmless:
-                yield "EDF header", place
+        header = read_header(stream)
+        for field, anonymous in ANONYMOUS.items():
+            sexes = {"F", "M"} if field == "patient" else set()
+            if set(header[field].split()) - {*anonymous.split()} - sexes:
+                yield "EDF header", field
+        signals = read_signals(stream, header)
+        begin = stream.tell()
         if not names_format(header["format"]) or any(signals["reserved"]):
             yield "EDF header", "reserved fields"
         if not all(is_harmless_label(label) or is_shared(label) for label in signals["label"]):
             yield "EDF header", "labels of signals"
         if any(map(looks_like, (*signals["label"], *signals["transducer"]))):
             yield "EDF header", "signals"
+        kinds: set[str] = set()
         if not has_numbers(header, signals):
             yield "EDF header", "numbers"
-        tail = b""
+        else:
+            if find_records(stream, header, signals).stop < stream.seek(0, os.SEEK_END):
+                yield "bytes that belong to nothing", "after the last record"
+            for text, times in read_annotations(stream, header, signals):
+                kinds.update(looks_like(text), ["date"] if any(map(is_date_number, times)) else [])
+        stream.seek(begin)
+        tail = b""  # annotations may also be in signals that are not labelled as such
         while chunk := stream.read(LINE_BYTES):
             for match in _ANNOTATION.finditer(tail + chunk):
-                for text in match[1].decode("utf-8", "replace").split("\x14"):
-                    yield from ((kind, "annotation") for kind in looks_like(text))
+                for text in match["texts"].decode("utf-8", "replace").split("\x14"):
+                    kinds.update(looks_like(text))
             tail = chunk[-512:]
+        yield from ((kind, "annotation") for kind in sorted(kinds))
 
 
 def inspect_picture(path: Path, kind: str, own: bool = False) -> Told:

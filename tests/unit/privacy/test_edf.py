@@ -1,13 +1,29 @@
 """EDF and BDF files are copied byte for byte, but for what may tell who it is."""
 
+import io
 import os
+import shutil
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
+import edfio
 import numpy as np
 import pytest
 
+from bidsdeface.dataset.carryover import Treatment
+from bidsdeface.dataset.identifying import identifiers_of
+from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.edf import is_harmless_annotation, is_harmless_label, scrub_edf, texts_in_edf
+from bidsdeface.privacy.edf import (
+    is_harmless_annotation,
+    is_harmless_label,
+    read_header,
+    read_signals,
+    scrub_edf,
+    texts_in_edf,
+)
 from bidsdeface.privacy.inspect import inspect_edf
+from bidsdeface.privacy.policy import load_policy
 
 NOTES, SAMPLES = b"EDF Annotations", np.arange(-20, 20, dtype="<i2").tobytes()
 FREE = {"is_shared": lambda text: True}  # all pass that do not tell
@@ -62,7 +78,6 @@ def scrubbed(tmp_path):
 
 
 def test_the_header_is_the_one_that_edfio_makes_anonymous(scrubbed, tmp_path):
-    edfio = pytest.importorskip("edfio")
     content = made(
         (b"EEG Cz", NOTES),
         [(SAMPLES, notes(tal(b"+0", b"")))],
@@ -79,7 +94,6 @@ def test_the_header_is_the_one_that_edfio_makes_anonymous(scrubbed, tmp_path):
 
 
 def test_the_onsets_of_a_discontinuous_recording_stay(scrubbed, tmp_path):
-    edfio = pytest.importorskip("edfio")
     starts = (b"+0", b"+17.5", b"+4000.25")
     records = [(SAMPLES, notes(tal(when, b""), tal(when + b"\x150.5", b"Jane moves"))) for when in starts]
     content = made((b"EEG Cz", NOTES), records, reserved=b"EDF+D")
@@ -103,7 +117,7 @@ def test_a_truncated_record_stays_as_far_as_it_goes_and_names_nobody(lost, scrub
     assert clean[768:848] == SAMPLES and clean[908:988] == SAMPLES[: len(clean) - 908]
 
 
-@pytest.mark.parametrize(("count", "ending"), [(-1, b"abc"), (1, b""), (3, b"abc")])
+@pytest.mark.parametrize(("count", "ending"), [(-1, b"abc"), (2, b""), (3, b"abc")])
 def test_the_count_of_records_stays_and_all_that_are_there_are_cleaned(count, ending, scrubbed):
     record = (SAMPLES, notes(tal(b"+0", b""), tal(b"+0.5", b"Jane Beck")))
     content = made((b"EEG Cz", NOTES), [record, record], count=count) + ending
@@ -112,15 +126,44 @@ def test_the_count_of_records_stays_and_all_that_are_there_are_cleaned(count, en
     assert b"Jane" not in clean and clean.count(b"n/a") == 2
 
 
-@pytest.mark.parametrize("labels", [(), (b"EEG Cz",)])
-def test_bytes_after_the_last_record_go(labels, scrubbed):
-    content = made(labels, [(SAMPLES,)] if labels else [], reserved=b"")
-    clean, emptied = scrubbed(content + b"Jane Beck")
-    assert clean[256:] == content[256:] and emptied == ("what follows the last record",)
+AFTER = ("bytes that belong to nothing", "after the last record")
+
+
+@pytest.mark.parametrize(
+    ("labels", "records"),
+    [((), []), ((b"EEG Cz",), [(SAMPLES,)]), ((b"EEG Cz",), [(b"ab",), (b"cd",)])],
+)
+@pytest.mark.parametrize("ending", [b"J", b"Jane Doe born 1978-03-04", b"Jane" * 40])
+def test_bytes_after_the_last_record_are_removed_and_found(labels, records, ending, scrubbed, tmp_path):
+    content = made(labels, records, reserved=b"")
+    clean, emptied = scrubbed(content + ending)
+    assert clean[256:] == content[256:] and emptied == ("bytes after the last record",)
+    (tmp_path / "x.edf").write_bytes(clean + ending)
+    assert list(inspect_edf(tmp_path / "x.edf")) == [AFTER]
+    (tmp_path / "x.edf").write_bytes(clean)
+    assert list(inspect_edf(tmp_path / "x.edf")) == []
+
+
+def test_the_account_names_removed_bytes_and_their_reason(tmp_path):
+    (tmp_path / "x.edf").write_bytes(made((b"EEG Beck",), [(SAMPLES,)]) + b"Jane Beck")
+    nobody = SimpleNamespace(is_shared=lambda text: False, are_in=lambda text: False)
+    source = SimpleNamespace(root=tmp_path, census=nobody, identifiers=nobody)
+    parts = WRITERS[Treatment.EDF](source, PurePosixPath("x.edf"), tmp_path / "y.edf", None, None)
+    assert [(one.what, one.reason) for one in parts] == [
+        ("bytes after the last record", "they belong to no record"),
+        ("texts of labels", "some are neither usual nor shared by three participants"),
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_records_beyond_the_count_are_removed(count, scrubbed):
+    record = (SAMPLES, notes(tal(b"+0", b""), tal(b"+0.5", b"T1")))
+    content = made((b"EEG Cz", NOTES), [record, record], count=count)
+    clean, emptied = scrubbed(content)
+    assert clean[256:] == content[256 : 768 + 140 * count] and emptied == ("bytes after the last record",)
 
 
 def test_a_plain_file_stays_plain_and_signals_keep_their_order(scrubbed, tmp_path):
-    edfio = pytest.importorskip("edfio")
     content = made((b"EEG Cz", b"SaO2"), [(SAMPLES, SAMPLES[:20])], reserved=b"")
     clean, _ = scrubbed(content)
     assert clean[256:] == content[256:] and clean[192:256] == content[192:256]
@@ -144,7 +187,6 @@ def test_a_file_without_signals_is_copied(scrubbed):
 
 
 def test_the_annotations_of_a_bdf_file_have_three_bytes_a_sample(scrubbed, tmp_path):
-    edfio = pytest.importorskip("edfio")
     samples = bytes(range(120))
     record = (samples, notes(tal(b"+0", b""), tal(b"+0.5", b"Jane Beck"), tal(b"+0.7", b"T1")))
     content = made(
@@ -177,9 +219,57 @@ def test_a_name_in_the_place_of_a_time_goes_as_well(block, scrubbed):
     assert b"Jane" not in scrubbed(made((NOTES,), [(notes(block),)]))[0]
 
 
+@pytest.mark.parametrize("onset", [b"+10,5", b"+0 ", b" +1", b"+ 7", b"+1.5e1", b"-2", b"+.5", b"+3."])
+@pytest.mark.parametrize("duration", [b"", b"\x15", b"\x150,5", b"\x15 2 ", b"\x151.5e1", b"\x15+1"])
+def test_times_in_other_spellings_stay(onset, duration, scrubbed):
+    block = notes(tal(b"+0", b""), tal(onset + duration, b"Jane moves", b"T1"))
+    left = notes(tal(b"+0", b""), tal(onset + duration, b"n/a", b"T1"))
+    assert scrubbed(made((NOTES,), [(block,)]))[0][512:] == left
+
+
+@pytest.mark.parametrize("number", [b"4711082", b" 4711082 ", b"+4711082", b"0.4711082"])
+def test_a_number_that_is_no_onset_is_a_text(number, scrubbed):
+    block = notes(tal(b"+0", b""), b"\0" + number + b"\0", tal(b"+1", b"T1"))
+    clean, emptied = scrubbed(made((NOTES,), [(block,)]))
+    assert b"4711082" not in clean and b"+1\x14T1\x14" in clean and emptied == ("annotations",)
+
+
+DATES = b"19780304", b"+19780304", b"019780304", b"19780304.0", b"19780304,0", b"1.9780304e7"
+
+
+@pytest.mark.parametrize("number", DATES)
+def test_a_duration_that_reads_as_a_date_goes_and_is_found(number, scrubbed, tmp_path):
+    content = made((NOTES,), [(notes(tal(b"+0", b""), tal(b"+1\x15" + number, b"T1")),)])
+    clean, emptied = scrubbed(content)
+    assert clean[512:] == notes(tal(b"+0", b""), tal(b"+1", b"T1")) and emptied == ("annotations",)
+    clean = clean[:512] + content[512:]
+    (tmp_path / "x.edf").write_bytes(clean)
+    assert list(inspect_edf(tmp_path / "x.edf")) == [("date", "annotation")]
+
+
+@pytest.mark.parametrize("number", [b"+19780304", b"-19780304", b"+19780304.0", b"+1.9780304e7"])
+def test_an_onset_that_reads_as_a_date_goes_and_is_found(number, scrubbed, tmp_path):
+    content = made((NOTES,), [(notes(tal(b"+0", b""), tal(number, b"T1")),)])
+    clean, emptied = scrubbed(content)
+    assert clean[512:] == notes(tal(b"+0", b""), tal(b"n/a", b"T1")) and emptied == ("annotations",)
+    (tmp_path / "x.edf").write_bytes(clean[:512] + content[512:])
+    assert list(inspect_edf(tmp_path / "x.edf")) == [("date", "annotation")]
+
+
+@pytest.mark.parametrize("time", [b"+10,5", b"+0 ", b"+1.5e1", b"+1\x150,5"])
+def test_texts_after_times_in_other_spellings_are_found(time, tmp_path):
+    content = made((NOTES,), [(notes(tal(b"+0", b""), tal(time, b"jane@hospital.org")),)])
+    (tmp_path / "x.edf").write_bytes(content)
+    assert ("e-mail", "annotation") in set(inspect_edf(tmp_path / "x.edf"))
+
+
 @pytest.mark.parametrize(
-    "label", [b"EDF annotations", b"EDF Annotations", b"EDF Annotations 2", b"EDF Annotation"]
-)
+    "label",
+    [
+        b"EDF annotations", b"EDF Annotations", b"EDF Annotations 2", b"EDF Annotation", b"Annotations",
+        b"annotation", b"Annotations 2",
+    ],
+)  # fmt: skip
 def test_annotations_are_known_by_labels_like_theirs(label, scrubbed):
     assert b"Jane" not in scrubbed(made((label,), [(notes(tal(b"+0", b""), tal(b"+1", b"Jane")),)]))[0]
 
@@ -207,18 +297,54 @@ def test_unknown_fields_of_signals_are_emptied_and_told(scrubbed):
     assert clean[256:360] == b" " * 104
 
 
+UNITS = """
+uV, mV, nV, V, \u00b5V, Boolean, bool, DegC, degC, deg C, \u00b0C, DegF, bpm, BPM, mmHg, cmH2O, %, deg, L/min, l/s, dB, rpm,
+mbar, hPa, kPa, kOhm, uS, g, m/s^2, uV^2, a.u., bits, mL, ml/s, brpm, degrees, lx, ADU, /min
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("unit", [one.strip() for one in UNITS.split(",")])
+def test_usual_units_stay(unit, scrubbed):
+    content = made((b"EEG Cz",), [(SAMPLES,)], changed={"unit": unit.encode("latin-1")})
+    assert scrubbed(content)[0][352:360] == content[352:360]
+
+
+@pytest.mark.parametrize("unit", [b"Jane", b"Doe/min", b"1978", b"J.D.", b"4711082", b"Beck"])
+def test_unusual_units_go(unit, scrubbed):
+    assert scrubbed(made((b"EEG Cz",), [(SAMPLES,)], changed={"unit": unit}))[0][352:360] == b" " * 8
+
+
 @pytest.mark.parametrize(
     "changed",
     [{name: b"Jane"} for name in ("bytes", "records", "duration", "low", "high", "digital")]
-    + [{"bytes": b"600"}, {"records": b"1.5"}, {"low": b"nan"}],
+    + [{name: b"19780304"} for name in ("records", "duration", "low", "high", "digital")]
+    + [{"bytes": b"600"}, {"records": b"1.5"}, {"records": b"-+1"}, {"low": b"nan"}],
     ids=str,
 )  # fmt: skip
-def test_a_header_with_text_in_place_of_numbers_is_refused(changed, tmp_path):
+def test_a_header_with_text_or_a_date_in_place_of_numbers_is_refused(changed, tmp_path):
     (tmp_path / "x.edf").write_bytes(made((b"EEG Cz",), [(SAMPLES,)], changed=changed))
+    if "bytes" not in changed or changed["bytes"] == b"Jane":
+        assert ("EDF header", "numbers") in set(inspect_edf(tmp_path / "x.edf"))
     with pytest.raises(BidsdefaceError, match=r"x\.edf: .*; ") as raised:
         scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
     assert "Jane" not in str(raised.value) and "\n" not in str(raised.value)
     assert not (tmp_path / "y.edf").exists()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"bytes": b"00000512"}, {"records": b"2.0"}, {"bytes": b"+512"}, {"records": b"+2."}]
+)
+def test_numbers_in_other_spellings_are_numbers(changed, scrubbed):
+    content = made((b"EEG Cz",), [(SAMPLES,), (SAMPLES,)], reserved=b"", changed=changed)
+    clean, emptied = scrubbed(content + b"Jane")
+    assert clean[184:] == content[184:] and emptied == ("bytes after the last record",)
+
+
+@pytest.mark.parametrize("signals", [b"1.0", b"0001", b"+1"])
+def test_the_number_of_signals_may_be_spelled_otherwise(signals, scrubbed):
+    content = bytearray(made((b"EEG Cz",), [(SAMPLES,)], reserved=b""))
+    content[252:256] = signals.ljust(4)
+    assert scrubbed(bytes(content))[0][184:] == content[184:]
 
 
 @pytest.mark.parametrize(
@@ -233,14 +359,34 @@ def test_what_is_no_edf_file_is_refused(content, tmp_path):
         scrub_edf(tmp_path / "z.edf", tmp_path / "y.edf")
 
 
-def test_through_a_link_a_plain_file_is_written_and_a_preview_says_the_same(tmp_path):
+def test_the_patient_of_a_damaged_file_is_still_known(tmp_path):
+    content = bytearray(made((b"EEG Cz",)))
+    content[252:256] = b"none"
+    path = tmp_path / "sub-01/eeg/sub-01_task-rest_eeg.edf"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content[:256])
+    assert identifiers_of(tmp_path, "01", load_policy()).are_in("thanks to Jane Beck")
+    stream = io.BytesIO(content)
+    header = read_header(stream)
+    assert header["patient"].endswith("Jane_Beck") and stream.tell() == 256
+    with pytest.raises(ValueError, match="number of signals"):
+        read_signals(stream, header)
+    found = []
+    with pytest.raises(ValueError, match="number of signals"):
+        for one in inspect_edf(path):
+            found.append(one)
+    assert ("EDF header", "patient") in found
+
+
+def test_through_a_link_a_plain_file_is_written_and_a_preview_says_the_same(tmp_path, monkeypatch):
     content = made((NOTES,), [(notes(tal(b"+0", b""), tal(b"+1", b"Jane")),)])
     (tmp_path / "there").write_bytes(content + b"Jane")
     (tmp_path / "x.edf").symlink_to("there")
     emptied = scrub_edf(tmp_path / "x.edf", tmp_path / "y.edf")
+    monkeypatch.setattr(shutil, "copyfile", None)  # a preview copies nothing
     assert not (tmp_path / "y.edf").is_symlink() and (tmp_path / "there").read_bytes() == content + b"Jane"
-    assert emptied == scrub_edf(tmp_path / "x.edf", type(tmp_path)(os.devnull))
-    assert emptied == ("annotations", "what follows the last record")
+    assert emptied == scrub_edf(tmp_path / "x.edf", Path(os.devnull))
+    assert emptied == ("annotations", "bytes after the last record")
 
 
 NAMES = "Jane, Anna-Koch, EEG Beck, Jane Doe, Doe^J, Doe 1978-03-04, JB, JB 0304, Jane1978, EEG Cz-Jane, 1978"

@@ -267,7 +267,7 @@ def test_bytes_long_before_the_voxels_are_found(tmp_path):
 
 def edf(patient, recording, day, annotation=b""):
     header = b"0".ljust(8) + patient.ljust(80) + recording.ljust(80) + day + b"00.00.00" + b"512".ljust(8)
-    header += b"".ljust(44) + b"1".ljust(8) + b"1".ljust(8) + b"1".ljust(4)
+    header += b"".ljust(44) + b"-1".ljust(8) + b"1".ljust(8) + b"1".ljust(4)
     signal = b"EEG Cz".ljust(104) + b"".join(b"1".ljust(8) for _ in range(4)) + b"".ljust(80) + b"1".ljust(40)
     return header + signal + b"+0\x14\x14\0+1\x14" + annotation + b"\x14\0"
 
