@@ -137,7 +137,7 @@ def _write_own_sidecars(
     for path in provenance:
         beside = [one for one in written if one.path.parent == path.parent]
         applying = applicable(name, beside) if (name := parse_name(path)) else []
-        said = [read_json(folder / one.path) for one in applying]
+        said = [_without_own(read_json(folder / one.path), provenance.get(one.path, {})) for one in applying]
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(to_json({**ChainMap(*said[::-1]), **provenance[path]}), encoding="utf-8")
         read |= {one.path: one for one in applying if one.path not in provenance}
@@ -151,6 +151,11 @@ def _write_own_sidecars(
             (folder / shared.path).unlink()
             account.written.remove(shared.path)
             account.left_out.append(LeftOut(shared.path, "what it says stands in the sidecar of each image"))
+
+
+def _without_own(content: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a sidecar says, but for how its own image was defaced."""
+    return {key: value for key, value in content.items() if key not in own}
 
 
 def _write(

@@ -6,13 +6,13 @@ import gzip
 import importlib.util
 import json
 import zlib
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.carryover import Treatment, companions_alone, plan_carryover
+from bidsdeface.carrying import _alone, _without
+from bidsdeface.dataset.carryover import Treatment, plan_carryover
 from bidsdeface.dataset.identifying import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
 from bidsdeface.dataset.treatments import ABSENT
@@ -123,9 +123,9 @@ def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=
     ignored = (root / ".bidsignore").read_text().splitlines() if (root / ".bidsignore").exists() else ()
     carried, left_out = plan_carryover(bids_files(root), ignored=ignored, include=include)
     wishes = Wishes(key=key, keep_columns=keep_columns)
-    source = read_source(root, carried, wishes, identifiers_in_all(root)).without(withheld)
-    alone = companions_alone((one.path for one in carried), source.present) if withheld else set()
-    source = replace(source, present=source.present - alone)
+    absent = {*withheld}
+    absent |= _alone(carried, absent, carried)
+    source = _without(read_source(root, carried, wishes, identifiers_in_all(root)), carried, absent)
     provenance = {}
     for one in carried:
         if one.treatment is Treatment.DEFACE and one.path not in withheld:
@@ -433,3 +433,19 @@ def test_what_lies_farther_away_in_a_folder_is_read_into_a_sidecar_of_its_own_as
     said = [json.loads((tmp_path / "out" / one).read_text()) for one in own]
     assert [one["FlipAngle"] for one in said] == [9, 8] and {one["EchoTime"] for one in said} == {0.003}
     assert not (tmp_path / "out" / shared).exists()
+
+
+def test_how_one_image_was_defaced_is_not_said_of_another(tmp_path):
+    sidecars = [PurePosixPath(f"sub-01/anat/sub-01{run}_T1w.json") for run in ("", "_run-2")]
+    images = [one.with_suffix(".nii.gz") for one in sidecars]
+    (tmp_path / sidecars[0]).parent.mkdir(parents=True)
+    (tmp_path / sidecars[0]).write_text('{"EchoTime": 0.003}')
+    for one in images:
+        (tmp_path / one).write_bytes(packed(image()))
+    carried, _ = plan_carryover([sidecars[0], *images])
+    source = read_source(tmp_path, carried, Wishes(), Identifiers())
+    defaced = {"DeidentificationMethod": ["Face removed"], "Bidsdeface": {"Verdict": "passed"}}
+    provenance = {sidecars[0]: defaced, sidecars[1]: {"Bidsdeface": {"Verdict": "no-face"}}}
+    carry_over(source, carried, tmp_path / "out", Wishes(), provenance)
+    said = json.loads((tmp_path / "out" / sidecars[1]).read_text())
+    assert said == {"EchoTime": 0.003, "Bidsdeface": {"Verdict": "no-face"}}
