@@ -154,7 +154,7 @@ def _fill(path: Path, head: nib.Nifti1Image) -> None:
 
 
 def _volumes(path: Path, suffix: str) -> int:
-    """Return how many volumes an image has, by what lies beside it."""
+    """Return the number of volumes that the sidecar, context or b values of an image imply."""
     stem = path.name.partition(".")[0]
     context, sidecar = (
         path.with_name(f"{stem.rpartition('_')[0]}_aslcontext.tsv"),

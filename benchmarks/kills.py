@@ -179,7 +179,7 @@ def _check(output_dir: Path, folder: Path, layout: str, faults: Faults) -> None:
 
 
 def _evidence(sidecar: Path, output_dir: Path, layout: str) -> tuple[Path, ...]:
-    """Return what belongs to a defaced image with this sidecar."""
+    """Return the files of the defaced image that a sidecar belongs to."""
     if layout == DERIVATIVES:
         mask = sidecar.stem.replace("_desc-defaced_", "_mod-") + "_desc-face_defacemask"
         subject = sidecar.relative_to(output_dir).parts[0]

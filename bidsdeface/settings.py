@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from glob import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.cpus import available_cpus
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import dictionaries_in
-from bidsdeface.dataset.inheritance import JsonError, read_json
+from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_of_heads
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
 from bidsdeface.exits import OPTIONAL, Exit
@@ -247,11 +247,9 @@ def _check_dictionary(folder: Path) -> None:
         )
     for path in found:
         try:
-            read_json(path)
-        except JsonError as error:
-            raise UsageError(f"{path}: {error}") from error
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read ({error.strerror}); correct it") from error
+            read_sidecar(folder, PurePosixPath(path.name))
+        except BidsdefaceError as error:
+            raise UsageError(str(error)) from error
 
 
 def _check_outcomes(settings: Settings) -> None:
@@ -291,12 +289,7 @@ def _check_input(bids_dir: Path) -> None:
             "BIDS dataset; give BIDS_DIR the folder that holds it, or write one with at least "
             '{"Name": "…", "BIDSVersion": "1.10.0"}'
         )
-    try:
-        read_json(description)
-    except JsonError as error:
-        raise BidsdefaceError(f"{description}: {error}") from error
-    except OSError as error:
-        raise BidsdefaceError(f"{description}: cannot be read ({error.strerror}); correct it") from error
+    read_sidecar(bids_dir, PurePosixPath(description.name))
 
 
 def _check_apart(inner: Path, inner_name: str, outer: Path, outer_name: str) -> None:

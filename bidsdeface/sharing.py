@@ -44,10 +44,8 @@ from bidsdeface.sorting import files_above
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
-_SAY_MORE = (
-    "described",
-    "unit is not clear",
-)  # in the reason why a column that a person can describe is left out
+# Parts of the reason why a column is left out that a person can describe.
+_SAY_MORE = ("described", "unit is not clear")
 
 
 def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:

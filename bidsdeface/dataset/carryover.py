@@ -74,11 +74,8 @@ _TREATMENT_BY_EXTENSION = {
 WITHOUT_HEADER = ("motion",)
 _TABLES_OF_DATA = ("channels", "events", "electrodes", "optodes", "aslcontext")
 _OF_RECORDINGS = (*_TABLES_OF_DATA, "coordsystem")
-_WITHOUT_SENSORS = (
-    "func",
-    "perf",
-    "beh",
-)  # of which none has channels, electrodes or a system of coordinates
+# Data without channels, electrodes or a coordinate system.
+_WITHOUT_SENSORS = ("func", "perf", "beh")
 _RECORDINGS = None  # stands for all their suffixes
 _SERIES = (("func", "bold"), ("func", "cbv"), ("perf", "asl"))
 

@@ -3,7 +3,6 @@
 Every task of a cluster job writes them, at the same time and with the same content.
 """
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.errors import UsageError
 from bidsdeface.privacy.looks import LOCAL, looks_like
-from bidsdeface.privacy.values import leaves, texts_in
+from bidsdeface.privacy.values import is_finite, texts_in
 from bidsdeface.schema import description_fields
 from bidsdeface.settings import BIDS, DERIVATIVES
 
@@ -214,7 +213,7 @@ def describe_shareable(
             continue
         if field not in description_fields():
             reasons[field] = "BIDS has no such field"
-        elif any(isinstance(one, float) and not math.isfinite(one) for one in leaves(value)):
+        elif not is_finite(value):
             reasons[field] = "NaN or infinity, which JSON has not"
         elif field in _LISTS and not isinstance(value, list):
             reasons[field] = "is not a list"

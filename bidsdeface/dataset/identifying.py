@@ -112,7 +112,7 @@ def _identifiers(
     keep_columns: Iterable[str],
     labels: Set[tuple[str, str]] = frozenset(),
 ) -> Identifiers:
-    """Return what files tell; their labels are no identifiers, unless a participant is called by a name."""
+    """Return the identifiers in files but for their labels; the name of a participant stays."""
     people: set[tuple[str, ...]] = set()
     others: set[tuple[str, ...]] = set()
     for path in paths:

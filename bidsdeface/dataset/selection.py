@@ -6,16 +6,14 @@ names that are not UTF-8 are left out here, and named where they are needed.
 """
 
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bidsdeface.dataset.annex import leads_to_annex
 from bidsdeface.dataset.inheritance import JsonError, parse_json
 from bidsdeface.dataset.listing import files_in, is_utf8
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.values import leaves
+from bidsdeface.privacy.values import is_finite
 
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _NO_JSON = (b"NaN", b"Infinity")
@@ -90,9 +88,5 @@ def _as_strict_json(content: bytes) -> bytes:
     parsed = parse_json(content)
     if not (content.startswith(_MARKS) or any(word in content for word in _NO_JSON)):
         return content
-    finite = {name: value for name, value in parsed.items() if all(map(_is_json, leaves(value)))}
+    finite = {name: value for name, value in parsed.items() if is_finite(value)}
     return json.dumps(finite).encode()
-
-
-def _is_json(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)

@@ -149,7 +149,7 @@ def person_column(column: str) -> str | None:
 
 
 def told_by(column: str, path: PurePosixPath) -> str | None:
-    """Return what a column of a table tells of a person by its name, if it does; parameters as above.
+    """Return the kind of personal information that the name of a column in a table announces, or None.
 
     In a table that is not about people, free text is about things, and so are a name, a device, a city.
 

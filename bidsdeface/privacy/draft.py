@@ -23,7 +23,7 @@ def draft_dictionary(
     columns : collection of str
         Those that need a description. One whose name says that it tells a person is passed over.
     said : mapping, optional
-        What is said of columns already: it stays, and what is missing is to be filled in.
+        Existing descriptions of columns. They are kept; missing parts are drafted.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def draft_dictionary(
 
 
 def merged_draft(draft: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a draft under what a person has filled in: columns and levels that are new are added."""
+    """Merge a draft into an existing file: existing entries win, new columns and levels are added."""
     return {**draft, **{column: _with_levels(draft.get(column), entry) for column, entry in there.items()}}
 
 

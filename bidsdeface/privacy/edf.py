@@ -260,7 +260,7 @@ def _header_bytes(signals: Signals) -> int:
 
 
 def _signal_bytes(header: Header, signals: Signals) -> list[int]:
-    """Return how many bytes each signal has in a record."""
+    """Return the number of bytes of each signal in one record."""
     return [_VERSIONS[header["version"]] * _count(samples) for samples in signals["samples"]]
 
 

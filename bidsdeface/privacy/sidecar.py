@@ -4,14 +4,13 @@ The policy says which fields may stay and what their values must look like; what
 numbers too: a record number and a birth date are numbers. A value stays as it is, or goes as a whole.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from bidsdeface.privacy.ages import OLDEST, OLDEST_EVER
 from bidsdeface.privacy.policy import DROP, FILES, GENERALISE, OBJECT_KINDS, Policy, Rule, load_policy
-from bidsdeface.privacy.values import NOT_SAID, is_known, is_label, leaves, objection, texts_in
+from bidsdeface.privacy.values import NOT_SAID, is_finite, is_known, is_label, leaves, objection, texts_in
 from bidsdeface.schema import metadata_fields, required_fields
 
 _DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")
@@ -97,7 +96,7 @@ def _objection(field: str, value: Any, rule: Rule, task: str | None, telling: Te
     """Return why a field is left out, or None."""
     if rule.action == DROP:
         return f"left out by the policy{rule.reason and f': {rule.reason}'}"
-    if any(isinstance(one, float) and not math.isfinite(one) for one in leaves(value)):
+    if not is_finite(value):
         return "NaN or infinity, which JSON has not"
     if rule.action == GENERALISE:
         return "not an age" if rule.kind == "age" and _age(value) is None else None

@@ -5,6 +5,7 @@ are about the study; no text is judged by the words that it is made of.
 """
 
 import csv
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -102,6 +103,17 @@ def leaves(value: Any) -> Iterator[Any]:
     else:
         for one in _elements(value):
             yield from leaves(one) if isinstance(one, Mapping) else (one,)
+
+
+def is_finite(value: Any) -> bool:
+    """Return True if JSON can hold every number within a value.
+
+    Examples
+    --------
+    >>> is_finite({"a": [1, "b"]}), is_finite({"a": [float("nan")]})
+    (True, False)
+    """
+    return all(not isinstance(one, float) or math.isfinite(one) for one in leaves(value))
 
 
 def texts_in(value: Any) -> list[str]:
