@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,8 +85,9 @@ def face_mask(
     """Return where to deface a scan.
 
     The regions are carried by the affine alone: it knows nothing of the face, so neither does the mask.
-    The guard wins over the face. Both are signed distances, which are smooth: they are computed on a coarse
-    lattice and interpolated.
+    The guard wins over the face, and its margin is kept by whole voxels: half their width is added, as what
+    is removed reaches that far around their centres. Both are signed distances, which are smooth: they are
+    computed on a coarse lattice and interpolated.
 
     Parameters
     ----------
@@ -107,6 +108,8 @@ def face_mask(
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
     face = region_distance(regions_mm, to_template, points)
+    half_voxel_mm = float(np.cbrt(np.abs(np.linalg.det(affine[:3, :3])))) / 2
+    guard = replace(guard, margin_mm=guard.margin_mm + half_voxel_mm)
     guarded = guard.distance(points, to_template)
     mask = np.empty(shape, bool, order="F")
     for planes, face_slab, guard_slab in _upsampled(face, guarded, step, shape):

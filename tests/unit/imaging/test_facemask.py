@@ -46,9 +46,14 @@ def world(shape, affine):
     return apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))
 
 
+def half_voxel(affine):
+    return np.cbrt(np.prod(np.linalg.norm(affine[:3, :3], axis=0))) / 2
+
+
 def mask_of(shape, affine, to_template=None, regions=(FACE,), guard_mm=4.0, own=None):
-    """Return a face mask whose guard reaches `guard_mm` around the brain."""
-    guard = Guard(BRAIN, guard_mm if own else guard_mm - MORE_MARGIN_MM, own)
+    """Return a face mask whose voxels' centres keep `guard_mm` from the brain."""
+    margin_mm = guard_mm - half_voxel(affine)
+    guard = Guard(BRAIN, margin_mm if own else margin_mm - MORE_MARGIN_MM, own)
     return face_mask(shape, affine, np.eye(4) if to_template is None else to_template, regions, guard)
 
 
@@ -105,6 +110,15 @@ def test_where_there_is_no_brain_of_its_own_the_templates_has_a_wider_margin():
     mask = face_mask(shape, affine, np.eye(4), (FACE,), Guard(BRAIN, 3.0)).mask
     from_brain = np.linalg.norm(world(shape, affine), axis=-1) - BRAIN_MM
     assert 3.7 < from_brain[mask].min() < 6
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), (4.0, 4.0, 4.0)])
+def test_no_part_of_a_removed_voxel_lies_within_the_margin(spacing):
+    """The margin is kept by whole voxels: a centre that is just outside of it has half a voxel inside."""
+    shape, affine = grid(60.0, spacing)
+    mask = face_mask(shape, affine, np.eye(4), (FACE,), Guard(BRAIN, 3.0 - MORE_MARGIN_MM)).mask
+    from_brain = np.linalg.norm(world(shape, affine), axis=-1) - BRAIN_MM
+    assert from_brain[mask].min() > 3.0 + half_voxel(affine) - 0.3
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 1.0, 6.5), (3.0, 2.0, 4.0), (9.0, 9.0, 9.0)])
