@@ -141,11 +141,11 @@ def _result(kind: str, name: str, scan: Volume, fitter: Fitter, expected: Expect
     try:
         fitted = fit(name, scan, None, fitter, accepted=False)
     except RegistrationError as error:
-        bare = is_bare_brain(scan, fitter.brain)
+        bare = is_bare_brain(scan, fitter.brain_surface)
         measures = error.measures if isinstance(error, Rejected) else {}
         found = [BARE_BRAIN] if bare else sorted(faults(measures)) or ["no head found"]
         return {**row, "verdict": "no-face" if bare else "failed", "faults": found, "measures": measures}
-    if outline_faults(fitted.measures) and is_bare_brain(scan, fitter.brain):
+    if outline_faults(fitted.measures) and is_bare_brain(scan, fitter.brain_surface):
         return {**row, "verdict": "no-face", "faults": [BARE_BRAIN], "measures": fitted.measures}
     return {**row, **_judge(fitted, fitter, expected)}
 

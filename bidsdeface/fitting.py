@@ -17,7 +17,6 @@ from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import Placement, disagreement_mm, place, place_from, place_rigidly
 from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, outline_faults
-from bidsdeface.quality.no_face import BrainShape, brain_shape
 from bidsdeface.quality.placement import measure_placement
 from bidsdeface.templates.source import find_template, lend_region, whole_head
 from bidsdeface.templates.template import (
@@ -48,9 +47,8 @@ class Fitter:
         The one that heads are found with, and judged by: WholeHead.
     pose : PoseTemplate
     surface : HeadSurface
-    brain : BrainShape
     brain_surface : Surface
-        All four of `start`.
+        All three of `start`.
     weights : mapping of str to numpy.ndarray
         Of the network that finds brains.
     link : numpy.ndarray, shape (4, 4)
@@ -61,7 +59,6 @@ class Fitter:
     start: Template
     pose: PoseTemplate
     surface: HeadSurface
-    brain: BrainShape
     brain_surface: Surface
     weights: Weights
     link: np.ndarray
@@ -132,7 +129,6 @@ def fitter_of(template: Template) -> Fitter:
         template,
         pose,
         head_surface(template, pose),
-        brain_shape(template.brain_mm, template.landscape.stages[1]),
         brain_surface(template.brain_mm),
         load_weights(),
         np.eye(4),

@@ -163,10 +163,10 @@ def find(
         else:
             fitted = fit_to_reference(loaded.scan.stem, loaded.volume, reference, fitter, accepted)
     except RegistrationError:
-        if is_bare_brain(loaded.volume, fitter.brain):
+        if is_bare_brain(loaded.volume, fitter.brain_surface):
             return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
         raise
-    if outline_faults(fitted.measures) and is_bare_brain(loaded.volume, fitter.brain):
+    if outline_faults(fitted.measures) and is_bare_brain(loaded.volume, fitter.brain_surface):
         return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
     check_series(image, fitted, fitter, each=anatomical)
     guard = expected.guard(fitted.brain)

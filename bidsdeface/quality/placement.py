@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.imaging.affine import Surface, fit_affine
-from bidsdeface.imaging.brain import Brain, fit_brain
+from bidsdeface.imaging.brain import Brain, BrainFit, fit_brain
 from bidsdeface.imaging.pose import FINE_SPACING_MM, PoseTemplate, saturated
 from bidsdeface.imaging.registration import Placement, disagreement_mm
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
@@ -74,21 +74,29 @@ def measure_placement(
         "outline_shift_mm": outline_shift_mm,
         "scale": float(np.cbrt(np.linalg.det(linear))),
         "stretch": float(stretches[0] / stretches[2]),
-        "brain_ml": 0.0 if brain is None else brain.ml,
+        "brain_ml": 0.0,
     }
     if brain is not None:
         fitted = fit_brain(brain, brain_surface, to_template)
         by_brain = np.linalg.inv(fitted.to_template)
         by_both = (by_brain + by_outline) / 2  # leads to the middle between the two places
         measures |= {
-            "brain_whole": brain.whole,
-            "brain_fit_mm": fitted.off_mm,
-            "brain_lead": fitted.lead,
+            **brain_measures(brain, fitted),
             "brain_shift_mm": disagreement_mm(placed, by_brain, surface.face),
             "face_shift_mm": disagreement_mm(placed, by_both, surface.face) if ratio >= 0 else np.inf,
             "witness_gap_mm": disagreement_mm(by_brain, by_outline, surface.face) if ratio >= 0 else np.inf,
         }
     return measures
+
+
+def brain_measures(brain: Brain, fitted: BrainFit) -> dict[str, float]:
+    """Return what tells whether a brain is to be trusted."""
+    return {
+        "brain_ml": brain.ml,
+        "brain_whole": brain.whole,
+        "brain_fit_mm": fitted.off_mm,
+        "brain_lead": fitted.lead,
+    }
 
 
 def _outline_correlation(
