@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 WEIGHTS = Path(__file__).parent / "data" / "deepbet.npz"
 SIZE = 128  # voxels along each axis of what the network looks at
 LEVELS = 4
-SLAB_BYTES = 8 * 2**20  # of shifted copies at a time: more only costs memory
 # Intensities as the network was trained on them.
 DARK_BRIGHT_QUANTILES = (0.005, 0.995)
 MEAN, DEVIATION = 0.449, 0.226
@@ -111,9 +111,6 @@ def _pool(x: Array) -> Array:
 def _convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     """Return a convolution around every `stride`-th voxel, with zeros beyond the edges.
 
-    Copies are shifted along two axes only: along the first, planes that follow each other are a matrix as
-    they lie in memory.
-
     Parameters
     ----------
     x : numpy.ndarray, shape (C, X, Y, Z)
@@ -124,27 +121,15 @@ def _convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     -------
     numpy.ndarray, shape (O, X / stride, Y / stride, Z / stride)
     """
-    channels, size = kernel.shape[1:3]
-    nx, ny, nz = (n // stride for n in x.shape[1:])
-    pad = size // 2
-    planes = np.pad(x.swapaxes(0, 1), ((pad, pad), (0, 0), (pad, pad), (pad, pad)))
-    phases = [np.ascontiguousarray(planes[..., phase::stride]) for phase in range(min(stride, size))]
-    matrix = np.ascontiguousarray(kernel.transpose(0, 2, 3, 4, 1)).reshape(len(kernel), -1)
-    out = np.empty((len(kernel), nx, ny * nz), np.float32)
-    plane_bytes = 4 * size**2 * channels * ny * nz
-    thick = max(SLAB_BYTES // plane_bytes // stride, 1)
-    for first in range(0, nx, thick):
-        count = min(thick, nx - first)
-        slab = slice(first * stride, (first + count - 1) * stride + size)
-        shifted = np.empty((slab.stop - slab.start, size, size, channels, ny, nz), np.float32)
-        for j in range(size):
-            for k in range(size):
-                phase, start = phases[k % stride], k // stride
-                shifted[:, j, k] = phase[slab, :, j : j + (ny - 1) * stride + 1 : stride, start : start + nz]
-        for k in range(count):
-            run = shifted[k * stride : k * stride + size].reshape(matrix.shape[1], -1)
-            np.matmul(matrix, run, out=out[:, first + k])
-    return out.reshape(len(kernel), nx, ny, nz)
+    outputs, _, size = kernel.shape[:3]
+    padded = np.pad(x, [(0, 0)] + 3 * [(size // 2, size // 2)])
+    around = sliding_window_view(padded, (size,) * 3, axis=(1, 2, 3))[:, ::stride, ::stride, ::stride]
+    matrix = kernel.reshape(outputs, -1)
+    out = np.empty((outputs, *around.shape[1:4]), np.float32)
+    for plane in range(out.shape[1]):  # a copy of all windows at once would take 27 times the memory
+        windows = around[:, plane].transpose(0, 3, 4, 5, 1, 2).reshape(matrix.shape[1], -1)
+        out[:, plane] = (matrix @ windows).reshape(outputs, *out.shape[2:])
+    return out
 
 
 def _upsample(x: Array, kernel: Array, stride: int) -> Array:
@@ -164,14 +149,12 @@ def _upsample(x: Array, kernel: Array, stride: int) -> Array:
     channels, outputs, size = kernel.shape[:3]
     pad = (size - 1) // 2
     matrix = np.ascontiguousarray(kernel.reshape(channels, -1).T)
-    wide = np.zeros((outputs, *(n * stride + 2 * pad for n in x.shape[1:])), np.float32)
-    thick = max(SLAB_BYTES // (4 * len(matrix) * x[0, 0].size), 1)
-    for first in range(0, x.shape[1], thick):
-        part = x[:, first : first + thick]
-        spread = (matrix @ part.reshape(channels, -1)).reshape(outputs, size, size, size, *part.shape[1:])
+    nx, ny, nz = (n * stride for n in x.shape[1:])
+    wide = np.zeros((outputs, nx + 2 * pad, ny + 2 * pad, nz + 2 * pad), np.float32)
+    for plane in range(x.shape[1]):
+        spread = matrix @ x[:, plane].reshape(channels, -1)
+        spread = spread.reshape(outputs, size, size, size, *x.shape[2:])
         for i, j, k in np.ndindex(size, size, size):
-            x0, x1 = first * stride + i, (first + part.shape[1]) * stride + i
-            ends = (j + part.shape[2] * stride, k + part.shape[3] * stride)
-            wide[:, x0:x1:stride, j : ends[0] : stride, k : ends[1] : stride] += spread[:, i, j, k]
+            wide[:, plane * stride + i, j : j + ny : stride, k : k + nz : stride] += spread[:, i, j, k]
     inner = slice(pad, -pad or None)
     return np.ascontiguousarray(wide[:, inner, inner, inner])

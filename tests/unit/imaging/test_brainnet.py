@@ -56,15 +56,6 @@ def test_a_convolution_is_that_of_scipy(size, stride):
         assert np.allclose(one, expected[::stride, ::stride, ::stride], atol=1e-3)
 
 
-def test_thin_slabs_give_the_same_as_thick_ones(monkeypatch):
-    random = np.random.default_rng(0)
-    x, kernel = (random.normal(size=s).astype(np.float32) for s in ((4, 16, 16, 16), (4, 4, 3, 3, 3)))
-    whole = brainnet._convolve(x, kernel), brainnet._upsample(x, kernel, 2)
-    monkeypatch.setattr(brainnet, "SLAB_BYTES", 1)
-    sliced = brainnet._convolve(x, kernel), brainnet._upsample(x, kernel, 2)
-    assert all(np.allclose(one, other, atol=1e-4) for one, other in zip(whole, sliced, strict=True))
-
-
 @pytest.mark.parametrize(("size", "stride"), [(3, 2), (3, 1), (2, 2)])
 def test_a_transposed_convolution_spreads_each_voxel_over_a_finer_grid(size, stride):
     random = np.random.default_rng(size)
