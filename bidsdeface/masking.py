@@ -20,8 +20,14 @@ from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
 from bidsdeface.imaging.image import Image, is_on_grid, parse_image, read_bytes
 from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image, voxel_ml, world_aligned
 from bidsdeface.quality.checks import faults, outline_faults
-from bidsdeface.quality.evidence import EMPTIED, SPACING_MM, Expected, measure_mask, measure_removed
-from bidsdeface.quality.leftovers import tissue_left_ml
+from bidsdeface.quality.evidence import (
+    EMPTIED,
+    SPACING_MM,
+    Expected,
+    measure_mask,
+    measure_removed,
+    tissue_left_ml,
+)
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
 from bidsdeface.series import check_series
 

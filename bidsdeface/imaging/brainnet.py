@@ -123,7 +123,7 @@ def _convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     """
     outputs, _, size = kernel.shape[:3]
     padded = np.pad(x, [(0, 0)] + 3 * [(size // 2, size // 2)])
-    around = sliding_window_view(padded, (size,) * 3, axis=(1, 2, 3))[:, ::stride, ::stride, ::stride]
+    around = sliding_window_view(padded, (size, size, size), axis=(1, 2, 3))[:, ::stride, ::stride, ::stride]  # type: ignore[call-overload]
     matrix = kernel.reshape(outputs, -1)
     out = np.empty((outputs, *around.shape[1:4]), np.float32)
     for plane in range(out.shape[1]):  # a copy of all windows at once would take 27 times the memory

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.imaging.volume import Volume, interpolate, tissue_threshold, world_aligned
+from bidsdeface.imaging.volume import Volume, in_blocks, interpolate, tissue_threshold, world_aligned
 
 SPACING_MM = 12.0
 FINE_SPACING_MM = 6.0
@@ -80,7 +80,9 @@ def find_poses(
     rivals : list of list of Pose
         For each half turn two at most, best first.
     """
-    coarse = _halved(saturated(world_aligned(scan, FINE_SPACING_MM)))
+    fine = saturated(world_aligned(scan, FINE_SPACING_MM))
+    data, affine = in_blocks(fine.data, fine.affine, SPACING_MM)
+    coarse = Volume(data, affine, in_blocks(fine.seen, fine.affine, SPACING_MM)[0])
     poses = _correlate(coarse, template, _rotation_ball())
     best = max(poses, key=lambda pose: pose.correlation)
     step = np.radians(ROTATION_STEP_DEG / 2)
@@ -118,17 +120,6 @@ def _rotation_ball() -> list[Rotation]:
     steps = ROTATION_STEP_DEG * np.arange(-reach, reach + 1)
     turns = [np.array(turn) for turn in itertools.product(steps, repeat=3)]
     return [Rotation.from_rotvec(t, degrees=True) for t in turns if np.linalg.norm(t) <= ROTATION_LIMIT_DEG]
-
-
-def _halved(volume: Volume) -> Volume:
-    def halve(data: NDArray) -> NDArray:
-        even = np.pad(data, [(0, n % 2) for n in data.shape], mode="edge")
-        x, y, z = (n // 2 for n in even.shape)
-        return even.reshape(x, 2, y, 2, z, 2).mean(axis=(1, 3, 5))
-
-    to_half = np.diag([2.0, 2.0, 2.0, 1.0])
-    to_half[:3, 3] = 0.5
-    return Volume(halve(volume.data), volume.affine @ to_half, halve(volume.seen))
 
 
 def _correlate(scan: Volume, template: PoseTemplate, rotations: list[Rotation]) -> list[Pose]:

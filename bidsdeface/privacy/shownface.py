@@ -19,7 +19,7 @@ from bidsdeface.imaging.image import is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.quality.checks import faults
-from bidsdeface.quality.leftovers import tissue_left_ml
+from bidsdeface.quality.evidence import tissue_left_ml
 from bidsdeface.settings import BIDS, DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, DERIVATIVES, REGIONS
 
 FACE = "skin and bone where the face is"

@@ -6,20 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bidsdeface.imaging.brain import Brain
-from bidsdeface.imaging.facemask import Guard, region_distance
-from bidsdeface.imaging.volume import (
-    Volume,
-    apply_affine,
-    nearest,
-    tissue_voxels,
-    voxel_ml,
-)
-from bidsdeface.quality.agreement import mask_disagreement_mm
-from bidsdeface.quality.leftovers import stray_tissue_ml, tissue_left_ml
+from bidsdeface.imaging.facemask import Guard, lattice_step, region_distance
+from bidsdeface.imaging.foldover import at_end, far_ends, in_air
+from bidsdeface.imaging.volume import Volume, apply_affine, nearest, tissue_voxels, voxel_ml
 
 SPACING_MM = 3.0  # fine enough to measure volumes on
+DISPUTED_MM = 8.0  # as far beyond the guard, what one mask leaves alone is not held against it
+EDGE_MM = 4.0  # nearer to an edge of face region or guard than that, two good registrations may differ
+GROWN_MM = 20.0  # no farther than that do ears and fat stand off the template's head
 EMPTIED = 0.5  # so much of the face having one and the same value is the work of another defacing
 
 
@@ -152,3 +149,94 @@ def measure_defaced(
         "tissue_left_ml": tissue_left_ml(defaced, second, expected.regions_mm, expected.guard(own)),
         "stray_tissue_ml": stray_tissue_ml(defaced, to_head, head_mm),
     }
+
+
+def mask_disagreement_mm(
+    mask: NDArray[np.bool_],
+    affine: NDArray,
+    second: NDArray,
+    regions_mm: tuple[Volume, ...],
+    guard: Guard,
+) -> float:
+    """Return how deep a mask and the face region of a second registration lie outside of each other.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+        As published.
+    affine : numpy.ndarray, shape (4, 4)
+    second : numpy.ndarray, shape (4, 4)
+        Scan world to template world, from another start than the one that made the mask.
+    regions_mm : tuple of Volume
+        Signed distances in the template, mm.
+    guard : Guard
+
+    Returns
+    -------
+    float
+        The larger of the two depths, mm; 0 if both are the same.
+    """
+    step = lattice_step(affine)
+    sampled = mask[tuple(slice(None, None, s) for s in step)]
+    voxels = np.stack(np.meshgrid(*map(np.arange, sampled.shape), indexing="ij"), -1) * step
+    points = apply_affine(affine, voxels)
+    face = region_distance(regions_mm, second, points)
+    free = guard.distance(points, second) > DISPUTED_MM
+    too_much = face.max(where=sampled, initial=0.0)
+    too_little = -face.min(where=~sampled & free, initial=0.0)
+    return float(max(too_much, too_little))
+
+
+def tissue_left_ml(
+    defaced: Volume,
+    second: NDArray,
+    regions_mm: tuple[Volume, ...],
+    guard: Guard,
+) -> float:
+    """Return how much tissue is left where a second registration has the face.
+
+    Parameters
+    ----------
+    defaced : Volume
+        The written image, from `reduce_image`.
+    second : numpy.ndarray, shape (4, 4)
+        Scan world to template world, from another start than the one that made the mask.
+    regions_mm : tuple of Volume
+        Signed distances in the template, mm.
+    guard : Guard
+    """
+    points = apply_affine(defaced.affine, tissue_voxels(defaced))
+    points = points[region_distance(regions_mm, second, points) < -EDGE_MM]
+    left = guard.distance(points, second) > EDGE_MM
+    return float(left.sum()) * voxel_ml(defaced.affine)
+
+
+def stray_tissue_ml(defaced: Volume, to_template: NDArray, head_mm: Volume) -> float:
+    """Return the largest piece of tissue in the air around the head that is no part of it.
+
+    A nose that the field of view cuts off appears at the other end of it, behind the head. What touches the
+    head, does not touch such an end and stands off by less than `GROWN_MM` is part of the head: ears, a broad
+    jaw, fat of the nape.
+
+    Parameters
+    ----------
+    defaced : Volume
+        The written image, from `reduce_image`.
+    to_template : numpy.ndarray, shape (4, 4)
+    head_mm : Volume
+        Distance to the template's head.
+    """
+    voxels, shape = tissue_voxels(defaced), defaced.data.shape
+    strays = in_air(defaced, voxels, to_template, head_mm)
+    stray, head = np.zeros(shape, bool), np.zeros(shape, bool)
+    stray[tuple(voxels[strays].T)] = True
+    head[tuple(voxels[~strays].T)] = True
+    pieces, _ = ndimage.label(stray)
+    sizes = np.bincount(pieces.ravel())
+    grown = set(pieces[ndimage.binary_dilation(head)])
+    far = in_air(defaced, voxels, to_template, head_mm, GROWN_MM)
+    grown -= set(pieces[tuple(voxels[far].T)])
+    for axis, is_last in far_ends(shape, to_template @ defaced.affine):
+        grown -= set(pieces[tuple(voxels[at_end(voxels, shape[axis], axis, is_last)].T)])
+    sizes[[0, *grown]] = 0
+    return float(sizes.max()) * voxel_ml(defaced.affine)

@@ -18,7 +18,10 @@ from bidsdeface.quality.placement import brain_measures
 CLEAR_MM = 10.0  # a field of view that ends so far from the face region has no face by any registration
 NOT_EMPTY = 0.025  # of an image's brightness
 EDGE_VOXELS = 2  # beyond that from a bare brain, everything is exactly empty
-BEYOND_MM, MAX_BEYOND_ML = 8.0, 0.5  # outside of the template's brain; bare brains 0, intact heads 16 and more
+BEYOND_MM, MAX_BEYOND_ML = (
+    8.0,
+    0.5,
+)  # outside of the template's brain; bare brains 0, intact heads 16 and more
 
 
 def is_bare_brain(scan: Volume, template: Surface) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.imaging.facemask import Guard, face_mask
-from bidsdeface.quality.agreement import mask_disagreement_mm
+from bidsdeface.quality.evidence import mask_disagreement_mm
 from tests.unit.imaging.test_facemask import BRAIN, CHIN, FACE, grid, on_canvas, own_brain
 
 GUARD_MM, LATTICE_MM = 4.0, 4.0
