@@ -36,6 +36,11 @@ class Guard:
     margin_mm: float
     own: Brain | None = None
 
+    def of_voxels(self, affine: NDArray) -> Guard:
+        """Return the guard whose margin holds for whole voxels of a grid, by their centres."""
+        half_mm = float(np.cbrt(np.abs(np.linalg.det(affine[:3, :3])))) / 2
+        return replace(self, margin_mm=self.margin_mm + half_mm)
+
     def distance(self, points: NDArray, to_template: NDArray) -> NDArray:
         """Return the signed distance in mm from scan world points to the guard, negative inside.
 
@@ -108,9 +113,7 @@ def face_mask(
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
     face = region_distance(regions_mm, to_template, points)
-    half_voxel_mm = float(np.cbrt(np.abs(np.linalg.det(affine[:3, :3])))) / 2
-    guard = replace(guard, margin_mm=guard.margin_mm + half_voxel_mm)
-    guarded = guard.distance(points, to_template)
+    guarded = guard.of_voxels(affine).distance(points, to_template)
     mask = np.empty(shape, bool, order="F")
     for planes, face_slab, guard_slab in _upsampled(face, guarded, step, shape):
         mask[:, :, planes] = (face_slab < 0) & (guard_slab > 0)

@@ -181,7 +181,7 @@ def mask_disagreement_mm(
     voxels = np.stack(np.meshgrid(*map(np.arange, sampled.shape), indexing="ij"), -1) * step
     points = apply_affine(affine, voxels)
     face = region_distance(regions_mm, second, points)
-    free = guard.distance(points, second) > DISPUTED_MM
+    free = guard.of_voxels(affine).distance(points, second) > DISPUTED_MM
     too_much = face.max(where=sampled, initial=0.0)
     too_little = -face.min(where=~sampled & free, initial=0.0)
     return float(max(too_much, too_little))
@@ -207,7 +207,7 @@ def tissue_left_ml(
     """
     points = apply_affine(defaced.affine, tissue_voxels(defaced))
     points = points[region_distance(regions_mm, second, points) < -EDGE_MM]
-    left = guard.distance(points, second) > EDGE_MM
+    left = guard.of_voxels(defaced.affine).distance(points, second) > EDGE_MM
     return float(left.sum()) * voxel_ml(defaced.affine)
 
 
