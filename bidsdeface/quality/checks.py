@@ -8,6 +8,8 @@ heads and variants of them, and what deliberate failures show. Where the face is
   may place the face 25 mm apart at most, and the middle between them may be 10 mm away at most.
 - Where it is not trusted, the outline alone may move the face by 12 mm at most, and no placement that is
   quite another may fit nearly as well.
+
+Where both speak for the placement, the face need not be there: somebody may have removed it before.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from bidsdeface.errors import RegistrationError
 
 BRAIN_AGREES_MM = 8.0
+OUTLINE = ("outline_correlation", "outline_shift_mm")
 
 
 def is_brain_trusted(measures: Mapping[str, float]) -> bool:
@@ -40,6 +43,12 @@ def _brain_is_untrusted(measures: Mapping[str, float]) -> bool:
 
 def _trusted_brain_objects(measures: Mapping[str, float]) -> bool:
     return _brain_objects(measures) and is_brain_trusted(measures)
+
+
+def _witness_objects(measures: Mapping[str, float]) -> bool:
+    """Return True unless both the brain and the head's outline speak for the placement."""
+    outline = {name: measures[name] for name in OUTLINE if name in measures}
+    return _brain_objects(measures) or len(outline) < len(OUTLINE) or bool(faults(outline))
 
 
 @dataclass(frozen=True)
@@ -243,10 +252,12 @@ CHECKS = (
     Check(
         "face_found",
         "Tissue in the mask, and what was emptied there before, relative to the part of the template's head "
-        "that the mask holds; normally 0.7 to 1.1, down to 0.25 where little of the face is in view",
+        "that the mask holds; normally 0.7 to 1.1, down to 0.25 where little of the face is in view; judged "
+        "unless brain and outline both agree",
         "where the face should be there is nearly nothing ({value:.0%} of it, {limit:.0%} or more expected)",
         best=1.0,
         least=0.2,
+        asked=_witness_objects,
     ),
     Check(
         "emptied_share",

@@ -32,6 +32,7 @@ NO_FACE = {
     "sub-before_T1w": DEFACED,
 }
 FOLDED, MARKER, BROW = "sub-folded_T1w", "sub-marker_T1w", "sub-brow_T1w"
+REFILLED = "sub-refilled_T1w"
 
 
 def brain_of(path, brain_mm):
@@ -60,6 +61,14 @@ def defaced_before(path):
     voxels = np.stack(np.meshgrid(*map(np.arange, scan.shape), indexing="ij"), -1)
     _, y, z = np.moveaxis(apply_affine(scan.affine, voxels), -1, 0)
     return nib.Nifti1Image(np.where(y - z > 62, 0, scan.dataobj).astype(np.uint8), scan.affine)
+
+
+def defaced_before_with_noise(path):
+    """Return the average head with faint noise before a plane from the crown to the throat."""
+    scan = defaced_before(path)
+    noise = np.random.default_rng(0).integers(0, 8, scan.shape, np.uint8)
+    emptied = (np.asanyarray(scan.dataobj) == 0) & (nib.load(path).get_fdata() > 0)  # head, that is
+    return nib.Nifti1Image(np.where(emptied, noise, scan.dataobj).astype(np.uint8), scan.affine)
 
 
 def folded(path, depth_mm, gap_mm):
@@ -100,6 +109,7 @@ def outcome(tmp_path_factory, average):
         FOLDED: folded(head, depth_mm=15, gap_mm=40),
         MARKER: with_a_marker(head),
         BROW: above_the_brows(head),
+        REFILLED: defaced_before_with_noise(head),
     }
     for scan, name in STRIPPED.items():
         try:
@@ -187,6 +197,18 @@ def test_a_mask_that_holds_air_alone_is_not_taken_for_a_face_removed(outcome):
 
 
 @pytest.mark.slow
+def test_a_face_that_somebody_replaced_by_noise_is_emptied_and_passes(outcome):
+    """Brain and outline say where the face was; that nearly nothing is left there speaks against neither."""
+    root, run = outcome
+    assert f"{REFILLED}: passed" in run.said
+    sidecar = json.loads((root / "out" / f"{path_of(REFILLED, '_desc-defaced')}.json").read_text())
+    assert sidecar["Bidsdeface"]["Measures"]["FaceFound"] < 0.2
+    mask = read_image(root / "out/sub-refilled/anat/sub-refilled_mod-T1w_desc-face_defacemask.nii.gz")
+    after = read_image(root / "out" / f"{path_of(REFILLED, '_desc-defaced')}.nii.gz")
+    assert mask.stored.any() and not after.stored[mask.stored > 0].any()
+
+
+@pytest.mark.slow
 def test_the_private_report_shows_every_scan_and_nothing_of_it_is_in_the_output(outcome):
     root, run = outcome
     (report,) = (root / "work/bidsdeface/report").iterdir()
@@ -204,7 +226,7 @@ def test_the_private_report_shows_every_scan_and_nothing_of_it_is_in_the_output(
     assert f"/report/{report.name}/index.html" in run.said
     assert not [path for path in files(root / "out") if "report" in path or path.endswith(".html")]
     figures = [path for path in files(root / "out") if path.endswith(".png")]
-    desc = {scan: "defaced" if scan == FOLDED else "noface" for scan in scans}
+    desc = {scan: "defaced" if scan in (FOLDED, REFILLED) else "noface" for scan in scans}
     expected = [f"{s.split('_')[0]}/figures/{s.replace('_', f'_desc-{desc[s]}_')}.png" for s in scans]
     assert sorted(figures) == sorted(expected)
 
@@ -253,7 +275,7 @@ def test_the_file_of_outcomes_says_which_checks_failed(outcome):
     assert len(lines) == len(said)
     verdicts = {scan: one["verdict"] for scan, one in lines.items()}
     no_face = dict.fromkeys((scan for scan in NO_FACE if scan in lines), "no-face")
-    assert verdicts == {FOLDED: "passed", MARKER: "failed", BROW: "failed", **no_face}
+    assert verdicts == {FOLDED: "passed", REFILLED: "passed", MARKER: "failed", BROW: "failed", **no_face}
     assert not any(one["failed_checks"] for one in lines.values() if one["verdict"] != "failed")
 
 

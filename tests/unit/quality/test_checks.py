@@ -50,6 +50,22 @@ def test_each_limit_is_still_good_and_what_lies_beyond_is_a_fault(check, limit, 
     assert list(found) == [check.measure]
 
 
+def test_where_brain_and_outline_both_agree_the_face_need_not_be_there():
+    """Somebody may have removed it; where one of them objects, or cannot be asked, an empty mask is wrong."""
+    nothing = {**GOOD, "face_found": 0.0}
+    assert faults(nothing) == {}
+    for objection in (
+        {"brain_shift_mm": BRAIN_AGREES_MM + 0.1},
+        {"brain_ml": 0.0},
+        {"outline_shift_mm": 12.1},
+        {"outline_correlation": 0.74},
+        {"outline_shift_mm": math.nan},
+    ):
+        assert "face_found" in faults({**nothing, **objection})
+    unasked = {name: value for name, value in nothing.items() if name != "outline_correlation"}
+    assert list(faults(unasked)) == ["face_found"]
+
+
 @pytest.mark.parametrize("check", DECISIVE, ids=lambda check: check.measure)
 def test_what_is_not_a_number_is_a_fault_and_says_so(check):
     assert faults({**good_for(check), check.measure: math.nan}) == {
