@@ -66,6 +66,7 @@ def _check(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bidsdeface-check",
+        usage="%(prog)s DIR [options]",
         description="Read every file of a dataset about to be shared and name what still identifies: place "
         "and kind, never the value. A clean result is no proof: names in plain text look like any other "
         "word. Exit codes: 0 nothing is found, 5 something is, 2 wrong usage, 1 an error.",
@@ -86,11 +87,17 @@ def _parser() -> argparse.ArgumentParser:
         help="table of sidecar fields on top of the built-in one",
     )
     parser.add_argument(
-        "--keep-field", nargs="+", default=[], metavar="NAME", help="sidecar fields that you have looked at"
+        "--keep-field",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="sidecar fields that you have looked at",
     )
     parser.add_argument(
         "--keep-column",
         nargs="+",
+        action="extend",
         default=[],
         metavar="TABLE:NAME",
         help="table columns that you have looked at, as in participants:notes",
@@ -98,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accept-text",
         nargs="+",
+        action="extend",
         default=[],
         metavar="FILE",
         help="texts that you have read, such as README",

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -162,9 +163,9 @@ class Settings:
         """Return the option that defaces images of these suffixes, beside those of this run."""
         return f"--suffixes {' '.join(dict.fromkeys((*(self.suffixes or (DEFAULT,)), *suffixes)))}"
 
-    @property
+    @cached_property
     def policy(self) -> Policy:
-        """What becomes of each sidecar field."""
+        """What becomes of each sidecar field; its file is read once, whatever is done to it in a run."""
         return load_policy(self.metadata_policy, self.keep_fields, self.drop_fields)
 
 

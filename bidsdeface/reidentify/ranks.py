@@ -113,13 +113,13 @@ def rate(hit: NDArray[np.bool_], clusters: Sequence[str], chance: float) -> Rate
 
 
 def exact_interval(hits: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of Clopper and Pearson (Biometrika 1934)."""
-    from scipy.stats import beta
+    """Return the 95 % interval of Clopper and Pearson (Biometrika 1934); 0 to 1 of nothing."""
+    from scipy.stats import binomtest
 
-    tail = (1 - CONFIDENCE) / 2
-    low = float(beta.ppf(tail, hits, count - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, count - hits)) if hits < count else 1.0
-    return low, high
+    if not count:
+        return 0.0, 1.0
+    interval = binomtest(hits, count).proportion_ci(CONFIDENCE, "exact")
+    return float(interval.low), float(interval.high)
 
 
 def cluster_interval(values: NDArray, clusters: Sequence[str], seed: int = 0) -> tuple[float, float]:

@@ -221,6 +221,15 @@ def test_what_is_no_data_dictionary_in_its_folder_is_not_read(settings, tmp_path
     check_settings(complete)
 
 
+def test_a_metadata_policy_is_read_once_so_that_a_run_mixes_no_two(settings, tmp_path):
+    table = tmp_path / "policy.tsv"
+    table.write_text("field\taction\treason\nEchoTime\tdrop\tof ours\n")
+    given = replace(settings, metadata_policy=table)
+    before = given.policy
+    table.unlink()
+    assert given.policy == before
+
+
 def test_a_metadata_policy_that_is_no_table_is_refused_before_any_work(settings, tmp_path):
     assert "give --metadata-policy" in refusal(replace(settings, metadata_policy=tmp_path / "none.tsv"))
     (tmp_path / "policy.tsv").write_text("field\taction\nEchoTime\tburn\n")

@@ -485,6 +485,9 @@ def test_fields_and_columns_that_a_person_has_looked_at_are_no_findings(tmp_path
     (tmp_path / "participants.tsv").write_text("participant_id\tcity\nsub-01\tEssen\n")
     arguments = [str(tmp_path), "--no-faces", "--keep-field", "SeriesDescription", "--keep-column", "city"]
     assert main(arguments) == 0
+    (tmp_path / "b_T1w.json").write_text('{"ProtocolName": "t1"}')
+    assert main(arguments) == 5
+    assert main([*arguments, "--keep-field", "ProtocolName"]) == 0  # beside the one given before
 
 
 def test_labels_are_looked_at_in_names_and_not_line_by_line_in_our_own_tables_and_report(tmp_path):
