@@ -27,7 +27,6 @@ COPY run.py version /
 # Apptainer brings HOME and the host's variables in; HOME may not be there, or not be writable.
 ENV PATH=/opt/venv/bin:${PATH} \
     PYTHONNOUSERSITE=1 \
-    MPLCONFIGDIR=/tmp/matplotlib \
     TEMPLATEFLOW_HOME=/opt/templateflow \
     TEMPLATEFLOW_AUTOUPDATE=0
 ARG VERSION=unknown

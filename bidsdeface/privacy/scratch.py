@@ -164,14 +164,9 @@ def temporary_dir() -> Path:
 def environment_in(folder: Path) -> dict[str, str]:
     """Return what keeps the files of libraries and programs inside a folder.
 
-    They are temporary files of all kinds, the fonts that matplotlib has found (ANTs imports it), and what
-    the validator's deno has compiled.
+    They are temporary files of all kinds, and what the validator's deno has compiled.
     """
-    return {
-        "TMPDIR": str(folder),
-        "MPLCONFIGDIR": str(folder / "matplotlib"),
-        "DENO_DIR": str(folder / "deno"),
-    }
+    return {"TMPDIR": str(folder), "DENO_DIR": str(folder / "deno")}
 
 
 def _claim(parent: Path) -> tuple[Path, int]:
