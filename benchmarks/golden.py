@@ -1,8 +1,8 @@
 """Record what the program makes, to compare another version with: ``python -m benchmarks.golden OUT.json``.
 
-``python -m benchmarks.golden --compare OLD.json`` makes it anew and names what differs. Of a change that is to
-alter nothing, nothing may differ: no byte of an output file but the version, and no word of the terminal but
-paths and times.
+``python -m benchmarks.golden --compare OLD.json`` makes it anew and names what differs. A change meant to
+alter nothing changes no byte of an output file but the version, and no word on the terminal but paths and
+times.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Recorder:
         self._check("derivatives")
 
     def _dataset(self, name: str = "bids") -> Path:
-        """Write the full synthetic dataset with heads: whole, without a neck, with a marker, and half a head."""
+        """Write the full synthetic dataset with heads: whole, cut at the neck, with a marker, and half."""
         scan = nib.load(AVERAGE)
         values = np.asanyarray(scan.dataobj)
         marked, half = values.copy(), values.copy()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from bidsdeface.dataset.names import scan_at
 from bidsdeface.dataset.publish import Staging
-from bidsdeface.dataset.scan import scan_at
 from bidsdeface.errors import BidsdefaceError, storage_errors
 from bidsdeface.outcome import fail
 from bidsdeface.privacy.scratch import make_private

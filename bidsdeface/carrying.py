@@ -26,24 +26,21 @@ from bidsdeface.dataset.carryover import (
     is_root_text,
     plan_carryover,
 )
-from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.description import DESCRIPTION
-from bidsdeface.dataset.identifying import (
+from bidsdeface.dataset.inheritance import JsonError, read_json
+from bidsdeface.dataset.kinds import is_phase, kinds_of, magnitudes_of
+from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.listing import files_in, participants
+from bidsdeface.dataset.names import scan_at, stem_of
+from bidsdeface.dataset.people import (
+    Census,
     all_identifiers,
     identifiers_above,
     identifiers_of,
     joined_identifiers,
 )
-from bidsdeface.dataset.inheritance import JsonError, read_json
-from bidsdeface.dataset.kinds import kinds_of
-from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.lenders import is_phase, magnitudes_of
-from bidsdeface.dataset.listing import files_in, participants
-from bidsdeface.dataset.names import stem_of
-from bidsdeface.dataset.publish import Staging, one_at_a_time
-from bidsdeface.dataset.scan import scan_at
+from bidsdeface.dataset.publish import Staging, files_below, one_at_a_time, remove_empty, remove_files
 from bidsdeface.dataset.shareable import carry_over, read_source, undescribed_files
-from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
 from bidsdeface.dataset.treatments import Source, Wishes
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.dataset.gradients import read_gradients
-from bidsdeface.dataset.identifying import identifiers_above, identifiers_of
-from bidsdeface.dataset.inheritance import read_metadata
+from bidsdeface.dataset.inheritance import read_gradients, read_metadata
+from bidsdeface.dataset.kinds import is_phase
 from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
-from bidsdeface.dataset.lenders import is_phase
+from bidsdeface.dataset.names import Head, Scan
+from bidsdeface.dataset.people import identifiers_above, identifiers_of
 from bidsdeface.dataset.publish import Staging, results_of, sharing_mask, withdraw
+from bidsdeface.dataset.record import image_sidecar, mask_sidecar, no_face_sidecar, to_json
 from bidsdeface.dataset.resume import (
     finished_scans,
     is_by_hand,
@@ -30,8 +31,6 @@ from bidsdeface.dataset.resume import (
     promise,
     remember_input,
 )
-from bidsdeface.dataset.scan import Head, Scan
-from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
 from bidsdeface.errors import (
     BidsdefaceError,
     ImageError,

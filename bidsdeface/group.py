@@ -11,11 +11,9 @@ from pathlib import Path
 from bidsdeface.audit import audited
 from bidsdeface.dataset.annex import check_all_fetched
 from bidsdeface.dataset.description import claim_shareable
-from bidsdeface.dataset.names import parse_name
+from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.dataset.publish import Staging, results_of
-from bidsdeface.dataset.published import published_scans
-from bidsdeface.dataset.scan import scan_at
-from bidsdeface.dataset.sidecar import to_json
+from bidsdeface.dataset.record import published_scans, to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.leakcheck import check_whole_output

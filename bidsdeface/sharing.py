@@ -23,14 +23,13 @@ from bidsdeface.carrying import (
 )
 from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.description import DESCRIPTION
-from bidsdeface.dataset.identifying import all_identifiers
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
-from bidsdeface.dataset.labels import label_folders, telling_labels
 from bidsdeface.dataset.listing import participants
 from bidsdeface.dataset.names import parse_name
-from bidsdeface.dataset.sidecar import to_json
-from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
-from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
+from bidsdeface.dataset.people import all_identifiers
+from bidsdeface.dataset.publish import files_below, remove_empty, remove_files
+from bidsdeface.dataset.record import to_json
+from bidsdeface.dataset.waiting import fields_that_wait, label_folders, telling_labels, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_scan
 from bidsdeface.privacy.draft import draft_dictionary, merged_draft

@@ -11,8 +11,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.dataset.kinds import NO_HEAD, shows_face_seldom
-from bidsdeface.dataset.lenders import shows_phase
+from bidsdeface.dataset.kinds import NO_HEAD, shows_face_seldom, shows_phase
 from bidsdeface.dataset.listing import is_ignored, is_utf8
 from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.privacy.leftout import NAME, LeftOut

@@ -14,7 +14,7 @@ from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.layout import IGNORED_MASKS
 from bidsdeface.dataset.publish import Staging
-from bidsdeface.dataset.sidecar import to_json
+from bidsdeface.dataset.record import to_json
 from bidsdeface.errors import UsageError
 from bidsdeface.privacy.looks import LOCAL, looks_like
 from bidsdeface.privacy.values import is_finite, texts_in

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES
-from bidsdeface.dataset.lenders import OF_A_SET
-from bidsdeface.dataset.names import join_name
-from bidsdeface.dataset.scan import Scan
+from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES, OF_A_SET
+from bidsdeface.dataset.names import Scan, join_name
 from bidsdeface.settings import BIDS, DERIVATIVES
 
 # What a derivative ``defacemask`` may keep of its scan's name (BIDS 1.11, anat_defacemask), in the

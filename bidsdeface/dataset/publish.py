@@ -1,4 +1,4 @@
-"""Put finished files into the output dataset: all of a result or nothing of it.
+"""Put finished files into the output dataset: all of a result or nothing of it; and remove what is stale.
 
 Files are written in a private folder inside the output folder, moved into place with one rename
 each, the sidecar last: where the sidecar is, all that belongs to it is.
@@ -6,14 +6,13 @@ each, the sidecar last: where the sidecar is, all that belongs to it is.
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from types import TracebackType
 
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
-from bidsdeface.dataset.names import parse_name
-from bidsdeface.dataset.scan import Scan
+from bidsdeface.dataset.names import Scan, parse_name
 from bidsdeface.errors import BidsdefaceError, storage_error, storage_errors
 from bidsdeface.privacy.scratch import private_folder
 from bidsdeface.settings import DERIVATIVES
@@ -213,3 +212,56 @@ def check_inside(path: Path, output_dir: Path) -> None:
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def files_below(output_dir: Path, folder: PurePosixPath) -> set[PurePosixPath]:
+    """List the files below a folder of the output dataset; hidden ones are not ours, and not among them.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the output dataset.
+    folder : PurePosixPath
+        Relative to it; need not exist.
+
+    Returns
+    -------
+    set of PurePosixPath
+        Relative to `output_dir`; links to files too.
+
+    Raises
+    ------
+    BidsdefaceError
+        The folder is a link out of the output dataset.
+    """
+    check_inside(output_dir / folder / "file", output_dir)
+    found = set()
+    for place, folders, names in os.walk(output_dir / folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = PurePosixPath(Path(place).relative_to(output_dir))
+        found |= {here / name for name in names if not name.startswith(".")}
+    return found
+
+
+def remove_files(output_dir: Path, files: Iterable[PurePosixPath]) -> None:
+    """Remove files of the output dataset.
+
+    Raises
+    ------
+    BidsdefaceError
+        One is there and cannot be removed.
+    """
+    for path in files:
+        with storage_errors(output_dir / path):
+            (output_dir / path).unlink(missing_ok=True)
+
+
+def remove_empty(output_dir: Path, folder: PurePosixPath) -> None:
+    """Remove a folder of the output dataset and those below it, as far as nothing is in them.
+
+    Those that are hidden, and what is in them, are not ours.
+    """
+    for place, _, _ in os.walk(output_dir / folder, topdown=False):
+        if not any(part.startswith(".") for part in Path(place).relative_to(output_dir).parts):
+            with suppress(OSError):  # something is in it
+                os.rmdir(place)

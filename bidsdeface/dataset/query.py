@@ -1,20 +1,17 @@
-"""Find the scans of a raw BIDS dataset that are to be defaced, and gather them into heads."""
+"""Find the scans of a raw BIDS dataset that are to be defaced, by head, with a reference for each head."""
 
 import logging
-import re
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
-from bidsdeface.dataset.images import EXTENSIONS, Images, list_images
-from bidsdeface.dataset.index import open_layout
-from bidsdeface.dataset.kinds import ANATOMICAL, kinds_of
-from bidsdeface.dataset.lenders import is_map, is_phase
-from bidsdeface.dataset.listing import is_utf8
-from bidsdeface.dataset.reference import choose_reference
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.filters import open_layout
+from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase, kinds_of, weighted
+from bidsdeface.dataset.listing import EXTENSIONS, Images, is_utf8, list_images
+from bidsdeface.dataset.names import Head, Scan, natural_key
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
 
 LOGGER = logging.getLogger(__name__)
@@ -118,17 +115,6 @@ def find_heads(
     return Plan(_gather(scans, kinds, longitudinal), tuple(problems), tuple(same[0] for same in twins))
 
 
-def natural_key(text: str) -> list[tuple[int, str]]:
-    """Sort key that puts ``sub-2`` before ``sub-10``.
-
-    Examples
-    --------
-    >>> sorted(["sub-10", "sub-2", "sub-a"], key=natural_key)
-    ['sub-2', 'sub-10', 'sub-a']
-    """
-    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text) if part]
-
-
 def _log_not_taken(found: Images, bids_dir: Path, with_ignored: bool) -> None:
     """Name the images that are not taken; those in .bidsignore where nothing else does so."""
     for path, reason in found.not_taken.items():
@@ -229,3 +215,76 @@ def _turn(scan: Scan) -> tuple[Any, ...]:
     inversion = dict(scan.entities).get("inv", "")
     last_first = -int(inversion) if inversion.isdecimal() else 0
     return 2 * is_phase(scan) + is_map(scan), scan.datatype != ANATOMICAL, last_first, natural_key(scan.stem)
+
+
+# A field of view that holds a whole head in every direction; beyond it, contrast and voxels count more.
+WHOLE_HEAD_MM = 150.0
+FIELD_STEP_MM = 10.0  # a difference below it is none
+
+
+def choose_reference(scans: Sequence[Scan]) -> tuple[Scan, str]:
+    """Choose by what can be registered, head coverage, contrast, voxel size, field of view, then name.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+        Of one head, in natural order.
+
+    Returns
+    -------
+    reference : Scan
+    reason : str
+        What spoke for it, in words.
+    """
+    if len(scans) == 1:
+        return scans[0], "the only one"
+    # Headers are read only of the scans that can win: cost counts in datasets of thousands.
+    best = min(_kind(scan) for scan in scans)
+    measured = {scan: _measure(scan) for scan in scans if _kind(scan) == best}
+    reference = min(measured, key=lambda scan: _rank(measured[scan], scan))
+    return reference, _in_words(measured[reference], reference)
+
+
+def _kind(scan: Scan) -> int:
+    """Rank by what a scan shows: head and anatomy, anatomy computed, another kind of image, none at all."""
+    if is_phase(scan):
+        return 3
+    if scan.datatype != ANATOMICAL:
+        return 2
+    return int(is_map(scan))
+
+
+def _rank(measured: tuple[tuple[float, ...], tuple[float, ...]] | None, scan: Scan) -> tuple[float, ...]:
+    if measured is None:
+        return (math.inf, _contrast(scan))
+    extents, zooms = measured
+    whole = min(*extents, WHOLE_HEAD_MM) // FIELD_STEP_MM
+    return (-whole, _contrast(scan), round(math.prod(zooms), 3), -math.prod(extents))
+
+
+def _contrast(scan: Scan) -> int:
+    """Rank by likeness to the template, which is T1-weighted."""
+    if scan.suffix in ("T1w", "T2w"):
+        return ("T1w", "T2w").index(scan.suffix)
+    return 2 if (scan.datatype, scan.suffix) in weighted() else 3
+
+
+def _measure(scan: Scan) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return field of view and voxel size in mm, or None if the header cannot be read."""
+    import nibabel as nib
+
+    try:
+        header = cast("nib.spatialimages.SpatialImage", nib.load(scan.path)).header
+        shape, zooms = header.get_data_shape()[:3], header.get_zooms()[:3]
+        return tuple(n * mm for n, mm in zip(shape, zooms, strict=True)), tuple(zooms)
+    except Exception:  # whatever is wrong with the file, reading it says so later
+        return None
+
+
+def _in_words(measured: tuple[tuple[float, ...], tuple[float, ...]] | None, scan: Scan) -> str:
+    if measured is None:
+        return f"{scan.suffix}, header not readable"
+    extents, zooms = measured
+    view = "whole head" if min(extents) >= WHOLE_HEAD_MM else "part of a head"
+    sizes = "x".join(f"{mm:.0f}" for mm in extents), "x".join(f"{mm:.3g}" for mm in zooms)
+    return f"{scan.suffix}; {view}, {sizes[0]} mm; voxels {sizes[1]} mm"

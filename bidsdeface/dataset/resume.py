@@ -13,9 +13,9 @@ from typing import Any
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_fetched
 from bidsdeface.dataset.inheritance import JsonError, read_json, read_metadata
+from bidsdeface.dataset.kinds import lenders
 from bidsdeface.dataset.layout import NoFaceOutputs, Outputs, no_face_outputs_of, outputs_of
-from bidsdeface.dataset.lenders import lenders
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.privacy.policy import policy_mark

@@ -15,11 +15,11 @@ from typing import Any
 
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_DATA, Carried, Treatment, companions_alone
-from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.inheritance import NameIndex, applicable, merged_metadata, read_json
 from bidsdeface.dataset.names import FileName, parse_name, stem_of
+from bidsdeface.dataset.people import Census
+from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.references import b0_identifiers
-from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.treatments import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
 from bidsdeface.privacy.identifiers import Identifiers

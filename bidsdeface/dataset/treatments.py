@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
-from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
 from bidsdeface.dataset.inheritance import (
     NameIndex,
@@ -23,9 +22,10 @@ from bidsdeface.dataset.inheritance import (
     read_with_additions,
 )
 from bidsdeface.dataset.names import FileName, parse_name, stem_of
+from bidsdeface.dataset.people import Census
+from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.references import STIMULUS, prune_metadata, prune_table
-from bidsdeface.dataset.sidecar import to_json
-from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
+from bidsdeface.dataset.waiting import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, kept_of, scrub_columns

@@ -6,8 +6,7 @@ import pytest
 
 from bidsdeface.carrying import Scope, share
 from bidsdeface.dataset.annex import check_fetched, is_fetched
-from bidsdeface.dataset.gradients import read_gradients
-from bidsdeface.dataset.inheritance import read_metadata
+from bidsdeface.dataset.inheritance import read_gradients, read_metadata
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.masking import load

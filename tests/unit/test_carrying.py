@@ -12,7 +12,7 @@ import pytest
 
 from bidsdeface import sharing
 from bidsdeface.carrying import Scope, Shared, preview, preview_root, read_above, share, share_root
-from bidsdeface.dataset import identifying
+from bidsdeface.dataset import people
 from bidsdeface.dataset.carryover import LeftOut, Treatment
 from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.publish import Staging
@@ -384,8 +384,8 @@ def test_the_participant_level_takes_nobody_away(settings, caplog, tmp_path):
 
 def test_what_is_above_participants_is_read_once_for_all_of_a_process(settings, monkeypatch):
     reads = []
-    parse = identifying.parse_table
-    monkeypatch.setattr(identifying, "parse_table", lambda *read: reads.append(read[1]) or parse(*read))
+    parse = people.parse_table
+    monkeypatch.setattr(people, "parse_table", lambda *read: reads.append(read[1]) or parse(*read))
     above = read_above(settings)
     for label in ("01", "02"):
         share(Scope(label), settings, None, above)

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.census import Census
+from bidsdeface.dataset.people import Census
 from bidsdeface.privacy.edf import texts_in_edf
 from tests.fullset import edf
 

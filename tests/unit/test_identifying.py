@@ -5,8 +5,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.identifying import all_identifiers, identifiers_of
-from bidsdeface.dataset.labels import telling_labels
+from bidsdeface.dataset.people import all_identifiers, identifiers_of
+from bidsdeface.dataset.waiting import telling_labels
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.policy import load_policy
 

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from bidsdeface.dataset.layout import outputs_of
+from bidsdeface.dataset.names import Scan
 from bidsdeface.dataset.publish import Staging, withdraw
 from bidsdeface.dataset.resume import is_complete
-from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")

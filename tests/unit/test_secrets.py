@@ -13,7 +13,7 @@ import pytest
 
 from bidsdeface.carrying import _alone, _without
 from bidsdeface.dataset.carryover import Treatment, plan_carryover
-from bidsdeface.dataset.identifying import all_identifiers
+from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
 from bidsdeface.dataset.treatments import ABSENT
 from bidsdeface.dataset.validation import find_problems

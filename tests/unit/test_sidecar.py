@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
+from bidsdeface.dataset.record import image_sidecar, mask_sidecar, no_face_sidecar, to_json
 from bidsdeface.privacy.policy import load_policy
 
 URI = "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"

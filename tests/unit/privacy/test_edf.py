@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.dataset.carryover import Treatment
-from bidsdeface.dataset.identifying import identifiers_of
+from bidsdeface.dataset.people import identifiers_of
 from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.edf import (

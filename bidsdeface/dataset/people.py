@@ -1,25 +1,33 @@
-"""Gather the names, numbers and days of this dataset's people from what is not shared, to look for them.
+"""Gather what all files of a dataset tell of its people: identifiers, and how values spread over them.
 
-Read are fields of sidecars and columns of tables that the policies see a person in, names in the headers of
-images, and the headers of EDF and BDF files.
+Identifiers come from what is not shared, and are looked for in what is: fields of sidecars and columns of
+tables that the policies see a person in, names in headers of images, and headers of EDF and BDF files.
 """
 
 import json
 import os
 import re
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.listing import files_in
-from bidsdeface.dataset.names import parse_name, suffix_of
+from bidsdeface.dataset.names import FileName, parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import FEWEST_PEOPLE, SHIFTED, person_column, told_by
+from bidsdeface.privacy.columns import (
+    ALONE,
+    FEWEST_PEOPLE,
+    SHIFTED,
+    Spread,
+    person_column,
+    spread_of,
+    told_by,
+)
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dictionary import DESCRIPTIVE
-from bidsdeface.privacy.edf import read_header
+from bidsdeface.privacy.edf import read_header, texts_in_edf
 from bidsdeface.privacy.identifiers import (
     DAY,
     KINDS,
@@ -203,3 +211,81 @@ def _in_image(start: bytes) -> Found:
         yield PERSON, _NAME.findall(text.split(b"\0")[0].decode("latin-1"))
     if not version_2:
         yield WHOLE, start[14:32].split(b"\0")[0].decode("latin-1")
+
+
+_Kind = tuple[str, str | None]  # suffix and task
+_Pairs = Mapping[str, list[tuple[str, str]]]  # people and values, by column
+
+
+class Census:
+    """How values spread over people.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the raw dataset.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._seen: dict[_Kind, _Pairs] = {}
+        self._texts: Mapping[str, set[str]] | None = None
+
+    def spread(self, table: PurePosixPath, column: str) -> Spread:
+        """Return how the values of a column spread over people.
+
+        Parameters
+        ----------
+        table : PurePosixPath
+            Relative to the dataset. All tables of its suffix and task count; one above participants is
+            everybody's.
+        column : str
+        """
+        name = parse_name(table)
+        if name is None:
+            return ALONE
+        kind = name.suffix, name.entities.get("task")
+        if kind not in self._seen:
+            self._seen[kind] = self._count(kind)
+        pairs = self._seen[kind].get(column)
+        return ALONE if pairs is None else spread_of(pairs)
+
+    def is_shared(self, text: str) -> bool:
+        """Return True if recordings (EDF, BDF) of three participants or more have a text as label or note."""
+        if self._texts is None:
+            self._texts = self._count_texts()
+        return len(self._texts.get(text, ())) >= FEWEST_PEOPLE
+
+    def _count_texts(self) -> Mapping[str, set[str]]:
+        people: dict[str, set[str]] = defaultdict(set)
+        for depth in ("sub-*/*/", "sub-*/*/*/"):
+            for path in self._root.glob(f"{depth}*.[eb]df"):
+                try:
+                    texts = texts_in_edf(path)
+                except (OSError, ValueError):
+                    continue  # it is left out by itself
+                for text in texts:
+                    people[text].add(path.relative_to(self._root).parts[0])
+        return people
+
+    def _count(self, kind: _Kind) -> _Pairs:
+        suffix, task = kind
+        pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        everybody = [path.name for path in self._root.glob("sub-*") if path.is_dir()]
+        # glob does not follow links to folders at every depth: BIDS has a table at three depths at most.
+        for depth in ("", "sub-*/", "sub-*/*/", "sub-*/*/*/"):
+            for path in sorted(self._root.glob(f"{depth}*{suffix}.tsv")):
+                name = parse_name(PurePosixPath(path.relative_to(self._root)))
+                if name is None or (name.suffix, name.entities.get("task")) != kind:
+                    continue
+                for column, values in self._columns(path, name).items():
+                    people = [name.path.parts[0]] if depth else everybody
+                    pairs[column] += [(person, value) for value in values for person in people]
+        return pairs
+
+    def _columns(self, path: Path, name: FileName) -> Mapping[str, set[str]]:
+        try:
+            table = parse_table(path.read_bytes(), name.path)
+        except (BidsdefaceError, OSError):
+            return {}  # it is left out by itself
+        return {column: set(table.values(column)) for column in table.columns}
