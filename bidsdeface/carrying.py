@@ -39,7 +39,7 @@ from bidsdeface.dataset.people import (
     identifiers_of,
     joined_identifiers,
 )
-from bidsdeface.dataset.publish import Staging, files_below, one_at_a_time, remove_empty, remove_files
+from bidsdeface.dataset.publish import files_below, one_at_a_time, open_staging, remove_empty, remove_files
 from bidsdeface.dataset.shareable import carry_over, read_source, undescribed_files
 from bidsdeface.dataset.treatments import Source, Wishes
 from bidsdeface.errors import BidsdefaceError, ImageError
@@ -379,7 +379,7 @@ def _put(
     same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
     provenance = {_sidecar_of(path): _own_fields(settings, path) for path in sorted(defaced)}
-    with Staging(settings.output_dir) as staging:
+    with open_staging(settings.output_dir) as staging:
         to_do = [one for one in files if one.path not in same]
         account = carry_over(source, to_do, staging.folder, wishes, provenance)
         for path in account.written:

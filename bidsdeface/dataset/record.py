@@ -41,8 +41,11 @@ def image_sidecar(
     policy: Policy | None = None,
     task: str | None = None,
     telling: Telling = lambda text: False,
+    *,
+    no_face: bool = False,
+    skull_stripped: bool = False,
 ) -> dict[str, Any]:
-    """Compose the sidecar of a defaced image.
+    """Compose the sidecar of a defaced image, or of one that shows no face.
 
     Parameters
     ----------
@@ -60,57 +63,32 @@ def image_sidecar(
         Label of the task in the scan's name.
     telling : callable, optional
         Return True for a text that holds an identifier of the dataset.
-
-    Returns
-    -------
-    dict
-    """
-    derived = {
-        "Description": "Image with the face removed; outside the face mask, as acquired",
-        "SkullStripped": False,
-        "Sources": [source_uri],
-    }
-    return {
-        **_acquisition(source_metadata, policy, task, telling),
-        **(derived if source_uri else {}),
-        "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
-        "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
-        "Bidsdeface": dict(provenance),
-    }
-
-
-def no_face_sidecar(
-    source_metadata: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    source_uri: str | None,
-    skull_stripped: bool,
-    policy: Policy | None = None,
-    task: str | None = None,
-    telling: Telling = lambda text: False,
-) -> dict[str, Any]:
-    """Compose the sidecar of an image that shows no face: nothing was removed, and nothing is claimed.
-
-    Parameters
-    ----------
-    source_metadata, provenance, source_uri, policy, task, telling
-        As of `image_sidecar`.
-    skull_stripped : bool
+    no_face : bool, optional
+        Whether the image shows no face: then nothing was removed, and nothing is claimed.
+    skull_stripped : bool, optional
         Whether the image shows a bare brain.
 
     Returns
     -------
     dict
     """
-    derived = {
-        "Description": "Image that shows no face; nothing was removed",
-        "SkullStripped": skull_stripped,
-        "Sources": [source_uri],
-    }
-    return {
-        **_acquisition(source_metadata, policy, task, telling),
-        **(derived if source_uri else {}),
-        "Bidsdeface": dict(provenance),
-    }
+    policy = load_policy() if policy is None else policy
+    without_files = {**policy, **dict.fromkeys(file_fields(policy), Rule(DROP))}
+    kept, _ = scrub_metadata(source_metadata, without_files, task, datatype="anat", telling=telling)
+    if source_uri:
+        kept |= {
+            "Description": "Image that shows no face; nothing was removed"
+            if no_face
+            else "Image with the face removed; outside the face mask, as acquired",
+            "SkullStripped": skull_stripped,
+            "Sources": [source_uri],
+        }
+    if not no_face:
+        kept |= {
+            "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
+            "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
+        }
+    return {**kept, "Bidsdeface": dict(provenance)}
 
 
 def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> dict[str, Any]:
@@ -134,15 +112,6 @@ def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> d
         **(derived if source_uris else {}),
         "Bidsdeface": dict(provenance),
     }
-
-
-def _acquisition(
-    metadata: Mapping[str, Any], policy: Policy | None, task: str | None, telling: Telling
-) -> dict[str, Any]:
-    """Return what may be said of how a scan was acquired."""
-    policy = load_policy() if policy is None else policy
-    without_files = {**policy, **dict.fromkeys(file_fields(policy), Rule(DROP))}
-    return scrub_metadata(metadata, without_files, task, datatype="anat", telling=telling)[0]
 
 
 def to_json(content: Mapping[str, Any]) -> str:
@@ -201,7 +170,8 @@ def published_scans(output_dir: Path, layout: str) -> list[Published]:
         A sidecar cannot be read, or is somebody else's.
     """
     found = []
-    for path in _candidates(output_dir, layout):
+    named_so = (path for path in output_dir.glob("sub-*/**/*.json") if _is_named_so(path, output_dir, layout))
+    for path in sorted(named_so, key=lambda path: natural_key(path.name)):
         try:
             content = path.read_bytes()
             if layout == BIDS and b"Bidsdeface" not in content:
@@ -214,17 +184,15 @@ def published_scans(output_dir: Path, layout: str) -> list[Published]:
             raise BidsdefaceError(
                 f"{path}: is not a sidecar of this program; remove it and its image"
             ) from error
-        image = path.with_suffix(".nii")
-        image = image if image.is_file() else path.with_suffix(".nii.gz")
+        image = path.with_suffix(".nii" if path.with_suffix(".nii").is_file() else ".nii.gz")
         found.append(Published(PurePosixPath(image.relative_to(output_dir)), sidecar))
     return found
 
 
-def _candidates(output_dir: Path, layout: str) -> list[Path]:
-    """Return the files that may be sidecars of published scans, by their names."""
+def _is_named_so(path: Path, output_dir: Path, layout: str) -> bool:
+    """Return True for the name of a sidecar of a scan; what lies in hidden folders is not ours."""
     if layout == BIDS:
-        found = [path for path in output_dir.glob("sub-*/**/*.json") if "_defacemask" not in path.name]
+        is_of_scan = "_defacemask" not in path.name
     else:
-        found = [path for desc in DESCRIPTIONS for path in output_dir.glob(f"sub-*/**/*_desc-{desc}_*.json")]
-    found = [path for path in found if not any(part[0] == "." for part in path.relative_to(output_dir).parts)]
-    return sorted(found, key=lambda path: natural_key(path.name))
+        is_of_scan = any(f"_desc-{desc}_" in path.name for desc in DESCRIPTIONS)
+    return is_of_scan and not any(part[0] == "." for part in path.relative_to(output_dir).parts)

@@ -14,7 +14,7 @@ from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_fetched
 from bidsdeface.dataset.inheritance import JsonError, read_json, read_metadata
 from bidsdeface.dataset.kinds import lenders
-from bidsdeface.dataset.layout import NoFaceOutputs, Outputs, no_face_outputs_of, outputs_of
+from bidsdeface.dataset.layout import ImageFiles, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import read_bytes
@@ -25,33 +25,30 @@ from bidsdeface.settings import Settings
 METHOD = "remove"
 
 
-def promise(settings: Settings) -> dict[str, Any]:
-    """Return what the ``Bidsdeface`` object of every result of these settings says."""
-    if settings.mask:
-        return _by_hand(settings)
-    return {**_any(settings), "Method": METHOD, "MaskSource": "template", **_by_template(settings)}
+def promise(settings: Settings, *, no_face: bool = False, by_hand: bool = False) -> dict[str, Any]:
+    """Return what the ``Bidsdeface`` object of a result of these settings says.
 
-
-def no_face_promise(settings: Settings) -> dict[str, Any]:
-    """Return what the ``Bidsdeface`` object of every image that shows no face says: it claims no method."""
-    return {**_any(settings), "Method": None, **_by_template(settings)}
-
-
-def _by_hand(settings: Settings) -> dict[str, Any]:
-    return {**_any(settings), "Method": METHOD, "MaskSource": "by hand"}
-
-
-def _any(settings: Settings) -> dict[str, Any]:
-    return {"Version": __version__, "MetadataPolicy": policy_mark(settings.policy)}
-
-
-def _by_template(settings: Settings) -> dict[str, Any]:
-    return {
+    Parameters
+    ----------
+    settings : Settings
+    no_face : bool, optional
+        Whether the image shows no face: then no method is claimed.
+    by_hand : bool, optional
+        Whether a person drew the mask.
+    """
+    record = {
+        "Version": __version__,
+        "MetadataPolicy": policy_mark(settings.policy),
+        "Method": None if no_face else METHOD,
+        **({} if no_face else {"MaskSource": "by hand" if by_hand else "template"}),
+    }
+    of_template = {
         "Template": settings.template_name,
         "Regions": list(settings.regions),
         "GuardMM": settings.guard_mm,
         "Longitudinal": settings.longitudinal,
     }
+    return record if by_hand else {**record, **of_template}
 
 
 def finished_scans(head: Head, settings: Settings, state: State | None = None) -> set[str]:
@@ -86,17 +83,15 @@ def is_by_hand(settings: Settings, scan: Scan) -> bool:
     return is_complete(settings.output_dir, outputs, {"MaskSource": "by hand"})
 
 
-def _result(scan: Scan, settings: Settings) -> Outputs | NoFaceOutputs | None:
+def _result(scan: Scan, settings: Settings) -> ImageFiles | None:
     """Return the files of a finished result that was made with the same settings, if there is one."""
+    outputs = outputs_of(scan, settings.output_layout)
     possible = (
-        (outputs_of(scan, settings.output_layout), promise(settings)),
-        (outputs_of(scan, settings.output_layout), _by_hand(settings)),
-        (no_face_outputs_of(scan, settings.output_layout), no_face_promise(settings)),
+        (outputs, promise(settings)),
+        (outputs, promise(settings, by_hand=True)),
+        (no_face_outputs_of(scan, settings.output_layout), promise(settings, no_face=True)),
     )
-    for outputs, wanted in possible:
-        if is_complete(settings.output_dir, outputs, wanted):
-            return outputs
-    return None
+    return next((files for files, said in possible if is_complete(settings.output_dir, files, said)), None)
 
 
 def remember_input(
@@ -139,11 +134,9 @@ def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: Settings, s
     if not (scan.path.exists() and is_fetched(scan.path)):  # dropped by git-annex: that is no change
         return False
     try:
-        remembered = state.remembered(_name(state, settings.output_dir, scan))
-        if remembered is None:
+        if (remembered := state.remembered(_name(state, settings.output_dir, scan))) is None:
             return False
-        metadata = read_metadata(settings.bids_dir, scan)
-        content = read_bytes(scan.path)
+        metadata, content = read_metadata(settings.bids_dir, scan), read_bytes(scan.path)
         return remembered != _fingerprint(state, content, metadata, settings.output_dir / image)
     except (BidsdefaceError, OSError):  # doing it again will tell
         return True
@@ -161,7 +154,7 @@ def _fingerprint(state: State, content: bytes, metadata: Mapping[str, Any], imag
     return state.derive("fingerprint", content, as_text.encode(), image.read_bytes())
 
 
-def is_complete(output_dir: Path, outputs: Outputs | NoFaceOutputs, provenance: Mapping[str, Any]) -> bool:
+def is_complete(output_dir: Path, outputs: ImageFiles, provenance: Mapping[str, Any]) -> bool:
     """Look for a finished result that was made with the same settings.
 
     Parameters
@@ -181,11 +174,6 @@ def is_complete(output_dir: Path, outputs: Outputs | NoFaceOutputs, provenance: 
         return False
     try:
         found = read_json(output_dir / outputs.image_sidecar)["Bidsdeface"]
-        return all(found.get(name) == value for name, value in as_stored(provenance).items())
+        return all(found.get(name) == value for name, value in provenance.items())
     except (JsonError, OSError, KeyError, AttributeError):  # not a sidecar of ours
         return False
-
-
-def as_stored(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn values into what JSON gives back for them: tuples into lists."""
-    return json.loads(json.dumps(provenance))

@@ -10,12 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from bidsdeface import sharing
+from bidsdeface import carrying, sharing
 from bidsdeface.carrying import Scope, Shared, preview, preview_root, read_above, share, share_root
 from bidsdeface.dataset import people
 from bidsdeface.dataset.carryover import LeftOut, Treatment
 from bidsdeface.dataset.description import claim_shareable
-from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.dataset.validation import find_problems
 from bidsdeface.errors import BidsdefaceError, may_pass
@@ -397,13 +396,13 @@ def test_a_scan_that_another_task_publishes_meanwhile_stays(settings, monkeypatc
     sidecar = settings.output_dir / f"{T1W}.json"
     text = sidecar.read_text()
     sidecar.unlink()  # as a task has it for a moment that publishes the scan
-    opened = Staging.__enter__
+    opened = carrying.open_staging
 
-    def publish(staging):
+    def publish(output_dir):
         sidecar.write_text(text)
-        return opened(staging)
+        return opened(output_dir)
 
-    monkeypatch.setattr(Staging, "__enter__", publish)
+    monkeypatch.setattr(carrying, "open_staging", publish)
     share_again(settings)
     assert there(settings) == before
 
