@@ -11,7 +11,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.dataset.kinds import NO_HEAD, shows_face_seldom, shows_phase
+from bidsdeface.dataset.kinds import NO_HEAD, is_phase, shows_face_seldom
 from bidsdeface.dataset.listing import is_ignored, is_utf8
 from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.privacy.leftout import NAME, LeftOut
@@ -157,8 +157,8 @@ def is_faceless(path: PurePosixPath) -> bool:
 
 def _is_faceless(name: FileName) -> bool:
     """Return True for echo-planar magnitudes; phase shows a face like a whole head's, in any folder."""
-    is_phase = shows_phase(name.suffix, name.entities) and name.suffix not in NO_HEAD
-    return name.datatype is not None and not is_phase and shows_face_seldom(name.datatype, name.suffix)
+    shows_phase = is_phase(name) and name.suffix not in NO_HEAD
+    return name.datatype is not None and not shows_phase and shows_face_seldom(name.datatype, name.suffix)
 
 
 def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:

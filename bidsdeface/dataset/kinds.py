@@ -1,9 +1,9 @@
 """Kinds of image by their names: which are defaced, and which take the mask of another. No file is opened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
-from bidsdeface.dataset.names import Scan
+from bidsdeface.dataset.names import FileName, Scan
 from bidsdeface.errors import UsageError
 from bidsdeface.schema import file_rules
 
@@ -11,9 +11,6 @@ ANATOMICAL = "anat"
 DATATYPES = (ANATOMICAL, "func", "dwi", "fmap", "perf", "pet")  # where BIDS keeps images of heads
 NO_HEAD = ("defacemask", "noRF")  # a mask, and noise that is measured without excitation
 DEFAULT = "default"  # of --suffixes: all that is taken without it
-# Echo-planar images seldom show a face (Schwarz and others, 2019 to 2022).
-SELDOM_SHOW_FACE = ("func", "dwi")
-ECHO_PLANAR_FIELD_MAP = ("fmap", "epi")
 
 
 def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
@@ -55,13 +52,14 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
 def shows_face_seldom(datatype: str, suffix: str) -> bool:
     """Return True for kinds of image of which published re-identification rates are next to nothing.
 
+    They are echo-planar images (Schwarz and others, 2019 to 2022), and what is no image of a head.
+
     Examples
     --------
     >>> [shows_face_seldom(*kind) for kind in (("func", "bold"), ("fmap", "epi"), ("fmap", "magnitude1"))]
     [True, True, False]
     """
-    is_of_epi = datatype in SELDOM_SHOW_FACE or (datatype, suffix) == ECHO_PLANAR_FIELD_MAP
-    return is_of_epi or suffix in NO_HEAD
+    return datatype in ("func", "dwi") or (datatype, suffix) == ("fmap", "epi") or suffix in NO_HEAD
 
 
 @cache
@@ -73,10 +71,9 @@ def suffixes_of_heads() -> tuple[str, ...]:
     >>> [name in suffixes_of_heads() for name in ("anat", "magnitude1", "phasediff", "asl", "pet", "bold")]
     [True, True, True, True, True, False]
     """
-    known = _of_rules()
     others = {
         suffix
-        for datatype, suffix in known
+        for datatype, suffix in _of_rules()
         if datatype != ANATOMICAL and not shows_face_seldom(datatype, suffix)
     }
     return ANATOMICAL, *sorted(others)
@@ -119,27 +116,21 @@ _MAGNITUDES = {
     "fieldmap": ("magnitude",),
     "phase": ("bold", "cbv", "sbref"),
 }
-
-
 # B1 maps by turbo FLASH and the like have an image of the head and one of flip angles under one suffix.
 _WITH_FLIP_ANGLES = ("TB1TFL", "TB1RFM")
 _ANATOMY, _FLIP_ANGLES = "anat", "famp"  # how their acq- begins
 
 
-def is_phase(scan: Scan) -> bool:
-    """Tell whether a scan shows phase, or one part of complex numbers, and so no anatomy of its own."""
-    return shows_phase(scan.suffix, dict(scan.entities))
-
-
-def shows_phase(suffix: str, entities: Mapping[str, str]) -> bool:
-    """Return True if an image of that name shows phase, or one part of complex numbers.
+def is_phase(image: Scan | FileName) -> bool:
+    """Return True if an image shows phase, or one part of complex numbers, and so no anatomy of its own.
 
     Examples
     --------
-    >>> shows_phase("phasediff", {}), shows_phase("bold", {"part": "phase"}), shows_phase("bold", {})
-    (True, True, False)
+    >>> paths = [f"sub-01/fmap/sub-01_{name}.nii" for name in ("phasediff", "part-phase_bold", "bold")]
+    >>> [is_phase(scan_at(Path(path))) for path in paths]
+    [True, True, False]
     """
-    return suffix in _MAGNITUDES or entities.get("part") in PHASE_PARTS
+    return image.suffix in _MAGNITUDES or dict(image.entities).get("part") in PHASE_PARTS
 
 
 def magnitudes_of(suffix: str) -> tuple[str, ...]:
@@ -193,15 +184,12 @@ def is_of_series(scan: Scan, other: Scan) -> bool:
 
 
 def _series(scan: Scan) -> set[tuple[str, str]]:
+    is_b1 = scan.suffix in _WITH_FLIP_ANGLES
     return {
         (key, label)
         for key, label in scan.entities
-        if key not in OF_A_SET and not (key == "acq" and _is_of_b1_pair(scan.suffix, label))
+        if key not in OF_A_SET and not (key == "acq" and is_b1 and label.startswith((_ANATOMY, _FLIP_ANGLES)))
     }
-
-
-def _is_of_b1_pair(suffix: str, acquisition: str) -> bool:
-    return suffix in _WITH_FLIP_ANGLES and acquisition.startswith((_ANATOMY, _FLIP_ANGLES))
 
 
 def _unlike(one: Scan, other: Scan) -> int:

@@ -130,17 +130,14 @@ class Images:
         Images that ``.bidsignore`` takes out.
     not_taken : dict of PurePosixPath to str
         Why images of heads, as it seems, are not among the scans.
-    problems : list of str
-        Folders that cannot be read, one line each.
-    unreadable : set of str
-        Participants that they belong to.
+    problems : list of (str, str)
+        Folders that cannot be read: participant, and one line.
     """
 
     scans: list[Scan] = field(default_factory=list)
     ignored: list[PurePosixPath] = field(default_factory=list)
     not_taken: dict[PurePosixPath, str] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    unreadable: set[str] = field(default_factory=set)
+    problems: list[tuple[str, str]] = field(default_factory=list)
 
 
 def list_images(
@@ -166,11 +163,12 @@ def list_images(
     for label in participants:
         for folder in _folders(bids_dir, label, sessions):
             try:
-                for path in _files(bids_dir, folder):
+                if not os.path.exists(bids_dir / folder):
+                    raise BidsdefaceError(why_not_here(bids_dir / folder, bids_dir))
+                for path in files_in(bids_dir, folder):
                     _sort_in(found, path, bids_dir, kinds, ignored)
             except BidsdefaceError as error:
-                found.problems.append(str(error))
-                found.unreadable.add(label)
+                found.problems.append((label, str(error)))
     return found
 
 
@@ -179,19 +177,6 @@ def _folders(bids_dir: Path, label: str, sessions: Sequence[str]) -> list[str]:
     whole = f"sub-{label}"
     some = [f"{whole}/ses-{one}" for one in sessions]
     return [one for one in some if os.path.lexists(bids_dir / one)] if sessions else [whole]
-
-
-def _files(bids_dir: Path, folder: str) -> Iterable[PurePosixPath]:
-    """Yield the files below a folder.
-
-    Raises
-    ------
-    BidsdefaceError
-        It is a link to nowhere, or one below it cannot be read.
-    """
-    if not os.path.exists(bids_dir / folder):
-        raise BidsdefaceError(why_not_here(bids_dir / folder, bids_dir))
-    return files_in(bids_dir, folder)
 
 
 def _sort_in(
@@ -203,19 +188,13 @@ def _sort_in(
 ) -> None:
     """Put a file where it belongs, if it is an image that may show a head."""
     if _is_folder_to_nowhere(bids_dir / path):
-        found.problems.append(why_not_here(bids_dir / path, bids_dir))
-        found.unreadable.add(path.parts[0].removeprefix("sub-"))
-        return
-    if not is_utf8(str(path)):
+        problem = why_not_here(bids_dir / path, bids_dir)
+        found.problems.append((path.parts[0].removeprefix("sub-"), problem))
+    elif not is_utf8(str(path)):
         found.not_taken[path] = "its name is not UTF-8"
+    elif not _IMAGE.search(path.name) or not _is_asked(path, objection := _objection(path), kinds):
         return
-    if not _IMAGE.search(path.name):
-        return
-    objection = _objection(path)
-    is_wanted = not objection and (path.parent.name, suffix_of(path)) in kinds
-    if not is_wanted and (not objection or _belongs_elsewhere(path, kinds)):
-        return  # of a kind that was not asked for
-    if is_ignored(path, ignored):
+    elif is_ignored(path, ignored):
         found.ignored.append(path)
     elif objection:
         found.not_taken[path] = f"is not named as BIDS asks: {objection}"
@@ -224,8 +203,8 @@ def _sort_in(
 
 
 def _is_folder_to_nowhere(path: Path) -> bool:
-    is_folder = path.name in _datatypes() or path.name.startswith("ses-")
-    return is_folder and not path.suffix and path.is_symlink()  # it was listed as a file
+    is_folder = path.name in _datatypes() or (path.name.startswith("ses-") and not path.suffix)
+    return is_folder and path.is_symlink()  # it was listed as a file
 
 
 def _objection(path: PurePosixPath) -> str:
@@ -242,10 +221,12 @@ def _objection(path: PurePosixPath) -> str:
     return ""
 
 
-def _belongs_elsewhere(path: PurePosixPath, kinds: Set[tuple[str, str]]) -> bool:
-    """Return True for a file in a folder of images that are not asked for, unless its suffix is."""
-    is_other = path.parent.name in _datatypes() - {datatype for datatype, _ in kinds}
-    return is_other and suffix_of(path).lower() not in {suffix.lower() for _, suffix in kinds}
+def _is_asked(path: PurePosixPath, objection: str, kinds: Set[tuple[str, str]]) -> bool:
+    """Return True for an image of the kinds asked for, and for one that is named wrongly and may be of them."""
+    if not objection:
+        return (path.parent.name, suffix_of(path)) in kinds
+    is_elsewhere = path.parent.name in _datatypes() - {datatype for datatype, _ in kinds}
+    return not is_elsewhere or suffix_of(path).lower() in {suffix.lower() for _, suffix in kinds}
 
 
 @cache

@@ -56,11 +56,8 @@ def parse_name(path: PurePath) -> FileName | None:
     """
     stem, dot, extension = path.name.partition(".")
     *pairs, suffix = stem.split("_")
-    matches = [_ENTITY.fullmatch(pair) for pair in pairs]
-    if not (suffix.isascii() and suffix.isalnum() and all(matches)):
-        return None
-    entities = {match[1]: match[2] for match in matches if match}
-    if len(entities) < len(pairs):
+    entities = {match[1]: match[2] for pair in pairs if (match := _ENTITY.fullmatch(pair))}
+    if len(entities) < len(pairs) or not (suffix.isascii() and suffix.isalnum()):
         return None
     return FileName(PurePosixPath(path), entities, suffix, dot + extension)
 

@@ -98,9 +98,9 @@ def find_heads(
             f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
             "--participant-label, --session-label, --suffixes, --bids-filter-file and .bidsignore"
         )
-    having = {scan.subject for scan in asked} | found.unreadable
+    having = {scan.subject for scan in asked} | {label for label, _ in found.problems}
     missing = [f"sub-{label}" for label in participants or existing if label not in having]
-    problems = list(found.problems)
+    problems = [problem for _, problem in found.problems]
     if participants and scans_expected:  # a name is meant
         problems += [f"{one}: no {kind} that fits the request; add one or leave {one} out" for one in missing]
     elif missing and scans_expected and not (sessions or filters):  # which narrow it to those who have it
