@@ -7,13 +7,14 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
 
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.layout import IGNORED_MASKS
+from bidsdeface.dataset.names import DESCRIPTION
 from bidsdeface.dataset.publish import open_staging
 from bidsdeface.dataset.record import to_json
 from bidsdeface.errors import UsageError
@@ -23,7 +24,7 @@ from bidsdeface.schema import description_fields
 from bidsdeface.settings import BIDS, DERIVATIVES
 
 BIDS_VERSION = "1.11.1"
-DESCRIPTION = PurePosixPath("dataset_description.json")
+
 CONTAINER_VARIABLE = "BIDSDEFACE_CONTAINER"  # image tag, set when the container image is built
 
 _DESCRIPTIONS = """\

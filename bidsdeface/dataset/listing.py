@@ -222,7 +222,7 @@ def _objection(path: PurePosixPath) -> str:
 
 
 def _is_asked(path: PurePosixPath, objection: str, kinds: Set[tuple[str, str]]) -> bool:
-    """Return True for an image of the kinds asked for, and for one that is named wrongly and may be of them."""
+    """Return True for an image of the kinds asked for, and for one whose name is wrong and that may be."""
     if not objection:
         return (path.parent.name, suffix_of(path)) in kinds
     is_elsewhere = path.parent.name in _datatypes() - {datatype for datatype, _ in kinds}

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from bidsdeface.errors import BidsdefaceError
 
+DESCRIPTION = PurePosixPath("dataset_description.json")
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
 
 

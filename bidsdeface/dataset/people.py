@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.listing import files_in
-from bidsdeface.dataset.names import FileName, parse_name, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.columns import (
     ALONE,
@@ -44,7 +44,6 @@ from bidsdeface.privacy.tables import parse_table
 from bidsdeface.schema import table_columns
 
 PHENOTYPE = "phenotype"
-DESCRIPTION = "dataset_description.json"  # authors want to be found
 _OF_PEOPLE = ("sub", "ses")  # labels of other entities are words of the study
 _LONGEST_NAME = 3  # words, of a person, in a field that nobody knows
 _READ = (".json", ".tsv", ".edf", ".bdf", ".nii", ".gz")
@@ -124,7 +123,7 @@ def _identifiers(
     people: set[tuple[str, ...]] = set()
     others: set[tuple[str, ...]] = set()
     for path in paths:
-        if path.suffix in _READ and path.name != DESCRIPTION:
+        if path.suffix in _READ and path.name != DESCRIPTION.name:  # authors want to be found
             for kind, value in _told_by(root, path, policy, set(keep_columns)):
                 (people if kind == PERSON else others).update(identifiers_in(value, kind).phrases)
     names = are_of_names({label for _, label in labels}, people)

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface import __version__
-from bidsdeface.dataset.inheritance import JsonError, parse_json
+from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL
-from bidsdeface.dataset.names import RAW, natural_key
+from bidsdeface.dataset.names import RAW, natural_key, stem_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.privacy.policy import DROP, Policy, Rule, file_fields, load_policy
 from bidsdeface.privacy.sidecar import Telling, scrub_metadata
@@ -120,6 +120,7 @@ def to_json(content: Mapping[str, Any]) -> str:
 
 
 DESCRIPTIONS = ("defaced", "noface")
+OWN_FIELDS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence", "Bidsdeface")
 
 
 @dataclass(frozen=True)
@@ -196,3 +197,31 @@ def _is_named_so(path: Path, output_dir: Path, layout: str) -> bool:
     else:
         is_of_scan = any(f"_desc-{desc}_" in path.name for desc in DESCRIPTIONS)
     return is_of_scan and not any(part[0] == "." for part in path.relative_to(output_dir).parts)
+
+
+def sidecar_of(image: PurePosixPath) -> PurePosixPath:
+    """Name the sidecar of an image that keeps its own name."""
+    return image.with_name(f"{stem_of(image)}.json")
+
+
+def is_defaced(output_dir: Path, image: PurePosixPath) -> bool:
+    """Return True if the defacing engine has published an image of a complete dataset, by its sidecar."""
+    return (output_dir / image).is_file() and "Bidsdeface" in own_fields(output_dir, image)
+
+
+def own_fields(output_dir: Path, image: PurePosixPath) -> dict[str, Any]:
+    """Return what the sidecar of an image of a complete dataset says of how it was defaced.
+
+    Raises
+    ------
+    BidsdefaceError
+        It cannot be read. It may be ours: what it vouches for is not to be removed.
+    """
+    path = output_dir / sidecar_of(image)
+    try:
+        sidecar = read_json(path)
+    except (FileNotFoundError, NotADirectoryError, JsonError):  # none of ours
+        return {}
+    except OSError as error:
+        raise BidsdefaceError(f"{path}: cannot be read ({error.strerror}); correct it") from error
+    return {name: sidecar[name] for name in OWN_FIELDS if name in sidecar}

@@ -26,7 +26,7 @@ from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 
 # They say what else there is: written when that is known, tables before what describes them.
-_LAST = ((Treatment.TABLE,), (Treatment.SIDECAR,))
+_LATER = {Treatment.TABLE: 1, Treatment.SIDECAR: 2}
 # What nobody can use without its metadata.
 _DESCRIBED = (Treatment.IMAGE, Treatment.RECORDING, Treatment.EDF)
 
@@ -74,19 +74,19 @@ def read_source(
     carried = list(carried)
     names = (parse_name(one.path) for one in carried if one.path.suffix == ".json")
     sidecars = NameIndex(name for name in names if name)
-    fieldmaps: dict[PurePosixPath, frozenset[str]] = {}
-    for one in carried:
-        if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
-            fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
+    fieldmaps = {
+        one.path: frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
+        for one in carried
+        if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path))
+    }
     present = frozenset(one.path for one in carried)
-    return Source(root, present, sidecars, fieldmaps, identifiers, census or Census(root))
+    return Source(root, wishes, present, sidecars, fieldmaps, identifiers, census or Census(root))
 
 
 def carry_over(
     source: Source,
     files: Iterable[Carried],
     folder: Path | None,
-    wishes: Wishes,
     provenance: Mapping[PurePosixPath, Mapping[str, Any]] | None = None,
 ) -> Account:
     """Write files into a folder, under their own names, each as its treatment says.
@@ -98,7 +98,6 @@ def carry_over(
         Of one participant, or those above participants; `Treatment.DEFACE` is passed over.
     folder : Path or None
         Private, empty; None to write nothing, and learn what could not be made safe.
-    wishes : Wishes
     provenance : mapping of PurePosixPath to mapping, optional
         Fields to add to sidecars, by the sidecar's path: those of defaced images.
 
@@ -110,11 +109,10 @@ def carry_over(
     account = Account()
     provenance = provenance or {}
     to_write = [one for one in files if one.treatment is not Treatment.DEFACE]
-    first = tuple(set(Treatment) - {treatment for some in _LAST for treatment in some})
-    for treatments in (first, *_LAST):
-        some = [one for one in to_write if one.treatment in treatments]
+    for turn in range(3):
+        some = [one for one in to_write if _LATER.get(one.treatment, 0) == turn]
         before = source.present
-        source = _write(source, some, folder, wishes, provenance, account)
+        source = _write(source, some, folder, provenance, account)
         if source.present != before:
             source = _without_companions(source, before, folder, account)
     if folder:
@@ -137,7 +135,14 @@ def _write_own_sidecars(
     for path in provenance:
         beside = [one for one in written if one.path.parent == path.parent]
         applying = applicable(name, beside) if (name := parse_name(path)) else []
-        said = [_without_own(read_json(folder / one.path), provenance.get(one.path, {})) for one in applying]
+        said = [  # but for how another image was defaced
+            {
+                key: value
+                for key, value in read_json(folder / one.path).items()
+                if key not in provenance.get(one.path, ())
+            }
+            for one in applying
+        ]
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(to_json({**ChainMap(*said[::-1]), **provenance[path]}), encoding="utf-8")
         read |= {one.path: one for one in applying if one.path not in provenance}
@@ -153,16 +158,10 @@ def _write_own_sidecars(
             account.left_out.append(LeftOut(shared.path, "what it says stands in the sidecar of each image"))
 
 
-def _without_own(content: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a sidecar says, but for how its own image was defaced."""
-    return {key: value for key, value in content.items() if key not in own}
-
-
 def _write(
     source: Source,
     files: Iterable[Carried],
     folder: Path | None,
-    wishes: Wishes,
     provenance: Mapping[PurePosixPath, Mapping[str, Any]],
     account: Account,
 ) -> Source:
@@ -172,27 +171,23 @@ def _write(
         if one.path in named:
             continue
         if one.path not in source.present:
-            is_companion = any(one.treatment in some for some in _LAST) or one.path.suffix in GRADIENTS
+            is_companion = one.treatment in _LATER or one.path.suffix in GRADIENTS
             reason = WITHOUT_DATA if is_companion else "a file that belongs to it is not here"
             account.left_out.append(LeftOut(one.path, reason))
             continue
         target = folder / one.path if folder else Path(os.devnull)
-        if folder:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             check_fetched(source.root / one.path, source.root)
             if one.treatment in _DESCRIBED:
                 check_metadata(source, one.path)
-            write = WRITERS[one.treatment]
-            parts = write(source, one.path, target, wishes, provenance.get(one.path, {}))
+            account.left_out += WRITERS[one.treatment](source, one.path, target, provenance.get(one.path, {}))
+            account.written.append(one.path)
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
             if folder:
                 target.unlink(missing_ok=True)
             account.left_out.append(_left_out(one.path, error))
             source = source.without([one.path]) if one.treatment is not Treatment.SIDECAR else source
-            continue
-        account.written.append(one.path)
-        account.left_out += parts
     return source
 
 

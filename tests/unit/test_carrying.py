@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from bidsdeface import carrying, sharing
-from bidsdeface.carrying import Scope, Shared, preview, preview_root, read_above, share, share_root
+from bidsdeface.carrying import Shared, preview, preview_root, share, share_root
 from bidsdeface.dataset import people
 from bidsdeface.dataset.carryover import LeftOut, Treatment
 from bidsdeface.dataset.description import claim_shareable
@@ -24,6 +24,7 @@ from bidsdeface.leakcheck import check_whole_output
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
 from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
+from bidsdeface.sorting import Scope, read_above
 from bidsdeface.workers import Lost
 from tests.conftest import save
 from tests.fullset import full_dataset, image, packed

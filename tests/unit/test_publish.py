@@ -250,7 +250,7 @@ def test_a_mask_that_a_set_shares_stays_while_another_of_the_set_has_its_result(
 
 
 def test_a_result_is_complete_only_with_all_files_and_the_same_settings(tmp_path):
-    settings = {"Version": "1", "Regions": ("face",), "GuardMm": 4.0}
+    settings = {"Version": "1", "Regions": ["face"], "GuardMm": 4.0}
     assert not is_complete(tmp_path, OUTPUTS, settings)
     stage_and_publish(tmp_path, {**settings, "Verdict": "passed"})
     assert is_complete(tmp_path, OUTPUTS, settings)
