@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.errors import UsageError
@@ -44,17 +44,13 @@ def read_filters(path: Path) -> dict[str, dict[str, Any]]:
     return {name.lower(): query for name, query in filters.items()}
 
 
-if TYPE_CHECKING:
-    from bids import BIDSLayout
-
-
 def open_layout(
     bids_dir: Path,
     participants: Sequence[str] = (),
     sessions: Sequence[str] = (),
     *,
     datatypes: Collection[str],
-) -> "BIDSLayout":
+) -> Any:  # pybids is slow to import
     """Index folders of images; JSON files, broken or not, are not looked at.
 
     Folders of other participants are not even listed, so that the work of one cluster task does
@@ -73,7 +69,7 @@ def open_layout(
     -------
     bids.BIDSLayout
     """
-    from bids import BIDSLayout, BIDSLayoutIndexer  # slow to import
+    from bids import BIDSLayout, BIDSLayoutIndexer
 
     indexer = BIDSLayoutIndexer(
         ignore=[_all_but(participants, sessions, datatypes)], index_metadata=False, validate=False

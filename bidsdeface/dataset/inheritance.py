@@ -233,8 +233,9 @@ class NameIndex:
 
     def near(self, data: FileName) -> list[FileName]:
         """Return the names of its suffix beside a data file and in the folders above it."""
-        places = ((folder, data.suffix) for folder in data.path.parents)
-        return [name for place in places for name in self._by_place.get(place, ())]
+        return [
+            name for folder in data.path.parents for name in self._by_place.get((folder, data.suffix), ())
+        ]
 
 
 def files_above(root: Path, data: FileName, extension: str = ".json") -> Iterator[FileName]:

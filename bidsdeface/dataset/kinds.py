@@ -126,8 +126,9 @@ def is_phase(image: Scan | FileName) -> bool:
 
     Examples
     --------
-    >>> paths = [f"sub-01/fmap/sub-01_{name}.nii" for name in ("phasediff", "part-phase_bold", "bold")]
-    >>> [is_phase(scan_at(Path(path))) for path in paths]
+    >>> from bidsdeface.dataset.names import scan_at
+    >>> from pathlib import Path
+    >>> [is_phase(scan_at(Path(f"sub-01_{name}.nii"))) for name in ("phasediff", "part-phase_bold", "bold")]
     [True, True, False]
     """
     return image.suffix in _MAGNITUDES or dict(image.entities).get("part") in PHASE_PARTS

@@ -16,8 +16,8 @@ from bidsdeface.schema import file_rules, is_data_file
 
 def participants(root: Path) -> list[str]:
     """Return the labels of all participants, without ``sub-``; names that are not UTF-8 are none."""
-    found = [path.name for path in root.glob("sub-*") if path.is_dir()]
-    return sorted(name.removeprefix("sub-") for name in found if is_utf8(name))
+    folders = (path for path in root.glob("sub-*") if path.is_dir() and is_utf8(path.name))
+    return sorted(path.name.removeprefix("sub-") for path in folders)
 
 
 def files_in(root: Path, folder: str) -> Iterator[PurePosixPath]:
@@ -94,14 +94,12 @@ def is_ignored(path: PurePosixPath, lines: Sequence[str]) -> bool:
     >>> [is_ignored(path, [line]) for line in ("func/", "**/*_bold.nii.gz", "/sub-01", "/func", "!func/")]
     [True, True, True, False, False]
     """
-    expression = _expression(tuple(lines)) if lines else None
-    if expression is None:
-        return False
+    expression = _expression(tuple(lines))
     return any(expression.fullmatch(str(place)) for place in (path, *path.parents))
 
 
 @lru_cache(maxsize=4)
-def _expression(lines: tuple[str, ...]) -> re.Pattern[str] | None:
+def _expression(lines: tuple[str, ...]) -> re.Pattern[str]:
     """Return what matches a path, or a folder above it, that is ignored."""
     patterns = []
     for line in lines:
@@ -111,7 +109,7 @@ def _expression(lines: tuple[str, ...]) -> re.Pattern[str] | None:
         is_anchored = "/" in pattern and "**" not in line
         pattern = pattern.lstrip("/").removeprefix("**/")
         patterns += [translate(pattern), *([] if is_anchored else [translate(f"*/{pattern}")])]
-    return re.compile("|".join(patterns)) if patterns else None
+    return re.compile("|".join(patterns) or r"(?!)")  # which matches nothing
 
 
 EXTENSIONS = (".nii", ".nii.gz")
@@ -161,7 +159,9 @@ def list_images(
     ignored = read_ignored(bids_dir)
     found = Images()
     for label in participants:
-        for folder in _folders(bids_dir, label, sessions):
+        whole = f"sub-{label}"
+        some = [f"{whole}/ses-{one}" for one in sessions if os.path.lexists(bids_dir / whole / f"ses-{one}")]
+        for folder in some if sessions else [whole]:
             try:
                 if not os.path.exists(bids_dir / folder):
                     raise BidsdefaceError(why_not_here(bids_dir / folder, bids_dir))
@@ -170,13 +170,6 @@ def list_images(
             except BidsdefaceError as error:
                 found.problems.append((label, str(error)))
     return found
-
-
-def _folders(bids_dir: Path, label: str, sessions: Sequence[str]) -> list[str]:
-    """Return the folders of a participant to look into: the whole, or some sessions that are there."""
-    whole = f"sub-{label}"
-    some = [f"{whole}/ses-{one}" for one in sessions]
-    return [one for one in some if os.path.lexists(bids_dir / one)] if sessions else [whole]
 
 
 def _sort_in(
@@ -188,8 +181,8 @@ def _sort_in(
 ) -> None:
     """Put a file where it belongs, if it is an image that may show a head."""
     if _is_folder_to_nowhere(bids_dir / path):
-        problem = why_not_here(bids_dir / path, bids_dir)
-        found.problems.append((path.parts[0].removeprefix("sub-"), problem))
+        label = path.parts[0].removeprefix("sub-")
+        found.problems.append((label, why_not_here(bids_dir / path, bids_dir)))
     elif not is_utf8(str(path)):
         found.not_taken[path] = "its name is not UTF-8"
     elif not _IMAGE.search(path.name) or not _is_asked(path, objection := _objection(path), kinds):

@@ -10,6 +10,8 @@ import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -85,8 +87,7 @@ def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Itera
         Without codes and places that are labels of the files themselves.
     """
     paths = list(files_in(root, f"sub-{subject}"))
-    names = [name for path in paths if (name := parse_name(path))]
-    labels = {pair for name in names for pair in name.entities.items()}
+    labels = {pair for path in paths if (name := parse_name(path)) for pair in name.entities.items()}
     return _identifiers(root, paths, policy, keep_columns, labels)
 
 
@@ -102,13 +103,13 @@ def all_identifiers(
 def joined_identifiers(found: Iterable[Identifiers]) -> Identifiers:
     """Return the identifiers of several participants; a label that many have is a word of the study."""
     found = list(found)
-    phrases = frozenset().union(*(one.phrases for one in found))
     shared = Counter(label for one in found for label in one.labels)
     of_study = {
         (key, label)
         for (key, label), people in shared.items()
         if key not in _OF_PEOPLE and (people >= FEWEST_PEOPLE or people == len(found) - 1)
     }
+    phrases = frozenset[tuple[str, ...]]().union(*(one.phrases for one in found))
     return Identifiers(phrases, frozenset(shared.keys() - of_study))
 
 
@@ -202,12 +203,8 @@ def _in_edf(header: Mapping[str, str]) -> Found:
 def _in_image(start: bytes) -> Found:
     """Yield names of persons as DICOM has them, and the name of the database."""
     version_2 = start[4:7] == b"n+2"
-    texts = [
-        start[begin:end]
-        for begin, end in (((240, 320), (320, 344)) if version_2 else ((148, 228), (228, 252)))
-    ]
-    for text in texts:
-        yield PERSON, _NAME.findall(text.split(b"\0")[0].decode("latin-1"))
+    for begin, end in ((240, 320), (320, 344)) if version_2 else ((148, 228), (228, 252)):
+        yield PERSON, _NAME.findall(start[begin:end].split(b"\0")[0].decode("latin-1"))
     if not version_2:
         yield WHOLE, start[14:32].split(b"\0")[0].decode("latin-1")
 
@@ -227,8 +224,7 @@ class Census:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._seen: dict[_Kind, _Pairs] = {}
-        self._texts: Mapping[str, set[str]] | None = None
+        self._pairs = cache(self._count)
 
     def spread(self, table: PurePosixPath, column: str) -> Spread:
         """Return how the values of a column spread over people.
@@ -241,45 +237,35 @@ class Census:
         column : str
         """
         name = parse_name(table)
-        if name is None:
-            return ALONE
-        kind = name.suffix, name.entities.get("task")
-        if kind not in self._seen:
-            self._seen[kind] = self._count(kind)
-        pairs = self._seen[kind].get(column)
+        pairs = self._pairs((name.suffix, name.entities.get("task"))).get(column) if name else None
         return ALONE if pairs is None else spread_of(pairs)
 
     def is_shared(self, text: str) -> bool:
         """Return True if recordings (EDF, BDF) of three participants or more have a text as label or note."""
-        if self._texts is None:
-            self._texts = self._count_texts()
         return len(self._texts.get(text, ())) >= FEWEST_PEOPLE
 
-    def _count_texts(self) -> Mapping[str, set[str]]:
+    @cached_property
+    def _texts(self) -> Mapping[str, set[str]]:
+        """People by the texts of their recordings."""
         people: dict[str, set[str]] = defaultdict(set)
         for depth in ("sub-*/*/", "sub-*/*/*/"):
             for path in self._root.glob(f"{depth}*.[eb]df"):
-                try:
-                    texts = texts_in_edf(path)
-                except (OSError, ValueError):
-                    continue  # it is left out by itself
-                for text in texts:
-                    people[text].add(path.relative_to(self._root).parts[0])
+                with suppress(OSError, ValueError):  # it is left out by itself
+                    for text in texts_in_edf(path):
+                        people[text].add(path.relative_to(self._root).parts[0])
         return people
 
     def _count(self, kind: _Kind) -> _Pairs:
-        suffix, task = kind
         pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
         everybody = [path.name for path in self._root.glob("sub-*") if path.is_dir()]
         # glob does not follow links to folders at every depth: BIDS has a table at three depths at most.
         for depth in ("", "sub-*/", "sub-*/*/", "sub-*/*/*/"):
-            for path in sorted(self._root.glob(f"{depth}*{suffix}.tsv")):
+            for path in sorted(self._root.glob(f"{depth}*{kind[0]}.tsv")):
                 name = parse_name(PurePosixPath(path.relative_to(self._root)))
-                if name is None or (name.suffix, name.entities.get("task")) != kind:
-                    continue
-                for column, values in self._columns(path, name).items():
+                if name and (name.suffix, name.entities.get("task")) == kind:
                     people = [name.path.parts[0]] if depth else everybody
-                    pairs[column] += [(person, value) for value in values for person in people]
+                    for column, values in self._columns(path, name).items():
+                        pairs[column] += [(person, value) for value in values for person in people]
         return pairs
 
     def _columns(self, path: Path, name: FileName) -> Mapping[str, set[str]]:

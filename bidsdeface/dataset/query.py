@@ -120,8 +120,7 @@ def _log_not_taken(found: Images, bids_dir: Path, with_ignored: bool) -> None:
     for path, reason in found.not_taken.items():
         LOGGER.warning("%s: not taken: %s", printable(bids_dir / path), reason)
     if found.ignored and with_ignored:
-        names = ", ".join(map(str, found.ignored))
-        LOGGER.warning("in .bidsignore, so that they are not touched: %s", names)
+        LOGGER.warning("in .bidsignore, so that they are not touched: %s", ", ".join(map(str, found.ignored)))
 
 
 def _folders(bids_dir: Path, pattern: str) -> list[str]:
@@ -167,10 +166,10 @@ def _filtered(
     for suffix in sorted(suffixes):
         query = {"suffix": suffix, "extension": list(EXTENSIONS), **_query_values(filters[suffix.lower()])}
         try:
-            found = layout.get(return_type="filename", **query)
+            paths = layout.get(return_type="filename", **query)
         except ValueError as error:  # an entity that pybids does not know
             raise UsageError(f"--bids-filter-file: {error}; correct the filter file") from error
-        fitting.update(PurePosixPath(Path(path).relative_to(layout.root)) for path in found)
+        fitting.update(PurePosixPath(Path(path).relative_to(layout.root)) for path in paths)
     return [scan for scan in scans if scan.suffix not in suffixes or scan.name.path in fitting]
 
 
@@ -181,9 +180,7 @@ def _query_values(query: Mapping[str, Any]) -> dict[str, Any]:
     def value_of(value: Any) -> Any:
         if isinstance(value, list):
             return [value_of(one) for one in value]
-        if value is None:
-            return Query.NONE
-        return Query.ANY if value == "*" else value
+        return Query.NONE if value is None else Query.ANY if value == "*" else value
 
     return {entity: value_of(value) for entity, value in query.items()}
 
@@ -247,11 +244,7 @@ def choose_reference(scans: Sequence[Scan]) -> tuple[Scan, str]:
 
 def _kind(scan: Scan) -> int:
     """Rank by what a scan shows: head and anatomy, anatomy computed, another kind of image, none at all."""
-    if is_phase(scan):
-        return 3
-    if scan.datatype != ANATOMICAL:
-        return 2
-    return int(is_map(scan))
+    return 3 if is_phase(scan) else 2 if scan.datatype != ANATOMICAL else int(is_map(scan))
 
 
 def _rank(measured: tuple[tuple[float, ...], tuple[float, ...]] | None, scan: Scan) -> tuple[float, ...]:
@@ -264,9 +257,7 @@ def _rank(measured: tuple[tuple[float, ...], tuple[float, ...]] | None, scan: Sc
 
 def _contrast(scan: Scan) -> int:
     """Rank by likeness to the template, which is T1-weighted."""
-    if scan.suffix in ("T1w", "T2w"):
-        return ("T1w", "T2w").index(scan.suffix)
-    return 2 if (scan.datatype, scan.suffix) in weighted() else 3
+    return {"T1w": 0, "T2w": 1}.get(scan.suffix, 2 if (scan.datatype, scan.suffix) in weighted() else 3)
 
 
 def _measure(scan: Scan) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

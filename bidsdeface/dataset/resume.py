@@ -79,8 +79,9 @@ def finished_scans(head: Head, settings: Settings, state: State | None = None) -
 
 def is_by_hand(settings: Settings, scan: Scan) -> bool:
     """Tell whether a scan is published with a mask that a person drew."""
-    outputs = outputs_of(scan, settings.output_layout)
-    return is_complete(settings.output_dir, outputs, {"MaskSource": "by hand"})
+    return is_complete(
+        settings.output_dir, outputs_of(scan, settings.output_layout), {"MaskSource": "by hand"}
+    )
 
 
 def _result(scan: Scan, settings: Settings) -> ImageFiles | None:
@@ -150,8 +151,8 @@ def _name(state: State, output_dir: Path, scan: Scan) -> str:
 
 def _fingerprint(state: State, content: bytes, metadata: Mapping[str, Any], image: Path) -> bytes:
     """Bind input and result together, so that a fingerprint can never speak for another result."""
-    as_text = json.dumps(metadata, sort_keys=True, default=str)
-    return state.derive("fingerprint", content, as_text.encode(), image.read_bytes())
+    said = json.dumps(metadata, sort_keys=True, default=str).encode()
+    return state.derive("fingerprint", content, said, image.read_bytes())
 
 
 def is_complete(output_dir: Path, outputs: ImageFiles, provenance: Mapping[str, Any]) -> bool:

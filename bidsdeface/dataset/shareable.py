@@ -181,7 +181,8 @@ def _write(
             check_fetched(source.root / one.path, source.root)
             if one.treatment in _DESCRIBED:
                 check_metadata(source, one.path)
-            account.left_out += WRITERS[one.treatment](source, one.path, target, provenance.get(one.path, {}))
+            write = WRITERS[one.treatment]
+            account.left_out += write(source, one.path, target, provenance.get(one.path, {})) or ()
             account.written.append(one.path)
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
             if folder:

@@ -119,7 +119,6 @@ class NotCarried(BidsdefaceError):
 
 
 Parts = Iterable[LeftOut]  # what of a file is not written
-NEED_INTENDED_FOR = ("m0scan",)  # where BIDS requires the field, an empty list stays
 
 
 def check_metadata(source: Source, path: PurePosixPath) -> None:
@@ -139,12 +138,11 @@ def check_metadata(source: Source, path: PurePosixPath) -> None:
                 raise NotCarried(f"its metadata cannot be read: {error}") from error
 
 
-def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
+def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     image = read_image(source.root / path)
     write_image(target, clean_header(image.header), image.stored)
     if read_image(target).stored.tobytes(order="F") != image.stored.tobytes(order="F"):
         raise NotCarried("its voxels did not come back as they were written; is the disk sound?")
-    return ()
 
 
 def _write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Mapping[str, Any]) -> Parts:
@@ -164,7 +162,7 @@ def _write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Map
         telling=source.identifiers.are_in,
     )
     pruned = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
-    if name.suffix in NEED_INTENDED_FOR and "IntendedFor" in kept:
+    if name.suffix == "m0scan" and "IntendedFor" in kept:  # BIDS requires it: an empty list stays
         pruned.setdefault("IntendedFor", [])
     target.write_text(to_json({**pruned, **added}), encoding="utf-8")
     left_out = [LeftOut(path, ABSENT, f"field {key}") for key in kept if pruned.get(key) != kept[key]]
@@ -196,9 +194,8 @@ def _write_description(source: Source, path: PurePosixPath, target: Path) -> Par
 def _write_table(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
     table = parse_table((source.root / path).read_bytes(), path)
     result = scrubbed_table(source, path, table)
-    dropped = result.dropped(table)
-    rules = table_columns(path)
-    if lost := sorted(column for column in dropped if column in rules and rules[column].is_required):
+    required = {column for column, rule in table_columns(path).items() if rule.is_required}
+    if lost := sorted(required.intersection(result.dropped(table))):
         reasons = {one.what: one.whole_reason for one in result.left_out}
         raise NotCarried(f"BIDS requires its column {lost[0]}: {reasons[f'column {lost[0]}']}")
     if not result.table.columns:
@@ -256,7 +253,7 @@ def _columns_described_by(source: Source, dictionary: FileName, content: Mapping
     return frozenset(columns)
 
 
-def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
+def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     """Copy a table of numbers, packed without name and time."""
     with open_unpacked(source.root / path) as stream:
         lines = iter(lambda: stream.readline(LINE_BYTES), b"")
@@ -264,21 +261,19 @@ def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any)
             kind, place = told
             raise NotCarried(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
-        if path.suffix != ".gz":
+        if path.suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+                shutil.copyfileobj(stream, packed, LINE_BYTES)
+        else:
             shutil.copyfileobj(stream, raw, LINE_BYTES)
-            return ()
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
-            shutil.copyfileobj(stream, packed, LINE_BYTES)
-    return ()
 
 
-def _write_text(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
+def _write_text(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     content = (source.root / path).read_bytes()
     waits = why_text_waits(content, path, source.identifiers)
     if waits and not source.wishes.is_accepted(path.name, content):
         raise NotCarried(waits.reason, waits.remedy, waits=True)
     target.write_bytes(content)
-    return ()
 
 
 def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
@@ -290,12 +285,11 @@ def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Pa
     ]
 
 
-def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
+def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     shutil.copyfile(source.root / path, target)  # bytes, through links: the copy is a plain file
-    return ()
 
 
-WRITERS: dict[Treatment, Callable[..., Parts]] = {
+WRITERS: dict[Treatment, Callable[..., Parts | None]] = {
     Treatment.IMAGE: _write_image,
     Treatment.SIDECAR: _write_sidecar,
     Treatment.TABLE: _write_table,

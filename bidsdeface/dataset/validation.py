@@ -19,7 +19,7 @@ from typing import Any
 from bidsdeface.dataset.annex import leads_to_annex
 from bidsdeface.dataset.inheritance import JsonError, applicable, parse_json
 from bidsdeface.dataset.listing import files_in, is_utf8
-from bidsdeface.dataset.names import FileName, parse_name
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name
 from bidsdeface.errors import BidsdefaceError, storage_errors
 from bidsdeface.privacy.columns import AGE
 from bidsdeface.privacy.scratch import environment_in, private_folder, temporary_dir
@@ -246,6 +246,7 @@ def _as_line(issue: Mapping[str, Any]) -> str:
 
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _NO_JSON = (b"NaN", b"Infinity")
+NOTHING = b""
 
 
 def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list[PurePosixPath]:
@@ -280,26 +281,11 @@ def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePo
 
     The validator reads no content through a link into an annex, but it does through a link to that link.
     """
-    files = [name]
-    if (bids_dir / name).is_dir():
-        try:
-            files = list(files_in(bids_dir, str(name)))
-        except BidsdefaceError:  # named where its scans are looked for
-            files = []
-    instead: dict[PurePosixPath, bytes | None] = {path: None for path in files if not is_utf8(str(path))}
-    broken = []
-    for path in files:
-        if path.suffix == ".json" and path not in instead:
-            try:
-                content = (bids_dir / path).read_bytes()
-                if (strict := _as_strict_json(content)) != content:
-                    instead[path] = strict
-            except JsonError:
-                if path.name != "dataset_description.json":  # needed by all
-                    instead[path] = None
-                    broken.append(path)
-            except OSError:
-                continue  # not here: the validator says so
+    try:
+        files = list(files_in(bids_dir, str(name))) if (bids_dir / name).is_dir() else [name]
+    except BidsdefaceError:  # named where its scans are looked for
+        files = []
+    instead = {path: copy for path in files if (copy := _in_place_of(bids_dir, path)) is not None}
     if not instead and not any(leads_to_annex(bids_dir / path) for path in files):
         (selection / name).symlink_to(bids_dir / name)
         return []
@@ -307,15 +293,28 @@ def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePo
         (selection / path).parent.mkdir(parents=True, exist_ok=True)
         if path not in instead:
             (selection / path).symlink_to(bids_dir / path)
-        elif (copy := instead[path]) is not None:
-            (selection / path).write_bytes(copy)
-    return broken
+        elif instead[path] != NOTHING:
+            (selection / path).write_bytes(instead[path])
+    return [path for path, copy in instead.items() if copy == NOTHING and is_utf8(str(path))]
 
 
-def _as_strict_json(content: bytes) -> bytes:
-    """Return JSON that every reader takes: without byte order mark, and without fields of NaN."""
-    parsed = parse_json(content)
+def _in_place_of(bids_dir: Path, path: PurePosixPath) -> bytes | None:
+    """Return what the validator is given in the place of a file; None if the file itself.
+
+    Of a file whose name is not UTF-8, and of broken JSON, that is `NOTHING`; of other JSON, what every reader
+    takes: without byte order mark, and without fields of NaN.
+    """
+    if not is_utf8(str(path)):
+        return NOTHING
+    if path.suffix != ".json":
+        return None
+    try:
+        content = (bids_dir / path).read_bytes()
+        fields = parse_json(content)
+    except JsonError:
+        return None if path.name == DESCRIPTION.name else NOTHING  # which is needed by all
+    except OSError:  # not here: the validator says so
+        return None
     if not (content.startswith(_MARKS) or any(word in content for word in _NO_JSON)):
-        return content
-    finite = {name: value for name, value in parsed.items() if is_finite(value)}
-    return json.dumps(finite).encode()
+        return None
+    return json.dumps({name: value for name, value in fields.items() if is_finite(value)}).encode()
