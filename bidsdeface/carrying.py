@@ -301,5 +301,6 @@ def _may_go(settings: Settings, path: PurePosixPath) -> bool:
 
 
 def _is_there(settings: Settings, one: Carried) -> bool:
-    is_file = (settings.output_dir / one.path).is_file()
-    return is_defaced(settings.output_dir, one.path) if one.treatment is Treatment.DEFACE else is_file
+    if one.treatment is Treatment.DEFACE:
+        return is_defaced(settings.output_dir, one.path)
+    return (settings.output_dir / one.path).is_file()

@@ -24,7 +24,6 @@ from bidsdeface.privacy.state import State
 from bidsdeface.settings import Settings
 
 SAYING = (Treatment.SIDECAR, Treatment.TABLE, Treatment.TEXT)  # what else there is
-STIMULI = "stimuli"
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def sort_participant(
     """
     above = above or read_above(settings)
     paths = [*files_in(settings.bids_dir, f"sub-{scope.subject}"), *above.files]
-    paths += files_in(settings.bids_dir, STIMULI) if settings.include else []  # events name them
+    paths += files_in(settings.bids_dir, "stimuli") if settings.include else []  # events name them
     carried, left_out = _sort(settings, paths)
     apply = (Treatment.SIDECAR, Treatment.TABLE)
     carried = [one for one in carried if len(one.path.parts) > 1 or one.treatment in apply]

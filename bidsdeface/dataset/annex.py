@@ -52,8 +52,8 @@ def why_not_here(path: Path, bids_dir: Path) -> str:
             f"{path}: is a link to {os.path.realpath(path)}, which is not there; mount that folder, or "
             "correct the link"
         )
-    inside = shlex.quote(os.path.relpath(path, bids_dir))
-    return f"{path}: its content is not here; in {bids_dir}, run: datalad get {inside}"
+    command = f"datalad get {shlex.quote(os.path.relpath(path, bids_dir))}"
+    return f"{path}: its content is not here; in {bids_dir}, run: {command}"
 
 
 def _leads_into_annex(link: Path) -> bool:

@@ -254,7 +254,7 @@ def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixP
             if name.extension != ".json":
                 for folder in path.parents:
                     data[folder, name.suffix].append(name)
-                    if _is_recording(name):
+                    if name.suffix == name.datatype or (name.datatype, name.suffix) in _SERIES:
                         data[folder, _RECORDINGS].append(name)
     alone: set[PurePosixPath] = set()
     for companion in sorted(companions, key=lambda one: one.extension == ".json"):  # dictionaries last
@@ -290,10 +290,6 @@ def _is_about_recordings(companion: FileName) -> bool:
     """Return True for a table, and for what describes the places of electrodes; not for dictionaries."""
     is_dictionary = companion.extension == ".json" and companion.suffix in _TABLES_OF_DATA
     return companion.suffix in _OF_RECORDINGS and not is_dictionary
-
-
-def _is_recording(data: FileName) -> bool:
-    return data.suffix == data.datatype or (data.datatype, data.suffix) in _SERIES
 
 
 def _at_your_word(path: PurePosixPath) -> Treatment:

@@ -78,11 +78,10 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
         If `output_dir` holds the dataset of somebody else.
     """
     check_ours(output_dir, DERIVATIVES)
-    source = read_sidecar(bids_dir, DESCRIPTION)
     texts = {
         PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS,
         PurePath("descriptions.tsv"): _DESCRIPTIONS,
-        DESCRIPTION: to_json(describe(source, environ)),
+        DESCRIPTION: to_json(describe(read_sidecar(bids_dir, DESCRIPTION), environ)),
     }
     _write(output_dir, {name: text for name, text in texts.items() if _text_of(output_dir / name) != text})
 

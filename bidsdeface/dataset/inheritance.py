@@ -69,8 +69,9 @@ def parse_json(content: bytes, *, may_repeat: bool = True) -> dict[str, Any]:
     if not content.strip():
         raise JsonError("is empty; write the JSON object again, or remove the file")
     try:
-        hook = None if may_repeat else _without_repeats
-        parsed = json.loads(content, object_pairs_hook=hook, parse_int=_number)
+        parsed = json.loads(
+            content, object_pairs_hook=None if may_repeat else _without_repeats, parse_int=_number
+        )
         if b"\\ud" in content.lower():
             json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeEncodeError:

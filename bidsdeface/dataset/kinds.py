@@ -11,6 +11,20 @@ ANATOMICAL = "anat"
 DATATYPES = (ANATOMICAL, "func", "dwi", "fmap", "perf", "pet")  # where BIDS keeps images of heads
 NO_HEAD = ("defacemask", "noRF")  # a mask, and noise that is measured without excitation
 DEFAULT = "default"  # of --suffixes: all that is taken without it
+# What tells the images of one set apart. They are taken together, on one grid, and share one mask.
+OF_A_SET = ("echo", "flip", "inv", "mt", "part")
+# The phase, and parts of complex numbers, show no outline of a head; their magnitude does.
+PHASE_PARTS = ("phase", "real", "imag")
+_MAGNITUDES = {
+    "phasediff": ("magnitude1", "magnitude2"),
+    "phase1": ("magnitude1",),
+    "phase2": ("magnitude2", "magnitude1"),
+    "fieldmap": ("magnitude",),
+    "phase": ("bold", "cbv", "sbref"),
+}
+# B1 maps by turbo FLASH and the like have an image of the head and one of flip angles under one suffix.
+_WITH_FLIP_ANGLES = ("TB1TFL", "TB1RFM")
+_ANATOMY, _FLIP_ANGLES = "anat", "famp"  # how their acq- begins
 
 
 def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
@@ -103,22 +117,6 @@ def _of_rules(*names: str) -> frozenset[tuple[str, str]]:
         for suffix in rule.suffixes
         if suffix not in NO_HEAD
     )
-
-
-# What tells the images of one set apart. They are taken together, on one grid, and share one mask.
-OF_A_SET = ("echo", "flip", "inv", "mt", "part")
-# The phase, and parts of complex numbers, show no outline of a head; their magnitude does.
-PHASE_PARTS = ("phase", "real", "imag")
-_MAGNITUDES = {
-    "phasediff": ("magnitude1", "magnitude2"),
-    "phase1": ("magnitude1",),
-    "phase2": ("magnitude2", "magnitude1"),
-    "fieldmap": ("magnitude",),
-    "phase": ("bold", "cbv", "sbref"),
-}
-# B1 maps by turbo FLASH and the like have an image of the head and one of flip angles under one suffix.
-_WITH_FLIP_ANGLES = ("TB1TFL", "TB1RFM")
-_ANATOMY, _FLIP_ANGLES = "anat", "famp"  # how their acq- begins
 
 
 def is_phase(image: Scan | FileName) -> bool:

@@ -13,6 +13,9 @@ from bidsdeface.dataset.names import Scan, parse_name, scan_at, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.schema import file_rules, is_data_file
 
+EXTENSIONS = (".nii", ".nii.gz")
+_IMAGE = re.compile(r"\.(nii|mg[hz]|img|mnc|nrrd|nhdr|mh[ad]|dcm|ima)(?![a-z0-9])", re.IGNORECASE)
+
 
 def participants(root: Path) -> list[str]:
     """Return the labels of all participants, without ``sub-``; names that are not UTF-8 are none."""
@@ -110,10 +113,6 @@ def _expression(lines: tuple[str, ...]) -> re.Pattern[str]:
         pattern = pattern.lstrip("/").removeprefix("**/")
         patterns += [translate(pattern), *([] if is_anchored else [translate(f"*/{pattern}")])]
     return re.compile("|".join(patterns) or r"(?!)")  # which matches nothing
-
-
-EXTENSIONS = (".nii", ".nii.gz")
-_IMAGE = re.compile(r"\.(nii|mg[hz]|img|mnc|nrrd|nhdr|mh[ad]|dcm|ima)(?![a-z0-9])", re.IGNORECASE)
 
 
 @dataclass

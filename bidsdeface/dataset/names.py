@@ -9,6 +9,7 @@ from bidsdeface.errors import BidsdefaceError
 
 DESCRIPTION = PurePosixPath("dataset_description.json")
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
+RAW = "bids:raw:"  # what names of files in the raw dataset begin with
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,6 @@ def suffix_of(path: PurePath) -> str:
     ('participants', 'T1w')
     """
     return stem_of(path).rpartition("_")[2]
-
-
-RAW = "bids:raw:"  # what names of files in the raw dataset begin with
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,14 @@ from bidsdeface.privacy.rows import is_about_people
 from bidsdeface.privacy.tables import parse_table
 from bidsdeface.schema import table_columns
 
-PHENOTYPE = "phenotype"
 _OF_PEOPLE = ("sub", "ses")  # labels of other entities are words of the study
 _LONGEST_NAME = 3  # words, of a person, in a field that nobody knows
 _READ = (".json", ".tsv", ".edf", ".bdf", ".nii", ".gz")
 _HEADER_BYTES = 540
 _NAME = re.compile(r"[^\W\d_][\w'-]+(?:\^[^\W\d_][\w'-]*)+")
 Found = Iterator[tuple[str, Any]]  # kind of identifier, value
+_Kind = tuple[str, str | None]  # suffix and task
+_Pairs = Mapping[str, list[tuple[str, str]]]  # people and values, by column
 
 
 def identifiers_above(root: Path, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
@@ -66,7 +67,7 @@ def identifiers_above(root: Path, policy: Policy, keep_columns: Iterable[str] = 
         Columns that a person keeps, and that are not dropped therefore.
     """
     files = (PurePosixPath(name) for name in os.listdir(root) if not (root / name).is_dir())
-    return _identifiers(root, (*files, *files_in(root, PHENOTYPE)), policy, keep_columns)
+    return _identifiers(root, (*files, *files_in(root, "phenotype")), policy, keep_columns)
 
 
 def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
@@ -95,7 +96,6 @@ def all_identifiers(
     root: Path, subjects: Iterable[str], policy: Policy, keep_columns: Iterable[str] = ()
 ) -> Identifiers:
     """Return the identifiers in all files of some participants, and in what lies above them."""
-    subjects = list(subjects)
     own = (identifiers_of(root, subject, policy, keep_columns) for subject in subjects)
     return joined_identifiers([identifiers_above(root, policy, keep_columns), *own])
 
@@ -207,10 +207,6 @@ def _in_image(start: bytes) -> Found:
         yield PERSON, _NAME.findall(start[begin:end].split(b"\0")[0].decode("latin-1"))
     if not version_2:
         yield WHOLE, start[14:32].split(b"\0")[0].decode("latin-1")
-
-
-_Kind = tuple[str, str | None]  # suffix and task
-_Pairs = Mapping[str, list[tuple[str, str]]]  # people and values, by column
 
 
 class Census:

@@ -125,12 +125,9 @@ def sharing_mask(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> lis
     """Return the other published scans that have the same mask file: those of a set."""
     found = []
     end = f"_desc-defaced_{scan.suffix}.json" if layout == DERIVATIVES else f"_{scan.suffix}.json"
-    for path in sorted((output_dir / scan.folder).glob(f"*{end}")):
-        name = parse_name(path)
-        if name is None:
-            continue
+    for name in filter(None, map(parse_name, sorted((output_dir / scan.folder).glob(f"*{end}")))):
         entities = tuple(pair for pair in name.entities.items() if pair != ("desc", "defaced"))
-        other = Scan(path, entities, scan.suffix, scan.extension, scan.datatype)
+        other = Scan(Path(name.path), entities, scan.suffix, scan.extension, scan.datatype)
         outputs = outputs_of(other, layout)
         shares = other.stem != scan.stem and outputs.mask == outputs_of(scan, layout).mask
         if shares and (output_dir / outputs.image).exists():  # not an inherited sidecar

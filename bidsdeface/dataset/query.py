@@ -17,6 +17,9 @@ from bidsdeface.errors import BidsdefaceError, UsageError, printable
 LOGGER = logging.getLogger(__name__)
 
 _SHOWN_AT_MOST = 10
+# A field of view that holds a whole head in every direction; beyond it, contrast and voxels count more.
+WHOLE_HEAD_MM = 150.0
+FIELD_STEP_MM = 10.0  # a difference below it is none
 
 
 @dataclass(frozen=True)
@@ -212,11 +215,6 @@ def _turn(scan: Scan) -> tuple[Any, ...]:
     inversion = dict(scan.entities).get("inv", "")
     last_first = -int(inversion) if inversion.isdecimal() else 0
     return 2 * is_phase(scan) + is_map(scan), scan.datatype != ANATOMICAL, last_first, natural_key(scan.stem)
-
-
-# A field of view that holds a whole head in every direction; beyond it, contrast and voxels count more.
-WHOLE_HEAD_MM = 150.0
-FIELD_STEP_MM = 10.0  # a difference below it is none
 
 
 def choose_reference(scans: Sequence[Scan]) -> tuple[Scan, str]:

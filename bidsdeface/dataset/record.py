@@ -33,6 +33,9 @@ _CODES = (
     },
 )
 
+DESCRIPTIONS = ("defaced", "noface")
+OWN_FIELDS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence", "Bidsdeface")
+
 
 def image_sidecar(
     source_metadata: Mapping[str, Any],
@@ -117,10 +120,6 @@ def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> d
 def to_json(content: Mapping[str, Any]) -> str:
     """Write metadata as JSON text the way every file of the dataset has it."""
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-DESCRIPTIONS = ("defaced", "noface")
-OWN_FIELDS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence", "Bidsdeface")
 
 
 @dataclass(frozen=True)

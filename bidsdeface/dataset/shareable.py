@@ -48,7 +48,7 @@ class Account:
 
 def read_source(
     root: Path,
-    carried: Iterable[Carried],
+    carried: Collection[Carried],
     wishes: Wishes,
     identifiers: Identifiers,
     census: Census | None = None,
@@ -59,7 +59,7 @@ def read_source(
     ----------
     root : Path
         Of the raw dataset.
-    carried : iterable of Carried
+    carried : collection of Carried
         From `plan_carryover`.
     wishes : Wishes
     identifiers : Identifiers
@@ -71,9 +71,9 @@ def read_source(
     -------
     Source
     """
-    carried = list(carried)
-    names = (parse_name(one.path) for one in carried if one.path.suffix == ".json")
-    sidecars = NameIndex(name for name in names if name)
+    sidecars = NameIndex(
+        name for one in carried if one.path.suffix == ".json" and (name := parse_name(one.path))
+    )
     fieldmaps = {
         one.path: frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
         for one in carried
@@ -196,8 +196,8 @@ def _without_companions(
     source: Source, before: Collection[PurePosixPath], folder: Path | None, account: Account
 ) -> Source:
     """Take back, or do not write, the files that describe data which could not be made safe."""
-    alone = companions_alone(before, source.present)
-    alone |= set(account.written) - source.present  # gradients that were written before their image
+    undone = set(account.written) - source.present  # gradients that were written before their image
+    alone = companions_alone(before, source.present) | undone
     for path in alone & set(account.written):
         if folder:
             (folder / path).unlink()

@@ -46,6 +46,10 @@ _OF_DEFACING = re.compile(
     r"_desc-(?:defaced|noface)(?=_)"
 )  # what a derivative adds to the name of its source
 
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_NO_JSON = (b"NaN", b"Infinity")
+NOTHING = b""
+
 
 @dataclass(frozen=True, order=True)
 class Problem:
@@ -91,8 +95,7 @@ def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path 
     BidsdefaceError
         Names the first problems and the way out.
     """
-    problems = find_problems(bids_dir, participants, scratch)
-    if problems:
+    if problems := find_problems(bids_dir, participants, scratch):
         shown = "; ".join(problems[:_SHOWN_AT_MOST])
         more = len(problems) - _SHOWN_AT_MOST
         raise BidsdefaceError(
@@ -129,7 +132,8 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
         if not entry.is_dir() or entry.name in folders or (not participants and entry.name.startswith("sub-"))
     ]
     found = _validate(bids_dir, names, _LEFT_TO_THE_READER, scratch, _SKIP_INPUT)
-    return sorted(_as_line(issue) for issue in found if not _is_of_age(issue))
+    too_old = ("TSV_VALUE_INCORRECT_TYPE", AGE)  # above 89, which is capped, or left out
+    return sorted(_as_line(issue) for issue in found if (issue.get("code"), issue.get("subCode")) != too_old)
 
 
 def find_new_errors(
@@ -159,8 +163,7 @@ def find_new_errors(
     BidsdefaceError
         If the validator is missing or breaks down.
     """
-    found = _errors_of(output_dir, scratch)
-    if not found:
+    if not (found := _errors_of(output_dir, scratch)):
         return []
     of_input = _errors_of(bids_dir, scratch)
     if is_derivative:
@@ -208,11 +211,6 @@ def _is_of(sidecars: Sequence[FileName], issue: Mapping[str, Any]) -> bool:
     return name is not None and bool(applicable(name, sidecars))
 
 
-def _is_of_age(issue: Mapping[str, Any]) -> bool:
-    """Return True for an age that BIDS does not take, as one above 89: it is capped, or left out."""
-    return (issue.get("code"), issue.get("subCode")) == ("TSV_VALUE_INCORRECT_TYPE", AGE)
-
-
 def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str], skip: str) -> dict[str, Any]:
     command = [_find_executable(skip), "--format", "json", "--ignoreWarnings", "--config", str(config)]
     result = subprocess.run(
@@ -229,8 +227,7 @@ def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str], skip
 
 
 def _find_executable(skip: str) -> str:
-    beside_python = os.path.dirname(sys.executable)
-    found = shutil.which(_EXECUTABLE, path=beside_python) or shutil.which(_EXECUTABLE)
+    found = shutil.which(_EXECUTABLE, path=os.path.dirname(sys.executable)) or shutil.which(_EXECUTABLE)
     if found is None:
         raise BidsdefaceError(
             f"{_EXECUTABLE}: not found beside {sys.executable} or on PATH; "
@@ -242,11 +239,6 @@ def _find_executable(skip: str) -> str:
 def _as_line(issue: Mapping[str, Any]) -> str:
     parts = (issue.get("code"), issue.get("subCode"), issue.get("location"))
     return " ".join(str(part) for part in parts if part)
-
-
-_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-_NO_JSON = (b"NaN", b"Infinity")
-NOTHING = b""
 
 
 def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list[PurePosixPath]:
@@ -272,8 +264,8 @@ def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list
         A file cannot be written.
     """
     selection.mkdir()
-    there = sorted(name for name in names if is_utf8(name))
-    return [path for name in there for path in _mirror(dataset, PurePosixPath(name), selection)]
+    there = map(PurePosixPath, sorted(filter(is_utf8, names)))
+    return [path for name in there for path in _mirror(dataset, name, selection)]
 
 
 def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePosixPath]:

@@ -12,6 +12,10 @@ from bidsdeface.privacy.looks import FIRST_YEAR, WAITING, dates_in, looks_like
 from bidsdeface.privacy.values import texts_in
 
 IDENTIFIER = "a name or number that stands in a field about a person"
+LONGEST_NUMBER = 7  # digits; study numbers are shorter than dates and most record numbers
+_SHORT_DATE = re.compile(
+    r"(?<!\d)(\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])|([0-2]\d|3[01])(0[1-9]|1[0-2])\d\d)(?!\d)"
+)
 
 
 def findings_in(text: str, identifiers: Identifiers) -> Iterator[tuple[int, str]]:
@@ -68,8 +72,7 @@ def fields_that_wait(
     waiting = {}
     described, _ = describe_shareable(source)
     for field in [one for one in source if one in described]:
-        kinds = {kind for text in texts_in(source[field]) for _, kind in findings_in(text, identifiers)}
-        if kinds:
+        if kinds := {kind for text in texts_in(source[field]) for _, kind in findings_in(text, identifiers)}:
             waiting[field] = LeftOut(
                 path,
                 f"waits for you to read {', '.join(sorted(kinds))}",
@@ -78,12 +81,6 @@ def fields_that_wait(
                 waits=True,
             )
     return waiting
-
-
-LONGEST_NUMBER = 7  # digits; study numbers are shorter than dates and most record numbers
-_SHORT_DATE = re.compile(
-    r"(?<!\d)(\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])|([0-2]\d|3[01])(0[1-9]|1[0-2])\d\d)(?!\d)"
-)
 
 
 def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -> Iterator[LeftOut]:
@@ -125,7 +122,6 @@ def label_folders(
     wanted = {f"ses-{label}" for label in sessions}
     for label in participants:
         folder = PurePosixPath(f"sub-{label}")
-        found.append(folder)
         visits = sorted(path.name for path in (bids_dir / folder).glob("ses-*") if path.is_dir())
-        found += [folder / name for name in visits if not wanted or name in wanted]
+        found += [folder, *(folder / name for name in visits if not wanted or name in wanted)]
     return found
