@@ -5,12 +5,10 @@ depends on the input and on which images are in the output, never on which task 
 the work in any way, and `settle` puts right what they could not know.
 """
 
-from __future__ import annotations
-
 import filecmp
 import logging
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -98,7 +96,7 @@ def settle(scope: Scope, settings: Settings, state: State | None, above: Above |
     reason = "is not in the output: no run has made it safe"
     files = files.without(LeftOut(one.path, reason) for one in data if not _is_there(settings, one))
     there = [one for one in files.within if one.path not in files.absent]
-    undescribed = undescribed_files(files.source(), there)
+    undescribed = list(undescribed_files(files.source(), there))
     files = replace(files, absent=files.absent | {one.path for one in undescribed})
     to_write = [one for one in files.within if one.treatment in (*SAYING, Treatment.DEFACE)]
     standing = {one.path for one in data if one not in to_write} - files.absent
@@ -120,7 +118,7 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     data = (one for one in files.carried if not files.holds(one.path))
     # Why they are not there was said of each participant.
     files = files.without(LeftOut(one.path, "") for one in data if not _is_there(settings, one))
-    above = _above_in_output(settings)
+    above = set(_above_in_output(settings))
     # By its description, the next run knows that the output is ours: it is replaced, and never removed.
     there = {path for path in above if path != DESCRIPTION and _may_go(settings, path)}
     strange = sorted({path.parts[0] for path in above - there - {one.path for one in files.within}})
@@ -161,8 +159,8 @@ def preview_root(settings: Settings, state: State | None, below: Iterable[Shared
 
 def _preview(files: Sorted) -> Shared:
     saying = [one for one in files.within if one.treatment in SAYING and one.path not in files.absent]
-    account = carry_over(files.source(), saying, None)
-    return Shared(files.planned, tuple(account.left_out), files.identifiers)
+    left_out = carry_over(files.source(), saying, None).left_out
+    return Shared(files.planned, tuple(left_out), files.identifiers)
 
 
 def _without_undefaced(files: Sorted, unless_asked: bool = False) -> Sorted:
@@ -247,17 +245,14 @@ def _remove_stale(
     return sorted(gone)
 
 
-def _above_in_output(settings: Settings) -> set[PurePosixPath]:
-    """List what the output has above participants, but for what is hidden."""
-    found: set[PurePosixPath] = set()
+def _above_in_output(settings: Settings) -> Iterator[PurePosixPath]:
+    """Yield what the output has above participants, but for what is hidden."""
     with os.scandir(settings.output_dir) as entries:
         for entry in entries:
             path = PurePosixPath(entry.name)
-            if not entry.is_dir(follow_symlinks=False):
-                found |= set() if entry.name.startswith(".") else {path}
-            elif not entry.name.startswith((".", "sub-")):
-                found |= files_below(settings.output_dir, path)
-    return found
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if not entry.name.startswith((".", "sub-") if is_folder else "."):
+                yield from files_below(settings.output_dir, path) if is_folder else (path,)
 
 
 def _masks_of(settings: Settings, path: PurePosixPath) -> tuple[PurePosixPath, PurePosixPath]:

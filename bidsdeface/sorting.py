@@ -1,7 +1,7 @@
 """Sort the files of the raw dataset into what is shared and what stays behind."""
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -158,8 +158,11 @@ def sort_participant(
     paths = [*files_in(settings.bids_dir, f"sub-{scope.subject}"), *above.files]
     paths += files_in(settings.bids_dir, "stimuli") if settings.include else []  # events name them
     carried, left_out = _sort(settings, paths)
-    apply = (Treatment.SIDECAR, Treatment.TABLE)
-    carried = [one for one in carried if len(one.path.parts) > 1 or one.treatment in apply]
+    carried = [
+        one
+        for one in carried
+        if len(one.path.parts) > 1 or one.treatment in (Treatment.SIDECAR, Treatment.TABLE)
+    ]
     own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
     return Sorted(
         settings,
@@ -181,12 +184,19 @@ def sort_participant(
 
 def sort_all(settings: Settings, state: State | None, identifiers: Identifiers) -> Sorted:
     """Sort all files of the dataset; the scope is what lies above participants."""
-    paths = files_above(settings, folders=True)
+    paths = list(files_above(settings, folders=True))
     for label in participants(settings.bids_dir):
         paths += files_in(settings.bids_dir, f"sub-{label}")
     carried, left_out = _sort(settings, paths)
-    census = Census(settings.bids_dir)
-    return Sorted(settings, state, _is_above, tuple(carried), tuple(left_out), identifiers, census)
+    return Sorted(
+        settings,
+        state,
+        _is_above,
+        tuple(carried),
+        tuple(left_out),
+        identifiers,
+        Census(settings.bids_dir),
+    )
 
 
 def _is_above(path: PurePosixPath) -> bool:
@@ -203,19 +213,18 @@ def _sort(settings: Settings, paths: Iterable[PurePosixPath]) -> tuple[list[Carr
     )
 
 
-def files_above(settings: Settings, folders: bool) -> list[PurePosixPath]:
-    """List what lies beside the participants; folders as a whole, unless patterns ask for some of it."""
+def files_above(settings: Settings, folders: bool) -> Iterator[PurePosixPath]:
+    """Yield what lies beside the participants; folders as a whole, unless patterns ask for some of it."""
     added = dictionaries_in(settings.data_dictionary) if settings.data_dictionary else ()
-    found = [PurePosixPath(one.name) for one in added if not (settings.bids_dir / one.name).exists()]
+    yield from (PurePosixPath(one.name) for one in added if not (settings.bids_dir / one.name).exists())
     with os.scandir(settings.bids_dir) as entries:
         for entry in entries:
             path = PurePosixPath(entry.name)
             if not is_folder(entry):
-                found += [] if is_of_macos(entry.name) else [path]
+                yield from () if is_of_macos(entry.name) else (path,)
             elif folders and _is_above(path):
                 looked_into = settings.include and not entry.name.startswith(".")
-                found += files_in(settings.bids_dir, entry.name) if looked_into else [path]
-    return found
+                yield from files_in(settings.bids_dir, entry.name) if looked_into else (path,)
 
 
 def alone_without(

@@ -260,10 +260,8 @@ def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixP
     for companion in sorted(companions, key=lambda one: one.extension == ".json"):  # dictionaries last
         kind = _RECORDINGS if _is_about_recordings(companion) else companion.suffix
         below = data[companion.path.parent, kind]
-        described = (one.path for one in below if _describes(companion, one))
-        if (first := next(described, None)) and not any(
-            path in goes and path not in alone for path in (first, *described)
-        ):
+        described = [one.path for one in below if _describes(companion, one)]
+        if described and not any(path in goes and path not in alone for path in described):
             alone.add(companion.path)
     return alone
 

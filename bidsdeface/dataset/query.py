@@ -203,8 +203,7 @@ def _gather(scans: Iterable[Scan], kinds: Set[tuple[str, str]], longitudinal: bo
         by_head[scan.subject, None if longitudinal else scan.session].append(scan)
     heads = []
     for (subject, session), same in by_head.items():
-        asked = [scan for scan in same if (scan.datatype, scan.suffix) in kinds]
-        if asked:
+        if asked := [scan for scan in same if (scan.datatype, scan.suffix) in kinds]:
             reference, reason = choose_reference(sorted(same, key=_turn))
             heads.append(Head(subject, session, tuple(sorted(asked, key=_turn)), reference, reason))
     return tuple(sorted(heads, key=lambda head: natural_key(head.name)))

@@ -8,7 +8,7 @@ provenance come from the caller.
 import os
 import zlib
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -207,16 +207,14 @@ def _without_companions(
     return replace(source, present=source.present - alone)
 
 
-def undescribed_files(source: Source, files: Iterable[Carried]) -> list[LeftOut]:
-    """Return those of the files that nobody can use, as a JSON file that describes them cannot be read."""
-    found = []
+def undescribed_files(source: Source, files: Iterable[Carried]) -> Iterator[LeftOut]:
+    """Yield those of the files that nobody can use, as a JSON file that describes them cannot be read."""
     for one in files:
         if one.treatment in _DESCRIBED:
             try:
                 check_metadata(source, one.path)
             except (BidsdefaceError, OSError) as error:
-                found.append(_left_out(one.path, error))
-    return found
+                yield _left_out(one.path, error)
 
 
 def _left_out(path: PurePosixPath, error: Exception) -> LeftOut:

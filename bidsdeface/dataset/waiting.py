@@ -116,12 +116,10 @@ def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -
 
 def label_folders(
     bids_dir: Path, participants: Iterable[str], sessions: Iterable[str]
-) -> list[PurePosixPath]:
-    """Return the folders of participants, and of their sessions, relative to the dataset."""
-    found = []
+) -> Iterator[PurePosixPath]:
+    """Yield the folders of participants, and of their sessions, relative to the dataset."""
     wanted = {f"ses-{label}" for label in sessions}
     for label in participants:
         folder = PurePosixPath(f"sub-{label}")
         visits = sorted(path.name for path in (bids_dir / folder).glob("ses-*") if path.is_dir())
-        found += [folder, *(folder / name for name in visits if not wanted or name in wanted)]
-    return found
+        yield from (folder, *(folder / name for name in visits if not wanted or name in wanted))
