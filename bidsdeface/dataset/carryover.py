@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.kinds import NO_HEAD, is_phase, shows_face_seldom
 from bidsdeface.dataset.listing import is_ignored, is_utf8
-from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.privacy.leftout import NAME, LeftOut
 from bidsdeface.schema import is_data_file, is_inherited_file
 
@@ -185,13 +185,12 @@ def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment |
 def is_root_text(path: PurePosixPath) -> bool:
     """Tell whether a path, relative to the dataset, is README, CHANGES or another text at its root."""
     is_text = path.suffix in ("", ".md", ".rst", ".txt", ".cff")
-    return len(path.parts) == 1 and path.name.partition(".")[0] in ROOT_TEXTS and is_text
+    return len(path.parts) == 1 and stem_of(path) in ROOT_TEXTS and is_text
 
 
 def _decide_at_root(path: PurePosixPath) -> Treatment | str:
-    stem = path.name.partition(".")[0]
-    is_table = stem in ROOT_TABLES and path.suffix in (".tsv", ".json")
-    is_inherited = stem in OF_VISITS and path.suffix == ".json"
+    is_table = stem_of(path) in ROOT_TABLES and path.suffix in (".tsv", ".json")
+    is_inherited = stem_of(path) in OF_VISITS and path.suffix == ".json"
     if is_table or is_inherited or path == DESCRIPTION:
         return _TREATMENT_BY_EXTENSION[path.suffix]
     if is_root_text(path):

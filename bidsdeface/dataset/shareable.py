@@ -16,9 +16,9 @@ from typing import Any
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_DATA, Carried, Treatment, companions_alone
 from bidsdeface.dataset.inheritance import NameIndex, applicable, merged_metadata, read_json
-from bidsdeface.dataset.names import FileName, parse_name, stem_of
+from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.dataset.people import Census
-from bidsdeface.dataset.record import to_json
+from bidsdeface.dataset.record import sidecar_of, to_json
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.treatments import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
@@ -188,7 +188,7 @@ class Account:
             read |= {one.path: one for one in applying if one.path not in self.provenance}
         self.written += self.provenance.keys() - set(self.written)
         images = (path for path in self.source.present if path.suffix != ".json")
-        others = {path.with_name(f"{stem_of(path)}.json") for path in images} - self.provenance.keys()
+        others = set(map(sidecar_of, images)) - self.provenance.keys()
         for shared in read.values():
             near = (parse_name(path) for path in others if path.parent == shared.path.parent)
             if not any(other and applicable(other, [shared]) for other in near):

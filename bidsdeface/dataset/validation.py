@@ -19,7 +19,7 @@ from typing import Any
 from bidsdeface.dataset.annex import leads_to_annex
 from bidsdeface.dataset.inheritance import JsonError, applicable, parse_json
 from bidsdeface.dataset.listing import files_in, is_utf8
-from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.errors import BidsdefaceError, storage_errors
 from bidsdeface.privacy.columns import AGE
 from bidsdeface.privacy.scratch import environment_in, private_folder, temporary_dir
@@ -75,7 +75,7 @@ class Problem:
         path = PurePosixPath(_OF_DEFACING.sub("", self.file))
         if not path.parts[0].startswith("sub-"):
             return None
-        return self.code, path.with_name(path.name.partition(".")[0])
+        return self.code, path.with_name(stem_of(path))
 
 
 def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path | None = None) -> None:
