@@ -39,7 +39,7 @@ from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import FILE, LeftOut
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sorting import SAYING, Above, Scope, Sorted, sort_all, sort_participant
+from bidsdeface.sorting import SAYING, Above, Scope, Selection, sort_all, sort_participant
 
 LOGGER = logging.getLogger(__name__)
 
@@ -157,13 +157,13 @@ def preview_root(settings: Settings, state: State | None, below: Iterable[Shared
     return _preview(sort_all(settings, state, identifiers))
 
 
-def _preview(files: Sorted) -> Shared:
+def _preview(files: Selection) -> Shared:
     saying = [one for one in files.within if one.treatment in SAYING and one.path not in files.absent]
     left_out = carry_over(files.source(), saying, None).left_out
     return Shared(files.planned, tuple(left_out), files.identifiers)
 
 
-def _without_undefaced(files: Sorted, unless_asked: bool = False) -> Sorted:
+def _without_undefaced(files: Selection, unless_asked: bool = False) -> Selection:
     """Return the files without the images that should be defaced and are not, or will not be."""
     settings = files.settings
     return files.without(
@@ -195,25 +195,25 @@ def _why_not_defaced(settings: Settings, path: PurePosixPath) -> LeftOut:
 
 
 def _put_in(
-    scope: Scope, sorted_files: Sorted, files: Sequence[Carried], standing: Collection[PurePosixPath] = ()
+    scope: Scope, selection: Selection, files: Sequence[Carried], standing: Collection[PurePosixPath] = ()
 ) -> Shared:
     """Leave in the folders of a scope what is to be shared, with those `standing`, and nothing else."""
-    output_dir = sorted_files.settings.output_dir
+    output_dir = selection.settings.output_dir
     there = {path for folder in scope.folders for path in files_below(output_dir, folder)}
-    _check_not_empty(sorted_files.settings, scope, there)
-    shared = _put(sorted_files, files, there - set(standing))
+    _check_not_empty(selection.settings, scope, there)
+    shared = _put(selection, files, there - set(standing))
     for folder in scope.folders:
         remove_empty(output_dir, folder)
     return shared
 
 
-def _put(sorted_files: Sorted, files: Sequence[Carried], there: Collection[PurePosixPath]) -> Shared:
+def _put(selection: Selection, files: Sequence[Carried], there: Collection[PurePosixPath]) -> Shared:
     """Treat files and publish those that are other than before; of those `there`, what may not stay goes."""
-    settings, absent = sorted_files.settings, sorted_files.absent
+    settings, absent = selection.settings, selection.absent
     same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
     provenance = {sidecar_of(path): own_fields(settings.output_dir, path) for path in sorted(defaced)}
-    source = sorted_files.source()
+    source = selection.source()
     with open_staging(settings.output_dir) as staging:
         to_do = [one for one in files if one.path not in same]
         account = carry_over(source, to_do, staging.folder, provenance)
@@ -227,7 +227,7 @@ def _put(sorted_files: Sorted, files: Sequence[Carried], there: Collection[PureP
         LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
     gone = {(path.parent, stem_of(path)) for path in absent}
     left_out = (one for one in account.left_out if (one.path.parent, stem_of(one.path)) not in gone)
-    return Shared(sorted_files.planned, tuple(left_out))
+    return Shared(selection.planned, tuple(left_out))
 
 
 def _remove_stale(

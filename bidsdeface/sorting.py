@@ -71,7 +71,7 @@ class Above:
 
 
 @dataclass(frozen=True)
-class Sorted:
+class Selection:
     """The files that matter to a scope.
 
     Attributes
@@ -124,7 +124,7 @@ class Sorted:
         source = read_source(settings.bids_dir, self.carried, wishes, self.identifiers, self.census)
         return without_absent(source, self.carried, self.absent)
 
-    def without(self, gone: Iterable[LeftOut]) -> "Sorted":
+    def without(self, gone: Iterable[LeftOut]) -> "Selection":
         """Return the same without some files, and without what describes data which are all absent."""
         gone = list(gone)
         absent = {one.path for one in gone}
@@ -141,7 +141,7 @@ def read_above(settings: Settings) -> Above:
 
 def sort_participant(
     scope: Scope, settings: Settings, state: State | None, above: Above | None = None
-) -> Sorted:
+) -> Selection:
     """Sort a participant's files, and the sidecars and tables above that apply to them.
 
     An image that was defaced once stays so, unless all is redone by force.
@@ -164,7 +164,7 @@ def sort_participant(
         if len(one.path.parts) > 1 or one.treatment in (Treatment.SIDECAR, Treatment.TABLE)
     ]
     own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
-    return Sorted(
+    return Selection(
         settings,
         state,
         scope.holds,
@@ -182,13 +182,13 @@ def sort_participant(
     )
 
 
-def sort_all(settings: Settings, state: State | None, identifiers: Identifiers) -> Sorted:
+def sort_all(settings: Settings, state: State | None, identifiers: Identifiers) -> Selection:
     """Sort all files of the dataset; the scope is what lies above participants."""
     paths = list(files_above(settings, folders=True))
     for label in participants(settings.bids_dir):
         paths += files_in(settings.bids_dir, f"sub-{label}")
     carried, left_out = _sort(settings, paths)
-    return Sorted(
+    return Selection(
         settings,
         state,
         _is_above,
