@@ -27,6 +27,7 @@ import numpy as np
 from benchmarks.heads import DEMO_SCAN, find_heads
 from bidsdeface import __version__
 from bidsdeface.privacy.dates import KEY_BYTES
+from bidsdeface.privacy.state import COMPLETE, State, state_folder
 from bidsdeface.templates.source import EMBEDDED_ROOT
 from tests.fullset import full_dataset, packed
 from tests.unit.test_secrets import PLANTED
@@ -34,7 +35,7 @@ from tests.unit.test_secrets import PLANTED
 AVERAGE = EMBEDDED_ROOT / "tpl-WholeHead" / "tpl-WholeHead_res-02_T1w.nii.gz"
 T1W = "sub-{0}/ses-{1}/anat/sub-{0}_ses-{1}_T1w.nii.gz"
 MARKER = "sub-02_ses-a_T1w"  # fails a check, and can be accepted
-COMPLETE = ("--output-layout", "bids", "--skip-bids-validation")
+COMPLETE_LAYOUT = ("--output-layout", "bids", "--skip-bids-validation")
 TEXTS = (".json", ".tsv", ".html", ".txt")
 VARIABLE = (  # what differs from run to run
     (re.compile(re.escape(__version__)), "VERSION"),
@@ -85,7 +86,7 @@ class Recorder:
 
     def _complete(self) -> None:
         bids_dir = self._dataset()
-        options = (*COMPLETE, "-w", str(self._work_dir()))
+        options = (*COMPLETE_LAYOUT, "-w", str(self._make_work_dir()))
         self._run("complete, dry run", bids_dir, *options, "--dry-run")
         self._run("complete", bids_dir, *options, "--n-procs", "2")
         self._run("complete, again", bids_dir, *options, output="complete")
@@ -105,7 +106,9 @@ class Recorder:
         table.write_text("".join(line for line in table.open() if not line.startswith("sub-02")))
         self._run("removed, participant", bids_dir, *options, output="tasks")
         self._run("removed, group", bids_dir, *options, output="tasks", level="group")
-        self._run("no work dir", bids_dir, *COMPLETE, "--accept-text", "README", "--suffixes", "T1w", "bold")
+        self._run(
+            "no work dir", bids_dir, *COMPLETE_LAYOUT, "--accept-text", "README", "--suffixes", "T1w", "bold"
+        )
 
     def _derivatives(self) -> None:
         bids_dir = self._dataset("raw")
@@ -140,12 +143,16 @@ class Recorder:
         }
         return full_dataset(self.folder / name, {**PLANTED, **images})
 
-    def _work_dir(self) -> Path:
-        """Make private state with a key that is always the same."""
-        private = self.folder / "work" / "bidsdeface"
+    @property
+    def state(self) -> State:
+        """Private state with a key that is always the same."""
+        return State(state_folder(self.folder / "work"), bytes(range(KEY_BYTES)))
+
+    def _make_work_dir(self) -> Path:
+        private = self.state.folder
         for folder in (private.parent, private, private / "fingerprints", private / "logs"):
             folder.mkdir(mode=0o700)
-        (private / "key").write_bytes(bytes(range(KEY_BYTES)))
+        (private / "key").write_bytes(self.state.key)
         (private / "key").chmod(0o600)
         return private.parent
 
@@ -153,12 +160,11 @@ class Recorder:
         self, name: str, bids_dir: Path, *options: str, output: str | None = None, level: str = "participant"
     ) -> None:
         output_dir = self.folder / "out" / (output or name)
+        if level == "participant" and "--n-procs" not in options:
+            options += ("--n-procs", "1")  # then lines come in one order
         self._note(name, "bidsdeface", str(bids_dir), str(output_dir), level, *options)
-        kept = [path for path in self.folder.glob("work/bidsdeface/complete/*") if COMPLETE[0] in options]
-        self.found[name]["files"] = {
-            **hashes(output_dir),
-            **{k: v for one in kept for k, v in hashes(one).items()},
-        }
+        private = self.state.folder_for(COMPLETE, output_dir)
+        self.found[name]["files"] = {**hashes(output_dir), **hashes(private)}
 
     def _check(self, output: str) -> None:
         self._note(f"{output}, check", "bidsdeface.check", str(self.folder / "out" / output), "--json")
@@ -171,7 +177,7 @@ class Recorder:
         self.found[name] = {"exit": done.returncode}
         for stream in ("stdout", "stderr"):
             lines = self._normalised(getattr(done, stream)).splitlines()
-            self.found[name][stream] = sorted(lines) if "--n-procs" in arguments else lines
+            self.found[name][stream] = sorted(lines) if "2" in arguments else lines
 
     def _normalised(self, text: str) -> str:
         text = text.replace(str(self.folder), "FOLDER").replace(str(DEMO_SCAN.parents[3]), "DEMO")
