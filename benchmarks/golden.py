@@ -160,7 +160,7 @@ class Recorder:
         self, name: str, bids_dir: Path, *options: str, output: str | None = None, level: str = "participant"
     ) -> None:
         output_dir = self.folder / "out" / (output or name)
-        if level == "participant" and "--n-procs" not in options:
+        if "--n-procs" not in options:
             options += ("--n-procs", "1")  # then lines come in one order
         self._note(name, "bidsdeface", str(bids_dir), str(output_dir), level, *options)
         private = self.state.folder_for(COMPLETE, output_dir)
