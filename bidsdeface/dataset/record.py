@@ -191,10 +191,8 @@ def published_scans(output_dir: Path, layout: str) -> list[Published]:
 
 def _is_named_so(path: Path, output_dir: Path, layout: str) -> bool:
     """Return True for the name of a sidecar of a scan; what lies in hidden folders is not ours."""
-    if layout == BIDS:
-        is_of_scan = "_defacemask" not in path.name
-    else:
-        is_of_scan = any(f"_desc-{desc}_" in path.name for desc in DESCRIPTIONS)
+    is_derivative = any(f"_desc-{desc}_" in path.name for desc in DESCRIPTIONS)
+    is_of_scan = "_defacemask" not in path.name if layout == BIDS else is_derivative
     return is_of_scan and not any(part[0] == "." for part in path.relative_to(output_dir).parts)
 
 
