@@ -92,7 +92,7 @@ def timed_steps() -> Iterator[dict[str, float]]:
 
 def deface(bids_dir: str, output_dir: str, name: str) -> dict[str, Any]:
     """Deface a scan twice, as a worker process does."""
-    from bidsdeface.dataset.scan import Head, Scan
+    from bidsdeface.dataset.names import Head, Scan
     from bidsdeface.deface import prepare
     from bidsdeface.settings import Settings
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bidsdeface.dataset.publish import Staging
-from bidsdeface.dataset.scan import scan_at
+from bidsdeface.dataset.names import scan_at
+from bidsdeface.dataset.publish import open_staging
 from bidsdeface.errors import BidsdefaceError, storage_errors
 from bidsdeface.outcome import fail
 from bidsdeface.privacy.scratch import make_private
@@ -94,7 +94,7 @@ def audited(settings: Settings, state: State | None, scratch: Path) -> Iterator[
 
 def _keep_targets(matched: Mapping[Case, tuple[str, ...]], folder: Path) -> None:
     """Keep the list of scans that are still found: a list of targets, so only in private."""
-    with Staging(folder) as staging:
+    with open_staging(folder) as staging:
         path = staging.folder / TARGETS
         path.touch(0o600)
         with path.open("w", encoding="utf-8", newline="") as file:

@@ -17,21 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.dataset.gradients import read_gradients
-from bidsdeface.dataset.identifying import identifiers_above, identifiers_of
-from bidsdeface.dataset.inheritance import read_metadata
+from bidsdeface.dataset.inheritance import read_gradients, read_metadata
+from bidsdeface.dataset.kinds import is_phase
 from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
-from bidsdeface.dataset.lenders import is_phase
-from bidsdeface.dataset.publish import Staging, results_of, sharing_mask, withdraw
+from bidsdeface.dataset.names import Head, Scan
+from bidsdeface.dataset.people import identifiers_above, identifiers_of
+from bidsdeface.dataset.publish import open_staging, results_of, sharing_mask, withdraw
+from bidsdeface.dataset.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.dataset.resume import (
     finished_scans,
     is_by_hand,
-    no_face_promise,
     promise,
     remember_input,
 )
-from bidsdeface.dataset.scan import Head, Scan
-from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
 from bidsdeface.errors import (
     BidsdefaceError,
     ImageError,
@@ -211,7 +209,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
     metadata = read_metadata(settings.bids_dir, scan)
     fill = stored_as(0.0, image) if is_phase(scan) else background(image)  # phase has no dark and bright
     uri = scan.uri if layout == DERIVATIVES else None
-    with Staging(settings.output_dir) as staging:
+    with open_staging(settings.output_dir) as staging:
         files: dict[PurePath, Path] = {name: staging.folder / name.name for name in published.files}
         write_image(
             files[published.image],
@@ -230,7 +228,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
             raise Rejected(found, measures)
         verdict, failed_checks = _verdict(masked, found, settings), tuple(map(bids_name, found))
         record = {
-            **(_without_none(no_face_promise(settings)) if masked.no_face else promise(settings)),
+            **_without_none(promise(settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask))),
             "Reference": masked.fitted.reference if masked.fitted else None,
             **({"MaskOf": masked.lent_by} if masked.lent_by else {}),
             "Verdict": verdict,
@@ -243,11 +241,17 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
         }
         policy, task = settings.policy, dict(scan.entities).get("task")
         telling = tools.identifiers(scan.subject).are_in
-        if masked.no_face:
-            bare = masked.no_face == BARE_BRAIN
-            sidecar = no_face_sidecar(metadata, record, uri, bare, policy, task, telling)
-        else:
-            sidecar = image_sidecar(metadata, record, uri, policy, task, telling)
+        sidecar = image_sidecar(
+            metadata,
+            record,
+            uri,
+            policy,
+            task,
+            telling,
+            no_face=bool(masked.no_face),
+            skull_stripped=masked.no_face == BARE_BRAIN,
+        )
+        if not masked.no_face:
             of_set = [one.uri for one in loaded.head.scans if outputs_of(one, layout).mask == outputs.mask]
             sources = of_set if uri else []
             write_image(files[outputs.mask], mask_header(image.header), masked.mask.view("uint8"))

@@ -11,11 +11,9 @@ from pathlib import Path
 from bidsdeface.audit import audited
 from bidsdeface.dataset.annex import check_all_fetched
 from bidsdeface.dataset.description import claim_shareable
-from bidsdeface.dataset.names import parse_name
-from bidsdeface.dataset.publish import Staging, results_of
-from bidsdeface.dataset.published import published_scans
-from bidsdeface.dataset.scan import scan_at
-from bidsdeface.dataset.sidecar import to_json
+from bidsdeface.dataset.names import parse_name, scan_at
+from bidsdeface.dataset.publish import open_staging, results_of
+from bidsdeface.dataset.record import published_scans, to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.leakcheck import check_whole_output
@@ -115,7 +113,7 @@ def _write_report(settings: Settings, folder: Path, audit: Audit | None) -> None
         sections.append("<h2>Re-identification</h2><p><i>reidentification.tsv</i> is of an earlier run.</p>")
     sections.append(quality.section(scans, pictures=within))
     texts["report.html"] = page("Defacing report", "\n".join(sections))
-    with Staging(folder) as staging:
+    with open_staging(folder) as staging:
         for name, text in texts.items():
             (staging.folder / name).write_text(text, encoding="utf-8")
         staging.publish({Path(name): staging.folder / name for name in texts})

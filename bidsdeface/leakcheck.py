@@ -13,10 +13,9 @@ from pathlib import Path, PurePosixPath
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.carryover import is_root_text
-from bidsdeface.dataset.description import DESCRIPTION
 from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.listing import participants
-from bidsdeface.dataset.names import parse_name, stem_of, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, parse_name, stem_of, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bidsdeface.dataset.lenders import (
-    is_of_series,
-    is_phase,
-    lenders,
-    magnitudes_of,
-    shows_flip_angles,
-)
-from bidsdeface.dataset.scan import Scan
+from bidsdeface.dataset.kinds import is_of_series, is_phase, lenders, magnitudes_of, shows_flip_angles
+from bidsdeface.dataset.names import Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitter, check_still
 from bidsdeface.imaging.image import is_on_grid

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.kinds import ANATOMICAL
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitted, Fitter, check_still, fit, fit_to_reference, to_start
 from bidsdeface.imaging.drawnmask import read_drawn_mask

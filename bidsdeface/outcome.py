@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bidsdeface.dataset.names import Scan, natural_key
 from bidsdeface.dataset.publish import withdraw
-from bidsdeface.dataset.query import natural_key
-from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_error
 from bidsdeface.exits import Exit, code_of_run, worst
 from bidsdeface.privacy.scratch import private_folder

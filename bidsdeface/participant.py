@@ -13,10 +13,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.dataset.description import check_ours, claim_shareable, write_dataset_files
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
+from bidsdeface.dataset.names import Head
 from bidsdeface.dataset.publish import withdraw
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans
-from bidsdeface.dataset.scan import Head
 from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
 from bidsdeface.exits import OPTIONAL, Exit

@@ -10,27 +10,15 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.carrying import (
-    Scope,
-    Shared,
-    is_accepted,
-    preview,
-    preview_root,
-    read_above,
-    settle,
-    share,
-    share_root,
-)
+from bidsdeface.carrying import Shared, preview, preview_root, settle, share, share_root
 from bidsdeface.dataset.carryover import is_root_text
-from bidsdeface.dataset.description import DESCRIPTION
-from bidsdeface.dataset.identifying import all_identifiers
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
-from bidsdeface.dataset.labels import label_folders, telling_labels
 from bidsdeface.dataset.listing import participants
-from bidsdeface.dataset.names import parse_name
-from bidsdeface.dataset.sidecar import to_json
-from bidsdeface.dataset.stale import files_below, remove_empty, remove_files
-from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
+from bidsdeface.dataset.names import DESCRIPTION, parse_name
+from bidsdeface.dataset.people import all_identifiers
+from bidsdeface.dataset.publish import files_below, remove_empty, remove_files
+from bidsdeface.dataset.record import to_json
+from bidsdeface.dataset.waiting import fields_that_wait, label_folders, telling_labels, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_scan
 from bidsdeface.privacy.draft import draft_dictionary, merged_draft
@@ -40,7 +28,7 @@ from bidsdeface.privacy.scratch import environment_in, make_private, sweep
 from bidsdeface.privacy.state import COMPLETE, State
 from bidsdeface.privacy.tables import TableError, parse_table
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sorting import files_above
+from bidsdeface.sorting import Scope, files_above, is_accepted, read_above
 from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)

@@ -52,8 +52,8 @@ def why_not_here(path: Path, bids_dir: Path) -> str:
             f"{path}: is a link to {os.path.realpath(path)}, which is not there; mount that folder, or "
             "correct the link"
         )
-    inside = shlex.quote(os.path.relpath(path, bids_dir))
-    return f"{path}: its content is not here; in {bids_dir}, run: datalad get {inside}"
+    command = f"datalad get {shlex.quote(os.path.relpath(path, bids_dir))}"
+    return f"{path}: its content is not here; in {bids_dir}, run: {command}"
 
 
 def _leads_into_annex(link: Path) -> bool:
@@ -70,8 +70,8 @@ def leads_to_annex(path: Path) -> bool:
         return False
     folder = path.parent.resolve()
     content = Path(os.path.normpath(folder / os.readlink(path)))
-    above = (folder, *folder.parents)
-    return any(content.is_relative_to(one / OBJECTS) for one in above) and not content.is_symlink()
+    is_in_annex = any(content.is_relative_to(above / OBJECTS) for above in (folder, *folder.parents))
+    return is_in_annex and not content.is_symlink()
 
 
 def is_own_file(path: Path) -> bool:
@@ -90,8 +90,9 @@ def check_all_fetched(root: Path) -> None:
     absent = []
     for place, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(place, name) for name in names)
-        absent += [path for path in paths if leads_to_annex(path) and not path.is_file()]
+        absent += [
+            path for path in map(Path(place).joinpath, names) if leads_to_annex(path) and not path.is_file()
+        ]
     if absent:
         more = f", nor is that of {len(absent) - 1} more" if len(absent) > 1 else ""
         raise BidsdefaceError(f"{min(absent)}: its content is not here{more}; in {root}, run: datalad get .")

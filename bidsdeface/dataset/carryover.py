@@ -11,10 +11,9 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.dataset.kinds import NO_HEAD, shows_face_seldom
-from bidsdeface.dataset.lenders import shows_phase
+from bidsdeface.dataset.kinds import NO_HEAD, is_phase, shows_face_seldom
 from bidsdeface.dataset.listing import is_ignored, is_utf8
-from bidsdeface.dataset.names import FileName, parse_name
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.privacy.leftout import NAME, LeftOut
 from bidsdeface.schema import is_data_file, is_inherited_file
 
@@ -55,6 +54,8 @@ WITHOUT_DATA = "describes data that stay behind"
 HIDDEN, IGNORED = "is hidden", "is in .bidsignore"
 _HEAD_NEEDED = "has a header that may name a person, and nothing here cleans it"
 NOT_UTF8 = "has a name that is not UTF-8"
+UNKNOWN = "is unknown to BIDS"
+_REMEDIES = {HIDDEN: "", IGNORED: "take it out of .bidsignore", NOT_UTF8: "rename it"}
 _NOT_TREATED = {
     "photo": "is a photograph",
     "asllabeling": "is a picture",
@@ -70,6 +71,11 @@ _TREATMENT_BY_EXTENSION = {
     ".bvec": Treatment.RECORDING,
     ".edf": Treatment.EDF,
     ".bdf": Treatment.EDF,
+}
+_AT_YOUR_WORD = {
+    **_TREATMENT_BY_EXTENSION,
+    **dict.fromkeys((".nii", ".nii.gz"), Treatment.IMAGE),
+    **dict.fromkeys((".md", ".txt", ".rst"), Treatment.TEXT),
 }
 WITHOUT_HEADER = ("motion",)
 _TABLES_OF_DATA = ("channels", "events", "electrodes", "optodes", "aslcontext")
@@ -108,8 +114,8 @@ def plan_carryover(
     carried, left_out = [], []
     for path in sorted(paths):
         decided = _decide(path, defaced_suffixes)
-        is_needed = str(path) == "dataset_description.json"  # without it, this is no dataset
-        if isinstance(decided, Treatment) and not is_needed and is_ignored(path, ignored):
+        # Without its description, this is no dataset.
+        if isinstance(decided, Treatment) and path != DESCRIPTION and is_ignored(path, ignored):
             decided = IGNORED
         is_wanted = decided != NOT_UTF8 and any(fnmatchcase(str(path), pattern) for pattern in include)
         if isinstance(decided, str) and is_wanted:
@@ -129,20 +135,14 @@ def dictionaries_in(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.glob("*.json"))
-        if path.name != "dataset_description.json"
-        and isinstance(_decide(PurePosixPath(path.name), ()), Treatment)
+        if path.name != DESCRIPTION.name and isinstance(_decide(PurePosixPath(path.name), ()), Treatment)
     ]
 
 
 def _remedy(path: PurePosixPath, reason: str) -> str:
     """Return how a person may have a file taken along."""
-    if reason == HIDDEN:
-        return ""
-    if reason == IGNORED:
-        return "take it out of .bidsignore"
-    if reason == NOT_UTF8:
-        return "rename it"
-    return f"--include '{path.parts[0]}/*'" if path.parts[0] in OPAQUE else f"--include '{NAME}'"
+    pattern = f"{path.parts[0]}/*" if path.parts[0] in OPAQUE else NAME
+    return _REMEDIES.get(reason, f"--include '{pattern}'")
 
 
 def is_faceless(path: PurePosixPath) -> bool:
@@ -158,8 +158,8 @@ def is_faceless(path: PurePosixPath) -> bool:
 
 def _is_faceless(name: FileName) -> bool:
     """Return True for echo-planar magnitudes; phase shows a face like a whole head's, in any folder."""
-    is_phase = shows_phase(name.suffix, name.entities) and name.suffix not in NO_HEAD
-    return name.datatype is not None and not is_phase and shows_face_seldom(name.datatype, name.suffix)
+    shows_phase = is_phase(name) and name.suffix not in NO_HEAD
+    return name.datatype is not None and not shows_phase and shows_face_seldom(name.datatype, name.suffix)
 
 
 def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
@@ -179,44 +179,39 @@ def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment |
         return _decide_beside_folders(name)
     if is_data_file(name.datatype, name.suffix, name.extension, name.entities):
         return _decide_data(name, defaced_suffixes)
-    # Sidecars of an upper level may lie here as well.
-    return "is unknown to BIDS"
+    return UNKNOWN
 
 
 def is_root_text(path: PurePosixPath) -> bool:
     """Tell whether a path, relative to the dataset, is README, CHANGES or another text at its root."""
     is_text = path.suffix in ("", ".md", ".rst", ".txt", ".cff")
-    return len(path.parts) == 1 and path.name.partition(".")[0] in ROOT_TEXTS and is_text
+    return len(path.parts) == 1 and stem_of(path) in ROOT_TEXTS and is_text
 
 
 def _decide_at_root(path: PurePosixPath) -> Treatment | str:
-    stem = path.name.partition(".")[0]
-    if path.name == "dataset_description.json":
-        return Treatment.SIDECAR
+    is_table = stem_of(path) in ROOT_TABLES and path.suffix in (".tsv", ".json")
+    is_inherited = stem_of(path) in OF_VISITS and path.suffix == ".json"
+    if is_table or is_inherited or path == DESCRIPTION:
+        return _TREATMENT_BY_EXTENSION[path.suffix]
     if is_root_text(path):
         return Treatment.TEXT
-    if stem in ROOT_TABLES and path.suffix in (".tsv", ".json"):
-        return _TREATMENT_BY_EXTENSION[path.suffix]
-    if stem in OF_VISITS and path.suffix == ".json":
-        return Treatment.SIDECAR  # inherited
     name = parse_name(path)
-    return _decide_inherited(name) if name else "is unknown to BIDS"
+    return _decide_inherited(name) if name else UNKNOWN
 
 
 def _decide_inherited(name: FileName) -> Treatment | str:
     """Decide about a file above the folders of data: metadata for many of them."""
-    if name.extension in (".json", ".tsv", ".bval", ".bvec") and is_inherited_file(
+    is_known = name.extension in (".json", ".tsv", ".bval", ".bvec") and is_inherited_file(
         name.suffix, name.extension, frozenset(name.entities)
-    ):
-        return _TREATMENT_BY_EXTENSION[name.extension]
-    return "is unknown to BIDS"
+    )
+    return _TREATMENT_BY_EXTENSION[name.extension] if is_known else UNKNOWN
 
 
 def _decide_beside_folders(name: FileName) -> Treatment | str:
-    if name.suffix in OF_VISITS and name.extension in (".tsv", ".json"):
-        levels = ("sub", "ses") if name.suffix == "scans" else ("sub",)
-        if set(name.entities) <= set(levels):
-            return _TREATMENT_BY_EXTENSION[name.extension]
+    levels = {"sub", "ses"} if name.suffix == "scans" else {"sub"}
+    is_of_visits = name.suffix in OF_VISITS and name.extension in (".tsv", ".json")
+    if is_of_visits and name.entities.keys() <= levels:
+        return _TREATMENT_BY_EXTENSION[name.extension]
     return _decide_inherited(name)
 
 
@@ -258,16 +253,14 @@ def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixP
             if name.extension != ".json":
                 for folder in path.parents:
                     data[folder, name.suffix].append(name)
-                    if _is_recording(name):
+                    if name.suffix == name.datatype or (name.datatype, name.suffix) in _SERIES:
                         data[folder, _RECORDINGS].append(name)
     alone: set[PurePosixPath] = set()
     for companion in sorted(companions, key=lambda one: one.extension == ".json"):  # dictionaries last
         kind = _RECORDINGS if _is_about_recordings(companion) else companion.suffix
         below = data[companion.path.parent, kind]
-        described = (one.path for one in below if _describes(companion, one))
-        if (first := next(described, None)) and not any(
-            path in goes and path not in alone for path in (first, *described)
-        ):
+        described = [one.path for one in below if _describes(companion, one)]
+        if described and not any(path in goes and path not in alone for path in described):
             alone.add(companion.path)
     return alone
 
@@ -296,14 +289,6 @@ def _is_about_recordings(companion: FileName) -> bool:
     return companion.suffix in _OF_RECORDINGS and not is_dictionary
 
 
-def _is_recording(data: FileName) -> bool:
-    return data.suffix == data.datatype or (data.datatype, data.suffix) in _SERIES
-
-
 def _at_your_word(path: PurePosixPath) -> Treatment:
-    extension = path.name[path.name.find(".") :] if "." in path.name else ""
-    if extension in (".nii", ".nii.gz"):
-        return Treatment.IMAGE
-    if extension in (".md", ".txt", ".rst"):
-        return Treatment.TEXT
-    return _TREATMENT_BY_EXTENSION.get(extension, Treatment.COPY)
+    _, dot, extension = path.name.partition(".")
+    return _AT_YOUR_WORD.get(dot + extension, Treatment.COPY)

@@ -6,15 +6,17 @@ Every task of a cluster job writes them, at the same time and with the same cont
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath, PurePosixPath
+from contextlib import suppress
+from pathlib import Path, PurePath
 from typing import Any
 
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.layout import IGNORED_MASKS
-from bidsdeface.dataset.publish import Staging
-from bidsdeface.dataset.sidecar import to_json
+from bidsdeface.dataset.names import DESCRIPTION
+from bidsdeface.dataset.publish import open_staging
+from bidsdeface.dataset.record import to_json
 from bidsdeface.errors import UsageError
 from bidsdeface.privacy.looks import LOCAL, looks_like
 from bidsdeface.privacy.values import is_finite, texts_in
@@ -22,7 +24,7 @@ from bidsdeface.schema import description_fields
 from bidsdeface.settings import BIDS, DERIVATIVES
 
 BIDS_VERSION = "1.11.1"
-DESCRIPTION = PurePosixPath("dataset_description.json")
+
 CONTAINER_VARIABLE = "BIDSDEFACE_CONTAINER"  # image tag, set when the container image is built
 
 _DESCRIPTIONS = """\
@@ -76,20 +78,21 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
         If `output_dir` holds the dataset of somebody else.
     """
     check_ours(output_dir, DERIVATIVES)
-    source = read_sidecar(bids_dir, DESCRIPTION)
     texts = {
         PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS,
         PurePath("descriptions.tsv"): _DESCRIPTIONS,
-        DESCRIPTION: to_json(describe(source, environ)),
+        DESCRIPTION: to_json(describe(read_sidecar(bids_dir, DESCRIPTION), environ)),
     }
-    stale = {name: text for name, text in texts.items() if _text_of(output_dir / name) != text}
-    if not stale:
-        return
-    with Staging(output_dir) as staging:
-        for name, text in stale.items():
-            (staging.folder / name).write_text(text, encoding="utf-8")
-        for name in stale:
-            staging.publish({name: staging.folder / name})
+    _write(output_dir, {name: text for name, text in texts.items() if _text_of(output_dir / name) != text})
+
+
+def _write(output_dir: Path, texts: Mapping[PurePath, str]) -> None:
+    if texts:
+        with open_staging(output_dir) as staging:
+            for name, text in texts.items():
+                (staging.folder / name).write_text(text, encoding="utf-8")
+            for name in texts:
+                staging.publish({name: staging.folder / name})
 
 
 def check_ours(output_dir: Path, layout: str) -> None:
@@ -109,7 +112,6 @@ def check_ours(output_dir: Path, layout: str) -> None:
     UsageError
         It holds the dataset of somebody else, or of the other layout.
     """
-    kind = "raw" if layout == BIDS else "derivative"
     path = output_dir / DESCRIPTION
     check_fetched(path, output_dir)
     if not path.exists():
@@ -119,13 +121,12 @@ def check_ours(output_dir: Path, layout: str) -> None:
             )
         return
     description = read_sidecar(output_dir, DESCRIPTION)
-    generators = description.get("GeneratedBy")
-    names = [one.get("Name") for one in generators or [] if isinstance(one, dict)]
+    names = [one.get("Name") for one in description.get("GeneratedBy") or [] if isinstance(one, dict)]
     if "bidsdeface" not in names:
         raise UsageError(
             f"{path}: describes a dataset that bidsdeface did not make; choose an empty OUTPUT_DIR"
         )
-    if description.get("DatasetType") != kind:
+    if description.get("DatasetType") != ("raw" if layout == BIDS else "derivative"):
         raise UsageError(
             f"{path}: describes a dataset of the other layout; choose an empty OUTPUT_DIR, or another "
             "--output-layout"
@@ -147,11 +148,7 @@ def claim_shareable(output_dir: Path) -> None:
         PurePath(".bidsignore"): IGNORED_MASKS,
         DESCRIPTION: to_json(describe_shareable({})[0]),
     }
-    for name, text in texts.items():
-        if not (output_dir / name).exists():
-            with Staging(output_dir) as staging:
-                (staging.folder / name).write_text(text, encoding="utf-8")
-                staging.publish({name: staging.folder / name})
+    _write(output_dir, {name: text for name, text in texts.items() if not (output_dir / name).exists()})
 
 
 def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -168,23 +165,30 @@ def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
     -------
     dict
     """
-    generator: dict[str, Any] = {"Name": "bidsdeface", "Version": __version__}
-    if tag := environ.get(CONTAINER_VARIABLE):
-        apptainer = environ.keys() & {"APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"}
-        generator["Container"] = {"Type": "apptainer" if apptainer else "docker", "Tag": tag}
-    description: dict[str, Any] = {
+    doi, licence = _doi_of(source), str(source.get("License", "")).strip()
+    return {
         "Name": "Defaced anatomical images",
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
-        "GeneratedBy": [generator],
-        "DatasetLinks": {"raw": _UNDISCLOSED_LINK},
+        "GeneratedBy": [_generator(environ)],
+        "DatasetLinks": {"raw": doi or _UNDISCLOSED_LINK},
+        **({"SourceDatasets": [{"DOI": doi}]} if doi else {}),
+        **({"License": licence} if _LICENCE.fullmatch(licence) else {}),
     }
-    if doi := _DOI.fullmatch(str(source.get("DatasetDOI", "")).strip()):
-        description["SourceDatasets"] = [{"DOI": f"doi:{doi[1]}"}]
-        description["DatasetLinks"] = {"raw": f"doi:{doi[1]}"}
-    if _LICENCE.fullmatch(licence := str(source.get("License", "")).strip()):
-        description["License"] = licence
-    return description
+
+
+def _generator(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return what this program says of itself."""
+    tag = environ.get(CONTAINER_VARIABLE)
+    apptainer = environ.keys() & {"APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"}
+    container = {"Container": {"Type": "apptainer" if apptainer else "docker", "Tag": tag}} if tag else {}
+    return {"Name": "bidsdeface", "Version": __version__, **container}
+
+
+def _doi_of(source: Mapping[str, Any]) -> str:
+    """Return the DOI of a dataset as a BIDS URI; empty where it has none."""
+    match = _DOI.fullmatch(str(source.get("DatasetDOI", "")).strip())
+    return f"doi:{match[1]}" if match else ""
 
 
 def describe_shareable(
@@ -206,25 +210,16 @@ def describe_shareable(
     reasons : dict of str to str
         Why fields are left out, by their names.
     """
-    kept: dict[str, Any] = {"Name": "n/a", "BIDSVersion": BIDS_VERSION}
-    reasons = {}
-    for field, value in source.items():
-        if field in _OF_THE_SOURCE:
-            continue
-        if field not in description_fields():
-            reasons[field] = "BIDS has no such field"
-        elif not is_finite(value):
-            reasons[field] = "NaN or infinity, which JSON has not"
-        elif field in _LISTS and not isinstance(value, list):
-            reasons[field] = "is not a list"
-        elif any(kind in LOCAL for text in texts_in(value) for kind in looks_like(text)):
-            reasons[field] = "holds a path or an address of your machine or network"
-        else:
-            kept[field] = value
+    passed_on = {field: value for field, value in source.items() if field not in _OF_THE_SOURCE}
+    reasons = {
+        field: reason for field, value in passed_on.items() if (reason := _why_not_shared(field, value))
+    }
+    kept = {field: value for field, value in passed_on.items() if field not in reasons}
+    kept = {"Name": "n/a", "BIDSVersion": BIDS_VERSION, **kept}
     generated, sources = (kept.get(name, []) for name in _LISTS)
-    ours = {**describe({}, environ)["GeneratedBy"][0], "Description": _STATEMENT}
-    if doi := _DOI.fullmatch(str(source.get("DatasetDOI", "")).strip()):
-        sources = [*sources, {"DOI": f"doi:{doi[1]}"}]
+    ours = {**_generator(environ), "Description": _STATEMENT}
+    if doi := _doi_of(source):
+        sources = [*sources, {"DOI": doi}]
     return {
         **kept,
         "DatasetType": "raw",
@@ -233,8 +228,19 @@ def describe_shareable(
     }, reasons
 
 
+def _why_not_shared(field: str, value: Any) -> str:
+    """Return why a field of a description does not go along; empty if it does."""
+    if field not in description_fields():
+        return "BIDS has no such field"
+    if not is_finite(value):
+        return "NaN or infinity, which JSON has not"
+    if field in _LISTS and not isinstance(value, list):
+        return "is not a list"
+    is_local = any(kind in LOCAL for text in texts_in(value) for kind in looks_like(text))
+    return "holds a path or an address of your machine or network" if is_local else ""
+
+
 def _text_of(path: Path) -> str | None:
-    try:
+    with suppress(OSError, ValueError):
         return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
+    return None

@@ -1,4 +1,4 @@
-"""Read JSON files, and merge those that apply to a data file by BIDS inheritance."""
+"""Read JSON files and gradients, and find those that apply to a data file by BIDS inheritance."""
 
 import json
 import os
@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.annex import check_fetched
-from bidsdeface.dataset.names import FileName, parse_name
-from bidsdeface.dataset.scan import Scan
+from bidsdeface.dataset.names import FileName, Scan, parse_name
 from bidsdeface.errors import BidsdefaceError
 
 _LONGEST_INT = 300  # digits
@@ -70,8 +69,9 @@ def parse_json(content: bytes, *, may_repeat: bool = True) -> dict[str, Any]:
     if not content.strip():
         raise JsonError("is empty; write the JSON object again, or remove the file")
     try:
-        hook = None if may_repeat else _without_repeats
-        parsed = json.loads(content, object_pairs_hook=hook, parse_int=_number)
+        parsed = json.loads(
+            content, object_pairs_hook=None if may_repeat else _without_repeats, parse_int=_number
+        )
         if b"\\ud" in content.lower():
             json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -234,8 +234,9 @@ class NameIndex:
 
     def near(self, data: FileName) -> list[FileName]:
         """Return the names of its suffix beside a data file and in the folders above it."""
-        places = ((folder, data.suffix) for folder in data.path.parents)
-        return [name for place in places for name in self._by_place.get(place, ())]
+        return [
+            name for folder in data.path.parents for name in self._by_place.get((folder, data.suffix), ())
+        ]
 
 
 def files_above(root: Path, data: FileName, extension: str = ".json") -> Iterator[FileName]:
@@ -245,3 +246,28 @@ def files_above(root: Path, data: FileName, extension: str = ".json") -> Iterato
             for name in os.listdir(root / folder):
                 if name.endswith(f"{data.suffix}{extension}") and (found := parse_name(folder / name)):
                     yield found
+
+
+def read_gradients(scan: Scan) -> tuple[str, str]:
+    """Return the b values and the directions of a scan as text, with nothing but numbers in it.
+
+    Raises
+    ------
+    BidsdefaceError
+        One is missing, cannot be read, or has something else in it.
+    """
+    return _read(scan, ".bval"), _read(scan, ".bvec")
+
+
+def _read(scan: Scan, extension: str) -> str:
+    root = scan.bids_dir
+    found = applicable(scan.name, files_above(root, scan.name, extension))
+    if not found:
+        raise BidsdefaceError(f"{scan.path}: has no {extension} file; add it, or leave the scan out")
+    path = root / found[-1].path
+    check_fetched(path, root)
+    try:
+        rows = [[float(value) for value in line.split()] for line in path.read_text().splitlines()]
+    except (OSError, ValueError):
+        raise BidsdefaceError(f"{path}: is no table of numbers; correct it") from None
+    return "".join(" ".join(f"{value:.10g}" for value in row) + "\n" for row in rows if row)

@@ -1,8 +1,9 @@
-"""Which kinds of image there are to deface: suffixes and the folders they lie in, by the BIDS schema."""
+"""Kinds of image by their names: which are defaced, and which take the mask of another. No file is opened."""
 
 from collections.abc import Sequence
 from functools import cache
 
+from bidsdeface.dataset.names import FileName, Scan
 from bidsdeface.errors import UsageError
 from bidsdeface.schema import file_rules
 
@@ -10,9 +11,20 @@ ANATOMICAL = "anat"
 DATATYPES = (ANATOMICAL, "func", "dwi", "fmap", "perf", "pet")  # where BIDS keeps images of heads
 NO_HEAD = ("defacemask", "noRF")  # a mask, and noise that is measured without excitation
 DEFAULT = "default"  # of --suffixes: all that is taken without it
-# Echo-planar images seldom show a face (Schwarz and others, 2019 to 2022).
-SELDOM_SHOW_FACE = ("func", "dwi")
-ECHO_PLANAR_FIELD_MAP = ("fmap", "epi")
+# What tells the images of one set apart. They are taken together, on one grid, and share one mask.
+OF_A_SET = ("echo", "flip", "inv", "mt", "part")
+# The phase, and parts of complex numbers, show no outline of a head; their magnitude does.
+PHASE_PARTS = ("phase", "real", "imag")
+_MAGNITUDES = {
+    "phasediff": ("magnitude1", "magnitude2"),
+    "phase1": ("magnitude1",),
+    "phase2": ("magnitude2", "magnitude1"),
+    "fieldmap": ("magnitude",),
+    "phase": ("bold", "cbv", "sbref"),
+}
+# B1 maps by turbo FLASH and the like have an image of the head and one of flip angles under one suffix.
+_WITH_FLIP_ANGLES = ("TB1TFL", "TB1RFM")
+_ANATOMY, _FLIP_ANGLES = "anat", "famp"  # how their acq- begins
 
 
 def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
@@ -54,13 +66,14 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
 def shows_face_seldom(datatype: str, suffix: str) -> bool:
     """Return True for kinds of image of which published re-identification rates are next to nothing.
 
+    They are echo-planar images (Schwarz and others, 2019 to 2022), and what is no image of a head.
+
     Examples
     --------
     >>> [shows_face_seldom(*kind) for kind in (("func", "bold"), ("fmap", "epi"), ("fmap", "magnitude1"))]
     [True, True, False]
     """
-    is_of_epi = datatype in SELDOM_SHOW_FACE or (datatype, suffix) == ECHO_PLANAR_FIELD_MAP
-    return is_of_epi or suffix in NO_HEAD
+    return datatype in ("func", "dwi") or (datatype, suffix) == ("fmap", "epi") or suffix in NO_HEAD
 
 
 @cache
@@ -72,10 +85,9 @@ def suffixes_of_heads() -> tuple[str, ...]:
     >>> [name in suffixes_of_heads() for name in ("anat", "magnitude1", "phasediff", "asl", "pet", "bold")]
     [True, True, True, True, True, False]
     """
-    known = _of_rules()
     others = {
         suffix
-        for datatype, suffix in known
+        for datatype, suffix in _of_rules()
         if datatype != ANATOMICAL and not shows_face_seldom(datatype, suffix)
     }
     return ANATOMICAL, *sorted(others)
@@ -105,3 +117,79 @@ def _of_rules(*names: str) -> frozenset[tuple[str, str]]:
         for suffix in rule.suffixes
         if suffix not in NO_HEAD
     )
+
+
+def is_phase(image: Scan | FileName) -> bool:
+    """Return True if an image shows phase, or one part of complex numbers, and so no anatomy of its own.
+
+    Examples
+    --------
+    >>> from bidsdeface.dataset.names import scan_at
+    >>> from pathlib import Path
+    >>> [is_phase(scan_at(Path(f"sub-01_{name}.nii"))) for name in ("phasediff", "part-phase_bold", "bold")]
+    [True, True, False]
+    """
+    return image.suffix in _MAGNITUDES or dict(image.entities).get("part") in PHASE_PARTS
+
+
+def magnitudes_of(suffix: str) -> tuple[str, ...]:
+    """Return the suffixes of images whose mask may serve a phase image of this suffix, most likely first."""
+    return _MAGNITUDES.get(suffix, (suffix,))
+
+
+def is_map(scan: Scan) -> bool:
+    """Tell whether a scan is computed from others."""
+    return (scan.datatype, scan.suffix) in maps() or shows_flip_angles(scan)
+
+
+def shows_flip_angles(scan: Scan) -> bool:
+    """Return True for the flip angles of a B1 map, which come with an image of the head (``acq-anat``)."""
+    acquisition = dict(scan.entities).get("acq", "")
+    return scan.suffix in _WITH_FLIP_ANGLES and acquisition.startswith(_FLIP_ANGLES)
+
+
+def lenders(scan: Scan, scans: Sequence[Scan]) -> list[Scan]:
+    """Return the scans whose mask may serve another, if they are on one grid; most likely first.
+
+    Parameters
+    ----------
+    scan : Scan
+    scans : sequence of Scan
+        Of the same head.
+
+    Returns
+    -------
+    list of Scan
+        For phase, its magnitudes; for a map, the sets that it may be computed from; else empty.
+    """
+    others = [
+        other
+        for other in scans
+        if (other.datatype, other.session) == (scan.datatype, scan.session) and not is_phase(other)
+    ]
+    if is_phase(scan):
+        suffixes = magnitudes_of(scan.suffix)
+        same = [other for other in others if other.suffix in suffixes and is_of_series(other, scan)]
+        return sorted(same, key=lambda other: (_unlike(other, scan), suffixes.index(other.suffix)))
+    if is_map(scan):
+        measured = [one for one in others if not is_map(one) and (one.datatype, one.suffix) not in weighted()]
+        return sorted(measured, key=lambda other: (other.suffix != scan.suffix, _unlike(other, scan)))
+    return []
+
+
+def is_of_series(scan: Scan, other: Scan) -> bool:
+    """Tell whether two scans have the same labels, but for what tells the images of one set apart."""
+    return _series(scan) == _series(other)
+
+
+def _series(scan: Scan) -> set[tuple[str, str]]:
+    is_b1 = scan.suffix in _WITH_FLIP_ANGLES
+    return {
+        (key, label)
+        for key, label in scan.entities
+        if key not in OF_A_SET and not (key == "acq" and is_b1 and label.startswith((_ANATOMY, _FLIP_ANGLES)))
+    }
+
+
+def _unlike(one: Scan, other: Scan) -> int:
+    return len(set(one.entities) ^ set(other.entities))

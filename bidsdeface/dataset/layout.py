@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES
-from bidsdeface.dataset.lenders import OF_A_SET
-from bidsdeface.dataset.names import join_name
-from bidsdeface.dataset.scan import Scan
+from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES, OF_A_SET
+from bidsdeface.dataset.names import Scan, join_name
 from bidsdeface.settings import BIDS, DERIVATIVES
 
 # What a derivative ``defacemask`` may keep of its scan's name (BIDS 1.11, anat_defacemask), in the
@@ -19,16 +17,12 @@ IGNORED_MASKS = "".join(f"**/{name}/*_defacemask.*\n" for name in DATATYPES if n
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """Files that one scan leaves, relative to the root of the output dataset.
+class ImageFiles:
+    """Files that one scan leaves if nothing is removed from it, relative to the root of the output dataset.
 
-    In the order in which they are published: the image's sidecar vouches for all the others, and the image
-    is without it for the shortest time. A complete dataset has no place for the figure, and its gradients
-    are carried over by themselves.
+    A complete dataset has no place for the figure, and its gradients are carried over by themselves.
     """
 
-    mask: PurePosixPath
-    mask_sidecar: PurePosixPath
     bval: PurePosixPath | None
     bvec: PurePosixPath | None
     figure: PurePosixPath | None
@@ -37,24 +31,25 @@ class Outputs:
 
     @property
     def files(self) -> tuple[PurePosixPath, ...]:
-        """All that is published, in order."""
-        return tuple(name for name in vars(self).values() if name)
+        """All that is published, in order.
+
+        The image's sidecar vouches for all the others, and the image is without it for the shortest time.
+        """
+        names = (self.bval, self.bvec, self.figure, self.image, self.image_sidecar)
+        return tuple(name for name in names if name)
 
 
 @dataclass(frozen=True)
-class NoFaceOutputs:
-    """Files that a scan leaves which shows no face, in the order in which they are published."""
+class Outputs(ImageFiles):
+    """Files that a defaced scan leaves."""
 
-    bval: PurePosixPath | None
-    bvec: PurePosixPath | None
-    figure: PurePosixPath | None
-    image: PurePosixPath
-    image_sidecar: PurePosixPath
+    mask: PurePosixPath
+    mask_sidecar: PurePosixPath
 
     @property
     def files(self) -> tuple[PurePosixPath, ...]:
         """All that is published, in order."""
-        return tuple(name for name in vars(self).values() if name)
+        return (self.mask, self.mask_sidecar, *super().files)
 
 
 def outputs_of(scan: Scan, layout: str = DERIVATIVES) -> Outputs:
@@ -83,28 +78,22 @@ def outputs_of(scan: Scan, layout: str = DERIVATIVES) -> Outputs:
     >>> str(outputs_of(scan, "bids").image), str(outputs_of(scan, "bids").mask)
     ('sub-01/anat/sub-01_echo-2_T1w.nii', 'sub-01/anat/sub-01_mod-T1w_defacemask.nii.gz')
     """
-    if scan.datatype == ANATOMICAL:
-        labels = dict(scan.entities)
-        before, after = (
-            tuple((key, labels[key]) for key in keys if key in labels) for keys in (_BEFORE_MOD, _AFTER_MOD)
-        )
-    else:
-        before, after = tuple(pair for pair in scan.entities if pair[0] not in OF_A_SET), ()
-    mask_entities = (
-        *before,
-        ("mod", scan.suffix),
-        *after,
-        *((("desc", "face"),) if layout == DERIVATIVES else ()),
+    labels = dict(scan.entities)
+    before, after = (
+        [(key, labels[key]) for key in keys if key in labels] for keys in (_BEFORE_MOD, _AFTER_MOD)
     )
-    mask = join_name(mask_entities, "defacemask")
+    if scan.datatype != ANATOMICAL:
+        before, after = [pair for pair in scan.entities if pair[0] not in OF_A_SET], []
+    desc = [("desc", "face")] if layout == DERIVATIVES else []
+    mask = scan.folder / join_name([*before, ("mod", scan.suffix), *after, *desc], "defacemask")
     return Outputs(
-        scan.folder / f"{mask}.nii.gz",
-        scan.folder / f"{mask}.json",
-        *_image_files(scan, "defaced", layout),
+        **vars(_image_files(scan, "defaced", layout)),
+        mask=mask.with_name(f"{mask.name}.nii.gz"),
+        mask_sidecar=mask.with_name(f"{mask.name}.json"),
     )
 
 
-def no_face_outputs_of(scan: Scan, layout: str = DERIVATIVES) -> NoFaceOutputs:
+def no_face_outputs_of(scan: Scan, layout: str = DERIVATIVES) -> ImageFiles:
     """Name the copy of an image that shows no face, and its sidecar.
 
     Examples
@@ -114,7 +103,7 @@ def no_face_outputs_of(scan: Scan, layout: str = DERIVATIVES) -> NoFaceOutputs:
     >>> str(no_face_outputs_of(scan).image)
     'sub-01/anat/sub-01_desc-noface_T1w.nii.gz'
     """
-    return NoFaceOutputs(*_image_files(scan, "noface", layout))
+    return _image_files(scan, "noface", layout)
 
 
 def figure_name(scan: Scan, desc: str) -> str:
@@ -122,20 +111,17 @@ def figure_name(scan: Scan, desc: str) -> str:
     return f"{join_name((*scan.entities, ('desc', desc)), scan.suffix)}.png"
 
 
-def _image_files(
-    scan: Scan, desc: str, layout: str
-) -> tuple[PurePosixPath | None, PurePosixPath | None, PurePosixPath | None, PurePosixPath, PurePosixPath]:
-    """Name gradients, figure, image and sidecar."""
+def _image_files(scan: Scan, desc: str, layout: str) -> ImageFiles:
     if layout == BIDS:
-        own = scan.folder / f"{scan.stem}{scan.extension}"
-        return None, None, None, own, scan.folder / f"{scan.stem}.json"
+        image, sidecar = scan.folder / f"{scan.stem}{scan.extension}", scan.folder / f"{scan.stem}.json"
+        return ImageFiles(None, None, None, image, sidecar)
     figure = figure_name(scan, desc)
-    image = figure.removesuffix(".png")
+    stem = figure.removesuffix(".png")
     is_dwi = (scan.datatype, scan.suffix) == ("dwi", "dwi")
-    return (
-        scan.folder / f"{scan.stem}.bval" if is_dwi else None,  # BIDS has no desc for these: inherited
-        scan.folder / f"{scan.stem}.bvec" if is_dwi else None,
-        PurePosixPath(f"sub-{scan.subject}", "figures", figure),
-        scan.folder / f"{image}.nii.gz",
-        scan.folder / f"{image}.json",
+    return ImageFiles(
+        bval=scan.folder / f"{scan.stem}.bval" if is_dwi else None,  # BIDS has no desc for these: inherited
+        bvec=scan.folder / f"{scan.stem}.bvec" if is_dwi else None,
+        figure=PurePosixPath(f"sub-{scan.subject}", "figures", figure),
+        image=scan.folder / f"{stem}.nii.gz",
+        image_sidecar=scan.folder / f"{stem}.json",
     )

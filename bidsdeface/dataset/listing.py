@@ -1,20 +1,26 @@
-"""List the participants and files of a raw dataset, through links to folders too."""
+"""List the participants, files and images of a raw dataset, through links to folders too. Names decide."""
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
 from fnmatch import translate
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.dataset.annex import check_fetched
+from bidsdeface.dataset.annex import check_fetched, why_not_here
+from bidsdeface.dataset.names import Scan, parse_name, scan_at, suffix_of
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.schema import file_rules, is_data_file
+
+EXTENSIONS = (".nii", ".nii.gz")
+_IMAGE = re.compile(r"\.(nii|mg[hz]|img|mnc|nrrd|nhdr|mh[ad]|dcm|ima)(?![a-z0-9])", re.IGNORECASE)
 
 
 def participants(root: Path) -> list[str]:
     """Return the labels of all participants, without ``sub-``; names that are not UTF-8 are none."""
-    found = [path.name for path in root.glob("sub-*") if path.is_dir()]
-    return sorted(name.removeprefix("sub-") for name in found if is_utf8(name))
+    folders = (path for path in root.glob("sub-*") if path.is_dir() and is_utf8(path.name))
+    return sorted(path.name.removeprefix("sub-") for path in folders)
 
 
 def files_in(root: Path, folder: str) -> Iterator[PurePosixPath]:
@@ -91,14 +97,12 @@ def is_ignored(path: PurePosixPath, lines: Sequence[str]) -> bool:
     >>> [is_ignored(path, [line]) for line in ("func/", "**/*_bold.nii.gz", "/sub-01", "/func", "!func/")]
     [True, True, True, False, False]
     """
-    expression = _expression(tuple(lines)) if lines else None
-    if expression is None:
-        return False
+    expression = _expression(tuple(lines))
     return any(expression.fullmatch(str(place)) for place in (path, *path.parents))
 
 
 @lru_cache(maxsize=4)
-def _expression(lines: tuple[str, ...]) -> re.Pattern[str] | None:
+def _expression(lines: tuple[str, ...]) -> re.Pattern[str]:
     """Return what matches a path, or a folder above it, that is ignored."""
     patterns = []
     for line in lines:
@@ -108,4 +112,115 @@ def _expression(lines: tuple[str, ...]) -> re.Pattern[str] | None:
         is_anchored = "/" in pattern and "**" not in line
         pattern = pattern.lstrip("/").removeprefix("**/")
         patterns += [translate(pattern), *([] if is_anchored else [translate(f"*/{pattern}")])]
-    return re.compile("|".join(patterns)) if patterns else None
+    return re.compile("|".join(patterns) or r"(?!)")  # which matches nothing
+
+
+@dataclass
+class Images:
+    """What is below the folders of participants.
+
+    Attributes
+    ----------
+    scans : list of Scan
+        Of the kinds that were asked for.
+    ignored : list of PurePosixPath
+        Images that ``.bidsignore`` takes out.
+    not_taken : dict of PurePosixPath to str
+        Why images of heads, as it seems, are not among the scans.
+    problems : list of (str, str)
+        Folders that cannot be read: participant, and one line.
+    """
+
+    scans: list[Scan] = field(default_factory=list)
+    ignored: list[PurePosixPath] = field(default_factory=list)
+    not_taken: dict[PurePosixPath, str] = field(default_factory=dict)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def list_images(
+    bids_dir: Path, participants: Iterable[str], sessions: Sequence[str], kinds: Set[tuple[str, str]]
+) -> Images:
+    """List the images of some participants.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of a raw BIDS dataset.
+    participants, sessions : iterable of str
+        Labels without ``sub-`` or ``ses-``; all sessions where empty.
+    kinds : set of (str, str)
+        Datatype and suffix of the scans that are wanted.
+
+    Returns
+    -------
+    Images
+    """
+    ignored = read_ignored(bids_dir)
+    found = Images()
+    for label in participants:
+        whole = f"sub-{label}"
+        some = [f"{whole}/ses-{one}" for one in sessions if os.path.lexists(bids_dir / whole / f"ses-{one}")]
+        for folder in some if sessions else [whole]:
+            try:
+                if not os.path.exists(bids_dir / folder):
+                    raise BidsdefaceError(why_not_here(bids_dir / folder, bids_dir))
+                for path in files_in(bids_dir, folder):
+                    _sort_in(found, path, bids_dir, kinds, ignored)
+            except BidsdefaceError as error:
+                found.problems.append((label, str(error)))
+    return found
+
+
+def _sort_in(
+    found: Images,
+    path: PurePosixPath,
+    bids_dir: Path,
+    kinds: Set[tuple[str, str]],
+    ignored: Sequence[str],
+) -> None:
+    """Put a file where it belongs, if it is an image that may show a head."""
+    if _is_folder_to_nowhere(bids_dir / path):
+        label = path.parts[0].removeprefix("sub-")
+        found.problems.append((label, why_not_here(bids_dir / path, bids_dir)))
+    elif not is_utf8(str(path)):
+        found.not_taken[path] = "its name is not UTF-8"
+    elif not _IMAGE.search(path.name) or not _is_asked(path, objection := _objection(path), kinds):
+        return
+    elif is_ignored(path, ignored):
+        found.ignored.append(path)
+    elif objection:
+        found.not_taken[path] = f"is not named as BIDS asks: {objection}"
+    else:
+        found.scans.append(scan_at(bids_dir / path))
+
+
+def _is_folder_to_nowhere(path: Path) -> bool:
+    is_folder = path.name in _datatypes() or (path.name.startswith("ses-") and not path.suffix)
+    return is_folder and path.is_symlink()  # it was listed as a file
+
+
+def _objection(path: PurePosixPath) -> str:
+    """Return why a file is no image of BIDS, by its name; empty if it is one."""
+    name = parse_name(path)
+    if name is None:
+        return "entities such as acq-x, joined by _, then one suffix"
+    if name.extension not in EXTENSIONS:
+        return f"its extension is not {' or '.join(EXTENSIONS)}"
+    if name.folder != path.parent or name.datatype is None:
+        return "its name and its folders do not agree"
+    if not is_data_file(name.datatype, name.suffix, name.extension):
+        return f"there is no suffix {name.suffix} in {name.datatype}"
+    return ""
+
+
+def _is_asked(path: PurePosixPath, objection: str, kinds: Set[tuple[str, str]]) -> bool:
+    """Return True for an image of the kinds asked for, and for one whose name is wrong and that may be."""
+    if not objection:
+        return (path.parent.name, suffix_of(path)) in kinds
+    is_elsewhere = path.parent.name in _datatypes() - {datatype for datatype, _ in kinds}
+    return not is_elsewhere or suffix_of(path).lower() in {suffix.lower() for _, suffix in kinds}
+
+
+@cache
+def _datatypes() -> frozenset[str]:
+    return frozenset(datatype for rule in file_rules() for datatype in rule.datatypes)

@@ -1,4 +1,4 @@
-"""Put finished files into the output dataset: all of a result or nothing of it.
+"""Put finished files into the output dataset: all of a result or nothing of it; and remove what is stale.
 
 Files are written in a private folder inside the output folder, moved into place with one rename
 each, the sidecar last: where the sidecar is, all that belongs to it is.
@@ -6,57 +6,32 @@ each, the sidecar last: where the sidecar is, all that belongs to it is.
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
-from types import TracebackType
 
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
-from bidsdeface.dataset.names import parse_name
-from bidsdeface.dataset.scan import Scan
-from bidsdeface.errors import BidsdefaceError, storage_error, storage_errors
+from bidsdeface.dataset.names import Scan, parse_name
+from bidsdeface.errors import BidsdefaceError, storage_errors
 from bidsdeface.privacy.scratch import private_folder
 from bidsdeface.settings import DERIVATIVES
 
 
+@dataclass(frozen=True)
 class Staging:
-    """A private folder in the output dataset, for files that are not finished.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the output dataset; must exist.
+    """A private folder in the output dataset, for files that are not finished: see `open_staging`.
 
     Attributes
     ----------
+    output_dir : Path
+        Root of the output dataset.
     folder : Path
-        Where to write, while the context lasts. On the same file system as the final place.
-
-    Raises
-    ------
-    BidsdefaceError
-        On entering, and from within the context where a file cannot be written.
+        Where to write. On the same file system as the final place.
     """
 
+    output_dir: Path
     folder: Path
-
-    def __init__(self, output_dir: Path) -> None:
-        self._output_dir = output_dir
-        self._private = private_folder(output_dir, must_be_private=False)
-
-    def __enter__(self) -> "Staging":
-        self.folder = self._private.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._private.__exit__(None, None, None)
-        if isinstance(error, OSError):  # nothing but these files is touched in here
-            raise storage_error(self._output_dir, error) from error
 
     def publish(self, files: Mapping[PurePath, Path], stale: Sequence[PurePath] = ()) -> None:
         """Move finished files into place, in the order given.
@@ -75,29 +50,38 @@ class Staging:
             If a file cannot be written or moved, or another run wrote the same result at this moment.
         """
         for staged in files.values():
-            with storage_errors(staged):
-                _flush_to_disk(staged)
-        targets = {self._output_dir / final: staged for final, staged in files.items()}
-        *others, last = targets
-        for target in targets:
-            check_inside(target, self._output_dir)
+            with storage_errors(staged), staged.open("rb") as file:
+                os.fsync(file.fileno())
+        for target in (self.output_dir / name for name in files):
+            check_inside(target, self.output_dir)
             with storage_errors(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
-        with one_at_a_time(last.parent) as alone:
-            if others:
-                with storage_errors(last):
-                    last.unlink(missing_ok=True)
-            _remove([self._output_dir / name for name in stale])
-            moved = {}
-            for target, staged in targets.items():
-                with storage_errors(target):
-                    moved[target] = _move(staged, target)
-            if others and not alone and not all(_is(target, status) for target, status in moved.items()):
-                with storage_errors(last):
-                    last.unlink(missing_ok=True)  # it vouched for a mixture
+        *others, last = files
+        with one_at_a_time((self.output_dir / last).parent) as alone:
+            remove_files(self.output_dir, [*([last] if others else []), *stale])
+            moved = {name: _move(staged, self.output_dir / name) for name, staged in files.items()}
+            ours = (_is(self.output_dir / name, status) for name, status in moved.items())
+            if others and not alone and not all(ours):  # the last one vouches for a mixture
+                remove_files(self.output_dir, [last])
                 raise BidsdefaceError(
-                    f"{last}: another run wrote it at the same moment; run the same command again", retry=True
+                    f"{self.output_dir / last}: another run wrote it at the same moment; run the same "
+                    "command again",
+                    retry=True,
                 )
+
+
+@contextmanager
+def open_staging(output_dir: Path) -> Iterator[Staging]:
+    """Give a private folder inside an output dataset, which must exist; gone at the end.
+
+    Raises
+    ------
+    BidsdefaceError
+        On entering, and from within the context where a file cannot be written.
+    """
+    # Nothing but these files is touched within.
+    with storage_errors(output_dir), private_folder(output_dir, must_be_private=False) as folder:
+        yield Staging(output_dir, folder)
 
 
 def withdraw(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> None:
@@ -119,11 +103,11 @@ def withdraw(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> None:
     BidsdefaceError
         If a file exists and cannot be removed.
     """
-    own = [output_dir / name for name in results_of(output_dir, scan, layout)]
-    for path in own:
-        check_inside(path, output_dir)
-    with one_at_a_time(own[0].parent):
-        _remove(own)
+    own = results_of(output_dir, scan, layout)
+    for name in own:
+        check_inside(output_dir / name, output_dir)
+    with one_at_a_time((output_dir / own[0]).parent):
+        remove_files(output_dir, own)
 
 
 def results_of(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> list[PurePosixPath]:
@@ -141,12 +125,9 @@ def sharing_mask(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> lis
     """Return the other published scans that have the same mask file: those of a set."""
     found = []
     end = f"_desc-defaced_{scan.suffix}.json" if layout == DERIVATIVES else f"_{scan.suffix}.json"
-    for path in sorted((output_dir / scan.folder).glob(f"*{end}")):
-        name = parse_name(path)
-        if name is None:
-            continue
+    for name in filter(None, map(parse_name, sorted((output_dir / scan.folder).glob(f"*{end}")))):
         entities = tuple(pair for pair in name.entities.items() if pair != ("desc", "defaced"))
-        other = Scan(path, entities, scan.suffix, scan.extension, scan.datatype)
+        other = Scan(Path(name.path), entities, scan.suffix, scan.extension, scan.datatype)
         outputs = outputs_of(other, layout)
         shares = other.stem != scan.stem and outputs.mask == outputs_of(scan, layout).mask
         if shares and (output_dir / outputs.image).exists():  # not an inherited sidecar
@@ -154,21 +135,16 @@ def sharing_mask(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> lis
     return found
 
 
-def _remove(paths: Sequence[Path]) -> None:
-    for path in paths:
-        with storage_errors(path):
-            path.unlink(missing_ok=True)
-
-
 def _move(staged: Path, target: Path) -> os.stat_result:
     """Rename a file, and return what it is."""
-    status = staged.stat()
-    try:
-        os.replace(staged, target)
-    except FileNotFoundError:
-        # NFS sends a request again if the answer to it was lost, and then finds the file moved already.
-        if not _is(target, status):
-            raise
+    with storage_errors(target):
+        status = staged.stat()
+        try:
+            os.replace(staged, target)
+        except FileNotFoundError:
+            # NFS sends a request again if the answer to it was lost, and then finds the file moved already.
+            if not _is(target, status):
+                raise
     return status
 
 
@@ -210,6 +186,54 @@ def check_inside(path: Path, output_dir: Path) -> None:
         raise BidsdefaceError(f"{path.parent}: is a link out of OUTPUT_DIR; remove the link")
 
 
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def files_below(output_dir: Path, folder: PurePosixPath) -> set[PurePosixPath]:
+    """List the files below a folder of the output dataset; hidden ones are not ours, and not among them.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the output dataset.
+    folder : PurePosixPath
+        Relative to it; need not exist.
+
+    Returns
+    -------
+    set of PurePosixPath
+        Relative to `output_dir`; links to files too.
+
+    Raises
+    ------
+    BidsdefaceError
+        The folder is a link out of the output dataset.
+    """
+    check_inside(output_dir / folder / "file", output_dir)
+    found = set()
+    for place, folders, names in os.walk(output_dir / folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = PurePosixPath(Path(place).relative_to(output_dir))
+        found |= {here / name for name in names if not name.startswith(".")}
+    return found
+
+
+def remove_files(output_dir: Path, files: Iterable[PurePath]) -> None:
+    """Remove files of the output dataset.
+
+    Raises
+    ------
+    BidsdefaceError
+        One is there and cannot be removed.
+    """
+    for path in files:
+        with storage_errors(output_dir / path):
+            (output_dir / path).unlink(missing_ok=True)
+
+
+def remove_empty(output_dir: Path, folder: PurePosixPath) -> None:
+    """Remove a folder of the output dataset and those below it, as far as nothing is in them.
+
+    Those that are hidden, and what is in them, are not ours.
+    """
+    for place, _, _ in os.walk(output_dir / folder, topdown=False):
+        if not any(part.startswith(".") for part in Path(place).relative_to(output_dir).parts):
+            with suppress(OSError):  # something is in it
+                os.rmdir(place)

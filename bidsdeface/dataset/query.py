@@ -1,25 +1,25 @@
-"""Find the scans of a raw BIDS dataset that are to be defaced, and gather them into heads."""
+"""Find the scans of a raw BIDS dataset that are to be defaced, by head, with a reference for each head."""
 
 import logging
-import re
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
-from bidsdeface.dataset.images import EXTENSIONS, Images, list_images
-from bidsdeface.dataset.index import open_layout
-from bidsdeface.dataset.kinds import ANATOMICAL, kinds_of
-from bidsdeface.dataset.lenders import is_map, is_phase
-from bidsdeface.dataset.listing import is_utf8
-from bidsdeface.dataset.reference import choose_reference
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.filters import open_layout
+from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase, kinds_of, weighted
+from bidsdeface.dataset.listing import EXTENSIONS, Images, is_utf8, list_images
+from bidsdeface.dataset.names import Head, Scan, natural_key
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
 
 LOGGER = logging.getLogger(__name__)
 
 _SHOWN_AT_MOST = 10
+# A field of view that holds a whole head in every direction; beyond it, contrast and voxels count more.
+WHOLE_HEAD_MM = 150.0
+FIELD_STEP_MM = 10.0  # a difference below it is none
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def find_heads(
             f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
             "--participant-label, --session-label, --suffixes, --bids-filter-file and .bidsignore"
         )
-    having = {scan.subject for scan in asked} | found.unreadable
+    having = {scan.subject for scan in asked} | {label for label, _ in found.problems}
     missing = [f"sub-{label}" for label in participants or existing if label not in having]
-    problems = list(found.problems)
+    problems = [problem for _, problem in found.problems]
     if participants and scans_expected:  # a name is meant
         problems += [f"{one}: no {kind} that fits the request; add one or leave {one} out" for one in missing]
     elif missing and scans_expected and not (sessions or filters):  # which narrow it to those who have it
@@ -118,24 +118,12 @@ def find_heads(
     return Plan(_gather(scans, kinds, longitudinal), tuple(problems), tuple(same[0] for same in twins))
 
 
-def natural_key(text: str) -> list[tuple[int, str]]:
-    """Sort key that puts ``sub-2`` before ``sub-10``.
-
-    Examples
-    --------
-    >>> sorted(["sub-10", "sub-2", "sub-a"], key=natural_key)
-    ['sub-2', 'sub-10', 'sub-a']
-    """
-    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text) if part]
-
-
 def _log_not_taken(found: Images, bids_dir: Path, with_ignored: bool) -> None:
     """Name the images that are not taken; those in .bidsignore where nothing else does so."""
     for path, reason in found.not_taken.items():
         LOGGER.warning("%s: not taken: %s", printable(bids_dir / path), reason)
     if found.ignored and with_ignored:
-        names = ", ".join(map(str, found.ignored))
-        LOGGER.warning("in .bidsignore, so that they are not touched: %s", names)
+        LOGGER.warning("in .bidsignore, so that they are not touched: %s", ", ".join(map(str, found.ignored)))
 
 
 def _folders(bids_dir: Path, pattern: str) -> list[str]:
@@ -181,10 +169,10 @@ def _filtered(
     for suffix in sorted(suffixes):
         query = {"suffix": suffix, "extension": list(EXTENSIONS), **_query_values(filters[suffix.lower()])}
         try:
-            found = layout.get(return_type="filename", **query)
+            paths = layout.get(return_type="filename", **query)
         except ValueError as error:  # an entity that pybids does not know
             raise UsageError(f"--bids-filter-file: {error}; correct the filter file") from error
-        fitting.update(PurePosixPath(Path(path).relative_to(layout.root)) for path in found)
+        fitting.update(PurePosixPath(Path(path).relative_to(layout.root)) for path in paths)
     return [scan for scan in scans if scan.suffix not in suffixes or scan.name.path in fitting]
 
 
@@ -195,9 +183,7 @@ def _query_values(query: Mapping[str, Any]) -> dict[str, Any]:
     def value_of(value: Any) -> Any:
         if isinstance(value, list):
             return [value_of(one) for one in value]
-        if value is None:
-            return Query.NONE
-        return Query.ANY if value == "*" else value
+        return Query.NONE if value is None else Query.ANY if value == "*" else value
 
     return {entity: value_of(value) for entity, value in query.items()}
 
@@ -217,8 +203,7 @@ def _gather(scans: Iterable[Scan], kinds: Set[tuple[str, str]], longitudinal: bo
         by_head[scan.subject, None if longitudinal else scan.session].append(scan)
     heads = []
     for (subject, session), same in by_head.items():
-        asked = [scan for scan in same if (scan.datatype, scan.suffix) in kinds]
-        if asked:
+        if asked := [scan for scan in same if (scan.datatype, scan.suffix) in kinds]:
             reference, reason = choose_reference(sorted(same, key=_turn))
             heads.append(Head(subject, session, tuple(sorted(asked, key=_turn)), reference, reason))
     return tuple(sorted(heads, key=lambda head: natural_key(head.name)))
@@ -229,3 +214,65 @@ def _turn(scan: Scan) -> tuple[Any, ...]:
     inversion = dict(scan.entities).get("inv", "")
     last_first = -int(inversion) if inversion.isdecimal() else 0
     return 2 * is_phase(scan) + is_map(scan), scan.datatype != ANATOMICAL, last_first, natural_key(scan.stem)
+
+
+def choose_reference(scans: Sequence[Scan]) -> tuple[Scan, str]:
+    """Choose by what can be registered, head coverage, contrast, voxel size, field of view, then name.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+        Of one head, in natural order.
+
+    Returns
+    -------
+    reference : Scan
+    reason : str
+        What spoke for it, in words.
+    """
+    if len(scans) == 1:
+        return scans[0], "the only one"
+    # Headers are read only of the scans that can win: cost counts in datasets of thousands.
+    best = min(_kind(scan) for scan in scans)
+    measured = {scan: _measure(scan) for scan in scans if _kind(scan) == best}
+    reference = min(measured, key=lambda scan: _rank(measured[scan], scan))
+    return reference, _in_words(measured[reference], reference)
+
+
+def _kind(scan: Scan) -> int:
+    """Rank by what a scan shows: head and anatomy, anatomy computed, another kind of image, none at all."""
+    return 3 if is_phase(scan) else 2 if scan.datatype != ANATOMICAL else int(is_map(scan))
+
+
+def _rank(measured: tuple[tuple[float, ...], tuple[float, ...]] | None, scan: Scan) -> tuple[float, ...]:
+    if measured is None:
+        return (math.inf, _contrast(scan))
+    extents, zooms = measured
+    whole = min(*extents, WHOLE_HEAD_MM) // FIELD_STEP_MM
+    return (-whole, _contrast(scan), round(math.prod(zooms), 3), -math.prod(extents))
+
+
+def _contrast(scan: Scan) -> int:
+    """Rank by likeness to the template, which is T1-weighted."""
+    return {"T1w": 0, "T2w": 1}.get(scan.suffix, 2 if (scan.datatype, scan.suffix) in weighted() else 3)
+
+
+def _measure(scan: Scan) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return field of view and voxel size in mm, or None if the header cannot be read."""
+    import nibabel as nib
+
+    try:
+        header = cast("nib.spatialimages.SpatialImage", nib.load(scan.path)).header
+        shape, zooms = header.get_data_shape()[:3], header.get_zooms()[:3]
+        return tuple(n * mm for n, mm in zip(shape, zooms, strict=True)), tuple(zooms)
+    except Exception:  # whatever is wrong with the file, reading it says so later
+        return None
+
+
+def _in_words(measured: tuple[tuple[float, ...], tuple[float, ...]] | None, scan: Scan) -> str:
+    if measured is None:
+        return f"{scan.suffix}, header not readable"
+    extents, zooms = measured
+    view = "whole head" if min(extents) >= WHOLE_HEAD_MM else "part of a head"
+    sizes = "x".join(f"{mm:.0f}" for mm in extents), "x".join(f"{mm:.3g}" for mm in zooms)
+    return f"{scan.suffix}; {view}, {sizes[0]} mm; voxels {sizes[1]} mm"

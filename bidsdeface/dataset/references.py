@@ -10,6 +10,12 @@ from bidsdeface.privacy.policy import Policy, file_fields, load_policy
 from bidsdeface.privacy.tables import Table
 
 STIMULUS = "stim_file"  # of tables of events: a file below stimuli/
+_ABOUT = {  # which column says what a row is about
+    "scans": "filename",
+    "sessions": "session_id",
+    "participants": "participant_id",
+    "samples": "participant_id",
+}
 _URI = re.compile(r"bids:([A-Za-z0-9]*):(.+)")
 
 
@@ -73,21 +79,13 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
             value if PurePosixPath("stimuli", value) in present else "n/a" for value in table.values(STIMULUS)
         ]
         table = table.with_values(STIMULUS, names)
-    if suffix not in ("scans", "sessions", "participants", "samples"):
-        return table
-    folders = {parent for one in present for parent in one.parents}
-    there = {
-        "scans": ("filename", lambda value: path.parent / value in present),
-        "sessions": ("session_id", lambda value: path.parent / value in folders),
-        **dict.fromkeys(
-            ("participants", "samples"), ("participant_id", lambda value: PurePosixPath(value) in folders)
-        ),
-    }
-    column, is_there = there[suffix]
+    column = _ABOUT.get(suffix)
     if column not in table.columns:
         return table
+    there = present if suffix == "scans" else {parent for one in present for parent in one.parents}
+    above = PurePosixPath() if column == "participant_id" else path.parent
     at = table.columns.index(column)
-    return table.keep_rows(lambda row: is_there(row[at]))
+    return table.keep_rows(lambda row: above / row[at] in there)
 
 
 def _spelled(name: str, folder: PurePosixPath, present: Collection[PurePosixPath]) -> str:
@@ -110,8 +108,7 @@ def _only(value: Any, is_there: Any) -> Any:
 
 
 def _is_there(reference: str, subject: str | None, present: Collection[PurePosixPath]) -> bool:
-    match = _URI.fullmatch(reference)
-    if match:
+    if match := _URI.fullmatch(reference):
         # Of another dataset, nothing is known: what it names is not for us to publish.
         return not match[1] and PurePosixPath(match[2]) in present
     path = PurePosixPath(reference.lstrip("/"))

@@ -13,9 +13,9 @@ from typing import Any
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_fetched
 from bidsdeface.dataset.inheritance import JsonError, read_json, read_metadata
-from bidsdeface.dataset.layout import NoFaceOutputs, Outputs, no_face_outputs_of, outputs_of
-from bidsdeface.dataset.lenders import lenders
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.kinds import lenders
+from bidsdeface.dataset.layout import ImageFiles, no_face_outputs_of, outputs_of
+from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.privacy.policy import policy_mark
@@ -25,33 +25,30 @@ from bidsdeface.settings import Settings
 METHOD = "remove"
 
 
-def promise(settings: Settings) -> dict[str, Any]:
-    """Return what the ``Bidsdeface`` object of every result of these settings says."""
-    if settings.mask:
-        return _by_hand(settings)
-    return {**_any(settings), "Method": METHOD, "MaskSource": "template", **_by_template(settings)}
+def promise(settings: Settings, *, no_face: bool = False, by_hand: bool = False) -> dict[str, Any]:
+    """Return what the ``Bidsdeface`` object of a result of these settings says.
 
-
-def no_face_promise(settings: Settings) -> dict[str, Any]:
-    """Return what the ``Bidsdeface`` object of every image that shows no face says: it claims no method."""
-    return {**_any(settings), "Method": None, **_by_template(settings)}
-
-
-def _by_hand(settings: Settings) -> dict[str, Any]:
-    return {**_any(settings), "Method": METHOD, "MaskSource": "by hand"}
-
-
-def _any(settings: Settings) -> dict[str, Any]:
-    return {"Version": __version__, "MetadataPolicy": policy_mark(settings.policy)}
-
-
-def _by_template(settings: Settings) -> dict[str, Any]:
-    return {
+    Parameters
+    ----------
+    settings : Settings
+    no_face : bool, optional
+        Whether the image shows no face: then no method is claimed.
+    by_hand : bool, optional
+        Whether a person drew the mask.
+    """
+    record = {
+        "Version": __version__,
+        "MetadataPolicy": policy_mark(settings.policy),
+        "Method": None if no_face else METHOD,
+        **({} if no_face else {"MaskSource": "by hand" if by_hand else "template"}),
+    }
+    of_template = {
         "Template": settings.template_name,
         "Regions": list(settings.regions),
         "GuardMM": settings.guard_mm,
         "Longitudinal": settings.longitudinal,
     }
+    return record if by_hand else {**record, **of_template}
 
 
 def finished_scans(head: Head, settings: Settings, state: State | None = None) -> set[str]:
@@ -82,21 +79,20 @@ def finished_scans(head: Head, settings: Settings, state: State | None = None) -
 
 def is_by_hand(settings: Settings, scan: Scan) -> bool:
     """Tell whether a scan is published with a mask that a person drew."""
-    outputs = outputs_of(scan, settings.output_layout)
-    return is_complete(settings.output_dir, outputs, {"MaskSource": "by hand"})
-
-
-def _result(scan: Scan, settings: Settings) -> Outputs | NoFaceOutputs | None:
-    """Return the files of a finished result that was made with the same settings, if there is one."""
-    possible = (
-        (outputs_of(scan, settings.output_layout), promise(settings)),
-        (outputs_of(scan, settings.output_layout), _by_hand(settings)),
-        (no_face_outputs_of(scan, settings.output_layout), no_face_promise(settings)),
+    return is_complete(
+        settings.output_dir, outputs_of(scan, settings.output_layout), {"MaskSource": "by hand"}
     )
-    for outputs, wanted in possible:
-        if is_complete(settings.output_dir, outputs, wanted):
-            return outputs
-    return None
+
+
+def _result(scan: Scan, settings: Settings) -> ImageFiles | None:
+    """Return the files of a finished result that was made with the same settings, if there is one."""
+    outputs = outputs_of(scan, settings.output_layout)
+    possible = (
+        (outputs, promise(settings)),
+        (outputs, promise(settings, by_hand=True)),
+        (no_face_outputs_of(scan, settings.output_layout), promise(settings, no_face=True)),
+    )
+    return next((files for files, said in possible if is_complete(settings.output_dir, files, said)), None)
 
 
 def remember_input(
@@ -139,11 +135,9 @@ def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: Settings, s
     if not (scan.path.exists() and is_fetched(scan.path)):  # dropped by git-annex: that is no change
         return False
     try:
-        remembered = state.remembered(_name(state, settings.output_dir, scan))
-        if remembered is None:
+        if (remembered := state.remembered(_name(state, settings.output_dir, scan))) is None:
             return False
-        metadata = read_metadata(settings.bids_dir, scan)
-        content = read_bytes(scan.path)
+        metadata, content = read_metadata(settings.bids_dir, scan), read_bytes(scan.path)
         return remembered != _fingerprint(state, content, metadata, settings.output_dir / image)
     except (BidsdefaceError, OSError):  # doing it again will tell
         return True
@@ -157,11 +151,11 @@ def _name(state: State, output_dir: Path, scan: Scan) -> str:
 
 def _fingerprint(state: State, content: bytes, metadata: Mapping[str, Any], image: Path) -> bytes:
     """Bind input and result together, so that a fingerprint can never speak for another result."""
-    as_text = json.dumps(metadata, sort_keys=True, default=str)
-    return state.derive("fingerprint", content, as_text.encode(), image.read_bytes())
+    said = json.dumps(metadata, sort_keys=True, default=str).encode()
+    return state.derive("fingerprint", content, said, image.read_bytes())
 
 
-def is_complete(output_dir: Path, outputs: Outputs | NoFaceOutputs, provenance: Mapping[str, Any]) -> bool:
+def is_complete(output_dir: Path, outputs: ImageFiles, provenance: Mapping[str, Any]) -> bool:
     """Look for a finished result that was made with the same settings.
 
     Parameters
@@ -181,11 +175,6 @@ def is_complete(output_dir: Path, outputs: Outputs | NoFaceOutputs, provenance: 
         return False
     try:
         found = read_json(output_dir / outputs.image_sidecar)["Bidsdeface"]
-        return all(found.get(name) == value for name, value in as_stored(provenance).items())
+        return all(found.get(name) == value for name, value in provenance.items())
     except (JsonError, OSError, KeyError, AttributeError):  # not a sidecar of ours
         return False
-
-
-def as_stored(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn values into what JSON gives back for them: tuples into lists."""
-    return json.loads(json.dumps(provenance))

@@ -8,47 +8,32 @@ provenance come from the caller.
 import os
 import zlib
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import WITHOUT_DATA, Carried, Treatment, companions_alone
-from bidsdeface.dataset.census import Census
 from bidsdeface.dataset.inheritance import NameIndex, applicable, merged_metadata, read_json
-from bidsdeface.dataset.names import FileName, parse_name, stem_of
+from bidsdeface.dataset.names import FileName, parse_name
+from bidsdeface.dataset.people import Census
+from bidsdeface.dataset.record import sidecar_of, to_json
 from bidsdeface.dataset.references import b0_identifiers
-from bidsdeface.dataset.sidecar import to_json
 from bidsdeface.dataset.treatments import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
 
 # They say what else there is: written when that is known, tables before what describes them.
-_LAST = ((Treatment.TABLE,), (Treatment.SIDECAR,))
+_LATER = {Treatment.TABLE: 1, Treatment.SIDECAR: 2}
 # What nobody can use without its metadata.
 _DESCRIBED = (Treatment.IMAGE, Treatment.RECORDING, Treatment.EDF)
 
 
-@dataclass
-class Account:
-    """What became of the files.
-
-    Attributes
-    ----------
-    written : list of PurePosixPath
-    left_out : list of LeftOut
-        Files, and parts of files that were written.
-    """
-
-    written: list[PurePosixPath] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-
-
 def read_source(
     root: Path,
-    carried: Iterable[Carried],
+    carried: Collection[Carried],
     wishes: Wishes,
     identifiers: Identifiers,
     census: Census | None = None,
@@ -59,7 +44,7 @@ def read_source(
     ----------
     root : Path
         Of the raw dataset.
-    carried : iterable of Carried
+    carried : collection of Carried
         From `plan_carryover`.
     wishes : Wishes
     identifiers : Identifiers
@@ -71,24 +56,24 @@ def read_source(
     -------
     Source
     """
-    carried = list(carried)
-    names = (parse_name(one.path) for one in carried if one.path.suffix == ".json")
-    sidecars = NameIndex(name for name in names if name)
-    fieldmaps: dict[PurePosixPath, frozenset[str]] = {}
-    for one in carried:
-        if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path)):
-            fieldmaps[one.path] = frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
+    sidecars = NameIndex(
+        name for one in carried if one.path.suffix == ".json" and (name := parse_name(one.path))
+    )
+    fieldmaps = {
+        one.path: frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
+        for one in carried
+        if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path))
+    }
     present = frozenset(one.path for one in carried)
-    return Source(root, present, sidecars, fieldmaps, identifiers, census or Census(root))
+    return Source(root, wishes, present, sidecars, fieldmaps, identifiers, census or Census(root))
 
 
 def carry_over(
     source: Source,
     files: Iterable[Carried],
     folder: Path | None,
-    wishes: Wishes,
     provenance: Mapping[PurePosixPath, Mapping[str, Any]] | None = None,
-) -> Account:
+) -> "Account":
     """Write files into a folder, under their own names, each as its treatment says.
 
     Parameters
@@ -98,7 +83,6 @@ def carry_over(
         Of one participant, or those above participants; `Treatment.DEFACE` is passed over.
     folder : Path or None
         Private, empty; None to write nothing, and learn what could not be made safe.
-    wishes : Wishes
     provenance : mapping of PurePosixPath to mapping, optional
         Fields to add to sidecars, by the sidecar's path: those of defaced images.
 
@@ -107,120 +91,120 @@ def carry_over(
     Account
         What could not be made safe is left out there, with the reason; nothing of it is in the folder.
     """
-    account = Account()
-    provenance = provenance or {}
+    account = Account(source, folder, provenance or {})
     to_write = [one for one in files if one.treatment is not Treatment.DEFACE]
-    first = tuple(set(Treatment) - {treatment for some in _LAST for treatment in some})
-    for treatments in (first, *_LAST):
-        some = [one for one in to_write if one.treatment in treatments]
-        before = source.present
-        source = _write(source, some, folder, wishes, provenance, account)
-        if source.present != before:
-            source = _without_companions(source, before, folder, account)
+    for turn in range(3):
+        account.write([one for one in to_write if _LATER.get(one.treatment, 0) == turn])
     if folder:
-        _write_own_sidecars(source, folder, provenance, account)
+        account.write_own_sidecars(folder)
     return account
 
 
-def _write_own_sidecars(
-    source: Source,
-    folder: Path,
-    provenance: Mapping[PurePosixPath, Mapping[str, Any]],
-    account: Account,
-) -> None:
-    """Give images sidecars of their own, with all that the ones beside them say: BIDS reads one in a folder.
+@dataclass
+class Account:
+    """What became of the files, so far.
 
-    A sidecar that no image is left to read goes.
+    Attributes
+    ----------
+    source : Source
+        Without what cannot be made safe.
+    folder : Path or None
+    provenance : mapping of PurePosixPath to mapping
+    written : list of PurePosixPath
+    left_out : list of LeftOut
+        Files, and parts of files that were written.
     """
-    written = [name for path in account.written if path.suffix == ".json" and (name := parse_name(path))]
-    read: dict[PurePosixPath, FileName] = {}
-    for path in provenance:
-        beside = [one for one in written if one.path.parent == path.parent]
-        applying = applicable(name, beside) if (name := parse_name(path)) else []
-        said = [_without_own(read_json(folder / one.path), provenance.get(one.path, {})) for one in applying]
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(to_json({**ChainMap(*said[::-1]), **provenance[path]}), encoding="utf-8")
-        read |= {one.path: one for one in applying if one.path not in provenance}
-    account.written += provenance.keys() - set(account.written)
-    images = {path.with_name(f"{stem_of(path)}.json") for path in source.present if path.suffix != ".json"}
-    for shared in read.values():
-        others = (
-            parse_name(path) for path in images - provenance.keys() if path.parent == shared.path.parent
-        )
-        if not any(other and applicable(other, [shared]) for other in others):
-            (folder / shared.path).unlink()
-            account.written.remove(shared.path)
-            account.left_out.append(LeftOut(shared.path, "what it says stands in the sidecar of each image"))
 
+    source: Source
+    folder: Path | None
+    provenance: Mapping[PurePosixPath, Mapping[str, Any]]
+    written: list[PurePosixPath] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
-def _without_own(content: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a sidecar says, but for how its own image was defaced."""
-    return {key: value for key, value in content.items() if key not in own}
+    def write(self, files: Iterable[Carried]) -> None:
+        """Write files, and take back what describes those that cannot be made safe."""
+        before, named = self.source.present, {one.path for one in self.left_out}
+        for one in files:
+            if one.path in self.source.present:
+                self._write(one)
+            elif one.path not in named:
+                is_companion = one.treatment in _LATER or one.path.suffix in GRADIENTS
+                reason = WITHOUT_DATA if is_companion else "a file that belongs to it is not here"
+                self.left_out.append(LeftOut(one.path, reason))
+        if self.source.present != before:
+            self._drop_companions(before)
 
-
-def _write(
-    source: Source,
-    files: Iterable[Carried],
-    folder: Path | None,
-    wishes: Wishes,
-    provenance: Mapping[PurePosixPath, Mapping[str, Any]],
-    account: Account,
-) -> Source:
-    """Write files of one turn; return the source without those that cannot be made safe."""
-    named = {one.path for one in account.left_out}
-    for one in files:
-        if one.path in named:
-            continue
-        if one.path not in source.present:
-            is_companion = any(one.treatment in some for some in _LAST) or one.path.suffix in GRADIENTS
-            reason = WITHOUT_DATA if is_companion else "a file that belongs to it is not here"
-            account.left_out.append(LeftOut(one.path, reason))
-            continue
-        target = folder / one.path if folder else Path(os.devnull)
-        if folder:
-            target.parent.mkdir(parents=True, exist_ok=True)
+    def _write(self, one: Carried) -> None:
+        target = self.folder / one.path if self.folder else Path(os.devnull)
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            check_fetched(source.root / one.path, source.root)
+            check_fetched(self.source.root / one.path, self.source.root)
             if one.treatment in _DESCRIBED:
-                check_metadata(source, one.path)
+                check_metadata(self.source, one.path)
             write = WRITERS[one.treatment]
-            parts = write(source, one.path, target, wishes, provenance.get(one.path, {}))
+            self.left_out += write(self.source, one.path, target, self.provenance.get(one.path, {})) or ()
+            self.written.append(one.path)
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
-            if folder:
-                target.unlink(missing_ok=True)
-            account.left_out.append(_left_out(one.path, error))
-            source = source.without([one.path]) if one.treatment is not Treatment.SIDECAR else source
-            continue
-        account.written.append(one.path)
-        account.left_out += parts
-    return source
+            self._remove(one.path)
+            self.left_out.append(_left_out(one.path, error))
+            if one.treatment is not Treatment.SIDECAR:
+                self.source = self.source.without([one.path])
+
+    def _remove(self, path: PurePosixPath) -> None:
+        if self.folder:
+            (self.folder / path).unlink(missing_ok=True)
+
+    def _drop_companions(self, before: Collection[PurePosixPath]) -> None:
+        """Take back, or do not write, the files that describe data which could not be made safe."""
+        undone = set(self.written) - self.source.present  # gradients that were written before their image
+        alone = companions_alone(before, self.source.present) | undone
+        for path in alone & set(self.written):
+            self._remove(path)
+            self.written.remove(path)
+        self.left_out = [one for one in self.left_out if one.path not in alone]
+        self.left_out += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
+        self.source = replace(self.source, present=self.source.present - alone)
+
+    def write_own_sidecars(self, folder: Path) -> None:
+        """Give images sidecars of their own, with all that those beside them say: BIDS reads one in a folder.
+
+        A sidecar that no image is left to read goes.
+        """
+        written = [name for path in self.written if path.suffix == ".json" and (name := parse_name(path))]
+        read: dict[PurePosixPath, FileName] = {}
+        for path, own in self.provenance.items():
+            beside = [one for one in written if one.path.parent == path.parent]
+            applying = applicable(name, beside) if (name := parse_name(path)) else []
+            said = [  # but for how another image was defaced
+                {
+                    key: value
+                    for key, value in read_json(folder / one.path).items()
+                    if key not in self.provenance.get(one.path, ())
+                }
+                for one in applying
+            ]
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(to_json({**ChainMap(*said[::-1]), **own}), encoding="utf-8")
+            read |= {one.path: one for one in applying if one.path not in self.provenance}
+        self.written += self.provenance.keys() - set(self.written)
+        images = (path for path in self.source.present if path.suffix != ".json")
+        others = set(map(sidecar_of, images)) - self.provenance.keys()
+        for shared in read.values():
+            near = (parse_name(path) for path in others if path.parent == shared.path.parent)
+            if not any(other and applicable(other, [shared]) for other in near):
+                self._remove(shared.path)
+                self.written.remove(shared.path)
+                self.left_out.append(LeftOut(shared.path, "what it says stands in the sidecar of each image"))
 
 
-def _without_companions(
-    source: Source, before: Collection[PurePosixPath], folder: Path | None, account: Account
-) -> Source:
-    """Take back, or do not write, the files that describe data which could not be made safe."""
-    alone = companions_alone(before, source.present)
-    alone |= set(account.written) - source.present  # gradients that were written before their image
-    for path in alone & set(account.written):
-        if folder:
-            (folder / path).unlink()
-        account.written.remove(path)
-    account.left_out = [one for one in account.left_out if one.path not in alone]
-    account.left_out += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
-    return replace(source, present=source.present - alone)
-
-
-def undescribed_files(source: Source, files: Iterable[Carried]) -> list[LeftOut]:
-    """Return those of the files that nobody can use, as a JSON file that describes them cannot be read."""
-    found = []
+def undescribed_files(source: Source, files: Iterable[Carried]) -> Iterator[LeftOut]:
+    """Yield those of the files that nobody can use, as a JSON file that describes them cannot be read."""
     for one in files:
         if one.treatment in _DESCRIBED:
             try:
                 check_metadata(source, one.path)
             except (BidsdefaceError, OSError) as error:
-                found.append(_left_out(one.path, error))
-    return found
+                yield _left_out(one.path, error)
 
 
 def _left_out(path: PurePosixPath, error: Exception) -> LeftOut:

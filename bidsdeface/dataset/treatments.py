@@ -12,8 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
-from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.description import DESCRIPTION, describe_shareable
+from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.dataset.inheritance import (
     NameIndex,
     applicable,
@@ -22,10 +21,11 @@ from bidsdeface.dataset.inheritance import (
     read_sidecar,
     read_with_additions,
 )
-from bidsdeface.dataset.names import FileName, parse_name, stem_of
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
+from bidsdeface.dataset.people import Census
+from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.references import STIMULUS, prune_metadata, prune_table
-from bidsdeface.dataset.sidecar import to_json
-from bidsdeface.dataset.texts import fields_that_wait, why_text_waits
+from bidsdeface.dataset.waiting import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, kept_of, scrub_columns
@@ -77,6 +77,7 @@ class Source:
     Attributes
     ----------
     root : Path
+    wishes : Wishes
     present : frozenset of PurePosixPath
         Files that the output has or will have: what is carried, and what was defaced and passed.
     sidecars : NameIndex
@@ -89,6 +90,7 @@ class Source:
     """
 
     root: Path
+    wishes: Wishes
     present: frozenset[PurePosixPath]
     sidecars: NameIndex
     fieldmaps: Mapping[PurePosixPath, frozenset[str]]
@@ -117,7 +119,6 @@ class NotCarried(BidsdefaceError):
 
 
 Parts = Iterable[LeftOut]  # what of a file is not written
-NEED_INTENDED_FOR = ("m0scan",)  # where BIDS requires the field, an empty list stays
 
 
 def check_metadata(source: Source, path: PurePosixPath) -> None:
@@ -137,37 +138,31 @@ def check_metadata(source: Source, path: PurePosixPath) -> None:
                 raise NotCarried(f"its metadata cannot be read: {error}") from error
 
 
-def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
+def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     image = read_image(source.root / path)
-    header = clean_header(image.header)
-    write_image(target, header, image.stored)
-    written = read_image(target)
-    if written.stored.tobytes(order="F") != image.stored.tobytes(order="F"):
+    write_image(target, clean_header(image.header), image.stored)
+    if read_image(target).stored.tobytes(order="F") != image.stored.tobytes(order="F"):
         raise NotCarried("its voxels did not come back as they were written; is the disk sound?")
-    return ()
 
 
-def _write_sidecar(
-    source: Source, path: PurePosixPath, target: Path, wishes: Wishes, added: Mapping[str, Any]
-) -> Parts:
+def _write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Mapping[str, Any]) -> Parts:
     if path == DESCRIPTION:
-        return _write_description(source, path, target, wishes)
-    name = parse_name(path)
-    if name is None:
+        return _write_description(source, path, target)
+    if (name := parse_name(path)) is None:
         raise NotCarried("is not named as BIDS asks")
+    wishes, subject = source.wishes, name.entities.get("sub")
     content = read_with_additions(source.root, name, wishes.data_dictionary)
     kept, reasons = scrub_dictionary(
         content,
-        _columns_described_by(source, name, content, wishes),
+        _columns_described_by(source, name, content),
         wishes.policy,
         kept_of(name.suffix, wishes.keep_columns),
         name.entities.get("task"),
         datatype=name.datatype,
         telling=source.identifiers.are_in,
     )
-    subject = name.entities.get("sub")
     pruned = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
-    if name.suffix in NEED_INTENDED_FOR and "IntendedFor" in kept:
+    if name.suffix == "m0scan" and "IntendedFor" in kept:  # BIDS requires it: an empty list stays
         pruned.setdefault("IntendedFor", [])
     target.write_text(to_json({**pruned, **added}), encoding="utf-8")
     left_out = [LeftOut(path, ABSENT, f"field {key}") for key in kept if pruned.get(key) != kept[key]]
@@ -178,12 +173,14 @@ def _write_sidecar(
     return left_out
 
 
-def _write_description(source: Source, path: PurePosixPath, target: Path, wishes: Wishes) -> Parts:
+def _write_description(source: Source, path: PurePosixPath, target: Path) -> Parts:
     raw = (source.root / path).read_bytes()
     content = parse_json(raw)
     described, reasons = describe_shareable(content)
     waiting = (
-        {} if wishes.is_accepted(path.name, raw) else fields_that_wait(content, path, source.identifiers)
+        {}
+        if source.wishes.is_accepted(path.name, raw)
+        else fields_that_wait(content, path, source.identifiers)
     )
     # A name and a version are required; our own version of what made the dataset holds nobody's name.
     kept = {field: value for field, value in described.items() if field not in waiting}
@@ -194,12 +191,11 @@ def _write_description(source: Source, path: PurePosixPath, target: Path, wishes
     ]
 
 
-def _write_table(source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any) -> Parts:
+def _write_table(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
     table = parse_table((source.root / path).read_bytes(), path)
-    result = scrubbed_table(source, path, table, wishes)
-    dropped = result.dropped(table)
-    rules = table_columns(path)
-    if lost := sorted(column for column in dropped if column in rules and rules[column].is_required):
+    result = scrubbed_table(source, path, table)
+    required = {column for column, rule in table_columns(path).items() if rule.is_required}
+    if lost := sorted(required.intersection(result.dropped(table))):
         reasons = {one.what: one.whole_reason for one in result.left_out}
         raise NotCarried(f"BIDS requires its column {lost[0]}: {reasons[f'column {lost[0]}']}")
     if not result.table.columns:
@@ -208,9 +204,9 @@ def _write_table(source: Source, path: PurePosixPath, target: Path, wishes: Wish
     return result.left_out
 
 
-def scrubbed_table(source: Source, path: PurePosixPath, table: Table, wishes: Wishes) -> ScrubbedTable:
+def scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> ScrubbedTable:
     """Return what of a table may be shared: rows about what is present, and columns that are described."""
-    name = parse_name(path)
+    name, wishes = parse_name(path), source.wishes
     sidecars = source.sidecars.near(name) if name else ()
     options = TableOptions(
         merged_metadata(source.root, name, sidecars, wishes.data_dictionary) if name else {},
@@ -233,9 +229,7 @@ def scrubbed_table(source: Source, path: PurePosixPath, table: Table, wishes: Wi
     return replace(result, left_out=(*bad_rows, *absent, *result.left_out))
 
 
-def _columns_described_by(
-    source: Source, dictionary: FileName, content: Mapping[str, Any], wishes: Wishes
-) -> frozenset[str]:
+def _columns_described_by(source: Source, dictionary: FileName, content: Mapping[str, Any]) -> frozenset[str]:
     """Return those of its keys that are shared columns of the tables that a data dictionary describes."""
     named = content.get("Columns")
     listed = {one for one in named if isinstance(one, str)} if isinstance(named, list) else set()
@@ -250,7 +244,7 @@ def _columns_described_by(
                 raw = (source.root / data).read_bytes()
                 # Of thousands of tables, a few have a column that none before them had.
                 if any(column.encode() in raw.partition(b"\n")[0] for column in missing):
-                    shared = scrubbed_table(source, data, parse_table(raw, data), wishes).table
+                    shared = scrubbed_table(source, data, parse_table(raw, data)).table
                     columns |= missing & set(shared.columns)
             except (BidsdefaceError, OSError):
                 continue  # that table is left out by itself
@@ -259,7 +253,7 @@ def _columns_described_by(
     return frozenset(columns)
 
 
-def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
+def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     """Copy a table of numbers, packed without name and time."""
     with open_unpacked(source.root / path) as stream:
         lines = iter(lambda: stream.readline(LINE_BYTES), b"")
@@ -267,21 +261,19 @@ def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any)
             kind, place = told
             raise NotCarried(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
-        if path.suffix != ".gz":
+        if path.suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+                shutil.copyfileobj(stream, packed, LINE_BYTES)
+        else:
             shutil.copyfileobj(stream, raw, LINE_BYTES)
-            return ()
-        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
-            shutil.copyfileobj(stream, packed, LINE_BYTES)
-    return ()
 
 
-def _write_text(source: Source, path: PurePosixPath, target: Path, wishes: Wishes, _: Any) -> Parts:
+def _write_text(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     content = (source.root / path).read_bytes()
     waits = why_text_waits(content, path, source.identifiers)
-    if waits and not wishes.is_accepted(path.name, content):
+    if waits and not source.wishes.is_accepted(path.name, content):
         raise NotCarried(waits.reason, waits.remedy, waits=True)
     target.write_bytes(content)
-    return ()
 
 
 def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
@@ -293,12 +285,11 @@ def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Pa
     ]
 
 
-def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
+def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     shutil.copyfile(source.root / path, target)  # bytes, through links: the copy is a plain file
-    return ()
 
 
-WRITERS: dict[Treatment, Callable[..., Parts]] = {
+WRITERS: dict[Treatment, Callable[..., Parts | None]] = {
     Treatment.IMAGE: _write_image,
     Treatment.SIDECAR: _write_sidecar,
     Treatment.TABLE: _write_table,

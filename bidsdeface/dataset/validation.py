@@ -1,4 +1,9 @@
-"""Run the BIDS validator: on the participants that were asked for and on no others, or on a whole dataset."""
+"""Run the BIDS validator: on the participants that were asked for and on no others, or on a whole dataset.
+
+It is given a mirror of links. What this program reads and the validator does not, a byte order mark or NaN,
+is taken out of a copy. What neither can read would end the validator, or be held against all other files:
+JSON files that are broken and names that are not UTF-8 are left out, and named where they are needed.
+"""
 
 import json
 import os
@@ -11,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.inheritance import applicable
-from bidsdeface.dataset.names import FileName, parse_name
-from bidsdeface.dataset.selection import link_selection
+from bidsdeface.dataset.annex import leads_to_annex
+from bidsdeface.dataset.inheritance import JsonError, applicable, parse_json
+from bidsdeface.dataset.listing import files_in, is_utf8
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.errors import BidsdefaceError, storage_errors
 from bidsdeface.privacy.columns import AGE
 from bidsdeface.privacy.scratch import environment_in, private_folder, temporary_dir
+from bidsdeface.privacy.values import is_finite
 
 _EXECUTABLE = "bids-validator-deno"
 _EXIT_VALID, _EXIT_INVALID = 0, 16
@@ -38,6 +45,10 @@ _NOT_RAW = ("sourcedata", "derivatives", "code")  # the validator does not look 
 _OF_DEFACING = re.compile(
     r"_desc-(?:defaced|noface)(?=_)"
 )  # what a derivative adds to the name of its source
+
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_NO_JSON = (b"NaN", b"Infinity")
+NOTHING = b""
 
 
 @dataclass(frozen=True, order=True)
@@ -64,7 +75,7 @@ class Problem:
         path = PurePosixPath(_OF_DEFACING.sub("", self.file))
         if not path.parts[0].startswith("sub-"):
             return None
-        return self.code, path.with_name(path.name.partition(".")[0])
+        return self.code, path.with_name(stem_of(path))
 
 
 def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path | None = None) -> None:
@@ -84,8 +95,7 @@ def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path 
     BidsdefaceError
         Names the first problems and the way out.
     """
-    problems = find_problems(bids_dir, participants, scratch)
-    if problems:
+    if problems := find_problems(bids_dir, participants, scratch):
         shown = "; ".join(problems[:_SHOWN_AT_MOST])
         more = len(problems) - _SHOWN_AT_MOST
         raise BidsdefaceError(
@@ -122,7 +132,8 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
         if not entry.is_dir() or entry.name in folders or (not participants and entry.name.startswith("sub-"))
     ]
     found = _validate(bids_dir, names, _LEFT_TO_THE_READER, scratch, _SKIP_INPUT)
-    return sorted(_as_line(issue) for issue in found if not _is_of_age(issue))
+    too_old = ("TSV_VALUE_INCORRECT_TYPE", AGE)  # above 89, which is capped, or left out
+    return sorted(_as_line(issue) for issue in found if (issue.get("code"), issue.get("subCode")) != too_old)
 
 
 def find_new_errors(
@@ -152,8 +163,7 @@ def find_new_errors(
     BidsdefaceError
         If the validator is missing or breaks down.
     """
-    found = _errors_of(output_dir, scratch)
-    if not found:
+    if not (found := _errors_of(output_dir, scratch)):
         return []
     of_input = _errors_of(bids_dir, scratch)
     if is_derivative:
@@ -201,11 +211,6 @@ def _is_of(sidecars: Sequence[FileName], issue: Mapping[str, Any]) -> bool:
     return name is not None and bool(applicable(name, sidecars))
 
 
-def _is_of_age(issue: Mapping[str, Any]) -> bool:
-    """Return True for an age that BIDS does not take, as one above 89: it is capped, or left out."""
-    return (issue.get("code"), issue.get("subCode")) == ("TSV_VALUE_INCORRECT_TYPE", AGE)
-
-
 def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str], skip: str) -> dict[str, Any]:
     command = [_find_executable(skip), "--format", "json", "--ignoreWarnings", "--config", str(config)]
     result = subprocess.run(
@@ -222,8 +227,7 @@ def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str], skip
 
 
 def _find_executable(skip: str) -> str:
-    beside_python = os.path.dirname(sys.executable)
-    found = shutil.which(_EXECUTABLE, path=beside_python) or shutil.which(_EXECUTABLE)
+    found = shutil.which(_EXECUTABLE, path=os.path.dirname(sys.executable)) or shutil.which(_EXECUTABLE)
     if found is None:
         raise BidsdefaceError(
             f"{_EXECUTABLE}: not found beside {sys.executable} or on PATH; "
@@ -235,3 +239,74 @@ def _find_executable(skip: str) -> str:
 def _as_line(issue: Mapping[str, Any]) -> str:
     parts = (issue.get("code"), issue.get("subCode"), issue.get("location"))
     return " ".join(str(part) for part in parts if part)
+
+
+def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list[PurePosixPath]:
+    """Mirror files and folders at the root of a dataset.
+
+    Parameters
+    ----------
+    dataset : Path
+        Its root.
+    names : iterable of str
+        Of the files and folders.
+    selection : Path
+        Is made.
+
+    Returns
+    -------
+    list of PurePosixPath
+        JSON files that are broken, and that are not in the mirror.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written.
+    """
+    selection.mkdir()
+    there = map(PurePosixPath, sorted(filter(is_utf8, names)))
+    return [path for name in there for path in _mirror(dataset, name, selection)]
+
+
+def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePosixPath]:
+    """Mirror a file or folder as a whole, or, if something in it is not for the validator, file by file.
+
+    The validator reads no content through a link into an annex, but it does through a link to that link.
+    """
+    try:
+        files = list(files_in(bids_dir, str(name))) if (bids_dir / name).is_dir() else [name]
+    except BidsdefaceError:  # named where its scans are looked for
+        files = []
+    instead = {path: copy for path in files if (copy := _in_place_of(bids_dir, path)) is not None}
+    if not instead and not any(leads_to_annex(bids_dir / path) for path in files):
+        (selection / name).symlink_to(bids_dir / name)
+        return []
+    for path in files:
+        (selection / path).parent.mkdir(parents=True, exist_ok=True)
+        if path not in instead:
+            (selection / path).symlink_to(bids_dir / path)
+        elif instead[path] != NOTHING:
+            (selection / path).write_bytes(instead[path])
+    return [path for path, copy in instead.items() if copy == NOTHING and is_utf8(str(path))]
+
+
+def _in_place_of(bids_dir: Path, path: PurePosixPath) -> bytes | None:
+    """Return what the validator is given in the place of a file; None if the file itself.
+
+    Of a file whose name is not UTF-8, and of broken JSON, that is `NOTHING`; of other JSON, what every reader
+    takes: without byte order mark, and without fields of NaN.
+    """
+    if not is_utf8(str(path)):
+        return NOTHING
+    if path.suffix != ".json":
+        return None
+    try:
+        content = (bids_dir / path).read_bytes()
+        fields = parse_json(content)
+    except JsonError:
+        return None if path.name == DESCRIPTION.name else NOTHING  # which is needed by all
+    except OSError:  # not here: the validator says so
+        return None
+    if not (content.startswith(_MARKS) or any(word in content for word in _NO_JSON)):
+        return None
+    return json.dumps({name: value for name, value in fields.items() if is_finite(value)}).encode()

@@ -11,10 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.annex import is_fetched, leads_to_annex
 from bidsdeface.dataset.carryover import is_root_text
-from bidsdeface.dataset.census import Census
-from bidsdeface.dataset.description import DESCRIPTION
 from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metadata, read_json
-from bidsdeface.dataset.names import FileName, parse_name, stem_of, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of, suffix_of
+from bidsdeface.dataset.people import Census
 from bidsdeface.errors import printable
 from bidsdeface.privacy import inspect
 from bidsdeface.privacy.columns import ALONE, TableOptions, kept_of

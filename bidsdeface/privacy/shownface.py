@@ -11,7 +11,7 @@ import numpy as np
 from bidsdeface.dataset.carryover import is_faceless
 from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.scan import scan_at
+from bidsdeface.dataset.names import scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
 from bidsdeface.fitting import make_fitter, measure
 from bidsdeface.imaging.facemask import Guard

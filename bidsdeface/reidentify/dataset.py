@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.published import Published, published_scans
-from bidsdeface.dataset.scan import Scan, scan_at
+from bidsdeface.dataset.names import Scan, scan_at
+from bidsdeface.dataset.record import Published, published_scans
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.reidentify.study import Case
 from bidsdeface.settings import BIDS, DERIVATIVES

@@ -10,12 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from bidsdeface import sharing
-from bidsdeface.carrying import Scope, Shared, preview, preview_root, read_above, share, share_root
-from bidsdeface.dataset import identifying
+from bidsdeface import carrying, sharing
+from bidsdeface.carrying import Shared, preview, preview_root, share, share_root
+from bidsdeface.dataset import people
 from bidsdeface.dataset.carryover import LeftOut, Treatment
 from bidsdeface.dataset.description import claim_shareable
-from bidsdeface.dataset.publish import Staging
 from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.dataset.validation import find_problems
 from bidsdeface.errors import BidsdefaceError, may_pass
@@ -25,6 +24,7 @@ from bidsdeface.leakcheck import check_whole_output
 from bidsdeface.privacy.state import open_state
 from bidsdeface.settings import Settings
 from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
+from bidsdeface.sorting import Scope, read_above
 from bidsdeface.workers import Lost
 from tests.conftest import save
 from tests.fullset import full_dataset, image, packed
@@ -132,7 +132,7 @@ def test_what_is_above_participants_goes_too(settings, caplog):
 
 def test_what_was_included_once_goes_when_it_is_not_included_any_more(settings):
     before = there(settings)
-    share_root(Settings(**{**vars(settings), "include": ("stimuli/*",)}), None)
+    share_root(replace(settings, include=("stimuli/*",)), None)
     assert there(settings) - before == {"stimuli/a.txt"}
     share_root(settings, None)
     assert there(settings) == before and not (settings.output_dir / "stimuli").exists()
@@ -141,7 +141,7 @@ def test_what_was_included_once_goes_when_it_is_not_included_any_more(settings):
 def test_what_only_sounds_like_a_text_is_shared_byte_for_byte(settings):
     content = bytes(range(256)) + b"\r\n"
     (settings.bids_dir / "stimuli/README.pdf").write_bytes(content)
-    share_root(Settings(**{**vars(settings), "include": ("stimuli/*",)}), None)
+    share_root(replace(settings, include=("stimuli/*",)), None)
     assert (settings.output_dir / "stimuli/README.pdf").read_bytes() == content
 
 
@@ -176,7 +176,7 @@ def test_a_text_waits_until_a_person_accepts_it_and_again_when_it_changes(settin
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "PatientName": "Roe^Jane"}))
     readme.write_bytes(text)
     state = open_state(tmp_path / "work")
-    accepted = Settings(**{**vars(settings), "accept_texts": ("README",)})
+    accepted = replace(settings, accept_texts=("README",))
     for asked, known, is_there in (
         (settings, None, False), (accepted, None, True), (settings, None, False),
         (settings, state, False), (accepted, state, True), (settings, state, True),
@@ -273,7 +273,7 @@ def test_a_data_dictionary_beside_a_dataset_describes_its_columns(settings, tmp_
     levels = {"group": {"Levels": {"A": "a", "B": "b"}}, "x": {"Units": "mm3"}}
     (beside / "participants.json").write_text(json.dumps(levels))
     (beside / "sessions.json").write_text(json.dumps({"mood": {"Units": "points"}}))
-    share_root(Settings(**{**vars(settings), "data_dictionary": beside}), None)
+    share_root(replace(settings, data_dictionary=beside), None)
     assert (settings.output_dir / "participants.tsv").read_text().startswith("participant_id\tgroup\tx\n")
     assert json.loads((settings.output_dir / "participants.json").read_text())["x"] == {"Units": "mm3"}
     assert json.loads((settings.output_dir / "sessions.json").read_text()) == {"mood": {"Units": "points"}}
@@ -384,8 +384,8 @@ def test_the_participant_level_takes_nobody_away(settings, caplog, tmp_path):
 
 def test_what_is_above_participants_is_read_once_for_all_of_a_process(settings, monkeypatch):
     reads = []
-    parse = identifying.parse_table
-    monkeypatch.setattr(identifying, "parse_table", lambda *read: reads.append(read[1]) or parse(*read))
+    parse = people.parse_table
+    monkeypatch.setattr(people, "parse_table", lambda *read: reads.append(read[1]) or parse(*read))
     above = read_above(settings)
     for label in ("01", "02"):
         share(Scope(label), settings, None, above)
@@ -397,13 +397,13 @@ def test_a_scan_that_another_task_publishes_meanwhile_stays(settings, monkeypatc
     sidecar = settings.output_dir / f"{T1W}.json"
     text = sidecar.read_text()
     sidecar.unlink()  # as a task has it for a moment that publishes the scan
-    opened = Staging.__enter__
+    opened = carrying.open_staging
 
-    def publish(staging):
+    def publish(output_dir):
         sidecar.write_text(text)
-        return opened(staging)
+        return opened(output_dir)
 
-    monkeypatch.setattr(Staging, "__enter__", publish)
+    monkeypatch.setattr(carrying, "open_staging", publish)
     share_again(settings)
     assert there(settings) == before
 
@@ -473,7 +473,7 @@ def test_phase_stays_behind_with_its_sidecar_unless_it_was_defaced(settings, nam
 
 
 def test_suffixes_that_do_not_name_a_head_leave_it_behind_and_say_how_to_have_it(settings):
-    only = Settings(**{**vars(settings), "suffixes": ("T2w",)})
+    only = replace(settings, suffixes=("T2w",))
     told = behind(share(Scope("01"), only, None))
     assert told[f"{A}fmap/sub-01_ses-a_magnitude1.nii.gz"].remedy == "--suffixes T2w magnitude1"
     assert told[f"{A}fmap/sub-01_ses-a_phasediff.nii.gz"].remedy == "--suffixes T2w phasediff magnitude1"
@@ -488,7 +488,7 @@ def test_an_image_that_was_defaced_on_request_is_not_replaced_by_the_original(se
         again(settings)
         assert (settings.output_dir / f"{BOLD}.nii.gz").read_bytes() == defaced
         assert "Bidsdeface" in json.loads((settings.output_dir / f"{BOLD}.json").read_text())
-    share(Scope("01"), Settings(**{**vars(settings), "force": True}), None)
+    share(Scope("01"), replace(settings, force=True), None)
     assert (settings.output_dir / f"{BOLD}.nii.gz").read_bytes() != defaced
     assert "Bidsdeface" not in json.loads((settings.output_dir / f"{BOLD}.json").read_text())
 
@@ -567,7 +567,7 @@ def test_stimuli_are_named_where_they_go_along_and_nowhere_else(settings):
     told = behind(share(Scope("01"), settings, None))[f"{EVENTS}.tsv"]
     assert told.what == "column stim_file" and "stimuli" in told.remedy
     assert (settings.output_dir / f"{EVENTS}.tsv").read_text() == events.replace("a.txt", "n/a")
-    included = Settings(**{**vars(settings), "include": ("stimuli/*",)})
+    included = replace(settings, include=("stimuli/*",))
     end_again(included)
     assert (settings.output_dir / f"{EVENTS}.tsv").read_text() == events
     assert find_problems(settings.output_dir) == []

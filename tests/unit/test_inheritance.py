@@ -6,10 +6,16 @@ from pathlib import PurePosixPath
 import pytest
 
 from bidsdeface.dataset.filters import read_filters
-from bidsdeface.dataset.gradients import read_gradients
-from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_metadata, read_sidecar
+from bidsdeface.dataset.inheritance import (
+    JsonError,
+    parse_json,
+    read_gradients,
+    read_json,
+    read_metadata,
+    read_sidecar,
+)
+from bidsdeface.dataset.names import scan_at
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.dataset.scan import scan_at
 from bidsdeface.errors import BidsdefaceError
 from tests.conftest import make_dataset
 from tests.unit.test_query import TWO_SESSIONS

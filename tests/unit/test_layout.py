@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
-from bidsdeface.dataset.scan import Scan
+from bidsdeface.dataset.names import Scan
 from bidsdeface.settings import LAYOUTS
 
 # Entities of raw anatomical images, in the order of BIDS.
@@ -61,7 +61,8 @@ def test_a_result_with_and_one_without_face_share_no_file(scan):
 
 @pytest.mark.parametrize("outputs", [outputs_of, no_face_outputs_of])
 def test_what_vouches_for_the_others_comes_last(outputs):
-    assert list(vars(outputs(scan("sub-01_T1w.nii"))))[-2:] == ["image", "image_sidecar"]
+    found = outputs(scan("sub-01_T1w.nii"))
+    assert found.files[-2:] == (found.image, found.image_sidecar)
 
 
 def test_an_echo_set_shares_one_mask():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bidsdeface import masking
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitted, Rejected
 from bidsdeface.imaging.volume import apply_affine, reduce_image

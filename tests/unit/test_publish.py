@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.publish import Staging, withdraw
+from bidsdeface.dataset.names import Scan
+from bidsdeface.dataset.publish import open_staging, withdraw
 from bidsdeface.dataset.resume import is_complete
-from bidsdeface.dataset.scan import Scan
 from bidsdeface.errors import BidsdefaceError
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
@@ -23,7 +23,7 @@ FILES = OUTPUTS.files
 
 
 def stage_and_publish(output_dir, provenance=None):
-    with Staging(output_dir) as staging:
+    with open_staging(output_dir) as staging:
         staged = {name: staging.folder / name.name for name in FILES}
         for path in staged.values():
             path.write_text(json.dumps({"Bidsdeface": provenance or {}}))
@@ -43,7 +43,7 @@ def test_published_files_are_in_place_and_the_private_folder_is_gone(tmp_path):
 def test_published_files_have_ordinary_permissions(tmp_path):
     before = os.umask(0o022)
     try:
-        with Staging(tmp_path) as staging:
+        with open_staging(tmp_path) as staging:
             assert staging.folder.stat().st_mode & 0o777 == 0o700
         stage_and_publish(tmp_path)
     finally:
@@ -65,7 +65,7 @@ def test_the_sidecar_that_vouches_for_all_files_comes_last_and_is_withdrawn_firs
 
 
 def test_an_error_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), Staging(tmp_path) as staging:
+    with pytest.raises(RuntimeError), open_staging(tmp_path) as staging:
         (staging.folder / "half").touch()
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -73,7 +73,7 @@ def test_an_error_leaves_nothing(tmp_path):
 
 def test_a_result_that_is_replaced_only_in_part_has_no_sidecar(tmp_path):
     stage_and_publish(tmp_path)
-    with pytest.raises(BidsdefaceError), Staging(tmp_path) as staging:
+    with pytest.raises(BidsdefaceError), open_staging(tmp_path) as staging:
         staged = {name: staging.folder / name.name for name in FILES}
         for path in staged.values():
             path.touch()
@@ -86,7 +86,7 @@ def test_a_result_that_is_replaced_only_in_part_has_no_sidecar(tmp_path):
 def test_a_single_file_is_replaced_without_ever_being_absent(tmp_path):
     final = tmp_path / "file"
     final.write_text("old")
-    with Staging(tmp_path) as staging, final.open() as reader:
+    with open_staging(tmp_path) as staging, final.open() as reader:
         (staging.folder / "file").write_text("new")
         before = final.stat().st_ino
         staging.publish({PurePosixPath("file"): staging.folder / "file"})
@@ -97,8 +97,8 @@ def test_a_single_file_is_replaced_without_ever_being_absent(tmp_path):
 def test_the_leftovers_of_a_killed_run_are_swept(tmp_path):
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from bidsdeface.dataset.publish import Staging\n"
-        "with Staging(Path(sys.argv[1])) as staging:\n"
+        "from bidsdeface.dataset.publish import open_staging\n"
+        "with open_staging(Path(sys.argv[1])) as staging:\n"
         "    (staging.folder / 'face.nii').write_text('private')\n"
         "    os.kill(os.getpid(), 9)\n"
     )
@@ -183,7 +183,7 @@ def test_an_output_that_vanishes_is_one_clear_line_and_is_not_made_again(tmp_pat
     output_dir = tmp_path / "out"
     output_dir.mkdir()
     with pytest.raises(BidsdefaceError, match="out.*cannot be written .No such file"):  # noqa: SIM117
-        with Staging(output_dir) as staging:
+        with open_staging(output_dir) as staging:
             staged = {name: staging.folder / name.name for name in FILES}
             for path in staged.values():
                 path.touch()
@@ -194,7 +194,7 @@ def test_an_output_that_vanishes_is_one_clear_line_and_is_not_made_again(tmp_pat
 
 def test_many_runs_side_by_side_keep_out_of_each_others_way(tmp_path):
     def publish(number):
-        with Staging(tmp_path) as staging:
+        with open_staging(tmp_path) as staging:
             staged = {PurePosixPath(f"sub-{number}/{part}"): staging.folder / part for part in "ab"}
             for path in staged.values():
                 path.write_text(str(number))
@@ -219,14 +219,14 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(small_disk):
     with pytest.raises(BidsdefaceError, match="No space left.*free some space"):  # noqa: SIM117
-        with Staging(small_disk) as staging:
+        with open_staging(small_disk) as staging:
             (staging.folder / "image").write_bytes(bytes(200_000))
     assert list(small_disk.iterdir()) == []
 
 
 def test_a_read_only_disk_is_one_clear_line(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(BidsdefaceError, match="Read-only file system"), Staging(small_disk):
+    with pytest.raises(BidsdefaceError, match="Read-only file system"), open_staging(small_disk):
         pass
 
 
@@ -250,7 +250,7 @@ def test_a_mask_that_a_set_shares_stays_while_another_of_the_set_has_its_result(
 
 
 def test_a_result_is_complete_only_with_all_files_and_the_same_settings(tmp_path):
-    settings = {"Version": "1", "Regions": ("face",), "GuardMm": 4.0}
+    settings = {"Version": "1", "Regions": ["face"], "GuardMm": 4.0}
     assert not is_complete(tmp_path, OUTPUTS, settings)
     stage_and_publish(tmp_path, {**settings, "Verdict": "passed"})
     assert is_complete(tmp_path, OUTPUTS, settings)

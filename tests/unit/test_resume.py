@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -45,7 +46,7 @@ class Finished:
 
     def is_kept(self, state="its own", **settings):
         state = self.state if state == "its own" else state
-        settings = Settings(**{**vars(self.settings), **settings})
+        settings = replace(self.settings, **settings)
         return finished_scans(self.head, settings, state) == {self.scan.stem}
 
 
@@ -152,7 +153,7 @@ def test_another_metadata_policy_is_done_again(finished):
 
 
 def test_in_a_complete_dataset_an_image_without_its_mask_is_not_taken_for_one_without_a_face(finished):
-    settings = Settings(**{**vars(finished.settings), "output_layout": "bids"})
+    settings = replace(finished.settings, output_layout="bids")
     outputs = outputs_of(finished.scan, "bids")
     for name in outputs.files:
         (settings.output_dir / name).write_text(json.dumps({"Bidsdeface": promise(settings)}))

@@ -11,9 +11,8 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 
-from bidsdeface.carrying import _alone, _without
 from bidsdeface.dataset.carryover import Treatment, plan_carryover
-from bidsdeface.dataset.identifying import all_identifiers
+from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
 from bidsdeface.dataset.treatments import ABSENT
 from bidsdeface.dataset.validation import find_problems
@@ -21,6 +20,7 @@ from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leaks import find_leaks
 from bidsdeface.privacy.policy import load_policy
+from bidsdeface.sorting import alone_without, without_absent
 from tests.fullset import PHYSICS, edf, full_dataset, image, packed
 
 KEY = bytes(range(32))
@@ -124,8 +124,8 @@ def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=
     carried, left_out = plan_carryover(bids_files(root), ignored=ignored, include=include)
     wishes = Wishes(key=key, keep_columns=keep_columns)
     absent = {*withheld}
-    absent |= _alone(carried, absent, carried)
-    source = _without(read_source(root, carried, wishes, identifiers_in_all(root)), carried, absent)
+    absent |= alone_without(carried, absent, carried)
+    source = without_absent(read_source(root, carried, wishes, identifiers_in_all(root)), carried, absent)
     provenance = {}
     for one in carried:
         if one.treatment is Treatment.DEFACE and one.path not in withheld:
@@ -134,7 +134,7 @@ def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=
             write_image(output / one.path, clean_header(scan.header), scan.stored)
             sidecar = one.path.with_name(one.path.name.replace(".nii.gz", ".json"))
             provenance[sidecar] = {"DeidentificationMethod": ["Face removed by bidsdeface 0.0.0"]}
-    account = carry_over(source, carried, output, wishes, provenance)
+    account = carry_over(source, carried, output, provenance)
     return account, left_out
 
 
@@ -388,7 +388,7 @@ def test_a_participant_of_whom_nothing_is_left_is_in_no_table(tmp_path):
     carried, _ = plan_carryover(bids_files(root))
     carried = [one for one in carried if not str(one.path).startswith("sub-02")]
     source = read_source(root, carried, Wishes(), Identifiers())
-    carry_over(source, carried, tmp_path / "shared", Wishes())
+    carry_over(source, carried, tmp_path / "shared")
     assert "sub-02" not in (tmp_path / "shared/participants.tsv").read_text()
 
 
@@ -410,7 +410,7 @@ def test_a_sidecar_beside_several_images_is_read_into_that_of_each_defaced_one(t
     carried, _ = plan_carryover([beside, *images])
     source = read_source(tmp_path, carried, Wishes(), Identifiers())
     own = {one.with_name(one.name.replace(".nii.gz", ".json")) for one in images if one.name[17] in defaced}
-    account = carry_over(source, carried, tmp_path / "out", Wishes(), dict.fromkeys(own, {"Bidsdeface": {}}))
+    account = carry_over(source, carried, tmp_path / "out", dict.fromkeys(own, {"Bidsdeface": {}}))
     for one in own:
         assert json.loads((tmp_path / "out" / one).read_text()) == {"EchoTime": 0.003, "Bidsdeface": {}}
     # It stays for an image that has no sidecar of its own.
@@ -429,7 +429,7 @@ def test_what_lies_farther_away_in_a_folder_is_read_into_a_sidecar_of_its_own_as
         (tmp_path / one).write_bytes(packed(image()))
     carried, _ = plan_carryover([shared, own[0], *images])
     source = read_source(tmp_path, carried, Wishes(), Identifiers())
-    carry_over(source, carried, tmp_path / "out", Wishes(), dict.fromkeys(own, {"Bidsdeface": {}}))
+    carry_over(source, carried, tmp_path / "out", dict.fromkeys(own, {"Bidsdeface": {}}))
     said = [json.loads((tmp_path / "out" / one).read_text()) for one in own]
     assert [one["FlipAngle"] for one in said] == [9, 8] and {one["EchoTime"] for one in said} == {0.003}
     assert not (tmp_path / "out" / shared).exists()
@@ -446,6 +446,6 @@ def test_how_one_image_was_defaced_is_not_said_of_another(tmp_path):
     source = read_source(tmp_path, carried, Wishes(), Identifiers())
     defaced = {"DeidentificationMethod": ["Face removed"], "Bidsdeface": {"Verdict": "passed"}}
     provenance = {sidecars[0]: defaced, sidecars[1]: {"Bidsdeface": {"Verdict": "no-face"}}}
-    carry_over(source, carried, tmp_path / "out", Wishes(), provenance)
+    carry_over(source, carried, tmp_path / "out", provenance)
     said = json.loads((tmp_path / "out" / sidecars[1]).read_text())
     assert said == {"EchoTime": 0.003, "Bidsdeface": {"Verdict": "no-face"}}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bidsdeface.check import main
-from bidsdeface.dataset.sidecar import image_sidecar, to_json
+from bidsdeface.dataset.record import image_sidecar, to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, write_image
 from bidsdeface.privacy.leaks import Finding, find_leaks

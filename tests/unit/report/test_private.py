@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from bidsdeface.dataset.scan import Head, Scan
+from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.masking import Loaded, Masked

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.published import Published
+from bidsdeface.dataset.record import Published
 from bidsdeface.privacy.leaks import find_leaks
 from bidsdeface.quality.checks import CHECKS
 from bidsdeface.report.page import page

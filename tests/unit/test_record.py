@@ -1,10 +1,11 @@
 """What sidecars of the output say, and what they must not say."""
 
 import json
+from functools import partial
 
 import pytest
 
-from bidsdeface.dataset.sidecar import image_sidecar, mask_sidecar, no_face_sidecar, to_json
+from bidsdeface.dataset.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.privacy.policy import load_policy
 
 URI = "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
@@ -52,7 +53,7 @@ def test_the_image_sidecar_says_what_bids_and_dicom_ask_for():
 
 @pytest.mark.parametrize("skull_stripped", [True, False])
 def test_the_sidecar_of_an_image_without_face_claims_no_method(skull_stripped):
-    sidecar = no_face_sidecar(REAL, {"Verdict": "no-face"}, URI, skull_stripped)
+    sidecar = image_sidecar(REAL, {"Verdict": "no-face"}, URI, no_face=True, skull_stripped=skull_stripped)
     assert sidecar["SkullStripped"] is skull_stripped
     assert not [field for field in sidecar if field.startswith("Deidentification")]
     assert "defaced" not in to_json(sidecar) and "removed by" not in to_json(sidecar)
@@ -85,7 +86,7 @@ def test_under_its_own_name_an_image_is_no_derivative():
     assert mask_sidecar({}, []).keys().isdisjoint({"Sources", "SkullStripped", "Type"})
 
 
-@pytest.mark.parametrize("compose", [image_sidecar, lambda *told: no_face_sidecar(*told, False)])
+@pytest.mark.parametrize("compose", [image_sidecar, partial(image_sidecar, no_face=True)])
 @pytest.mark.parametrize("uri", [URI, None])
 def test_no_file_is_named_but_the_source(compose, uri):
     """Which files are in the output, and under which names, is not known here."""

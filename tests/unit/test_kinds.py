@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bidsdeface.dataset.lenders import is_map, is_of_series, is_phase, lenders
-from bidsdeface.dataset.scan import Scan
+from bidsdeface.dataset.kinds import is_map, is_of_series, is_phase, lenders
+from bidsdeface.dataset.names import Scan
 
 
 def scan(name):

@@ -1,16 +1,21 @@
-"""Read the texts of a dataset for names of its people: they go byte for byte, or wait for a person."""
+"""Find texts and labels that may tell who somebody is: they go as they are, or wait for a person."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import LeftOut
-from bidsdeface.privacy.looks import WAITING, looks_like
+from bidsdeface.privacy.looks import FIRST_YEAR, WAITING, dates_in, looks_like
 from bidsdeface.privacy.values import texts_in
 
 IDENTIFIER = "a name or number that stands in a field about a person"
+LONGEST_NUMBER = 7  # digits; study numbers are shorter than dates and most record numbers
+_SHORT_DATE = re.compile(
+    r"(?<!\d)(\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])|([0-2]\d|3[01])(0[1-9]|1[0-2])\d\d)(?!\d)"
+)
 
 
 def findings_in(text: str, identifiers: Identifiers) -> Iterator[tuple[int, str]]:
@@ -67,8 +72,7 @@ def fields_that_wait(
     waiting = {}
     described, _ = describe_shareable(source)
     for field in [one for one in source if one in described]:
-        kinds = {kind for text in texts_in(source[field]) for _, kind in findings_in(text, identifiers)}
-        if kinds:
+        if kinds := {kind for text in texts_in(source[field]) for _, kind in findings_in(text, identifiers)}:
             waiting[field] = LeftOut(
                 path,
                 f"waits for you to read {', '.join(sorted(kinds))}",
@@ -77,3 +81,45 @@ def fields_that_wait(
                 waits=True,
             )
     return waiting
+
+
+def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -> Iterator[LeftOut]:
+    """Yield the folders of participants and sessions, and labels of files, that may tell who or when.
+
+    Parameters
+    ----------
+    folders : iterable of PurePosixPath
+        ``sub-…`` and ``sub-…/ses-…``.
+    identifiers : Identifiers
+        With the labels in the names of files.
+
+    Examples
+    --------
+    >>> [one.reason for one in telling_labels([PurePosixPath("sub-01/ses-20190312")], Identifiers())]
+    ['its label reads as a date: beside shifted dates, it tells by how many days they are shifted']
+    """
+    of_files = (f"{key}-{label}" for key, label in identifiers.labels if key not in ("sub", "ses"))
+    for folder in (*folders, *map(PurePosixPath, sorted(of_files))):
+        key, _, label = folder.name.partition("-")
+        reason, days = None, [day for _, day in dates_in(label)]
+        if any(day.year >= FIRST_YEAR for day in days) or (key == "ses" and _SHORT_DATE.search(label)):
+            reason = (
+                "its label reads as a date: beside shifted dates, it tells by how many days they are shifted"
+            )
+        elif label.isdecimal() and len(label) > LONGEST_NUMBER and not days:
+            reason = "its label reads as a record number"
+        elif (key, label) in identifiers.labels:
+            reason = "its label stands in a field about a person"
+        if reason:
+            yield LeftOut(folder, reason, "label", "rename it, or --accept-labels", waits=True)
+
+
+def label_folders(
+    bids_dir: Path, participants: Iterable[str], sessions: Iterable[str]
+) -> Iterator[PurePosixPath]:
+    """Yield the folders of participants, and of their sessions, relative to the dataset."""
+    wanted = {f"ses-{label}" for label in sessions}
+    for label in participants:
+        folder = PurePosixPath(f"sub-{label}")
+        visits = sorted(path.name for path in (bids_dir / folder).glob("ses-*") if path.is_dir())
+        yield from (folder, *(folder / name for name in visits if not wanted or name in wanted))

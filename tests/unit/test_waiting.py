@@ -4,8 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.labels import label_folders, telling_labels
-from bidsdeface.dataset.texts import why_text_waits
+from bidsdeface.dataset.waiting import label_folders, telling_labels, why_text_waits
 from bidsdeface.privacy.identifiers import PERSON, WHOLE, Identifiers, identifiers_in
 
 README = PurePosixPath("README")

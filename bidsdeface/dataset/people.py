@@ -1,25 +1,35 @@
-"""Gather the names, numbers and days of this dataset's people from what is not shared, to look for them.
+"""Gather what all files of a dataset tell of its people: identifiers, and how values spread over them.
 
-Read are fields of sidecars and columns of tables that the policies see a person in, names in the headers of
-images, and the headers of EDF and BDF files.
+Identifiers come from what is not shared, and are looked for in what is: fields of sidecars and columns of
+tables that the policies see a person in, names in headers of images, and headers of EDF and BDF files.
 """
 
 import json
 import os
 import re
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.listing import files_in
-from bidsdeface.dataset.names import parse_name, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import FEWEST_PEOPLE, SHIFTED, person_column, told_by
+from bidsdeface.privacy.columns import (
+    ALONE,
+    FEWEST_PEOPLE,
+    SHIFTED,
+    Spread,
+    person_column,
+    spread_of,
+    told_by,
+)
 from bidsdeface.privacy.contents import open_unpacked
 from bidsdeface.privacy.dictionary import DESCRIPTIVE
-from bidsdeface.privacy.edf import read_header
+from bidsdeface.privacy.edf import read_header, texts_in_edf
 from bidsdeface.privacy.identifiers import (
     DAY,
     KINDS,
@@ -35,14 +45,14 @@ from bidsdeface.privacy.rows import is_about_people
 from bidsdeface.privacy.tables import parse_table
 from bidsdeface.schema import table_columns
 
-PHENOTYPE = "phenotype"
-DESCRIPTION = "dataset_description.json"  # authors want to be found
 _OF_PEOPLE = ("sub", "ses")  # labels of other entities are words of the study
 _LONGEST_NAME = 3  # words, of a person, in a field that nobody knows
 _READ = (".json", ".tsv", ".edf", ".bdf", ".nii", ".gz")
 _HEADER_BYTES = 540
 _NAME = re.compile(r"[^\W\d_][\w'-]+(?:\^[^\W\d_][\w'-]*)+")
 Found = Iterator[tuple[str, Any]]  # kind of identifier, value
+_Kind = tuple[str, str | None]  # suffix and task
+_Pairs = Mapping[str, list[tuple[str, str]]]  # people and values, by column
 
 
 def identifiers_above(root: Path, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
@@ -57,7 +67,7 @@ def identifiers_above(root: Path, policy: Policy, keep_columns: Iterable[str] = 
         Columns that a person keeps, and that are not dropped therefore.
     """
     files = (PurePosixPath(name) for name in os.listdir(root) if not (root / name).is_dir())
-    return _identifiers(root, (*files, *files_in(root, PHENOTYPE)), policy, keep_columns)
+    return _identifiers(root, (*files, *files_in(root, "phenotype")), policy, keep_columns)
 
 
 def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
@@ -78,8 +88,7 @@ def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Itera
         Without codes and places that are labels of the files themselves.
     """
     paths = list(files_in(root, f"sub-{subject}"))
-    names = [name for path in paths if (name := parse_name(path))]
-    labels = {pair for name in names for pair in name.entities.items()}
+    labels = {pair for path in paths if (name := parse_name(path)) for pair in name.entities.items()}
     return _identifiers(root, paths, policy, keep_columns, labels)
 
 
@@ -87,7 +96,6 @@ def all_identifiers(
     root: Path, subjects: Iterable[str], policy: Policy, keep_columns: Iterable[str] = ()
 ) -> Identifiers:
     """Return the identifiers in all files of some participants, and in what lies above them."""
-    subjects = list(subjects)
     own = (identifiers_of(root, subject, policy, keep_columns) for subject in subjects)
     return joined_identifiers([identifiers_above(root, policy, keep_columns), *own])
 
@@ -95,13 +103,13 @@ def all_identifiers(
 def joined_identifiers(found: Iterable[Identifiers]) -> Identifiers:
     """Return the identifiers of several participants; a label that many have is a word of the study."""
     found = list(found)
-    phrases = frozenset().union(*(one.phrases for one in found))
     shared = Counter(label for one in found for label in one.labels)
     of_study = {
         (key, label)
         for (key, label), people in shared.items()
         if key not in _OF_PEOPLE and (people >= FEWEST_PEOPLE or people == len(found) - 1)
     }
+    phrases = frozenset[tuple[str, ...]]().union(*(one.phrases for one in found))
     return Identifiers(phrases, frozenset(shared.keys() - of_study))
 
 
@@ -116,7 +124,7 @@ def _identifiers(
     people: set[tuple[str, ...]] = set()
     others: set[tuple[str, ...]] = set()
     for path in paths:
-        if path.suffix in _READ and path.name != DESCRIPTION:
+        if path.suffix in _READ and path.name != DESCRIPTION.name:  # authors want to be found
             for kind, value in _told_by(root, path, policy, set(keep_columns)):
                 (people if kind == PERSON else others).update(identifiers_in(value, kind).phrases)
     names = are_of_names({label for _, label in labels}, people)
@@ -195,11 +203,70 @@ def _in_edf(header: Mapping[str, str]) -> Found:
 def _in_image(start: bytes) -> Found:
     """Yield names of persons as DICOM has them, and the name of the database."""
     version_2 = start[4:7] == b"n+2"
-    texts = [
-        start[begin:end]
-        for begin, end in (((240, 320), (320, 344)) if version_2 else ((148, 228), (228, 252)))
-    ]
-    for text in texts:
-        yield PERSON, _NAME.findall(text.split(b"\0")[0].decode("latin-1"))
+    for begin, end in ((240, 320), (320, 344)) if version_2 else ((148, 228), (228, 252)):
+        yield PERSON, _NAME.findall(start[begin:end].split(b"\0")[0].decode("latin-1"))
     if not version_2:
         yield WHOLE, start[14:32].split(b"\0")[0].decode("latin-1")
+
+
+class Census:
+    """How values spread over people.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the raw dataset.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._pairs = cache(self._count)
+
+    def spread(self, table: PurePosixPath, column: str) -> Spread:
+        """Return how the values of a column spread over people.
+
+        Parameters
+        ----------
+        table : PurePosixPath
+            Relative to the dataset. All tables of its suffix and task count; one above participants is
+            everybody's.
+        column : str
+        """
+        name = parse_name(table)
+        pairs = self._pairs((name.suffix, name.entities.get("task"))).get(column) if name else None
+        return ALONE if pairs is None else spread_of(pairs)
+
+    def is_shared(self, text: str) -> bool:
+        """Return True if recordings (EDF, BDF) of three participants or more have a text as label or note."""
+        return len(self._texts.get(text, ())) >= FEWEST_PEOPLE
+
+    @cached_property
+    def _texts(self) -> Mapping[str, set[str]]:
+        """People by the texts of their recordings."""
+        people: dict[str, set[str]] = defaultdict(set)
+        for depth in ("sub-*/*/", "sub-*/*/*/"):
+            for path in self._root.glob(f"{depth}*.[eb]df"):
+                with suppress(OSError, ValueError):  # it is left out by itself
+                    for text in texts_in_edf(path):
+                        people[text].add(path.relative_to(self._root).parts[0])
+        return people
+
+    def _count(self, kind: _Kind) -> _Pairs:
+        pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        everybody = [path.name for path in self._root.glob("sub-*") if path.is_dir()]
+        # glob does not follow links to folders at every depth: BIDS has a table at three depths at most.
+        for depth in ("", "sub-*/", "sub-*/*/", "sub-*/*/*/"):
+            for path in sorted(self._root.glob(f"{depth}*{kind[0]}.tsv")):
+                name = parse_name(PurePosixPath(path.relative_to(self._root)))
+                if name and (name.suffix, name.entities.get("task")) == kind:
+                    people = [name.path.parts[0]] if depth else everybody
+                    for column, values in self._columns(path, name).items():
+                        pairs[column] += [(person, value) for value in values for person in people]
+        return pairs
+
+    def _columns(self, path: Path, name: FileName) -> Mapping[str, set[str]]:
+        try:
+            table = parse_table(path.read_bytes(), name.path)
+        except (BidsdefaceError, OSError):
+            return {}  # it is left out by itself
+        return {column: set(table.values(column)) for column in table.columns}

@@ -1,0 +1,224 @@
+"""Our own sidecars: composed for a scan that is about to be published, and read of those that are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bidsdeface import __version__
+from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json
+from bidsdeface.dataset.kinds import ANATOMICAL
+from bidsdeface.dataset.names import RAW, natural_key, stem_of
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.privacy.policy import DROP, Policy, Rule, file_fields, load_policy
+from bidsdeface.privacy.sidecar import Telling, scrub_metadata
+from bidsdeface.settings import BIDS
+
+# DICOM PS3.16 CID 7050, and a private code of our own ("99" marks private coding schemes).
+_CODES = (
+    {
+        "CodeValue": "113102",
+        "CodeMeaning": "Clean Recognizable Visual Features Option",
+        "CodingSchemeDesignator": "DCM",
+        "CodingSchemeVersion": "01",
+    },
+    {
+        "CodeValue": "face-removed",
+        "CodeMeaning": "Face removed by bidsdeface",
+        "CodingSchemeDesignator": "99BIDSDEFACE",
+        "CodingSchemeVersion": __version__,
+    },
+)
+
+DESCRIPTIONS = ("defaced", "noface")
+OWN_FIELDS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence", "Bidsdeface")
+
+
+def image_sidecar(
+    source_metadata: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    source_uri: str | None,
+    policy: Policy | None = None,
+    task: str | None = None,
+    telling: Telling = lambda text: False,
+    *,
+    no_face: bool = False,
+    skull_stripped: bool = False,
+) -> dict[str, Any]:
+    """Compose the sidecar of a defaced image, or of one that shows no face.
+
+    Parameters
+    ----------
+    source_metadata : mapping
+        Metadata of the raw scan; only harmless fields of it are kept, and none that names files: which of
+        them are in the output, nobody knows yet.
+    provenance : mapping
+        What was done and measured; becomes the ``Bidsdeface`` object as it is.
+    source_uri : str or None
+        BIDS URI of the raw scan; None for an image under its own name in a complete dataset, which has no
+        sources.
+    policy : mapping of str to Rule, optional
+        From `load_policy`; ours by default.
+    task : str, optional
+        Label of the task in the scan's name.
+    telling : callable, optional
+        Return True for a text that holds an identifier of the dataset.
+    no_face : bool, optional
+        Whether the image shows no face: then nothing was removed, and nothing is claimed.
+    skull_stripped : bool, optional
+        Whether the image shows a bare brain.
+
+    Returns
+    -------
+    dict
+    """
+    policy = load_policy() if policy is None else policy
+    without_files = {**policy, **dict.fromkeys(file_fields(policy), Rule(DROP))}
+    kept, _ = scrub_metadata(source_metadata, without_files, task, datatype="anat", telling=telling)
+    if source_uri:
+        kept |= {
+            "Description": "Image that shows no face; nothing was removed"
+            if no_face
+            else "Image with the face removed; outside the face mask, as acquired",
+            "SkullStripped": skull_stripped,
+            "Sources": [source_uri],
+        }
+    if not no_face:
+        kept |= {
+            "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
+            "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
+        }
+    return {**kept, "Bidsdeface": dict(provenance)}
+
+
+def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> dict[str, Any]:
+    """Compose the sidecar of a face mask.
+
+    Parameters
+    ----------
+    provenance : mapping
+        What was done and measured; becomes the ``Bidsdeface`` object as it is.
+    source_uris : sequence of str
+        BIDS URIs of the raw scans that the mask is for: one, or a set of one grid; none in a complete
+        dataset, in which the mask is no derivative.
+
+    Returns
+    -------
+    dict
+    """
+    derived = {"Type": "Face", "SkullStripped": False, "Sources": list(source_uris)}
+    return {
+        "Description": "Voxels whose values were replaced to hide the face are 1, all others 0",
+        **(derived if source_uris else {}),
+        "Bidsdeface": dict(provenance),
+    }
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """Write metadata as JSON text the way every file of the dataset has it."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published scan.
+
+    Attributes
+    ----------
+    image : PurePosixPath
+        Relative to the output dataset.
+    sidecar : mapping
+    """
+
+    image: PurePosixPath
+    sidecar: Mapping[str, Any]
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """How it was defaced and judged: the ``Bidsdeface`` object."""
+        return self.sidecar["Bidsdeface"]
+
+    @property
+    def shows_anatomy(self) -> bool:
+        """Whether this is an anatomical image that was judged itself: no series, no phase, no map."""
+        return self.image.parent.name == ANATOMICAL and "MaskOf" not in self.record
+
+    @property
+    def original(self) -> PurePosixPath | None:
+        """The raw scan of a derivative, relative to the raw dataset, if the sidecar names it."""
+        sources = self.sidecar.get("Sources")
+        source = sources[0] if isinstance(sources, list) and sources else None
+        if not isinstance(source, str) or not source.startswith(RAW):
+            return None
+        return PurePosixPath(source.removeprefix(RAW))
+
+    @property
+    def is_defaced(self) -> bool:
+        """Whether something was removed; otherwise the scan shows no face."""
+        return bool(self.record.get("Method"))
+
+
+def published_scans(output_dir: Path, layout: str) -> list[Published]:
+    """Return every published scan, in natural order of the names.
+
+    Raises
+    ------
+    BidsdefaceError
+        A sidecar cannot be read, or is somebody else's.
+    """
+    found = []
+    named_so = (path for path in output_dir.glob("sub-*/**/*.json") if _is_named_so(path, output_dir, layout))
+    for path in sorted(named_so, key=lambda path: natural_key(path.name)):
+        try:
+            content = path.read_bytes()
+            if layout == BIDS and b"Bidsdeface" not in content:
+                continue  # of a file that was carried over
+            sidecar = parse_json(content)
+            dict(sidecar["Bidsdeface"]["Measures"])
+        except FileNotFoundError:
+            continue  # a participant task is replacing it at this moment
+        except (JsonError, OSError, ValueError, KeyError, TypeError) as error:
+            raise BidsdefaceError(
+                f"{path}: is not a sidecar of this program; remove it and its image"
+            ) from error
+        image = path.with_suffix(".nii" if path.with_suffix(".nii").is_file() else ".nii.gz")
+        found.append(Published(PurePosixPath(image.relative_to(output_dir)), sidecar))
+    return found
+
+
+def _is_named_so(path: Path, output_dir: Path, layout: str) -> bool:
+    """Return True for the name of a sidecar of a scan; what lies in hidden folders is not ours."""
+    is_derivative = any(f"_desc-{desc}_" in path.name for desc in DESCRIPTIONS)
+    is_of_scan = "_defacemask" not in path.name if layout == BIDS else is_derivative
+    return is_of_scan and not any(part[0] == "." for part in path.relative_to(output_dir).parts)
+
+
+def sidecar_of(image: PurePosixPath) -> PurePosixPath:
+    """Name the sidecar of an image that keeps its own name."""
+    return image.with_name(f"{stem_of(image)}.json")
+
+
+def is_defaced(output_dir: Path, image: PurePosixPath) -> bool:
+    """Return True if the defacing engine has published an image of a complete dataset, by its sidecar."""
+    return (output_dir / image).is_file() and "Bidsdeface" in own_fields(output_dir, image)
+
+
+def own_fields(output_dir: Path, image: PurePosixPath) -> dict[str, Any]:
+    """Return what the sidecar of an image of a complete dataset says of how it was defaced.
+
+    Raises
+    ------
+    BidsdefaceError
+        It cannot be read. It may be ours: what it vouches for is not to be removed.
+    """
+    path = output_dir / sidecar_of(image)
+    try:
+        sidecar = read_json(path)
+    except (FileNotFoundError, NotADirectoryError, JsonError):  # none of ours
+        return {}
+    except OSError as error:
+        raise BidsdefaceError(f"{path}: cannot be read ({error.strerror}); correct it") from error
+    return {name: sidecar[name] for name in OWN_FIELDS if name in sidecar}
