@@ -126,6 +126,9 @@ class MetadataField:
     is_list: bool
 
 
+NOT_OF_BIDS = MetadataField(frozenset({"object"}), frozenset(), is_list=False)  # it may hold anything
+
+
 @cache
 def metadata_fields() -> Mapping[str, MetadataField]:
     """Return every field of the schema by its name.

@@ -21,7 +21,7 @@ from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.waiting import fields_that_wait, label_folders, telling_labels, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_scan
-from bidsdeface.privacy.draft import draft_dictionary, merged_draft
+from bidsdeface.privacy.dictionary import draft_dictionary, merged_draft
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import FILE, LeftOut, as_table, in_groups
 from bidsdeface.privacy.scratch import environment_in, make_private, sweep

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bidsdeface.privacy.recordings import find_telling_numbers
+from bidsdeface.privacy.tables import find_telling_numbers
 
 
 def lines(*columns):

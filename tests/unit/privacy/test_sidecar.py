@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bidsdeface.errors import UsageError
-from bidsdeface.privacy.policy import DROP, KEEP, load_policy
-from bidsdeface.privacy.sidecar import scrub_metadata
+from bidsdeface.privacy.policy import DROP, KEEP, load_policy, scrub_metadata
 from bidsdeface.privacy.values import is_known, leaves, objection
 from bidsdeface.schema import _parts, _schema, metadata_fields, required_fields
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.privacy.rows import check_rows
-from bidsdeface.privacy.tables import TableError, format_table, parse_table
+from bidsdeface.privacy.tables import TableError, check_rows, format_table, parse_table
 
 HERE = PurePosixPath("participants.tsv")
 
