@@ -26,8 +26,7 @@ import numpy as np
 
 from benchmarks.heads import DEMO_SCAN, find_heads
 from bidsdeface import __version__
-from bidsdeface.privacy.dates import KEY_BYTES
-from bidsdeface.privacy.state import COMPLETE, State, state_folder
+from bidsdeface.privacy.state import COMPLETE, KEY_BYTES, State, state_folder
 from bidsdeface.templates.source import EMBEDDED_ROOT
 from tests.fullset import full_dataset, packed
 from tests.unit.test_secrets import PLANTED

@@ -13,13 +13,19 @@ from pathlib import Path, PurePosixPath
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.carryover import is_root_text
-from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.listing import participants
-from bidsdeface.dataset.names import DESCRIPTION, parse_name, stem_of, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, parse_name, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND
-from bidsdeface.privacy.leaks import REPOSITORIES, SHOWN_FACE, Finding, find_leaks, survey_dataset
+from bidsdeface.privacy.leaks import (
+    REPOSITORIES,
+    SHOWN_FACE,
+    Finding,
+    find_leaks,
+    own_record,
+    survey_dataset,
+)
 from bidsdeface.privacy.scratch import PRIVATE, environment_in
 from bidsdeface.privacy.state import State
 from bidsdeface.settings import BIDS, Settings
@@ -200,8 +206,4 @@ def _is_judged(settings: Settings, path: PurePosixPath) -> bool:
 
 def _is_answered_for(settings: Settings, path: PurePosixPath) -> bool:
     """Tell whether a person answers for an image."""
-    try:
-        sidecar = read_json(settings.output_dir / path.with_name(f"{stem_of(path)}.json"))
-        return sidecar["Bidsdeface"]["Verdict"] in (ACCEPTED, BY_HAND)
-    except (JsonError, OSError, KeyError, TypeError):
-        return False
+    return own_record(settings.output_dir / path).get("Verdict") in (ACCEPTED, BY_HAND)

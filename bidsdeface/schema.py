@@ -3,10 +3,12 @@
 The schema comes with bidsschematools. It is read when it is first asked for, once (0.07 s).
 """
 
+import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from pathlib import PurePosixPath
 from typing import Any
@@ -38,7 +40,7 @@ class FileRule:
     entities: frozenset[str]
 
 
-@lru_cache(maxsize=1)
+@cache
 def file_rules() -> tuple[FileRule, ...]:
     """Return the rules for the data files of participants.
 
@@ -62,14 +64,14 @@ def file_rules() -> tuple[FileRule, ...]:
     )
 
 
-@lru_cache(maxsize=1)
+@cache
 def _data_files() -> Mapping[tuple[str, str, str], frozenset[str]]:
     """Return the entities of every data file, by datatype, suffix and extension."""
-    found: dict[tuple[str, str, str], frozenset[str]] = {}
+    found: dict[tuple[str, str, str], frozenset[str]] = defaultdict(frozenset)
     for rule in file_rules():
         for key in product(rule.datatypes, rule.suffixes, rule.extensions):
-            found[key] = found.get(key, frozenset()) | rule.entities
-    return found
+            found[key] |= rule.entities
+    return dict(found)
 
 
 def is_data_file(datatype: str, suffix: str, extension: str, entities: Iterable[str] = ()) -> bool:
@@ -84,7 +86,7 @@ def is_data_file(datatype: str, suffix: str, extension: str, entities: Iterable[
     return allowed is not None and allowed.issuperset(entities)
 
 
-@lru_cache(maxsize=1024)
+@cache
 def is_inherited_file(suffix: str, extension: str, entities: frozenset[str]) -> bool:
     """Return True if such a file may lie above the folders of data, and describe some of them.
 
@@ -98,7 +100,7 @@ def is_inherited_file(suffix: str, extension: str, entities: frozenset[str]) -> 
     )
 
 
-@lru_cache(maxsize=128)
+@cache
 def has_no_columns(suffix: str) -> bool:
     """Return True if BIDS has files of a suffix and none is a table: their metadata describe no columns."""
     extensions = {extension for _, known, extension in _data_files() if known == suffix}
@@ -115,39 +117,42 @@ class MetadataField:
         Of single values: ``number``, ``integer``, ``string``, ``boolean``, ``object``.
     values : frozenset of str
         All values, if the schema lists them.
-    units : frozenset of str
-        More than one where the unit depends on the kind of file.
-    minimum, maximum : float
-        Infinite where the schema gives none. An open end counts as closed: zero tells nothing.
     is_list : bool
         Whether the value is always a list.
     """
 
     types: frozenset[str]
     values: frozenset[str]
-    units: frozenset[str]
-    minimum: float
-    maximum: float
     is_list: bool
 
 
-@lru_cache(maxsize=1)
+NOT_OF_BIDS = MetadataField(frozenset({"object"}), frozenset(), is_list=False)  # it may hold anything
+
+
+@cache
 def metadata_fields() -> Mapping[str, MetadataField]:
     """Return every field of the schema by its name.
 
     Examples
     --------
-    >>> field = metadata_fields()["EchoTime"]
-    >>> sorted(field.types), sorted(field.units), field.minimum
-    (['number'], ['s'], 0.0)
+    >>> field = metadata_fields()["PhaseEncodingDirection"]
+    >>> sorted(field.types), sorted(field.values)
+    (['string'], ['i', 'i-', 'j', 'j-', 'k', 'k-'])
     """
-    parts: dict[str, list[Mapping[str, Any]]] = {}
+    parts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for definition in _schema()["objects"]["metadata"].values():
-        parts.setdefault(definition["name"], []).extend(_parts(definition))
-    return {name: _merge(some) for name, some in parts.items()}
+        parts[definition["name"]] += _parts(definition)
+    return {
+        name: MetadataField(
+            types=frozenset(part["type"] for part in some if "type" in part) - {"array"},
+            values=frozenset(value for part in some for value in part.get("enum", ())),
+            is_list=some[0].get("type") == "array",
+        )
+        for name, some in parts.items()
+    }
 
 
-@lru_cache(maxsize=1)
+@cache
 def required_fields() -> frozenset[str]:
     """Return the sidecar fields that BIDS requires of any kind of file.
 
@@ -157,18 +162,18 @@ def required_fields() -> frozenset[str]:
     (True, False)
     """
     names = _schema()["objects"]["metadata"]
-    required = set()
-    groups = list(_schema()["rules"]["sidecars"].values())
-    while groups:
-        group = groups.pop()
-        for field, level in group.get("fields", {}).items():
-            if (level if isinstance(level, str) else level["level"]) == "required":
-                required.add(names[field]["name"] if field in names else field)
-        groups += [one for name, one in group.items() if name != "fields" and hasattr(one, "items")]
-    return frozenset(required)
+    rules = _schema()["rules"]["sidecars"]
+    return frozenset(
+        names[field]["name"] if field in names else field
+        for depth in (3, 4)  # rules about derivatives lie one deeper
+        for place, fields in rules.items(level=depth)
+        if place.endswith(".fields")
+        for field, level in fields.items()
+        if _is_required(level)
+    )
 
 
-@lru_cache(maxsize=1)
+@cache
 def _schema() -> Any:
     from bidsschematools.schema import load_schema
 
@@ -182,20 +187,8 @@ def _parts(definition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _parts(part)
 
 
-def _merge(parts: list[Mapping[str, Any]]) -> MetadataField:
-    numeric = [part for part in parts if part.get("type") in ("number", "integer")]
-    infinite = float("inf")
-    return MetadataField(
-        types=frozenset(part["type"] for part in parts if "type" in part) - {"array"},
-        values=frozenset(value for part in parts for value in part.get("enum", ())),
-        units=frozenset(part["unit"] for part in parts if "unit" in part),
-        minimum=min(
-            (float(part.get("minimum", part.get("exclusiveMinimum", -infinite))) for part in numeric),
-            default=-infinite,
-        ),
-        maximum=max((float(part.get("maximum", infinite)) for part in numeric), default=infinite),
-        is_list=parts[0].get("type") == "array",
-    )
+def _is_required(level: str | Mapping[str, Any]) -> bool:
+    return (level if isinstance(level, str) else level["level"]) == "required"
 
 
 @dataclass(frozen=True)
@@ -218,8 +211,8 @@ class ColumnRule:
     is_required: bool = False
     is_index: bool = False
     is_number: bool = False
-    low: float = -float("inf")
-    high: float = float("inf")
+    low: float = -math.inf
+    high: float = math.inf
     levels: frozenset[str] = frozenset()
     pattern: str = ""
 
@@ -234,9 +227,8 @@ class ColumnRule:
             return True
         if self.is_number:
             return NUMBER.fullmatch(value) is not None and self.low <= float(value) <= self.high
-        if self.levels:
-            return value in self.levels
-        return not self.pattern or re.fullmatch(self.pattern, value) is not None
+        fits_pattern = not self.pattern or re.fullmatch(self.pattern, value) is not None
+        return value in self.levels if self.levels else fits_pattern
 
 
 def table_columns(path: PurePosixPath) -> Mapping[str, ColumnRule]:
@@ -263,21 +255,17 @@ def table_columns(path: PurePosixPath) -> Mapping[str, ColumnRule]:
     return _table_columns(path.stem.rpartition("_")[2], datatype, len(path.parts) == 1)
 
 
-@lru_cache(maxsize=128)
+@cache
 def _table_columns(suffix: str, datatype: str, at_root: bool) -> Mapping[str, ColumnRule]:
-    schema = _schema()
     facts = {"suffix": suffix, "path": f"{suffix}.tsv" if at_root else "", "datatype": datatype}
+    columns = _schema()["objects"]["columns"]
     found: dict[str, ColumnRule] = {}
-    for group in schema["rules"]["tabular_data"].values():
-        for rule in group.values():
-            wanted = [match for one in rule.get("selectors", ()) for match in _SELECTOR.findall(one)]
-            if not wanted or not all(_agrees(facts[key], value, key) for key, value in wanted):
-                continue
+    for _, rule in _schema()["rules"]["tabular_data"].items(level=2):
+        wanted = [match for one in rule.get("selectors", ()) for match in _SELECTOR.findall(one)]
+        if wanted and all(_agrees(facts[key], value, key) for key, value in wanted):
             for key, level in rule.get("columns", {}).items():
-                column = schema["objects"]["columns"][key]
-                level = level if isinstance(level, str) else level["level"]
-                made = _rule_of(column, schema, level == "required", key in rule.get("index_columns", ()))
-                found.setdefault(column["name"], made)
+                is_index = key in rule.get("index_columns", ())
+                found.setdefault(columns[key]["name"], _rule_of(columns[key], _is_required(level), is_index))
     return found
 
 
@@ -285,24 +273,21 @@ def _agrees(fact: str, wanted: str, key: str) -> bool:
     return fact == wanted or (key == "datatype" and not fact and wanted != "phenotype")
 
 
-def _rule_of(column: Mapping[str, Any], schema: Any, is_required: bool, is_index: bool) -> ColumnRule:
-    definition = column.get("definition", {})
-    kind = column.get("type") or definition.get("Format", "string")
-    pattern, form = column.get("pattern", ""), column.get("format", "")
-    if form and form not in _FREE_FORMATS:
-        pattern = schema["objects"]["formats"][form]["pattern"]
+def _rule_of(column: Mapping[str, Any], is_required: bool, is_index: bool) -> ColumnRule:
+    definition, form = column.get("definition", {}), column.get("format", "")
+    has_form = form and form not in _FREE_FORMATS
     return ColumnRule(
         is_required=is_required,
         is_index=is_index,
-        is_number=kind in ("number", "integer"),
-        low=column.get("minimum", definition.get("Minimum", -float("inf"))),
-        high=column.get("maximum", definition.get("Maximum", float("inf"))),
+        is_number=(column.get("type") or definition.get("Format")) in ("number", "integer"),
+        low=column.get("minimum", definition.get("Minimum", -math.inf)),
+        high=column.get("maximum", definition.get("Maximum", math.inf)),
         levels=frozenset(column.get("enum", definition.get("Levels", ()))),
-        pattern=pattern,
+        pattern=_schema()["objects"]["formats"][form]["pattern"] if has_form else column.get("pattern", ""),
     )
 
 
-@lru_cache(maxsize=1)
+@cache
 def description_fields() -> frozenset[str]:
     """Return the fields that BIDS has for ``dataset_description.json``."""
     return frozenset(_schema()["rules"]["json"]["dataset"]["dataset_description"]["fields"])

@@ -21,7 +21,7 @@ from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.waiting import fields_that_wait, label_folders, telling_labels, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_scan
-from bidsdeface.privacy.draft import draft_dictionary, merged_draft
+from bidsdeface.privacy.dictionary import draft_dictionary, merged_draft
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import FILE, LeftOut, as_table, in_groups
 from bidsdeface.privacy.scratch import environment_in, make_private, sweep
@@ -94,9 +94,7 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set
     BidsdefaceError
         A file cannot be written.
     """
-    labels = settings.participants or participants(settings.bids_dir)
-    scopes = [Scope(label, settings.sessions) for label in labels]
-    shared, codes = _in_workers(share, scopes, settings, state, scratch)
+    shared, codes = _in_workers(share, _scopes(settings), settings, state, scratch)
     if settings.participants or settings.sessions:
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
     elif gone := _only_in_output(settings):
@@ -140,9 +138,7 @@ def preview_dataset(settings: Settings, state: State | None, scratch: Path) -> s
 
     With private state, draft a ``participants.json`` for columns that nobody has described.
     """
-    labels = settings.participants or participants(settings.bids_dir)
-    scopes = [Scope(label, settings.sessions) for label in labels]
-    shared, codes = _in_workers(preview, scopes, settings, state, scratch)
+    shared, codes = _in_workers(preview, _scopes(settings), settings, state, scratch)
     if not (settings.participants or settings.sessions):
         shared.append(preview_root(settings, state, shared))
         if state:
@@ -238,6 +234,12 @@ def _listed(table: Path) -> set[str]:
     return {f"sub-{value.strip().removeprefix('sub-')}" for value in found.values(column)}
 
 
+def _scopes(settings: Settings) -> list[Scope]:
+    """Return the participants that were asked for, and of them the sessions."""
+    labels = settings.participants or participants(settings.bids_dir)
+    return [Scope(label, settings.sessions) for label in labels]
+
+
 def _in_workers(
     work: Callable[..., Shared],
     scopes: Sequence[Scope],
@@ -267,11 +269,9 @@ def _account_for(shared: Sequence[Shared], settings: Settings, state: State | No
     """Say what was left out and why, grouped; of a whole dataset, keep it file by file in the work dir."""
     planned = [one for part in shared for one in part.planned]
     left_out = [one for part in shared for one in part.left_out]
-    codes: set[Exit] = set()
     failed = [one for one in left_out if one.what == FILE and one.path.name.endswith((".nii", ".nii.gz"))]
     for one in failed:
         LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
-        codes.add(Exit.FAILED)
     # Those at the root were named before the run.
     for line in in_groups(one for one in left_out if one.waits and len(one.path.parts) > 1):
         LOGGER.warning("WAITS %s", line)
@@ -280,12 +280,16 @@ def _account_for(shared: Sequence[Shared], settings: Settings, state: State | No
         LOGGER.warning("left out: %s", line)
     for line in in_groups(one for one in (*planned, *left_out) if not one.waits and one not in unsafe):
         LOGGER.info("left out: %s", line)
-    codes |= {Exit.WAITS for one in left_out if one.waits} | {Exit.RETRY for one in left_out if one.retry}
     if state and not (settings.participants or settings.sessions):
         folder = make_private(state.folder_for(COMPLETE, settings.output_dir))
         (folder / "left_out.tsv").write_text(as_table([*planned, *left_out]), encoding="utf-8")
         LOGGER.info("everything that was left out, file by file: %s", folder / "left_out.tsv")
-    return codes
+    ends = {
+        Exit.FAILED: bool(failed),
+        Exit.WAITS: any(one.waits for one in left_out),
+        Exit.RETRY: any(one.retry for one in left_out),
+    }
+    return {code for code, holds in ends.items() if holds}
 
 
 def _prepare(

@@ -41,8 +41,7 @@ from bidsdeface.privacy.identifiers import (
     words_of,
 )
 from bidsdeface.privacy.policy import DROP, Policy
-from bidsdeface.privacy.rows import is_about_people
-from bidsdeface.privacy.tables import parse_table
+from bidsdeface.privacy.tables import is_about_people, parse_table
 from bidsdeface.schema import table_columns
 
 _OF_PEOPLE = ("sub", "ses")  # labels of other entities are words of the study

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,17 +29,15 @@ from bidsdeface.dataset.references import STIMULUS, prune_metadata, prune_table
 from bidsdeface.dataset.waiting import fields_that_wait, why_text_waits
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
-from bidsdeface.privacy.columns import ScrubbedTable, TableOptions, kept_of, scrub_columns
-from bidsdeface.privacy.contents import open_unpacked
-from bidsdeface.privacy.dates import day_offset
+from bidsdeface.privacy.altered import day_offset
+from bidsdeface.privacy.columns import TableOptions, kept_of, scrub_columns
+from bidsdeface.privacy.contents import LINE_BYTES, open_unpacked, read_lines
 from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
 from bidsdeface.privacy.edf import AFTER_RECORDS, scrub_edf
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leftout import NAME, LeftOut
 from bidsdeface.privacy.policy import Policy, load_policy
-from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
-from bidsdeface.privacy.rows import check_rows
-from bidsdeface.privacy.tables import Table, format_table, parse_table
+from bidsdeface.privacy.tables import Table, check_rows, find_telling_numbers, format_table, parse_table
 from bidsdeface.schema import table_columns
 
 GRADIENTS = (".bval", ".bvec")
@@ -193,18 +192,18 @@ def _write_description(source: Source, path: PurePosixPath, target: Path) -> Par
 
 def _write_table(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
     table = parse_table((source.root / path).read_bytes(), path)
-    result = scrubbed_table(source, path, table)
+    shared, left_out = scrubbed_table(source, path, table)
     required = {column for column, rule in table_columns(path).items() if rule.is_required}
-    if lost := sorted(required.intersection(result.dropped(table))):
-        reasons = {one.what: one.whole_reason for one in result.left_out}
+    if lost := sorted(required & {*table.columns} - {*shared.columns}):
+        reasons = {one.what: one.whole_reason for one in left_out}
         raise NotCarried(f"BIDS requires its column {lost[0]}: {reasons[f'column {lost[0]}']}")
-    if not result.table.columns:
+    if not shared.columns:
         raise NotCarried("has no column that can be shared")
-    target.write_text(format_table(result.table), encoding="utf-8")
-    return result.left_out
+    target.write_text(format_table(shared), encoding="utf-8")
+    return left_out
 
 
-def scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> ScrubbedTable:
+def scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> tuple[Table, list[LeftOut]]:
     """Return what of a table may be shared: rows about what is present, and columns that are described."""
     name, wishes = parse_name(path), source.wishes
     sidecars = source.sidecars.near(name) if name else ()
@@ -212,7 +211,7 @@ def scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> Scrubbe
         merged_metadata(source.root, name, sidecars, wishes.data_dictionary) if name else {},
         lambda column: source.census.spread(path, column),
         source.identifiers.are_in,
-        lambda subject: day_offset(wishes.key, subject) if wishes.key else None,
+        partial(day_offset, wishes.key) if wishes.key else None,
         wishes.keep_columns,
         wishes.drop_columns,
     )
@@ -225,8 +224,8 @@ def scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> Scrubbe
     ]
     if STIMULUS in pruned.columns and pruned.values(STIMULUS) != checked.values(STIMULUS):
         absent.append(LeftOut(path, f"{ABSENT}: n/a", f"column {STIMULUS}", "--include 'stimuli/*'"))
-    result = scrub_columns(pruned, path, options)
-    return replace(result, left_out=(*bad_rows, *absent, *result.left_out))
+    shared, undescribed = scrub_columns(pruned, path, options)
+    return shared, [*bad_rows, *absent, *undescribed]
 
 
 def _columns_described_by(source: Source, dictionary: FileName, content: Mapping[str, Any]) -> frozenset[str]:
@@ -244,7 +243,7 @@ def _columns_described_by(source: Source, dictionary: FileName, content: Mapping
                 raw = (source.root / data).read_bytes()
                 # Of thousands of tables, a few have a column that none before them had.
                 if any(column.encode() in raw.partition(b"\n")[0] for column in missing):
-                    shared = scrubbed_table(source, data, parse_table(raw, data)).table
+                    shared, _ = scrubbed_table(source, data, parse_table(raw, data))
                     columns |= missing & set(shared.columns)
             except (BidsdefaceError, OSError):
                 continue  # that table is left out by itself
@@ -255,11 +254,9 @@ def _columns_described_by(source: Source, dictionary: FileName, content: Mapping
 
 def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     """Copy a table of numbers, packed without name and time."""
-    with open_unpacked(source.root / path) as stream:
-        lines = iter(lambda: stream.readline(LINE_BYTES), b"")
-        if told := find_telling_numbers(lines, gradients=path.suffix in GRADIENTS):
-            kind, place = told
-            raise NotCarried(f"{place}: {kind}; only measurements go along")
+    if told := find_telling_numbers(read_lines(source.root / path), gradients=path.suffix in GRADIENTS):
+        kind, place = told
+        raise NotCarried(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
         if path.suffix == ".gz":
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:

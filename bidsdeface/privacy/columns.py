@@ -5,42 +5,36 @@ if nobody can be told by it. All others are left out whole, and named. No value 
 which is shifted by whole days, and ``age``, which is capped at 89 years.
 """
 
-import csv
 import math
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.privacy.ages import cap_ages
-from bidsdeface.privacy.dates import shift_back
-from bidsdeface.privacy.identifiers import KINDS
+from bidsdeface.privacy.altered import cap_ages, shift_back
 from bidsdeface.privacy.leftout import NAME, LeftOut
-from bidsdeface.privacy.looks import is_moment, looks_like, personal_kind, plain
-from bidsdeface.privacy.policy import KEEP, load_policy
-from bidsdeface.privacy.rows import INDEX_COLUMNS, are_labels, is_about_people
-from bidsdeface.privacy.tables import Table
-from bidsdeface.privacy.values import TO_FILL_IN, objection, texts_in
+from bidsdeface.privacy.looks import PERSONAL, is_moment, looks_like, plain
+from bidsdeface.privacy.policy import KEEP, UNKNOWN, load_policy
+from bidsdeface.privacy.tables import INDEX_COLUMNS, Table, is_about_people, read_rows
+from bidsdeface.privacy.values import TO_FILL_IN, is_number, objection, texts_in
 from bidsdeface.schema import MISSING, NUMBER, ColumnRule, table_columns
 
-SHIFTED, AGE, NOT_KNOWN = "acq_time", "age", "n/a"
+SHIFTED, AGE = "acq_time", "age"
 
 # Of a column that nobody has described: so many values at most, each in so many people at least; and numbers
 # below the least that may be a record number.
 MOST_VALUES, FEWEST_PEOPLE, LARGE = 10, 3, 1000
 NEARLY_ALL = 0.9
-TEXT = "text"  # free text about people
 # Columns of stimuli and sensors that are called like those of people.
 _OF_THINGS = {
     "name", "names", "device", "operator", "contact", "city", "county", "town", "village", "department",
     "school", "university", "station", "street", "url", "website", "timestamp", "date", "time", "serial",
     "uid", "uuid", "license",
 }  # fmt: skip
-_PERSON_COLUMNS = Path(__file__).with_name("columns.tsv")
-_LIMITS = (("Minimum", -math.inf), ("Maximum", math.inf))
+_LIMITS = {"Minimum": -math.inf, "Maximum": math.inf}
 
 
 @dataclass(frozen=True)
@@ -51,17 +45,20 @@ class Spread:
     ----------
     people : mapping of str to int
         How many people share a value.
-    largest : float
-        Of the numbers, without their signs; infinite if not all values are numbers.
     """
 
     people: Mapping[str, int]
-    largest: float
 
     def hides(self, values: Collection[str]) -> bool:
         """Return True if there are few values, each shared by several people, and these are among them."""
         few = len(self.people) <= MOST_VALUES and min(self.people.values(), default=0) >= FEWEST_PEOPLE
         return few and self.people.keys() >= set(values)
+
+    @property
+    def largest(self) -> float:
+        """The largest of the numbers, without their signs; infinite if not all values are numbers."""
+        sizes = (abs(float(one)) if NUMBER.fullmatch(one) else math.inf for one in self.people)
+        return max(sizes, default=0.0)
 
     @property
     def may_number_people(self) -> bool:
@@ -77,14 +74,17 @@ def spread_of(pairs: Iterable[tuple[str, str]]) -> Spread:
     pairs : iterable of tuple of str
         Person and value.
     """
-    people: dict[str, set[str]] = defaultdict(set)
-    for person, value in pairs:
-        if value not in MISSING:
-            people[value].add(person)
-    return Spread({value: len(some) for value, some in people.items()}, _largest(people))
+    return Spread(Counter(value for _, value in set(pairs) if value not in MISSING))
 
 
-ALONE = Spread({"": 1}, math.inf)  # of a column of which nothing is known
+ALONE = Spread({"": 1})  # of a column of which nothing is known
+
+
+def own_spread(column: str, table: Table) -> Spread | None:
+    """Return how the values of a column spread over people, if its table says whose each row is."""
+    if "participant_id" not in table.columns:
+        return None
+    return spread_of(zip(table.values("participant_id"), table.values(column), strict=True))
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class TableOptions:
         participant.
     is_telling : callable
         Returns True if a text holds an identifier of this dataset.
-    days : callable
-        Returns by how many days the dates of a participant go back, or None where dates are dropped.
+    days : callable or None
+        Returns by how many days the dates of a participant go back; without it, dates are dropped.
     keep, drop : collection of str
         Columns to keep as they are and to drop, as ``NAME`` or ``TABLE:NAME``; dropping wins.
     """
@@ -109,27 +109,9 @@ class TableOptions:
     dictionary: Mapping[str, Any]
     spread: Callable[[str], Spread]
     is_telling: Callable[[str], bool] = lambda text: False
-    days: Callable[[str], int | None] = lambda subject: None
+    days: Callable[[str], int] | None = None
     keep: Sequence[str] = ()
     drop: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class ScrubbedTable:
-    """A table that may be shared, and what of it may not.
-
-    Attributes
-    ----------
-    table : Table
-    left_out : tuple of LeftOut
-    """
-
-    table: Table
-    left_out: tuple[LeftOut, ...]
-
-    def dropped(self, table: Table) -> tuple[str, ...]:
-        """Return the columns of the table it was made of that it has not."""
-        return tuple(column for column in table.columns if column not in self.table.columns)
 
 
 def kept_of(table: str, keep_columns: Iterable[str]) -> list[str]:
@@ -159,11 +141,11 @@ def told_by(column: str, path: PurePosixPath) -> str | None:
     ['person', None]
     """
     kind = person_column(column)
-    is_of_thing = kind == TEXT or column.casefold() in _OF_THINGS
+    is_of_thing = kind == "text" or column.casefold() in _OF_THINGS
     return None if is_of_thing and not is_about_people(path) else kind
 
 
-def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> ScrubbedTable:
+def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, list[LeftOut]]:
     """Leave out the columns that nobody has described and that may tell a person.
 
     Parameters
@@ -176,97 +158,113 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> S
 
     Returns
     -------
-    ScrubbedTable
+    table : Table
+    left_out : list of LeftOut
     """
-    columns = table_columns(path)
+    suffix, rules = path.stem.rpartition("_")[2], table_columns(path)
     left_out: list[LeftOut] = []
-    kept: list[str] = []
     for column in table.columns:
-        suffix, detail = path.stem.rpartition("_")[2], ""
+        rule, entry, reason, detail = rules.get(column), options.dictionary.get(column), None, ""
         names, keep_it = {column, f"{suffix}:{column}"}, f"--keep-column {suffix}:{NAME}"
-        reason: str | None = None
-        if is_about_people(path) and _is_index(column, table, columns.get(column)):
-            pass
-        elif names & set(options.drop):
+        is_index = is_about_people(path) and _is_index(column, table, rule)
+        if is_index or (names & set(options.keep) and not names & set(options.drop)):
+            continue
+        if names & set(options.drop):
             reason, keep_it = "you said so", ""
-        elif names & set(options.keep):
-            pass
         elif column == SHIFTED:
             table, reason, bad = _shifted(table, path, options)
-            lines = (f"line {line} of {column}" for line in bad)
-            left_out += [LeftOut(path, "no date that can be shifted", line) for line in lines]
+            left_out += [LeftOut(path, "no date that can be shifted", line) for line in bad]
             keep_it = "--work-dir DIR, so that dates are shifted by a private key"
         elif plain(column).strip().casefold() == AGE and is_about_people(path):
-            values, reason = cap_ages(table.values(column), options.dictionary.get(column))
+            values, reason = cap_ages(table.values(column), entry)
             table = table.with_values(column, values)
             keep_it = f'describe it in {_dictionary_name(path)} with "Units": "year" (or month, week, day)'
-        elif found := _why_left_out(column, table, path, columns.get(column), options):
+        elif found := _why_left_out(column, table, path, rule, options):
             reason, detail = found
             if "described" in reason:
                 keep_it = f"describe it in {_dictionary_name(path)} (Levels, or Units), or {keep_it}"
-        if reason is None:
-            kept.append(column)
-        else:
+        if reason:
             left_out.append(LeftOut(path, reason, f"column {column}", keep_it, detail=detail))
-    return ScrubbedTable(table.keep_columns(kept), tuple(left_out))
+    gone = {one.what for one in left_out}
+    kept = [column for column in table.columns if f"column {column}" not in gone]
+    return table.keep_columns(kept), left_out
 
 
 def _is_index(column: str, table: Table, rule: ColumnRule | None) -> bool:
     """Return True if a column says what each row is about, in labels; a visit's, that are no days."""
-    if column not in INDEX_COLUMNS or not are_labels(column, table):
+    values = [value for value in table.values(column) if value not in MISSING]
+    if column not in INDEX_COLUMNS or not all(map(INDEX_COLUMNS[column][0].fullmatch, values)):
         return False
-    is_visit = column == "session_id" and not any(map(looks_like, table.values(column)))
+    is_visit = column == "session_id" and not any(map(looks_like, values))
     return is_visit or (rule is not None and rule.is_index)
 
 
-def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, str | None, list[int]]:
-    """Shift the dates of acquisition; return the lines of those that could not be, which are missing now."""
-    values, bad = [], []
-    subject = path.parts[0].removeprefix("sub-") if path.parts[0].startswith("sub-") else ""
+def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, str | None, list[str]]:
+    """Shift the dates of acquisition; name the lines of those that could not be, which are missing now."""
+    own = path.parts[0] if path.parts[0].startswith("sub-") else "sub-"
     has_people = "participant_id" in table.columns
-    people = table.values("participant_id") if has_people else [f"sub-{subject}"] * len(table.rows)
-    for value, person, line in zip(table.values(SHIFTED), people, table.lines, strict=True):
-        days = options.days(person.removeprefix("sub-")) if person != "sub-" else None
-        if days is None:
-            return table, "is a date, and there is no private key to shift it by", []
-        shifted = value if value in MISSING else shift_back(value, days)
-        if shifted is None:
-            bad.append(line)
-        values.append(shifted or NOT_KNOWN)
-    return table.with_values(SHIFTED, values), None, bad
+    people = table.values("participant_id") if has_people else (own,) * len(table.rows)
+    days = options.days
+    if days is None or "sub-" in people:
+        return table, "is a date, and there is no private key to shift it by" if people else None, []
+    dates = [
+        value if value in MISSING else shift_back(value, days(person.removeprefix("sub-")))
+        for value, person in zip(table.values(SHIFTED), people, strict=True)
+    ]
+    bad = [f"line {line} of {SHIFTED}" for line, date in zip(table.lines, dates, strict=True) if date is None]
+    return table.with_values(SHIFTED, [date or "n/a" for date in dates]), None, bad
 
 
 def _why_left_out(
     column: str, table: Table, path: PurePosixPath, rule: ColumnRule | None, options: TableOptions
 ) -> tuple[str, str] | None:
     """Return why a column is left out, and in which line that shows; None if it stays."""
-    lines = dict(zip(reversed(table.values(column)), reversed(table.lines), strict=True))
-    lines = {value: line for value, line in lines.items() if value not in MISSING}
-    entry, about_people = options.dictionary.get(column), is_about_people(path)
-    if looks_like(column) or options.is_telling(column):
-        return "its name tells a person, a date or a place", ""
-    if rule is None and told_by(column, path):
-        return "may tell who somebody is", ""
-    is_numeric = all(NUMBER.fullmatch(value) for value in lines)
-    if lines and is_numeric and all(is_moment(float(value)) for value in lines):
-        return "its numbers are dates, or a computer's clock", ""
-    if about_people and is_numeric and rule is None:  # whole numbers: parts of decimals are nobody's
-        whole = {value: line for value, line in lines.items() if value.strip().isdecimal()}
-        line = next((line for value, line in whole.items() if options.is_telling(value)), None)
-    else:
-        line = None if is_numeric else _first_telling(lines, rule, options)
-    if line:
+    last_first = zip(reversed(table.values(column)), reversed(table.lines), strict=True)
+    lines = {value: line for value, line in last_first if value not in MISSING}
+    about_people, is_numeric = is_about_people(path), all(map(NUMBER.fullmatch, lines))
+    at_once = {
+        "its name tells a person, a date or a place": looks_like(column) or options.is_telling(column),
+        "may tell who somebody is": rule is None and told_by(column, path),
+        "its numbers are dates, or a computer's clock": (
+            is_numeric and lines and all(is_moment(float(value)) for value in lines)
+        ),
+    }
+    if reason := next((reason for reason, applies in at_once.items() if applies), None):
+        return reason, ""
+    if line := _first_telling(lines, is_numeric, rule, about_people, options):
         return "holds a date, an address, or a name or number of this dataset's people", f"line {line}"
     misfit = next((line for value, line in lines.items() if rule and not rule.fits(value)), None)
     if rule and not misfit and not (rule.is_free and about_people and not _is_known(column, lines)):
         return None  # BIDS defines it
     if not lines or (is_numeric and not about_people):
         return None
-    spread = _spread(column, table, options)
-    reason = _why_not_described(lines, entry, spread, is_numeric)
-    if reason is None or spread.hides(lines) or (is_numeric and spread.largest < LARGE):
+    spread = own_spread(column, table) or options.spread(column)
+    found = _why_not_described(lines, options.dictionary.get(column), spread, is_numeric)
+    if found is None or spread.hides(lines) or (is_numeric and spread.largest < LARGE):
         return None
-    return (f"not a value that BIDS has for it; {reason[0]}", f"line {misfit}") if misfit else reason
+    return (f"not a value that BIDS has for it; {found[0]}", f"line {misfit}") if misfit else found
+
+
+def _first_telling(
+    lines: Mapping[str, int],
+    is_numeric: bool,
+    rule: ColumnRule | None,
+    about_people: bool,
+    options: TableOptions,
+) -> int | None:
+    """Return the line of the first value that holds what no kept value may hold."""
+    if rule and (is_numeric or (rule.levels and all(map(rule.fits, lines)))):
+        return None
+    if is_numeric:  # whole numbers may be somebody's; parts of decimals are nobody's
+        asked = {value: line for value, line in lines.items() if about_people and value.strip().isdecimal()}
+        return next((line for value, line in asked.items() if options.is_telling(value)), None)
+    kinds = {*PERSONAL} if rule and rule.pattern else {*PERSONAL, "date"}  # names of stimuli may have a date
+    telling = (
+        line
+        for value, line in lines.items()
+        if options.is_telling(value) or not kinds.isdisjoint(looks_like(value))
+    )
+    return next(telling, None)
 
 
 def _why_not_described(
@@ -279,61 +277,25 @@ def _why_not_described(
         return "described by a draft that is not filled in", ""
     levels = entry.get("Levels")
     named = set(map(str, levels)) if isinstance(levels, Mapping | list) else set()
-    if lines.keys() <= named:
+    unnamed = [line for value, line in lines.items() if value not in named]
+    if not unnamed:
         return None
     if not is_numeric:
-        line = next(line for value, line in lines.items() if value not in named)
-        return "not described by its Levels, and fewer than three people share a value", f"line {line}"
-    low, high = (_limit(entry.get(key), default) for key, default in _LIMITS)
-    for value, line in lines.items():
-        if not low <= float(value) <= high:
-            return "outside what is described by Minimum and Maximum", f"line {line}"
-    has_scale = bool(entry.get("Units")) or (math.isfinite(low) and math.isfinite(high))
+        return "not described by its Levels, and fewer than three people share a value", f"line {unnamed[0]}"
+    low, high = (entry[key] if is_number(entry.get(key)) else end for key, end in _LIMITS.items())
+    outside = [line for value, line in lines.items() if not low <= float(value) <= high]
+    if outside:
+        return "outside what is described by Minimum and Maximum", f"line {outside[0]}"
+    has_scale = entry.get("Units") or (math.isfinite(low) and math.isfinite(high))
     if spread.may_number_people and not has_scale:
         return "described without Units; its numbers of 1,000 and more differ for nearly everybody", ""
     return None
 
 
-def _spread(column: str, table: Table, options: TableOptions) -> Spread:
-    if "participant_id" in table.columns:
-        return spread_of(zip(table.values("participant_id"), table.values(column), strict=True))
-    return options.spread(column)
-
-
-def _first_telling(lines: Mapping[str, int], rule: ColumnRule | None, options: TableOptions) -> int | None:
-    """Return the line of the first value that holds what no kept text may hold."""
-    if rule and rule.levels and all(map(rule.fits, lines)):
-        return None
-    may_be_dated = bool(rule and rule.pattern)  # names of stimuli
-    for value, line in lines.items():
-        if (
-            personal_kind(value)
-            or options.is_telling(value)
-            or (not may_be_dated and "date" in looks_like(value))
-        ):
-            return line
-    return None
-
-
 def _is_known(column: str, values: Iterable[str]) -> bool:
     """Return True if the policy for sidecars knows all values of the field of the same name (species)."""
-    rule = load_policy().get(column.capitalize())
-    if rule is None or rule.action != KEEP:
-        return False
-    return all(objection(column, value, rule.kind) is None for value in values)
-
-
-def _limit(value: Any, default: float) -> float:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else default
-
-
-def _largest(values: Iterable[str]) -> float:
-    largest = 0.0
-    for value in values:
-        if not NUMBER.fullmatch(value):
-            return math.inf
-        largest = max(largest, abs(float(value)))
-    return largest
+    rule = load_policy().get(column.capitalize(), UNKNOWN)
+    return rule.action == KEEP and all(objection(column, value, rule.kind) is None for value in values)
 
 
 def _dictionary_name(path: PurePosixPath) -> str:
@@ -342,9 +304,6 @@ def _dictionary_name(path: PurePosixPath) -> str:
     return f"{task[0] if task else ''}{path.stem.rpartition('_')[2]}.json"
 
 
-@lru_cache(maxsize=1)
+@cache
 def _person_columns() -> Mapping[str, str]:
-    with _PERSON_COLUMNS.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    assert all(row["tells"] in (*KINDS, TEXT) for row in rows)
-    return {row["column"]: row["tells"] for row in rows}
+    return {row["column"]: row["tells"] for row in read_rows(Path(__file__).with_name("columns.tsv"))}

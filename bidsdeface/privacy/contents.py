@@ -1,7 +1,7 @@
 """Tell what a file is from its first bytes, and what a gzip header gives away. Names do not decide."""
 
 import gzip
-import struct
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,41 +9,51 @@ from typing import IO, cast
 
 GZIP = b"\x1f\x8b"
 START_BYTES = 2048
+LINE_BYTES = 1 << 20
 BLOCK_BYTES, MEMBER_HEADER_BYTES = 1 << 18, 10
-_PICTURES = {
-    b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF",
-    b"BM": "BMP", b"II+\0": "TIFF", b"MM\0+": "TIFF",
-}  # fmt: skip
-_CLOSED = {
-    b"PK\x03\x04": "zip archive",
-    b"7z\xbc\xaf": "7z archive",
-    b"Rar!": "rar archive",
-    b"BZh": "bzip2 file",
-    b"\xfd7zXZ": "xz file",
-    b"\x28\xb5\x2f\xfd": "zstandard file",
-    b"%PDF": "PDF",
-    b"\xd0\xcf\x11\xe0": "Office file",
-    b"\x89HDF": "HDF5 file",
-    b"SQLite format 3\0": "database",
-    b"CDF\x01": "MINC file",
-    b"CDF\x02": "MINC file",
-    b"OggS": "sound",
-    b"RIFF": "sound or video",
-    **{b"ID3" + bytes([version]): "sound" for version in (2, 3, 4)},
-    b"fLaC": "sound",
-    b"\x1aE\xdf\xa3": "video",
-    b"\x93NUMPY": "array",
-    b"MATLAB 5.0": "MATLAB file",
-    b"NRRD000": "NRRD image",
-    b"ObjectType = ": "MetaImage",
-    b"# vtk DataFile": "surface",
-    b"ply\n": "surface",
-    b"ply\r": "surface",
-    b"Brain Vision": "BrainVision file",
-    b"BrainVision": "BrainVision file",
-}
 OWN_PICTURES = ("Software", "bidsdeface")  # what the text in a picture of ours says
-_BRANDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF"}
+# How files begin, as regular expressions, in the order in which they are tried.
+_KINDS = {
+    kind: re.compile(start, re.DOTALL)
+    for kind, start in {
+        "empty": rb"\Z",
+        "nifti": rb"(?:\x5c\x01\0\0|\0\0\x01\x5c).{340}n[+i]1|(?:\x1c\x02\0\0|\0\0\x02\x1c)n[+i]2",
+        # With its preamble, or with an element of group 2 or 8 at once.
+        "scanner DICOM": rb".{128}DICM|[\x02\x08]\0..(?:UL|CS|UI|DA|TM|OB|SH)",
+        "scanner Philips PAR": rb"(?=[\0-\x7f]{256}|[\0-\x7f]*\Z).{0,235}DATA DESCRIPTION FILE",
+        "scanner Bruker": rb"##(?:TITLE=|\$)",
+        "edf": rb"(?:0       |\xffBIOSEMI).{248}",
+        "picture JPEG": rb"\xff\xd8\xff",
+        "picture PNG": rb"\x89PNG\r\n\x1a\n",
+        "picture GIF": rb"GIF8",
+        "picture TIFF": rb"II[*+]\0|MM\0[*+]",
+        "picture BMP": rb"BM(?=.{0,13}\0)",
+        "picture HEIC": rb".{4}ftyp(?:hei[cx]|m[is]f1)",
+        "picture AVIF": rb".{4}ftypavif",
+        "closed video": rb".{4}ftyp|\x1aE\xdf\xa3",
+        "picture WebP": rb"RIFF.{4}WEBP",
+        "closed zip archive": rb"PK\x03\x04",
+        "closed 7z archive": rb"7z\xbc\xaf",
+        "closed rar archive": rb"Rar!",
+        "closed bzip2 file": rb"BZh",
+        "closed xz file": rb"\xfd7zXZ",
+        "closed zstandard file": rb"\x28\xb5\x2f\xfd",
+        "closed PDF": rb"%PDF",
+        "closed Office file": rb"\xd0\xcf\x11\xe0",
+        "closed HDF5 file": rb"\x89HDF",
+        "closed database": rb"SQLite format 3\0",
+        "closed MINC file": rb"CDF[\x01\x02]",
+        "closed sound": rb"OggS|ID3[\x02-\x04]|fLaC",
+        "closed sound or video": rb"RIFF",
+        "closed array": rb"\x93NUMPY",
+        "closed MATLAB file": rb"MATLAB 5\.0",
+        "closed NRRD image": rb"NRRD000",
+        "closed MetaImage": rb"ObjectType = ",
+        "closed surface": rb"# vtk DataFile|ply[\n\r]",
+        "closed BrainVision file": rb"Brain ?Vision",
+        "text": rb"[^\0-\x08\x0e-\x1f]*\Z",
+    }.items()
+}
 
 
 def kind_of(start: bytes) -> str:
@@ -57,51 +67,29 @@ def kind_of(start: bytes) -> str:
     Returns
     -------
     str
-        ``empty``, ``nifti``, ``dicom``, ``par``, ``bruker``, ``edf``, ``picture …``, ``closed …`` (of a kind
-        that is not looked into), ``text`` or ``unknown``.
+        ``empty``, ``nifti``, ``edf``, ``scanner …``, ``picture …``, ``closed …`` (of a kind that is not
+        looked into), ``text`` or ``unknown``.
 
     Examples
     --------
     >>> kind_of(b"# === DATA DESCRIPTION FILE ==="), kind_of(b"\xff\xd8\xff\xe1"), kind_of(b"onset\tduration")
-    ('par', 'picture JPEG', 'text')
+    ('scanner Philips PAR', 'picture JPEG', 'text')
     """
-    if not start:
-        return "empty"
-    if _is_nifti(start):
-        return "nifti"
-    if start[128:132] == b"DICM" or _is_bare_dicom(start):
-        return "dicom"
-    if start[:256].isascii() and b"DATA DESCRIPTION FILE" in start[:256]:
-        return "par"
-    if start.startswith((b"##TITLE=", b"##$")):
-        return "bruker"
-    if start.startswith((b"0       ", b"\xffBIOSEMI")) and len(start) >= 256:
-        return "edf"
-    for magic, name in _PICTURES.items():
-        if start.startswith(magic) and (magic != b"BM" or b"\0" in start[:16]):
-            return f"picture {name}"
-    if start[4:8] == b"ftyp":
-        return f"picture {_BRANDS[start[8:12]]}" if start[8:12] in _BRANDS else "closed video"
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "picture WebP"
-    for magic, name in _CLOSED.items():
-        if start.startswith(magic):
-            return f"closed {name}"
-    control = sum(byte < 9 or 13 < byte < 32 for byte in start)
-    return "text" if control == 0 else "unknown"
+    return next((kind for kind, begins in _KINDS.items() if begins.match(start)), "unknown")
 
 
 @contextmanager
 def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for reading, through gzip if it is packed."""
     with path.open("rb") as raw:
-        packed = raw.read(2) == GZIP
-        raw.seek(0)
-        if not packed:
-            yield raw
-            return
-        with gzip.GzipFile(fileobj=raw) as stream:
-            yield cast("IO[bytes]", stream)
+        is_packed = raw.peek(len(GZIP)).startswith(GZIP)
+        yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if is_packed else raw
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, unpacked, and long ones in pieces."""
+    with open_unpacked(path) as stream:
+        yield from iter(lambda: stream.readline(LINE_BYTES), b"")
 
 
 def gzip_headers_tell(path: Path) -> set[str]:
@@ -144,19 +132,6 @@ def gzip_headers_tell(path: Path) -> set[str]:
 
 
 def _header_tells(start: bytes) -> set[str]:
-    flags = start[3] if len(start) > 3 else 0
-    told = {"time"} if any(start[4:8]) else set()
-    return told | {name for bit, name in ((4, "extra field"), (8, "name"), (16, "comment")) if flags & bit}
-
-
-def _is_nifti(start: bytes) -> bool:
-    size = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
-    return (348 in size and start[344:347] in (b"n+1", b"ni1")) or (
-        540 in size and start[4:7] in (b"n+2", b"ni2")
-    )
-
-
-def _is_bare_dicom(start: bytes) -> bool:
-    """Tell whether a file begins with a DICOM element of group 2 or 8, without a preamble."""
-    group, _ = struct.unpack("<HH", start[:4].ljust(4, b"\0"))
-    return group in (2, 8) and start[4:6] in (b"UL", b"CS", b"UI", b"DA", b"TM", b"OB", b"SH")
+    flags = int.from_bytes(start[3:4], "little")
+    said = {"time": any(start[4:8]), "extra field": flags & 4, "name": flags & 8, "comment": flags & 16}
+    return {name for name, is_said in said.items() if is_said}

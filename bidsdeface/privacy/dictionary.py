@@ -1,14 +1,18 @@
-"""Keep what a data dictionary says of the columns that stay; texts go as they are, or are left out."""
+"""Data dictionaries: keep what is said of the columns that stay, and draft what is to be said of others.
+
+Texts go as they are, or are left out.
+"""
 
 import json
-import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from bidsdeface.privacy.looks import is_moment, personal_kind
-from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.sidecar import Telling, scrub_metadata
-from bidsdeface.privacy.values import TO_FILL_IN, leaves, texts_in
+from bidsdeface.privacy.columns import AGE, ALONE, own_spread, person_column
+from bidsdeface.privacy.looks import PERSONAL, is_moment, looks_like
+from bidsdeface.privacy.policy import Policy, Scrubbed, Telling, scrub_metadata
+from bidsdeface.privacy.tables import Table
+from bidsdeface.privacy.values import TO_FILL_IN, is_finite, is_number, leaves, texts_in
+from bidsdeface.schema import MISSING, NUMBER
 
 DESCRIPTIVE = {
     "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
@@ -16,8 +20,7 @@ DESCRIPTIVE = {
 }  # fmt: skip
 ABOUT_TOOL = "MeasurementToolMetadata"  # of phenotype tables
 NO_COLUMN = "describes a column that is not here"
-DRAFT = "is a draft that is not filled in"
-NOT_BIDS = "BIDS has no such key in a data dictionary"
+MOST_LEVELS = 50  # of a draft
 TELLS = "holds an address, a titled name, or a name or number of this dataset's people"
 
 
@@ -30,7 +33,7 @@ def scrub_dictionary(
     *,
     datatype: str | None = None,
     telling: Telling = lambda text: False,
-) -> tuple[dict[str, Any], dict[str, str]]:
+) -> Scrubbed:
     """Keep what a data dictionary says of the columns that stay, and definitions of HED.
 
     Parameters
@@ -61,7 +64,7 @@ def scrub_dictionary(
     fields: dict[str, Any] = {}
 
     def tells(text: str) -> bool:
-        return personal_kind(text) is not None or telling(text)
+        return telling(text) or not set(PERSONAL).isdisjoint(looks_like(text))
 
     for name, entry in dictionary.items():
         is_entry = isinstance(entry, Mapping) and bool(entry.keys() & DESCRIPTIVE)
@@ -72,7 +75,7 @@ def scrub_dictionary(
         elif not is_entry:
             fields[name] = entry
         elif TO_FILL_IN in texts_in(entry):
-            reasons[name] = DRAFT
+            reasons[name] = "is a draft that is not filled in"
         elif tells(name):
             reasons[name] = TELLS
         elif columns is not None and name not in columns and name != ABOUT_TOOL and not _defines(entry):
@@ -82,6 +85,42 @@ def scrub_dictionary(
     metadata, why = scrub_metadata(fields, policy, task, datatype=datatype, telling=telling)
     kept |= metadata
     return {name: kept[name] for name in dictionary if name in kept}, reasons | why
+
+
+def draft_dictionary(
+    table: Table, columns: Collection[str], said: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a draft of what a data dictionary would say of some columns.
+
+    Parameters
+    ----------
+    table : Table
+    columns : collection of str
+        Those that need a description. One whose name says that it tells a person is passed over.
+    said : mapping, optional
+        Existing descriptions of columns. They are kept; missing parts are drafted.
+
+    Returns
+    -------
+    dict
+        For each column its units and range, or the levels that are seen. It holds values: it is private.
+
+    Examples
+    --------
+    >>> table = Table(("participant_id", "score"), (("sub-1", "1"), ("sub-2", "12")))
+    >>> draft_dictionary(table, ["score"], {"score": {"Description": "points"}})["score"]
+    {'Description': 'points', 'Units': '…', 'Minimum': 1.0, 'Maximum': 12.0}
+    """
+    return {
+        column: _drafted(column, table, (said or {}).get(column))
+        for column in columns
+        if not person_column(column)
+    }
+
+
+def merged_draft(draft: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a draft into an existing file: existing entries win, new columns and levels are added."""
+    return {**draft, **{column: _merged(draft.get(column), entry) for column, entry in there.items()}}
 
 
 def _defines(entry: Mapping[str, Any]) -> bool:
@@ -97,7 +136,7 @@ def _scrub_entry(
     for key, value in entry.items():
         place = f"{name}.{key}"
         if key not in DESCRIPTIVE:
-            reasons[place] = NOT_BIDS
+            reasons[place] = "BIDS has no such key in a data dictionary"
         elif key == "Levels" and isinstance(value, Mapping):
             telling = [level for level in value if any(map(tells, texts_in({level: value[level]})))]
             kept[key] = {level: value[level] for level in value if level not in telling}
@@ -105,15 +144,39 @@ def _scrub_entry(
                 reasons[place] = f"{len(telling)} of its levels: {TELLS}"
         elif any(map(tells, texts_in(value))):
             reasons[place] = TELLS
-        elif any(map(_is_no_measure, leaves(value))):
+        elif not is_finite(value) or any(is_number(one) and is_moment(one) for one in leaves(value)):
             reasons[place] = "is a date, or no number of JSON"
         else:
             kept[key] = value
     return kept
 
 
-def _is_no_measure(value: Any) -> bool:
-    """Return True for a number that reads as a date, or that JSON cannot hold."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return not math.isfinite(value) or is_moment(value)
+def _drafted(column: str, table: Table, said: Any) -> dict[str, Any]:
+    """Return what is said of a column, and what is to be filled in: its units and range, or its levels."""
+    entry = said if isinstance(said, Mapping) else {}
+    values = [value for value in dict.fromkeys(table.values(column)) if value not in MISSING]
+    if column == AGE:  # without its limits: they may be above 89 years
+        return {"Description": TO_FILL_IN, **entry, "Units": TO_FILL_IN}
+    if not values or "Levels" in entry or not all(map(NUMBER.fullmatch, values)):
+        return _with_levels(sorted(values)[:MOST_LEVELS], {"Description": TO_FILL_IN, **entry})
+    numbers = [float(value) for value in values]
+    may_number_people = (own_spread(column, table) or ALONE).may_number_people
+    limits = {} if may_number_people else {"Minimum": min(numbers), "Maximum": max(numbers)}
+    return {"Description": TO_FILL_IN, "Units": TO_FILL_IN, **limits, **entry}
+
+
+def _merged(drafted: Any, entry: Any) -> Any:
+    if isinstance(drafted, Mapping) and isinstance(entry, Mapping) and "Levels" in entry:
+        return _with_levels(drafted.get("Levels"), entry)
+    return entry
+
+
+def _with_levels(drafted: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with drafted levels beside its own."""
+    return {**entry, "Levels": {**_levels(drafted), **_levels(entry.get("Levels"))}}
+
+
+def _levels(levels: Any) -> dict[str, Any]:
+    if isinstance(levels, Mapping):
+        return dict(levels)
+    return dict.fromkeys(levels if isinstance(levels, list) else (), TO_FILL_IN)

@@ -33,7 +33,8 @@ _SIGNAL_FIELDS = {
     "digital minimum": 8, "digital maximum": 8, "prefiltering": 80, "samples": 8, "reserved": 32,
 }  # fmt: skip
 _VERSIONS = {"0": 2, "\xffBIOSEMI": 3}  # with the bytes of a sample
-_FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
+# What the reserved field of a header says, or nothing.
+FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
 _UNSIGNED = r"(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?"
 _DECIMAL = rf"[+-]?{_UNSIGNED}"
 _WHOLE = r"\d+(?:[.,]0*)?"
@@ -141,8 +142,7 @@ def texts_in_edf(path: Path) -> set[str]:
     """
     with path.open("rb") as file:
         header, signals = _read_checked(file)
-        texts = (text for text, _ in read_annotations(file, header, signals))
-        return {*signals["label"], *filter(None, texts)}
+        return {*signals["label"], *(text for text, _ in read_annotations(file, header, signals) if text)}
 
 
 def read_header(stream: IO[bytes]) -> Header:
@@ -192,11 +192,6 @@ def has_numbers(header: Header, signals: Signals) -> bool:
     )
 
 
-def names_format(reserved: str) -> bool:
-    """Return True if the reserved field of a header says of the format what it may say, and no more."""
-    return _FORMAT.fullmatch(reserved) is not None
-
-
 def is_harmless_label(text: str) -> bool:
     """Return True if the label of a signal is such as electrodes and other sensors have.
 
@@ -205,8 +200,7 @@ def is_harmless_label(text: str) -> bool:
     >>> [is_harmless_label(text) for text in ("EEG Fp1-Ref", "LA12", "Jane", "Anna-Koch")]
     [True, True, False, False]
     """
-    is_label = _LABEL.fullmatch(text) is not None
-    return is_label or _CODE.fullmatch(text) is not None or is_known(text, "channel")
+    return any(form.fullmatch(text) for form in (_LABEL, _CODE)) or is_known(text, "channel")
 
 
 def is_harmless_annotation(text: str) -> bool:
@@ -267,10 +261,11 @@ def _signal_bytes(header: Header, signals: Signals) -> list[int]:
 def _annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[int, bytes]]:
     """Yield the offset of the annotations of each record, and their bytes."""
     sizes = _signal_bytes(header, signals)
-    annotation_signals = [
-        number for number, label in enumerate(signals["label"]) if _LIKE_ANNOTATIONS.match(label)
+    places = [
+        (sum(sizes[:number]), sizes[number])
+        for number, label in enumerate(signals["label"])
+        if _LIKE_ANNOTATIONS.match(label)
     ]
-    places = [(sum(sizes[:number]), sizes[number]) for number in annotation_signals]
     for record in find_records(file, header, signals):
         for place, size in places:
             yield file.seek(record + place), file.read(size)
@@ -288,8 +283,7 @@ def _changes(
             return NOT_SAID.encode()[: len(match[0])]
         return match[0].partition(b"\x15")[0] if any(map(is_date_number, duration)) else match[0]
 
-    at, format_match = 0, _FORMAT.match(header["format"])
-    clean = {**ANONYMOUS, "format": format_match[0] if format_match else "", "reserved": ""}
+    at, clean = 0, {**ANONYMOUS, "format": FORMAT.findall(header["format"])[0], "reserved": ""}
     fields = [(name, size, header[name]) for name, size in _FIELDS.items()]
     fields += [(name, size, value) for name, size in _SIGNAL_FIELDS.items() for value in signals[name]]
     for name, size, value in fields:

@@ -5,13 +5,13 @@ whole words, whatever their case and accents, and never rewritten.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from bidsdeface.privacy.looks import dates_in, plain
+from bidsdeface.privacy.values import is_number, leaves
 
 # What a field may tell: a person's name, each word of which is looked for; a number, code or place, which is
 # looked for as a whole; a day.
@@ -50,11 +50,8 @@ class Identifiers:
         return Identifiers(self.phrases | other.phrases, self.labels | other.labels)
 
     @cached_property
-    def _by_first(self) -> dict[str, list[tuple[str, ...]]]:
-        found = defaultdict(list)
-        for phrase in self.phrases:
-            found[phrase[0]].append(phrase)
-        return found
+    def _lengths(self) -> set[int]:
+        return set(map(len, self.phrases))
 
     def find(self, text: str) -> Iterator[int]:
         """Yield where an identifier begins in a text.
@@ -66,10 +63,10 @@ class Identifiers:
         """
         if not self.phrases:
             return
-        runs = [(match.start(), plain(match[0]).casefold()) for match in _WORD.finditer(text)]
-        words = [word for _, word in runs]
-        for at, (start, word) in enumerate(runs):
-            if any(tuple(words[at : at + len(one)]) == one for one in self._by_first.get(word, ())):
+        words = [(match.start(), plain(match[0]).casefold()) for match in _WORD.finditer(text)]
+        for at, (start, _) in enumerate(words):
+            phrases = (tuple(word for _, word in words[at : at + length]) for length in self._lengths)
+            if not self.phrases.isdisjoint(phrases):
                 yield start
 
     def are_in(self, text: str) -> bool:
@@ -97,7 +94,8 @@ def identifiers_in(value: Any, kind: str) -> Identifiers:
     [('2019', '03', '12'), ('20190312',)]
     """
     phrases: set[tuple[str, ...]] = set()
-    for text in _texts(value):
+    single = (one for one in leaves(value, with_keys=False) if isinstance(one, str) or is_number(one))
+    for text in (f"{one:.0f}" if isinstance(one, float) and one.is_integer() else str(one) for one in single):
         words = words_of(text)
         if kind == DAY:
             days = [day.isoformat() for _, day in dates_in(text)]
@@ -133,13 +131,3 @@ def are_of_names(labels: Iterable[str], phrases: Iterable[tuple[str, ...]]) -> s
 def words_of(text: str) -> tuple[str, ...]:
     """Return the words and numbers of a text, without case and accents."""
     return tuple(word.casefold() for word in _WORD.findall(plain(text)))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one)
-    elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,28 +14,32 @@ import numpy as np
 from bidsdeface.dataset.inheritance import JsonError, TwiceError, read_json
 from bidsdeface.dataset.names import FileName
 from bidsdeface.privacy.columns import SHIFTED, TableOptions, scrub_columns
-from bidsdeface.privacy.contents import OWN_PICTURES, open_unpacked
+from bidsdeface.privacy.contents import LINE_BYTES, OWN_PICTURES, open_unpacked, read_lines
 from bidsdeface.privacy.dictionary import scrub_dictionary
 from bidsdeface.privacy.edf import (
     ANNOTATION_TIME,
     ANONYMOUS,
+    FORMAT,
     find_records,
     has_numbers,
     is_harmless_label,
-    names_format,
     read_annotations,
     read_header,
     read_signals,
 )
-from bidsdeface.privacy.looks import LOCAL, WAITING, is_date_number, looks_like
+from bidsdeface.privacy.looks import LARGEST_NUMBER, LOCAL, WAITING, is_date_number, looks_like
 from bidsdeface.privacy.policy import Policy
-from bidsdeface.privacy.recordings import LINE_BYTES, find_telling_numbers
-from bidsdeface.privacy.rows import check_rows
-from bidsdeface.privacy.tables import TableError, parse_table
-from bidsdeface.privacy.values import LARGEST_NUMBER, texts_in
+from bidsdeface.privacy.tables import TableError, check_rows, find_telling_numbers, parse_table
+from bidsdeface.privacy.values import texts_in
 from bidsdeface.schema import has_no_columns
 
 Told = Iterator[tuple[str, str]]  # kind, place
+# What is found in a file that is not what its name says.
+UNREADABLE: Mapping[type[Exception], tuple[str, str]] = {
+    TwiceError: ("not JSON", "a field that stands twice"),
+    JsonError: ("not JSON", "whole file"),
+    TableError: ("malformed table", "whole file"),
+}
 
 LARGE_HEADER_NUMBER = {"toffset": 1e4}  # seconds: from three in the morning on
 # Written by this program, and looked at only for what stands out in their text.
@@ -62,54 +67,54 @@ def inspect_nifti(path: Path) -> Told:
 
     with open_unpacked(path) as stream:
         start = stream.read(544)
-        version_2 = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
-        size = 540 if version_2 else 348
-        header_class = nib.Nifti2Header if version_2 else nib.Nifti1Header
+        is_version_2 = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
+        header_class = nib.Nifti2Header if is_version_2 else nib.Nifti1Header
+        size = header_class.sizeof_hdr
         header = header_class.from_fileobj(io.BytesIO(start[:size]), check=False)
         clean = clean_header(header)
         for field in header:
-            was, may_be = header[field], clean[field]
-            if was.dtype.kind not in "SV" and any(map(is_date_number, np.ravel(was))):
-                yield "number in the header", f"header field {field}"
-            elif was.tobytes() == may_be.tobytes() or field in ("vox_offset", "magic", "eol_check"):
-                continue
-            elif was.dtype.kind in "SV":
-                if was.item().strip(b"\0 r"):
-                    yield "header text", f"header field {field}"
-            elif any(_is_large(field, value) for value in np.ravel(was)):
-                yield "number in the header", f"header field {field}"
+            yield from ((kind, f"header field {field}") for kind in _told_by_field(field, header, clean))
         offset = int(header["vox_offset"]) or clean.single_vox_offset
         length, is_filled = len(start), any(start[size:offset])
-        while length < offset and (gap := stream.read(min(offset - length, LINE_BYTES))):
-            length, is_filled = length + len(gap), is_filled or any(gap)
+        for block in iter(lambda: stream.read(LINE_BYTES), b""):
+            is_filled = is_filled or any(block[: max(offset - length, 0)])
+            length += len(block)
         if is_filled:
             yield "header extension", "before the voxels"
-        length += sum(map(len, iter(lambda: stream.read(LINE_BYTES), b"")))
         voxels = int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
         if length > offset + voxels:
             yield "bytes that belong to nothing", "after the voxels"
+
+
+def _told_by_field(field: str, header: Any, clean: Any) -> Iterator[str]:
+    """Yield what a header has that it need not have."""
+    value, largest = header[field], LARGE_HEADER_NUMBER.get(field, LARGEST_NUMBER)
+    is_clean = value.tobytes() == clean[field].tobytes() or field in ("vox_offset", "magic", "eol_check")
+    if value.dtype.kind in "SV":
+        if not is_clean and value.item().strip(b"\0 r"):
+            yield "header text"
+    elif any(map(is_date_number, np.ravel(value))) or (not is_clean and np.any(np.abs(value) >= largest)):
+        yield "number in the header"
 
 
 def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: False) -> Told:
     """Look into the header of an EDF or BDF file, and into its annotations; labels may be shared ones."""
     with path.open("rb") as stream:
         header = read_header(stream)
-        for field, anonymous in ANONYMOUS.items():
-            sexes = {"F", "M"} if field == "patient" else set()
-            if set(header[field].split()) - {*anonymous.split()} - sexes:
+        for field, harmless in {**ANONYMOUS, "patient": "X F M"}.items():
+            if set(header[field].split()) - {*harmless.split()}:
                 yield "EDF header", field
         signals = read_signals(stream, header)
-        begin = stream.tell()
-        if not names_format(header["format"]) or any(signals["reserved"]):
-            yield "EDF header", "reserved fields"
-        if not all(is_harmless_label(label) or is_shared(label) for label in signals["label"]):
-            yield "EDF header", "labels of signals"
-        if any(map(looks_like, (*signals["label"], *signals["transducer"]))):
-            yield "EDF header", "signals"
+        begin, labels = stream.tell(), signals["label"]
+        odd = {
+            "reserved fields": not FORMAT.fullmatch(header["format"]) or any(signals["reserved"]),
+            "labels of signals": not all(is_harmless_label(label) or is_shared(label) for label in labels),
+            "signals": any(map(looks_like, (*labels, *signals["transducer"]))),
+            "numbers": not has_numbers(header, signals),
+        }
+        yield from (("EDF header", place) for place in compress(odd, odd.values()))
         kinds: set[str] = set()
-        if not has_numbers(header, signals):
-            yield "EDF header", "numbers"
-        else:
+        if not odd["numbers"]:
             if find_records(stream, header, signals).stop < stream.seek(0, os.SEEK_END):
                 yield "bytes that belong to nothing", "after the last record"
             for text, times in read_annotations(stream, header, signals):
@@ -118,8 +123,8 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
         tail = b""  # annotations may also be in signals that are not labelled as such
         while chunk := stream.read(LINE_BYTES):
             for match in _ANNOTATION.finditer(tail + chunk):
-                for text in match["texts"].decode("utf-8", "replace").split("\x14"):
-                    kinds.update(looks_like(text))
+                texts = match["texts"].decode("utf-8", "replace").split("\x14")
+                kinds.update(*map(looks_like, texts))
             tail = chunk[-512:]
         yield from ((kind, "annotation") for kind in sorted(kinds))
 
@@ -134,13 +139,13 @@ def inspect_picture(path: Path, kind: str, own: bool = False) -> Told:
     try:
         with Image.open(path) as picture:
             marked = kind == "PNG" and picture.info.get(OWN_PICTURES[0]) == OWN_PICTURES[1]
-            if not (own and marked):
-                yield "picture", kind
-            if picture.getexif():
-                yield "picture", "EXIF"
             said = {key: value for key, value in picture.info.items() if not marked or key != OWN_PICTURES[0]}
-            if any(isinstance(value, str) or key == "comment" for key, value in said.items()):
-                yield "picture", "text inside"
+            odd = {
+                kind: not (own and marked),
+                "EXIF": bool(picture.getexif()),
+                "text inside": any(isinstance(one, str) for one in said.values()) or "comment" in said,
+            }
+            yield from (("picture", place) for place in compress(odd, odd.values()))
     except OSError:  # a kind that Pillow does not read, or a damaged one
         yield "picture", kind
         yield "not looked into", kind
@@ -150,17 +155,12 @@ def inspect_json(
     path: Path, policy: Policy, name: FileName | None = None, keep_columns: Collection[str] = ()
 ) -> Told:
     """Look into a sidecar or a data dictionary, by the policy."""
-    try:
-        metadata = read_json(path, may_repeat=False)
-    except JsonError as error:
-        yield "not JSON", "a field that stands twice" if isinstance(error, TwiceError) else "whole file"
-        return
+    metadata = read_json(path, may_repeat=False)
     task, datatype = (name.entities.get("task"), name.datatype) if name else (None, None)
     columns = () if name and has_no_columns(name.suffix) else None
     for field, value in metadata.items():
         if field in OWN_FIELDS:
-            for kind in _kinds_within(value):
-                yield kind, f"field {field}"
+            yield from ((kind, f"field {field}") for kind in _kinds_within(value))
             continue
         kept, reasons = scrub_dictionary(
             {field: value}, columns, policy, keep_columns, task, datatype=datatype
@@ -172,12 +172,7 @@ def inspect_json(
 
 def inspect_description(path: Path) -> Told:
     """Look into the description of a dataset: names of its authors are no findings."""
-    try:
-        content = read_json(path)
-    except JsonError:
-        yield "not JSON", "whole file"
-        return
-    for field, value in content.items():
+    for field, value in read_json(path).items():
         kinds = {kind for text in texts_in(value) for kind in looks_like(text) if kind in (*WAITING, *LOCAL)}
         yield from ((kind, f"field {field}") for kind in sorted(kinds))
 
@@ -194,31 +189,30 @@ def inspect_table(path: Path, name: PurePosixPath, options: TableOptions, made_b
     made_by_010 : bool
         Whether version 0.1.0 wrote it, which put 89 in the place of other units' ages too.
     """
-    try:
-        table, bad_rows = check_rows(parse_table(path.read_bytes(), PurePosixPath(name.name)), name)
-    except TableError:
-        yield "malformed table", "whole file"
-        return
+    table, bad_rows = check_rows(parse_table(path.read_bytes(), PurePosixPath(name.name)), name)
     # Dates of before 1925 are shifted dates: they come back as they are.
-    result = scrub_columns(table, name, replace(options, days=lambda subject: 0))
-    for one in (*bad_rows, *result.left_out):
+    shared, left_out = scrub_columns(table, name, replace(options, days=lambda subject: 0))
+    for one in (*bad_rows, *left_out):
         yield ("date" if SHIFTED in one.what else one.reason), one.what
     for column in table.columns:
         values = table.values(column)
-        if column != SHIFTED and column in result.table.columns and values != result.table.values(column):
-            yield "age above 89", f"column {column}"
-        if any(_FALSIFIED.search(value) or (made_by_010 and _REMOVED.fullmatch(value)) for value in values):
-            yield "value that version 0.1.0 replaced: run again", f"column {column}"
-        if made_by_010 and "age" in column.casefold() and "89" in values:
-            yield "version 0.1.0 may have written 89 for another age: run again", f"column {column}"
+        is_kept = column != SHIFTED and column in shared.columns
+        odd = {
+            "age above 89": is_kept and values != shared.values(column),
+            "value that version 0.1.0 replaced: run again": any(
+                _FALSIFIED.search(value) or (made_by_010 and _REMOVED.fullmatch(value)) for value in values
+            ),
+            "version 0.1.0 may have written 89 for another age: run again": (
+                made_by_010 and "age" in column.casefold() and "89" in values
+            ),
+        }
+        yield from ((kind, f"column {column}") for kind in compress(odd, odd.values()))
 
 
 def inspect_recording(path: Path) -> Told:
     """Look into a table without a header, which is to have measurements only."""
-    with open_unpacked(path) as stream:
-        lines = iter(lambda: stream.readline(LINE_BYTES), b"")
-        if told := find_telling_numbers(lines, gradients=path.suffix in (".bval", ".bvec")):
-            yield told
+    if told := find_telling_numbers(read_lines(path), gradients=path.suffix in (".bval", ".bvec")):
+        yield told
 
 
 def inspect_text(path: Path, is_root_text: bool = False, is_own_table: bool = False) -> Told:
@@ -227,32 +221,23 @@ def inspect_text(path: Path, is_root_text: bool = False, is_own_table: bool = Fa
     In our own tables and report, labels stand by right: they are looked at in the names of files.
     """
     ours = False
-    with open_unpacked(path) as stream:
-        for number, raw in enumerate(iter(lambda: stream.readline(LINE_BYTES), b""), start=1):
-            line = raw.decode("utf-8", "replace")
-            ours = ours or _GENERATOR.search(line) is not None
-            is_drawn = path.suffix in (".html", ".htm", ".svg", ".md") and _DRAWING.search(line)
-            if (is_drawn or _INLINE_PICTURE.search(line)) and not ours:
-                yield "picture in a report", f"line {number}"
-            text = _LABEL.sub("", line) if ours or is_own_table else line
-            for kind in looks_like(_INLINE_PICTURE.sub(" ", text)):
-                if kind in WAITING or not is_root_text:
-                    yield kind, f"line {number}"
-            if is_root_text and "[removed]" in line:
-                yield "text that version 0.1.0 redacted: run again", f"line {number}"
-
-
-def _is_large(field: str, value: float) -> bool:
-    return abs(value) >= LARGE_HEADER_NUMBER.get(field, LARGEST_NUMBER)
+    for number, raw in enumerate(read_lines(path), start=1):
+        line = raw.decode("utf-8", "replace")
+        ours = ours or _GENERATOR.search(line) is not None
+        is_drawn = path.suffix in (".html", ".htm", ".svg", ".md") and _DRAWING.search(line)
+        if (is_drawn or _INLINE_PICTURE.search(line)) and not ours:
+            yield "picture in a report", f"line {number}"
+        kinds = looks_like(_INLINE_PICTURE.sub(" ", _LABEL.sub("", line) if ours or is_own_table else line))
+        yield from ((kind, f"line {number}") for kind in kinds if kind in WAITING or not is_root_text)
+        if is_root_text and "[removed]" in line:
+            yield "text that version 0.1.0 redacted: run again", f"line {number}"
 
 
 def _kinds_within(value: Any) -> Iterator[str]:
     """Yield what stands out in texts; the numbers of published codes do not."""
     if isinstance(value, Mapping):
-        for name, one in value.items():
-            if name != "CodeValue":
-                yield from _kinds_within(one)
-    elif isinstance(value, list):
+        value = [one for name, one in value.items() if name != "CodeValue"]
+    if isinstance(value, list):
         for one in value:
             yield from _kinds_within(one)
     elif isinstance(value, str):

@@ -7,7 +7,9 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bidsdeface.dataset.annex import is_fetched, leads_to_annex
 from bidsdeface.dataset.carryover import is_root_text
@@ -27,7 +29,6 @@ HISTORIES = (".svn", ".hg", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
 LABEL_DIGITS = 8
 SHOWN_FACE = "face"
-NOT_FETCHED = ("not looked into: its content is not here; run: datalad get", "whole file")
 OWN_TABLES = ("descriptions.tsv", "quality.tsv", "reidentification.tsv")  # written by this program
 # Sessions are often called by their day, 180604 or 040618.
 _SHORT_DATE = re.compile(
@@ -73,27 +74,14 @@ class Survey:
         Relative to the dataset; links to folders too.
     histories : tuple of Finding
         Folders that other programs keep, findings as a whole.
-    repositories : tuple of PurePosixPath
-        Of git and DataLad, which are not searched; content that the dataset's links lead to is.
-    is_enclosed : bool
-        Whether links lead into the annex of a repository that encloses the dataset.
+    notice : str
+        One line about what is not searched: repositories of git and DataLad in or around the dataset. Content
+        that the dataset's links lead to is. Empty if there is none.
     """
 
     files: tuple[PurePosixPath, ...]
     histories: tuple[Finding, ...]
-    repositories: tuple[PurePosixPath, ...]
-    is_enclosed: bool
-
-    @property
-    def notice(self) -> str | None:
-        """One line about what is not searched, if there is anything."""
-        names = [*map(str, self.repositories), *(["the enclosing repository"] if self.is_enclosed else [])]
-        if not names:
-            return None
-        return (
-            f"{', '.join(names)}: not searched; whoever gets the repository gets earlier versions of files "
-            "as well: if one of them must not be seen, share a copy of the dataset without its repository"
-        )
+    notice: str
 
 
 def survey_dataset(root: Path, passed_over: tuple[str, ...] = ()) -> Survey:
@@ -107,29 +95,33 @@ def survey_dataset(root: Path, passed_over: tuple[str, ...] = ()) -> Survey:
     """
     files: list[PurePosixPath] = []
     histories, repositories = [], []
-    is_enclosed = False
     for folder, names, plain in os.walk(root):
         here = PurePosixPath(Path(folder).relative_to(root))
         links = {name for name in names if Path(folder, name).is_symlink()}
-        repositories += [here / name for name in REPOSITORIES if name in {*names, *plain}]
         kept_by_others = [name for name in HISTORIES if name in names]
+        aside = {*links, *REPOSITORIES, *kept_by_others}
+        repositories += [str(here / name) for name in REPOSITORIES if name in {*names, *plain}]
         histories += [
             Finding(printable(here / name), "history of the dataset", "folder") for name in kept_by_others
         ]
-        aside = {*links, *REPOSITORIES, *kept_by_others}
         names[:] = sorted(name for name in names if name not in aside and not name.startswith(passed_over))
-        found = [here / name for name in sorted({*plain, *links}) if name not in REPOSITORIES]
-        files += found
-        is_enclosed = is_enclosed or any(_leads_above(root, path) for path in found)
-    return Survey(tuple(files), tuple(histories), tuple(repositories), is_enclosed)
+        files += [here / name for name in sorted({*plain, *links}) if name not in REPOSITORIES]
+    if any(_leads_above(root, path) for path in files):
+        repositories.append("the enclosing repository")
+    notice = (
+        f"{', '.join(repositories)}: not searched; whoever gets the repository gets earlier versions of "
+        "files as well: if one of them must not be seen, share a copy of the dataset without its repository"
+    )
+    return Survey(tuple(files), tuple(histories), notice if repositories else "")
 
 
 def _leads_above(root: Path, path: PurePosixPath) -> bool:
     """Return True for a link into the annex of a repository that encloses the dataset."""
-    if not leads_to_annex(root / path):
+    link = root / path
+    if not leads_to_annex(link):
         return False
-    content = os.path.normpath((root / path).parent.resolve() / os.readlink(root / path))
-    return not Path(content).is_relative_to(root.resolve())
+    content = Path(os.path.normpath(link.parent.resolve() / os.readlink(link)))
+    return not content.is_relative_to(root.resolve())
 
 
 def find_leaks(
@@ -194,7 +186,8 @@ def find_leaks(
             for kind, place in _look(at, path, shows_face):
                 found[Finding(printable(path), kind, place)] = None
         except Exception as error:  # whatever a file is made of, the others are looked at
-            found[Finding(printable(path), "cannot be read", type(error).__name__)] = None
+            told = inspect.UNREADABLE.get(type(error), ("cannot be read", type(error).__name__))
+            found[Finding(printable(path), *told)] = None
         if os.path.lexists(root / path):  # else another run has taken it away meanwhile
             yield from found
 
@@ -213,10 +206,6 @@ class _Dataset:
     look_at_labels: bool
     accepted_texts: Collection[str]
 
-    def is_accepted(self, path: PurePosixPath) -> bool:
-        """Return True for a text that a person has read."""
-        return path.name in self.accepted_texts and (is_root_text(path) or path == DESCRIPTION)
-
     def options_for(self, table: FileName) -> TableOptions:
         """Return what decides about the columns of a table."""
         places = filter(None, (self.described_in, self.data_dictionary))
@@ -229,89 +218,80 @@ class _Dataset:
 
 
 def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> inspect.Told:
-    root = at.root
     yield from _look_at_path(path, at.look_at_labels)
-    file = root / path
-    if file.is_symlink():
-        # Those of git-annex lead into a repository in or around the dataset: their content is looked at.
-        is_annexed = leads_to_annex(file)
-        inside = is_annexed or (file.is_file() and file.resolve().is_relative_to(root.resolve()))
-        if not inside or os.path.isabs(os.readlink(file)):
-            yield "link", "leads nowhere, or out of the dataset"
-        if not inside:
-            return
-        if is_annexed and not file.is_file():
-            yield NOT_FETCHED
-            return
-    if not file.is_file():
+    file = at.root / path
+    is_annexed = leads_to_annex(file)  # into a repository in or around the dataset: its content is looked at
+    leads_within = file.is_file() and file.resolve().is_relative_to(at.root.resolve())
+    is_there = not file.is_symlink() or is_annexed or leads_within
+    if not is_there or (file.is_symlink() and os.path.isabs(os.readlink(file))):
+        yield "link", "leads nowhere, or out of the dataset"
+    if is_there and not (is_annexed or file.is_file()):
         yield "no plain file", "whole file"
-        return
-    if not is_fetched(file):
-        yield NOT_FETCHED
-        return
+    elif is_there and not (file.is_file() and is_fetched(file)):
+        yield "not looked into: its content is not here; run: datalad get", "whole file"
+    elif is_there:
+        yield from _look_into(at, path, file, shows_face)
+
+
+def _look_into(at: _Dataset, path: PurePosixPath, file: Path, shows_face: FaceTest | None) -> inspect.Told:
     for told in sorted(gzip_headers_tell(file)):
         yield "gzip header", told
     with open_unpacked(file) as stream:
-        kind = kind_of(stream.read(START_BYTES))
-    name = parse_name(path)
-    extension = path.suffix.lower()
-    if kind == "empty" or at.is_accepted(path):
+        kind, _, maker = kind_of(stream.read(START_BYTES)).partition(" ")
+    name, extension = parse_name(path), path.suffix.lower()
+    closed = "Bruker image" if path.name.lower() == "2dseq" else _CLOSED_SUFFIXES.get(extension)
+    is_text = is_root_text(path)
+    if kind == "empty" or (path.name in at.accepted_texts and (is_text or path == DESCRIPTION)):
         return
     if kind == "nifti":
         yield from inspect.inspect_nifti(file)
-        if shows_face and not _is_own_mask(file) and (shown := shows_face(file)):
+        is_own_mask = suffix_of(file) == "defacemask" and "Version" in own_record(file)
+        if shows_face and not is_own_mask and (shown := shows_face(file)):
             yield SHOWN_FACE, shown
-    elif kind in ("dicom", "par", "bruker"):
-        yield "scanner's own file", {"dicom": "DICOM", "par": "Philips PAR", "bruker": "Bruker"}[kind]
+    elif kind == "scanner":
+        yield "scanner's own file", maker
     elif kind == "edf":
         yield from inspect.inspect_edf(file, at.census.is_shared)
-    elif kind.startswith("picture "):
-        own = _OWN_PICTURE.fullmatch(str(path)) is not None
-        yield from inspect.inspect_picture(file, kind.partition(" ")[2], own)
-    elif extension in _CLOSED_SUFFIXES or path.name.lower() == "2dseq":
-        yield "not looked into", _CLOSED_SUFFIXES.get(extension, "Bruker image")
-    elif kind != "text":
-        yield "not looked into", kind.partition(" ")[2] or "unknown kind of file"
+    elif kind == "picture":
+        yield from inspect.inspect_picture(file, maker, own=_OWN_PICTURE.fullmatch(str(path)) is not None)
+    elif closed or kind != "text":
+        yield "not looked into", closed or maker or "unknown kind of file"
+    elif extension == ".json" and path.name == DESCRIPTION.name:
+        yield from inspect.inspect_description(file)
     elif extension == ".json":
-        if path.name == DESCRIPTION.name:
-            yield from inspect.inspect_description(file)
-        else:
-            keep = kept_of(suffix_of(path), at.keep_columns)
-            yield from inspect.inspect_json(file, at.policy, name, keep)
+        keep = kept_of(suffix_of(path), at.keep_columns)
+        yield from inspect.inspect_json(file, at.policy, name, keep)
     elif _HEADERLESS.fullmatch(path.name):
         yield from inspect.inspect_recording(file)
     elif extension == ".tsv" and path.name not in OWN_TABLES:
         options = at.options_for(name) if name else TableOptions({}, lambda column: ALONE)
         yield from inspect.inspect_table(file, path, options, at.made_by_010)
     else:
-        yield from inspect.inspect_text(file, is_root_text(path), path.name in OWN_TABLES)
+        yield from inspect.inspect_text(file, is_text, path.name in OWN_TABLES)
 
 
-def _is_own_mask(file: Path) -> bool:
-    """Tell whether an image is a face mask of ours: a region of space, which is no cast of the face."""
-    if suffix_of(file) != "defacemask":
-        return False
+def own_record(image: Path) -> Mapping[str, Any]:
+    """Return how an image was defaced, if it or its mask is one of ours: what its sidecar says of that."""
     try:
-        return "Version" in read_json(file.with_name(f"{stem_of(file)}.json"))["Bidsdeface"]
-    except (JsonError, OSError, KeyError, TypeError):
-        return False
+        record = read_json(image.with_name(f"{stem_of(image)}.json"))["Bidsdeface"]
+    except (JsonError, OSError, KeyError):
+        return {}
+    return record if isinstance(record, Mapping) else {}
 
 
 def _look_at_path(path: PurePosixPath, with_labels: bool) -> inspect.Told:
     name = parse_name(path)
     for part in dict.fromkeys((*path.parts[:-1], path.name)):
-        if not with_labels:
-            part = re.sub(r"(sub|ses)-[A-Za-z0-9+]+", "", part)
-        labels = re.findall(r"(?<=-)[A-Za-z0-9]+", part)
+        shown = part if with_labels else re.sub(r"(sub|ses)-[A-Za-z0-9+]+", "", part)
         # Labels of participants are numbers by right; what reads as a date or is long is no label.
-        kinds = {kind for label in labels for kind in looks_like(label) if kind == "date"}
-        kinds |= {"record number" for label in labels if label.isdecimal() and len(label) >= LABEL_DIGITS}
-        kinds |= {"date" for _ in _SHORT_DATE.finditer(part)}
-        if name is None or part != path.name:
-            kinds |= set(looks_like(part.replace("_", " ")))
-        kinds |= set(looks_like(part.partition(".")[2]))
-        for kind in sorted(kinds):
-            yield kind, "path"
+        labels = re.findall(r"(?<=-)[A-Za-z0-9]+", shown)
+        odd = {
+            "date": _SHORT_DATE.search(shown) or any("date" in looks_like(label) for label in labels),
+            "record number": any(label.isdecimal() and len(label) >= LABEL_DIGITS for label in labels),
+        }
+        kinds = {*compress(odd, odd.values()), *looks_like(shown.partition(".")[2])}
+        kinds |= set(looks_like(shown.replace("_", " ")) if name is None or shown != path.name else ())
+        yield from ((kind, "path") for kind in sorted(kinds))
 
 
 def _is_made_by_010(root: Path) -> bool:

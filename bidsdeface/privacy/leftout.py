@@ -44,11 +44,6 @@ class LeftOut:
     detail: str = ""
 
     @property
-    def name(self) -> str:
-        """Name of the part that is left out, or of the file."""
-        return self.what.partition(" ")[2] or str(self.path)
-
-    @property
     def whole_reason(self) -> str:
         """The reason with its detail."""
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
@@ -67,7 +62,7 @@ def as_table(left_out: Iterable[LeftOut]) -> str:
             printable(one.path),
             printable(one.what),
             one.whole_reason,
-            printable(one.remedy.replace(NAME, one.name)) or "n/a",
+            printable(one.remedy.replace(NAME, one.what.partition(" ")[2] or str(one.path))) or "n/a",
         )
         for one in sorted(set(left_out))
     ]

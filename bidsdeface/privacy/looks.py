@@ -8,6 +8,7 @@ import re
 import unicodedata
 from datetime import date
 
+LARGEST_NUMBER = 1e5  # where nothing gives a range; a date as a number (20261122) is larger
 FIRST_YEAR = 1926  # scans of living people; dates that are shifted as BIDS asks come before, and pass
 LOCAL = ("home folder", "path", "intranet link")
 # Kinds that no kept text may hold: they are about a person or a place, whatever the text is about.
@@ -117,8 +118,6 @@ _PRIVATE_HOST = re.compile(
 _LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae"} | dict(zip("łŁøØđĐı", "lLoOdDi", strict=True)))
 _DIGITS = re.compile(r"\d.*\d.*\d", re.DOTALL)
 _DATE_NUMBER = re.compile(r"((?:19|20)\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?")
-# Seconds, and their thousandths, since 1970, from 1990 to 2040: what clocks of computers count.
-_CLOCK_SECONDS = (6.3e8, 2.21e9)
 
 
 def looks_like(text: str) -> tuple[str, ...]:
@@ -148,17 +147,6 @@ def looks_like(text: str) -> tuple[str, ...]:
     return (*kinds, *(kind for kind, pattern in _COMPILED.items() if pattern.search(private)))
 
 
-def personal_kind(text: str) -> str | None:
-    """Return what of a person or a place a text holds that no kept text may hold, or None.
-
-    Examples
-    --------
-    >>> personal_kind("rated by Dr. Doe"), personal_kind("see http://pacs/1"), personal_kind("Eyes Open")
-    ('name with a title', 'intranet link', None)
-    """
-    return next((kind for kind in looks_like(text) if kind in PERSONAL), None)
-
-
 def dates_in(text: str) -> list[tuple[int, date]]:
     """Return the calendar days in a text, each with where it begins: ISO, numbers, English months.
 
@@ -171,10 +159,9 @@ def dates_in(text: str) -> list[tuple[int, date]]:
     for spelling in _DATES if _DIGITS.search(text) else ():
         for match in spelling.finditer(text):
             parts = match.groupdict()
-            name = parts.get("name")
-            month = _MONTHS.split("|").index(name.lower()) + 1 if name else int(parts["month"])
+            month = parts.get("month") or _MONTHS.split("|").index(parts["name"].lower()) + 1
             try:
-                found.append((match.start(), date(int(parts["year"]), month, int(parts["day"]))))
+                found.append((match.start(), date(int(parts["year"]), int(month), int(parts["day"]))))
             except ValueError:  # no such day
                 continue
     return sorted(found)
@@ -190,8 +177,8 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return text
-    spread = unicodedata.normalize("NFKD", re.sub("[\u2010-\u2013\u2212]", "-", text.replace("\u2014", " ")))
-    spread = spread.translate(_LETTERS)
+    dashed = re.sub("[\u2010-\u2013\u2212]", "-", text.replace("\u2014", " "))
+    spread = unicodedata.normalize("NFKD", dashed).translate(_LETTERS)
     return "".join(one for one in spread if unicodedata.category(one) not in ("Mn", "Cf"))
 
 
@@ -203,9 +190,7 @@ def is_date_number(value: float) -> bool:
     >>> is_date_number(19780304), is_date_number(19781304)
     (True, False)
     """
-    if not float(value).is_integer():
-        return False
-    match = _DATE_NUMBER.fullmatch(f"{abs(value):.0f}")
+    match = _DATE_NUMBER.fullmatch(f"{abs(value):.0f}") if float(value).is_integer() else None
     return match is not None and int(match[1]) >= FIRST_YEAR
 
 
@@ -217,5 +202,5 @@ def is_moment(value: float) -> bool:
     >>> is_moment(19780304), is_moment(1559638309.235), is_moment(1523411)
     (True, True, False)
     """
-    first, last = _CLOCK_SECONDS
-    return is_date_number(value) or any(first <= value / unit <= last for unit in (1, 1e3, 1e6))
+    # Seconds since 1970, or thousandths or millionths of them, from 1990 to 2040.
+    return is_date_number(value) or any(6.3e8 <= value / unit <= 2.21e9 for unit in (1, 1e3, 1e6))

@@ -6,8 +6,6 @@ On some cluster file systems locks do not reach other machines, or there are non
 also have lain untouched for a day.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os
@@ -148,9 +146,8 @@ def make_private(folder: Path) -> Path:
     """
     is_new = not folder.exists()
     with storage_errors(folder):
-        for above in reversed([one for one in folder.parents if not one.exists()]):
-            above.mkdir(mode=0o700, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        for missing in (*reversed([one for one in folder.parents if not one.exists()]), folder):
+            missing.mkdir(mode=0o700, exist_ok=True)
     if is_new:
         check_keeps_others_out(folder)
     return folder

@@ -1,15 +1,12 @@
 """Tell whether an image shows a face: what is in it decides, not its name or what is said of it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from bidsdeface.dataset.carryover import is_faceless
-from bidsdeface.dataset.inheritance import read_json
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.names import scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
@@ -18,6 +15,7 @@ from bidsdeface.imaging.facemask import Guard
 from bidsdeface.imaging.image import is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
+from bidsdeface.privacy.leaks import own_record
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import tissue_left_ml
 from bidsdeface.settings import BIDS, DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, DERIVATIVES, REGIONS
@@ -72,15 +70,15 @@ def is_emptied(path: Path) -> bool:
     labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
     layout = BIDS if labels == scan.entities else DERIVATIVES
     mask_path = path.with_name(outputs_of(replace(scan, entities=labels), layout).mask.name)
+    if not own_record(path).get("Method"):
+        return False
     try:
-        record = read_json(path.with_name(f"{scan.stem}.json"))["Bidsdeface"]
         image, mask = read_image(path), read_image(mask_path)
-    except (BidsdefaceError, OSError, KeyError):
+    except (BidsdefaceError, OSError):
         return False
     inside = mask.stored > 0
-    if not (isinstance(record, Mapping) and record.get("Method") and inside.any()):
-        return False
-    return is_on_grid(image, inside.shape, mask.affine) and bool(np.ptp(image.stored[inside]) == 0)
+    is_inside = bool(inside.any()) and is_on_grid(image, inside.shape, mask.affine)
+    return is_inside and bool(np.ptp(image.stored[inside]) == 0)
 
 
 def _is_flat(path: Path) -> bool:

@@ -4,8 +4,6 @@ It lies in ``bidsdeface`` in the work dir, and only its owner may enter. Plain h
 whoever holds a copy that this is it; with a key that stays here they tell nobody.
 """
 
-from __future__ import annotations
-
 import hmac
 import logging
 import os
@@ -19,9 +17,9 @@ from pathlib import Path
 
 from bidsdeface import __version__
 from bidsdeface.errors import UsageError, storage_errors
-from bidsdeface.privacy.dates import KEY_BYTES
 from bidsdeface.privacy.scratch import private_folder, sweep
 
+KEY_BYTES = 32
 COMPLETE = "complete"  # purpose of a folder: what a complete dataset has no place for
 LOGGER = logging.getLogger("bidsdeface")
 _KEY, _FINGERPRINTS, _LOGS = "key", "fingerprints", "logs"

@@ -4,38 +4,28 @@ Numbers have a range. Texts are known as a whole, from the lists in ``values.tsv
 are about the study; no text is judged by the words that it is made of.
 """
 
-import csv
 import math
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bidsdeface.privacy.looks import PERSONAL, is_date_number, looks_like
-from bidsdeface.schema import metadata_fields
+from bidsdeface.privacy.looks import LARGEST_NUMBER, PERSONAL, is_date_number, looks_like
+from bidsdeface.privacy.tables import read_rows
+from bidsdeface.schema import NOT_OF_BIDS, MetadataField, metadata_fields
 
 NOT_SAID = "n/a"
 TO_FILL_IN = "…"  # in a draft, where a person is to say something
 LONGEST_NAME = 120
-LARGEST_NUMBER = 1e5  # where a table gives no range; a date as a number (20261122) is larger
 _TABLE = Path(__file__).with_name("values.tsv")
 _FILE = re.compile(
     r"(bids:[A-Za-z0-9]*:)?/?((sub|ses)-[A-Za-z0-9+]+/){0,2}([a-z]+/)?(sub-[A-Za-z0-9+]+_)?"
     r"([a-z]+-[A-Za-z0-9+]+_)*[A-Za-z0-9]+(\.[a-z]+){1,2}(\.gz)?"
 )
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_ ()/%.-]{0,39}")
-# The kinds of texts, and what is said of one that does not pass.
-_TEXTS = {
-    "listed": "not one of the values that BIDS lists",
-    "known": "not a known value ({})",
-    "codes": "not a known value ({})",
-    "word": "not written as its rule says",
-    "files": "not the name of a BIDS file",
-    "columns": "not the name of a column",
-    "text": "",
-    "task": "",
-}
+_RULE = re.compile(r"/.+/")  # around a pattern, among the values that are known as they are
 _SEPARATORS = re.compile(r"[\\/,;+_ ]+")
 
 
@@ -81,28 +71,32 @@ def objection(field: str, value: Any, kind: str, task: str | None = None) -> str
     name, _, detail = kind.partition(" ")
     if name == "":
         return None
-    schema = metadata_fields().get(field)
-    is_object = name == "mapping" or (name == "text" and (schema is None or "object" in schema.types))
-    within = leaves if is_object else _elements
-    found = (_objection_to_one(field, one, name, detail, task) for one in within(value) if one != NOT_SAID)
+    schema = metadata_fields().get(field, NOT_OF_BIDS)
+    within = leaves(value, into_objects=name == "mapping" or (name == "text" and "object" in schema.types))
+    found = (_objection_to_one(one, name, detail, schema, task) for one in within if one != NOT_SAID)
     return next(filter(None, found), None)
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """Yield the keys and single values within a value of JSON.
+def leaves(value: Any, *, into_objects: bool = True, with_keys: bool = True) -> Iterator[Any]:
+    """Yield the single values within a value of JSON, and the keys of its objects, or these as they are.
 
     Examples
     --------
-    >>> list(leaves({"a": [1, [True, None]]}))
-    ['a', 1, True, None]
+    >>> list(leaves({"a": [1, [True, None]]})), list(leaves([{"a": 1}, [2]], into_objects=False))
+    (['a', 1, True, None], [{'a': 1}, 2])
     """
-    if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield key
-            yield from leaves(one)
+    if into_objects and isinstance(value, Mapping):
+        value = [part for item in value.items() for part in (item if with_keys else item[1:])]
+    if isinstance(value, list):
+        for one in value:
+            yield from leaves(one, into_objects=into_objects, with_keys=with_keys)
     else:
-        for one in _elements(value):
-            yield from leaves(one) if isinstance(one, Mapping) else (one,)
+        yield value
+
+
+def is_number(value: Any) -> bool:
+    """Return True for a number of JSON."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_finite(value: Any) -> bool:
@@ -166,47 +160,63 @@ def is_label(text: str, task: str | None) -> bool:
     return task is not None and letters == task.lower() and text.isascii() and text.isprintable()
 
 
-def _objection_to_one(field: str, one: Any, name: str, detail: str, task: str | None) -> str | None:
+def _objection_to_one(
+    one: Any, name: str, detail: str, schema: MetadataField, task: str | None
+) -> str | None:
     """Return why a single value is not of a kind, or None."""
-    schema = metadata_fields().get(field)
     if name == "flag":
         return None if isinstance(one, bool) else "not true or false"
     if name == "number":
-        is_whole = schema is not None and "integer" in schema.types and "number" not in schema.types
+        is_whole = "integer" in schema.types and "number" not in schema.types
         return _objection_to_number(one, detail, is_whole)
-    if name == "mapping":
-        limits, _, keys = detail.partition(" ")
-        if not isinstance(one, str):
-            return _objection_to_number(one, limits, is_whole=False)
-        return None if is_known(one, keys) else "has a name in it that is not known"
-    if name not in _TEXTS:
+    if name == "mapping" and not isinstance(one, str):
+        return _objection_to_number(one, detail.partition(" ")[0], is_whole=False)
+    if name not in (*_TEXTS, "text", "task"):
         raise ValueError(f"no kind of value is called {name!r}")
     if not isinstance(one, str):
         return "not a text"
-    if name in ("text", "task"):
-        if name == "task" and is_label(one, task):
-            return None
-        found = next((kind for kind in looks_like(one) if kind in (*PERSONAL, "date")), None)
-        return f"holds {'an' if found[0] in 'aeio' else 'a'} {found}" if found else None
-    if name == "listed":
-        passes = schema is not None and one in schema.values
-    elif name == "known":
-        passes = is_known(one, detail)
-    elif name == "codes":
-        passes = is_known(one, detail) or all(is_known(part, detail) for part in _SEPARATORS.split(one))
-    elif name == "word":
-        passes = re.fullmatch(detail, one.strip(), re.IGNORECASE) is not None or is_known(one, "unknown")
-    elif name == "files":
-        passes = _FILE.fullmatch(one) is not None  # labels are looked at in the names of the files themselves
-    else:
-        passes = _COLUMN.fullmatch(one) is not None and not looks_like(one)
-    return None if passes else _TEXTS[name].format(detail)
+    if name in _TEXTS:
+        is_of_kind, otherwise = _TEXTS[name]
+        return None if is_of_kind(one, detail, schema) else otherwise.format(detail)
+    found = next((kind for kind in looks_like(one) if kind in (*PERSONAL, "date")), None)
+    if found is None or (name == "task" and is_label(one, task)):
+        return None
+    return f"holds {'an' if found[0] in 'aeio' else 'a'} {found}"
+
+
+def _is_known_in_parts(text: str, lists: str) -> bool:
+    return is_known(text, lists) or all(is_known(part, lists) for part in _SEPARATORS.split(text))
+
+
+# Kinds of texts: whether one is of the kind, by what follows its name and by the schema; else what is said.
+_TEXTS: Mapping[str, tuple[Callable[[str, str, MetadataField], bool], str]] = {
+    "listed": (
+        lambda text, _, schema: text in schema.values,
+        "not one of the values that BIDS lists",
+    ),
+    "known": (lambda text, lists, _: is_known(text, lists), "not a known value ({})"),
+    "codes": (lambda text, lists, _: _is_known_in_parts(text, lists), "not a known value ({})"),
+    "word": (
+        lambda text, rule, _: bool(re.fullmatch(rule, text.strip(), re.I)) or is_known(text, "unknown"),
+        "not written as its rule says",
+    ),
+    # Labels are looked at in the names of the files themselves.
+    "files": (lambda text, *_: bool(_FILE.fullmatch(text)), "not the name of a BIDS file"),
+    "mapping": (
+        lambda key, detail, _: is_known(key, detail.partition(" ")[2]),
+        "has a name in it that is not known",
+    ),
+    "columns": (
+        lambda text, *_: bool(_COLUMN.fullmatch(text)) and not looks_like(text),
+        "not the name of a column",
+    ),
+}
 
 
 def _objection_to_number(one: Any, limits: str, is_whole: bool) -> str | None:
-    if not isinstance(one, int | float) or isinstance(one, bool):
+    if not is_number(one):
         return "not a number"
-    span, _, _unit = limits.partition(" ")
+    span = limits.partition(" ")[0]
     low, high = map(float, span.split("..")) if span else (-LARGEST_NUMBER, LARGEST_NUMBER)
     if not low <= one <= high:
         return f"not within {limits}"
@@ -215,31 +225,18 @@ def _objection_to_number(one: Any, limits: str, is_whole: bool) -> str | None:
     return "reads as a date" if is_date_number(one) else None
 
 
-def _elements(value: Any) -> Iterator[Any]:
-    """Yield what is in lists, at any depth; anything else as it is."""
-    if isinstance(value, list):
-        for one in value:
-            yield from _elements(one)
-    else:
-        yield value
-
-
-@lru_cache(maxsize=1)
+@cache
 def _known_values() -> Mapping[str, tuple[frozenset[str], re.Pattern[str]]]:
     """Return the values of each list, folded, and the pattern of those that are written by rule."""
-    with _TABLE.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    found: dict[str, tuple[set[str], list[str]]] = {}
-    for row in rows:
-        whole, rules = found.setdefault(row["kind"], (set(), []))
-        if rule := re.fullmatch(r"/(.+)/", row["value"]):
-            rules.append(rule[1])
-        else:
-            whole.add(_folded(row["value"]))
-    nothing = "(?!)"
+    values: dict[str, list[str]] = defaultdict(list)
+    for row in read_rows(_TABLE):
+        values[row["kind"]].append(row["value"])
     return {
-        kind: (frozenset(whole), re.compile("|".join(rules) or nothing, re.IGNORECASE))
-        for kind, (whole, rules) in found.items()
+        kind: (
+            frozenset(_folded(value) for value in some if not _RULE.fullmatch(value)),
+            re.compile("|".join(value[1:-1] for value in some if _RULE.fullmatch(value)) or "(?!)", re.I),
+        )
+        for kind, some in values.items()
     }
 
 

@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.privacy.ages import cap_ages
+from bidsdeface.privacy.altered import cap_ages, day_offset
 from bidsdeface.privacy.columns import (
     TableOptions,
+    _person_columns,
     scrub_columns,
     spread_of,
 )
-from bidsdeface.privacy.dates import day_offset
-from bidsdeface.privacy.identifiers import PERSON, WHOLE, identifiers_in
-from bidsdeface.privacy.rows import INDEX_COLUMNS, check_rows
-from bidsdeface.privacy.tables import TableError, format_table, parse_table
+from bidsdeface.privacy.identifiers import KINDS, PERSON, WHOLE, identifiers_in
+from bidsdeface.privacy.tables import INDEX_COLUMNS, TableError, check_rows, format_table, parse_table
 
 KEY = bytes(range(32))
 PEOPLE = PurePosixPath("participants.tsv")
@@ -31,11 +30,9 @@ KNOWN = identifiers_in("Zwingli^Ulrich", PERSON) | identifiers_in(48213, WHOLE)
 def scrub(text, path=PEOPLE, dictionary=None, spread=(), days=None, keep=(), drop=()):
     """Return the table that may be shared as text, and what was left out."""
     table, bad = check_rows(parse_table(text.encode(), path), path)
-    options = TableOptions(
-        dictionary or {}, lambda column: spread_of(spread), KNOWN.are_in, lambda subject: days, keep, drop
-    )
-    result = scrub_columns(table, path, options)
-    return format_table(result.table), (*bad, *result.left_out)
+    options = TableOptions(dictionary or {}, lambda column: spread_of(spread), KNOWN.are_in, days, keep, drop)
+    shared, left_out = scrub_columns(table, path, options)
+    return format_table(shared), (*bad, *left_out)
 
 
 def column_stays(values, path=PEOPLE, name="extra", entry=None, spread=()):
@@ -357,7 +354,7 @@ def test_times_of_acquisition_are_shifted_with_a_key_and_dropped_without():
         "filename\tacq_time\tquality\n"
         "anat/a.nii.gz\t2018-06-04T19:31:49.235000\t1\nanat/b.nii.gz\tyesterday\t1\nanat/c.nii.gz\tn/a\t1\n"
     )
-    kept, left_out = scrub(text, SCANS, days=day_offset(KEY, "01"))
+    kept, left_out = scrub(text, SCANS, days=lambda subject: day_offset(KEY, subject))
     times = [line.split("\t")[1] for line in kept.splitlines()[1:]]
     assert times[0].endswith("T19:31:49.235000") and int(times[0][:4]) < 1925 and times[1:] == ["n/a", "n/a"]
     assert [(one.what, one.reason) for one in left_out] == [
@@ -396,14 +393,18 @@ def test_what_stays_of_a_table_is_byte_for_byte_what_came_in(path, data):
     except TableError:
         return
     options = TableOptions(dictionary, lambda column: spread_of(()), KNOWN.are_in)
-    result = scrub_columns(table, path, options)
-    named = {one.what for one in result.left_out}
+    shared, left_out = scrub_columns(table, path, options)
+    named = {one.what for one in left_out}
     for column in table.columns:
-        assert (f"column {column}" in named) == (column not in result.table.columns)
-        if column in result.table.columns:
-            assert result.table.values(column) == table.values(column)
-    assert set(INDEX_COLUMNS) & set(columns) <= set(result.table.columns)
-    json.dumps([one.reason for one in result.left_out])
+        assert (f"column {column}" in named) == (column not in shared.columns)
+        if column in shared.columns:
+            assert shared.values(column) == table.values(column)
+    assert set(INDEX_COLUMNS) & set(columns) <= set(shared.columns)
+    json.dumps([one.reason for one in left_out])
+
+
+def test_what_the_name_of_a_column_tells_is_a_kind_of_identifier_or_free_text():
+    assert set(_person_columns().values()) == {*KINDS, "text"}
 
 
 def test_spread_counts_people_not_rows():

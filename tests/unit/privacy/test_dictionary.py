@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from bidsdeface.privacy.dictionary import scrub_dictionary
-from bidsdeface.privacy.draft import draft_dictionary, merged_draft
+from bidsdeface.privacy.dictionary import draft_dictionary, merged_draft, scrub_dictionary
 from bidsdeface.privacy.identifiers import PERSON, identifiers_in
 from bidsdeface.privacy.tables import Table
 
