@@ -67,7 +67,7 @@ def test_where_brain_and_outline_both_agree_the_face_need_not_be_there():
 
 
 def test_a_mask_that_holds_far_more_than_a_face_is_wrong_where_the_brain_cannot_tell():
-    """As of a CT whose brain the network did not see: the outline agreed, and the frontal lobes were in it."""
+    """As in a CT without a trusted brain: the outline agreed, and the frontal lobes were in the mask."""
     found = faults({**GOOD, "brain_ml": 0.0, "face_found": 2.75})
     assert list(found) == ["face_found"] and "275%" in found["face_found"]
 
