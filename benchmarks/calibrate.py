@@ -105,7 +105,7 @@ def _rows(name: str, scan: Volume, fitter: Fitter, expected: Expected) -> Iterat
             yield _result(NO_FACE, variant, cut, fitter, expected)
     for failure, motion in failures(fitter.template.landscape.probes):
         spoilt = replace(good, to_template=np.linalg.inv(motion) @ to_template, second=to_template)
-        judged = _judge(spoilt, fitter, expected)
+        judged = judge(spoilt, fitter, expected)
         yield {"kind": FAILURE, "name": failure, **judged}
         # What a second registration tells says nothing if it went wrong in the same way.
         told = {key: value for key, value in judged["measures"].items() if key not in OF_SECOND}
@@ -147,10 +147,11 @@ def _result(kind: str, name: str, scan: Volume, fitter: Fitter, expected: Expect
         return {**row, "verdict": "no-face" if bare else "failed", "faults": found, "measures": measures}
     if outline_faults(fitted.measures) and is_bare_brain(scan, fitter.brain_surface):
         return {**row, "verdict": "no-face", "faults": [BARE_BRAIN], "measures": fitted.measures}
-    return {**row, **_judge(fitted, fitter, expected)}
+    return {**row, **judge(fitted, fitter, expected)}
 
 
-def _judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]:
+def judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]:
+    """Return what is measured of a placement, and the verdict."""
     scan, told, to_template = fitted.volume, fitted.measures, fitted.to_template
     start = time.process_time()
     apart_mm = disagreement_mm(

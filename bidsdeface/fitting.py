@@ -166,7 +166,7 @@ def fit(name: str, volume: Volume, reference: Fitted | None, fitter: Fitter, acc
         LOGGER.info("%s: does not fit %s; registered by itself", name, reference.reference)
     if (against := faults(measures)) and not accepted:
         raise Rejected(against, measures)
-    trusted = brain if is_brain_trusted(measures) else None
+    trusted = _trusted(brain, measures, placement.to_template, fitter)
     return Fitted(name, volume, placement.to_template, placement.second, measures, trusted)
 
 
@@ -380,9 +380,20 @@ def _by_reference(
         brain = find_brain(volume, grid, fitter.brain_surface, fitter.weights)
     placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
     measures = measure(volume, placement, to_template, fitter, brain, by_brain)
-    if not is_brain_trusted(measures):
-        brain = reference.brain and reference.brain.moved(np.linalg.inv(rigid.to_template))
-    return Fitted(reference.reference, volume, to_template, to_template, measures, brain)
+    trusted = _trusted(brain, measures, to_template, fitter)
+    if trusted is None and reference.brain is not None:
+        trusted = reference.brain.moved(np.linalg.inv(rigid.to_template))
+    return Fitted(reference.reference, volume, to_template, to_template, measures, trusted)
+
+
+def _trusted(
+    brain: Brain | None, measures: dict[str, float], to_template: np.ndarray, fitter: Fitter
+) -> Brain | None:
+    """Return a brain with where its own surface places the template; None if it is not to be trusted."""
+    if brain is None or not is_brain_trusted(measures):
+        return None
+    fitted = fit_brain(brain, fitter.brain_surface, np.linalg.inv(fitter.link) @ to_template)
+    return replace(brain, to_template=fitter.link @ fitted.to_template)
 
 
 def _points_on_head(to_template: np.ndarray, template: Template) -> np.ndarray:

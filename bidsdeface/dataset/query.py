@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from bidsdeface.dataset.filters import open_layout
-from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase, kinds_of, weighted
+from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase, kinds_of, suffixes_of_heads, weighted
 from bidsdeface.dataset.listing import EXTENSIONS, Images, is_utf8, list_images
 from bidsdeface.dataset.names import Head, Scan, natural_key
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
@@ -97,9 +97,12 @@ def find_heads(
     kind = "anatomical scan" if kinds == kinds_of() else "scan"
     _log_not_taken(found, bids_dir, with_ignored=scans_expected)
     if not asked and scans_expected and not (participants or found.problems):
+        others = list_images(bids_dir, existing, sessions, kinds_of(suffixes_of_heads()) - kinds_of()).scans
+        there = " ".join(sorted({scan.suffix for scan in others}))
         raise BidsdefaceError(
             f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
             "--participant-label, --session-label, --suffixes, --bids-filter-file and .bidsignore"
+            + (f"; to deface what is there: --suffixes {there}" if there else "")
         )
     having = {scan.subject for scan in asked} | {label for label, _ in found.problems}
     missing = [f"sub-{label}" for label in participants or existing if label not in having]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,10 +34,13 @@ class Brain:
         1 in the brain, 0 elsewhere; its affine leads to scan world, RAS+ mm. Not `seen` beyond the scan.
     whole : float
         Share of what the network took for brain that is in one piece, this one.
+    to_template : numpy.ndarray, shape (4, 4)
+        Where the brain's own surface places the template, once that is known: scan world to template world.
     """
 
     inside: Volume
     whole: float
+    to_template: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
 
     @property
     def ml(self) -> float:
@@ -62,7 +65,8 @@ class Brain:
 
     def moved(self, to_world: NDArray) -> Brain:
         """Return the brain on another scan, whose world a (4, 4) affine leads to."""
-        return Brain(replace(self.inside, affine=to_world @ self.inside.affine), self.whole)
+        inside = replace(self.inside, affine=to_world @ self.inside.affine)
+        return replace(self, inside=inside, to_template=self.to_template @ np.linalg.inv(to_world))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.imaging.image import Image
+from bidsdeface.imaging.volume import air_level
 
 EDGE_SHARE = 0.05  # of the darkest voxels: air, in any head scan
 
@@ -14,12 +15,12 @@ def background(image: Image) -> NDArray:
     """Return the stored value that means "nothing here" in this image: a scalar of its own type.
 
     It is the value that stands for 0 where the image holds nothing below 0, and else the median of the
-    darkest 5 % of the finite voxels: CT has air at -1000 HU, standardised images have it below 0.
+    darkest 5 % of the finite voxels, without padding: CT has air at -1000 HU, standardised images have it
+    below 0.
     """
-    stored = image.stored
-    scaled = image.scaled(stored.ravel(order="K")[::7])
-    scaled = scaled[np.isfinite(scaled)]
-    if scaled.size and scaled.min() < 0 and not np.iscomplexobj(stored):
+    scaled = image.scaled(image.stored.ravel(order="K")[::7])
+    scaled = scaled[np.isfinite(scaled) & (scaled >= air_level(scaled))]
+    if scaled.min(initial=0.0) < 0:
         dark = np.sort(scaled)[: max(int(EDGE_SHARE * scaled.size), 1)]
         level = float(dark[len(dark) // 2])
     else:

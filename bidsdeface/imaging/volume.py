@@ -16,6 +16,7 @@ from bidsdeface.imaging.image import Image, canonical
 BLOCK_MM = 2.0  # the finest that any registration here needs
 BRIGHT_PERCENTILE = 99.5  # clips vessels, fat and spikes
 DARK_PERCENTILE = 1.0
+PADDING_GAP = 0.2  # of the range of an image: padding that is less far below air does no harm
 SERIES_SAMPLE = 15  # volumes of a series that stand for all of it
 # Salt and pepper: neighbours differ by so much of the range, over so much of the image (as MP2RAGE has air).
 NOISE_STEP = 0.2
@@ -92,8 +93,9 @@ def reduce_image(image: Image, name: str) -> Volume:
     """Return an image averaged over blocks of about 2 mm, intensities from 0 (dark) to 1 (bright).
 
     The grid is the image's own, its axes nearest to R, A, S. Of a series, it is the median over volumes from
-    all through it: a spike or a dark volume does not count. Salt-and-pepper noise, which fills the air of
-    MP2RAGE's uniform images (Marques and others, NeuroImage 2010), is taken for air.
+    all through it: a spike or a dark volume does not count. Taken for air are padding (see `air_level`) and
+    salt-and-pepper noise, which fills the air of MP2RAGE's uniform images (Marques and others, NeuroImage
+    2010).
 
     Parameters
     ----------
@@ -110,7 +112,7 @@ def reduce_image(image: Image, name: str) -> Volume:
     if view.ndim > 3:
         view = _median(view)
     means, in_mm = in_blocks(view, affine)
-    blocks = image.scaled(means)
+    blocks = np.maximum(image.scaled(means), air_level(image.scaled(view[::2, ::2, ::2])))
     finite = np.isfinite(blocks)
     if not finite.any():
         raise ImageError(f"{name}: has no finite voxel (NaN everywhere); convert it again")
@@ -123,6 +125,19 @@ def reduce_image(image: Image, name: str) -> Volume:
         dark = min(dark, blocks[finite].min())
     data = np.clip((np.where(finite, blocks, dark) - dark) / (bright - dark), 0, 1).astype(np.float32)
     return Volume(data, in_mm, np.ones_like(data))
+
+
+def air_level(values: NDArray) -> float:
+    """Return the level of air in values some of which are padding far below it, else minus infinity.
+
+    Around the round field of view of CT stands -2000, -3024 or -32768, where air has -1000.
+    """
+    values = values[np.isfinite(values)]
+    lowest = values.min(initial=0.0)
+    if lowest == 0 or not (values > lowest).any():
+        return -np.inf
+    dark, bright = np.percentile(values[values > lowest], [DARK_PERCENTILE, BRIGHT_PERCENTILE])
+    return float(dark) if dark - lowest > PADDING_GAP * (bright - dark) else -np.inf
 
 
 def spread(length: int, count: int) -> list[int]:

@@ -254,9 +254,10 @@ CHECKS = (
         "Tissue in the mask, and what was emptied there before, relative to the part of the template's head "
         "that the mask holds; normally 0.7 to 1.1, down to 0.25 where little of the face is in view; judged "
         "unless brain and outline both agree",
-        "where the face should be there is nearly nothing ({value:.0%} of it, {limit:.0%} or more expected)",
+        "where the face should be there is {value:.0%} of the tissue of a face (limit {limit:.0%})",
         best=1.0,
         least=0.2,
+        most=1.6,
         asked=_witness_objects,
     ),
     Check(
@@ -275,7 +276,7 @@ CHECKS = (
         "stray_tissue_ml",
         "Largest piece of tissue in the air around the head, such as a nose folded to the back; normally 0",
         "there is something in the air around the head ({value:.1f} mL, at most {limit} expected): a nose "
-        "that folded over, another head, a marker",
+        "that folded over, another head, a marker, a head rest",
         most=1.0,
     ),
     Check(

@@ -114,8 +114,15 @@ def test_a_participant_without_scan_is_a_notice_unless_it_is_named(tmp_path, cap
 
 def test_a_dataset_without_anatomical_scan_is_an_error(tmp_path):
     bids_dir = make_dataset(tmp_path, ["sub-01/func/sub-01_task-rest_bold.nii.gz"])
-    with pytest.raises(BidsdefaceError, match="no anatomical scan"):
+    with pytest.raises(BidsdefaceError, match=r"no anatomical scan.*\.bidsignore$"):
         find_heads(bids_dir)
+
+
+def test_a_dataset_of_nothing_but_pet_is_told_how_to_deface_it(tmp_path):
+    bids_dir = make_dataset(tmp_path, ["sub-01/pet/sub-01_pet.nii.gz"])
+    with pytest.raises(BidsdefaceError, match="no anatomical scan.*: --suffixes pet$"):
+        find_heads(bids_dir)
+    assert stems(find_heads(bids_dir, suffixes=["pet"])) == ["sub-01_pet"]
 
 
 def test_a_scan_stored_twice_is_a_problem_and_not_a_guess(tmp_path):

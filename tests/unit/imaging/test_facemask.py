@@ -1,7 +1,10 @@
 """The mask: face by the affine, guard by the scan's own brain, guard over face, and no edge to the region."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from nibabel.affines import from_matvec
 from scipy import ndimage
 
 from bidsdeface.imaging.brain import Brain
@@ -27,6 +30,10 @@ def on_canvas(distance):
 BRAIN = on_canvas(lambda x, y, z: np.sqrt(x**2 + y**2 + z**2) - BRAIN_MM)
 FACE = on_canvas(lambda x, y, z: FACE_FRONT_MM - y)
 CHIN = on_canvas(lambda x, y, z: np.maximum(FACE_FRONT_MM - y, z + 60))  # bounded above as well
+
+
+def translation(*mm):
+    return from_matvec(np.eye(3), mm)
 
 
 def own_brain(radius_mm=BRAIN_MM, centre=(0.0, 0.0, 0.0)):
@@ -103,6 +110,21 @@ def test_a_network_that_goes_astray_spares_no_face():
     astray = mask_of(shape, affine, guard_mm=3.0, own=own_brain(66.0)).mask
     assert astray[beyond & (points[..., 1] > FACE_FRONT_MM + 0.3)].all()
     assert not astray[~beyond & (np.linalg.norm(points, axis=-1) < BRAIN_MM + CAP_MM - 0.5)].any()
+
+
+def test_the_guard_goes_with_a_brain_that_lies_off_the_templates():
+    """The template lies 14 mm too far back; the brain's own surface says where its brain belongs."""
+    shape, affine = grid()
+    own = replace(own_brain(centre=(0, 14, 0)), to_template=translation(0, -14, 0))
+    mask = mask_of(shape, affine, guard_mm=3.0, own=own).mask
+    from_own = np.linalg.norm(world(shape, affine) - [0, 14, 0], axis=-1) - BRAIN_MM
+    assert from_own[mask].min() > 3 - 1.2
+
+
+def test_a_brain_that_is_moved_takes_its_place_along():
+    to_world = translation(3, -20, 7)
+    moved = replace(own_brain(), to_template=translation(1, 2, 3)).moved(to_world)
+    assert np.allclose(moved.to_template @ to_world, translation(1, 2, 3))
 
 
 def test_where_there_is_no_brain_of_its_own_the_templates_has_a_wider_margin():

@@ -18,6 +18,12 @@ def ct():
     return np.round(values)
 
 
+def round_edge(shape):
+    """Return what lies outside of a round field of view."""
+    x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    return np.hypot(x, y) > 1
+
+
 def stands_for(image, value):
     slope, inter = float(image.header["scl_slope"]), float(image.header["scl_inter"])
     return float(value) * slope + inter if np.isfinite(slope) and slope else float(value)
@@ -43,6 +49,14 @@ def test_air_of_ct_is_about_minus_1000(image):
     value = background(image)
     assert value.dtype == image.stored.dtype
     assert -1030 < stands_for(image, value) < -990
+
+
+@pytest.mark.parametrize("padding", [-2000, -3024, -32768])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_padding_around_the_field_of_view_of_ct_is_no_air(padding, dtype):
+    values = ct()
+    values[round_edge(values.shape)] = padding
+    assert -1030 < background(as_image(values.astype(dtype))) < -990
 
 
 def test_the_dark_of_a_standardised_image_lies_below_zero():

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from bidsdeface.imaging.volume import (
     Volume,
+    air_level,
     apply_affine,
     interpolate,
     reduce_image,
@@ -18,6 +19,7 @@ from bidsdeface.imaging.volume import (
     world_aligned,
 )
 from tests.conftest import as_image, fake_head
+from tests.unit.imaging.test_methods import round_edge
 
 ALL_ORIENTATIONS = [
     np.array([*zip(axes, flips, strict=True)])
@@ -76,6 +78,25 @@ def test_holes_of_nan_are_dark_and_do_not_spread():
     volume = reduce_image(as_image(values), "x")
     assert np.isfinite(volume.data).all() and not volume.data[:2].any()
     assert volume.data[2:].mean() > 0.3
+
+
+@pytest.mark.parametrize("padding", [-2000, -3024, -32768])
+def test_padding_around_the_field_of_view_of_ct_is_air(padding):
+    rng = np.random.default_rng(0)
+    head = np.asanyarray(fake_head().dataobj) > 500
+    values = np.where(head, rng.normal(40, 30, head.shape), rng.normal(-1000, 8, head.shape))
+    outside = round_edge(head.shape) & ~head
+    padded = np.where(outside, padding, values).astype(np.int16)
+    plain = reduce_image(as_image(values.astype(np.int16)), "x").data
+    assert np.allclose(reduce_image(as_image(padded), "x").data, plain, atol=0.05)
+
+
+def test_air_that_was_clipped_is_no_padding():
+    rng = np.random.default_rng(0)
+    head = np.asanyarray(fake_head().dataobj) > 500
+    values = np.where(head, rng.normal(40, 30, head.shape), -1000)
+    smooth = ndimage.gaussian_filter(values.astype(np.float32), 1)
+    assert air_level(smooth) == air_level(np.full((4, 4, 4), -5.0)) == air_level(np.zeros(0)) == -np.inf
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.complex64])

@@ -66,6 +66,12 @@ def test_where_brain_and_outline_both_agree_the_face_need_not_be_there():
     assert list(faults(unasked)) == ["face_found"]
 
 
+def test_a_mask_that_holds_far_more_than_a_face_is_wrong_where_the_brain_cannot_tell():
+    """As in a CT without a trusted brain: the outline agreed, and the frontal lobes were in the mask."""
+    found = faults({**GOOD, "brain_ml": 0.0, "face_found": 2.75})
+    assert list(found) == ["face_found"] and "275%" in found["face_found"]
+
+
 @pytest.mark.parametrize("check", DECISIVE, ids=lambda check: check.measure)
 def test_what_is_not_a_number_is_a_fault_and_says_so(check):
     assert faults({**good_for(check), check.measure: math.nan}) == {
