@@ -33,7 +33,7 @@ from tests.unit.test_secrets import PLANTED
 
 AVERAGE = EMBEDDED_ROOT / "tpl-WholeHead" / "tpl-WholeHead_res-02_T1w.nii.gz"
 T1W = "sub-{0}/ses-{1}/anat/sub-{0}_ses-{1}_T1w.nii.gz"
-MARKER = "sub-02_ses-a_T1w"  # fails a check, and can be accepted
+HALF = "sub-02_ses-b_T1w"  # fails its checks, and can be accepted
 COMPLETE_LAYOUT = ("--output-layout", "bids", "--skip-bids-validation")
 TEXTS = (".json", ".tsv", ".html", ".txt")
 VARIABLE = (  # what differs from run to run
@@ -91,8 +91,8 @@ class Recorder:
         self._run("complete, again", bids_dir, *options, output="complete")
         self._check("complete")
         self._run("complete, group", bids_dir, *options, output="complete", level="group")
-        only = ("--participant-label", "02", "--session-label", "a")
-        self._run("complete, accept", bids_dir, *options, *only, "--accept", MARKER, output="complete")
+        only = ("--participant-label", "02", "--session-label", "b")
+        self._run("complete, accept", bids_dir, *options, *only, "--accept", HALF, output="complete")
         self._run("complete, accept, group", bids_dir, *options, output="complete", level="group")
         for task in (("02",), ("01", "--session-label", "b"), ("01", "--session-label", "a")):
             self._run(
@@ -118,28 +118,32 @@ class Recorder:
         self._run("derivatives, dry run", bids_dir, *options, *some, "--dry-run")
         self._run("derivatives", bids_dir, *options, *some)
         self._run("derivatives, again", bids_dir, "--skip-bids-validation", output="derivatives")
-        mask = "sub-01/ses-a/anat/sub-01_ses-a_mod-T1w_desc-face_defacemask.nii.gz"
+        mask = "sub-01/ses-b/anat/sub-01_ses-b_mod-T1w_desc-face_defacemask.nii.gz"
         by_hand = ("--mask", str(self.folder / "out/derivatives" / mask), "--suffixes", "T1w")
-        only = ("--participant-label", "02", "--session-label", "a", "--skip-bids-validation")
+        only = ("--participant-label", "01", "--session-label", "b", "--skip-bids-validation")
         self._run("derivatives, mask", bids_dir, *only, *by_hand, output="derivatives")
-        (bids_dir / T1W.format("01", "b")).unlink()
+        (bids_dir / T1W.format("02", "a")).unlink()
         self._run(
             "derivatives, group", bids_dir, "--skip-bids-validation", output="derivatives", level="group"
         )
         self._check("derivatives")
 
     def _dataset(self, name: str = "bids") -> Path:
-        """Write the full synthetic dataset with heads: whole, cut at the neck, with a marker, and half."""
+        """Write the full synthetic dataset with heads: whole, cut at the neck, behind the face, and half."""
         scan = nib.load(AVERAGE)
         values = np.asanyarray(scan.dataobj)
-        marked, half = values.copy(), values.copy()
-        marked[-4:, 40:48, 60:68] = 150
+        half = values.copy()
         half[:, half.shape[1] // 2 :] = 0
-        heads = {("01", "a"): values, ("01", "b"): values[:, :, 5:], ("02", "a"): marked, ("02", "b"): half}
-        images = {
-            T1W.format(*who): packed(nib.Nifti1Image(some, scan.affine).to_bytes())
-            for who, some in heads.items()
+        fieldmap = "sub-01/ses-a/fmap/sub-01_ses-a_{0}.nii.gz"
+        heads = {
+            T1W.format("01", "a"): values,
+            T1W.format("01", "b"): values[:, :, 5:],
+            T1W.format("02", "a"): values[:, : int((6 - scan.affine[1, 3]) / scan.affine[1, 1])],
+            T1W.format("02", "b"): half,
+            fieldmap.format("magnitude1"): values,
+            fieldmap.format("phasediff"): np.random.default_rng(0).integers(0, 4096, values.shape, np.int16),
         }
+        images = {name: packed(nib.Nifti1Image(some, scan.affine).to_bytes()) for name, some in heads.items()}
         return full_dataset(self.folder / name, {**PLANTED, **images})
 
     @property
