@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,10 +15,17 @@ from bidsdeface.imaging.affine import Surface
 from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head
 from bidsdeface.imaging.brainnet import Weights, load_weights
 from bidsdeface.imaging.pose import PoseTemplate
-from bidsdeface.imaging.registration import Placement, disagreement_mm, place, place_from, place_rigidly
-from bidsdeface.imaging.volume import Volume, apply_affine
-from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, outline_faults
-from bidsdeface.quality.placement import measure_placement
+from bidsdeface.imaging.registration import (
+    NO_HEAD,
+    Placement,
+    disagreement_mm,
+    place,
+    place_from,
+    place_rigidly,
+)
+from bidsdeface.imaging.volume import Volume, apply_affine, evened
+from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, lies_on_reference, outline_faults
+from bidsdeface.quality.placement import measure_fit, measure_placement, outline_likeness
 from bidsdeface.templates.source import find_template, lend_region, whole_head
 from bidsdeface.templates.template import (
     HeadSurface,
@@ -32,7 +40,9 @@ LOGGER = logging.getLogger(__name__)
 STILL_MM = 3.0
 STILL_SIMILARITY = 0.25
 CLEAR_MM = 2.0  # a brain whose surface fits the template's so well needs no second look
-ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])  # how far a head may turn between two series
+ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])
+LEFT_RIGHT = np.diag([-1.0, 1.0, 1.0, 1.0])
+OFF_MM, OFF_RAD = 15.0, np.radians(10.0)  # how far a head may move and turn between two series
 
 
 @dataclass(frozen=True)
@@ -156,25 +166,25 @@ def fit(name: str, volume: Volume, reference: Fitted | None, fitter: Fitter, acc
     Rejected
         One is found, but not to be trusted.
     """
-    placement, brain, measures = _place(volume, fitter)
-    LOGGER.debug("%s: %s placed, similarity %.2f", name, fitter.template.name, placement.similarity)
+    found = None
     if reference is not None:
-        found = _through(volume, placement, brain, reference, fitter)
-        LOGGER.debug("%s: placed on %s", name, reference.reference)
+        found = _on_reference(volume, reference, fitter)
         if not faults(found.measures):
             return found
         LOGGER.info("%s: does not fit %s; registered by itself", name, reference.reference)
-    if (against := faults(measures)) and not accepted:
-        raise Rejected(against, measures)
-    trusted = _trusted(brain, measures, placement.to_template, fitter)
-    return Fitted(name, volume, placement.to_template, placement.second, measures, trusted)
+    try:
+        found = _by_itself(name, volume, fitter)
+    except RegistrationError:
+        if found is None:
+            raise
+    return _accepted(found, accepted)
 
 
 def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitter, accepted: bool) -> Fitted:
     """Find the place of an image that does not look like the template (an EPI) by its head's reference.
 
-    Evidence is that the rigid registration ends in one place from two starts, and fits worse from behind
-    and upside down; and where its own brain, or the outline of what it shows, would put the face.
+    Evidence is that the two images vouch for each other; else where its own brain, or the outline of what it
+    shows, would put the face.
 
     Parameters
     ----------
@@ -192,70 +202,62 @@ def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitte
     Rejected
         It cannot be trusted.
     """
-    on_head = _points_on_head(reference.to_template, fitter.template)
-    centre = on_head.mean(axis=0)
-    turns = [Rotation.from_rotvec(axis) for axis in (*(np.pi * np.eye(3)), ANOTHER_START_RAD)]
-    starts = [_about(centre, turn) for turn in turns]
-    rigid = place_rigidly(volume, reference.volume, starts, on_head)
-    LOGGER.debug("%s: placed on %s, similarity %.2f", name, reference.reference, rigid.similarity)
-    found = _by_reference(volume, rigid, None, reference, fitter, by_brain=True)
-    if (against := faults(found.measures)) and not accepted:
-        raise Rejected(against, found.measures)
-    return replace(found, second=reference.second @ rigid.second)
+    return _accepted(_on_reference(volume, reference, fitter, by_brain=True), accepted)
 
 
-def _place(volume: Volume, fitter: Fitter) -> tuple[Placement, Brain | None, dict[str, float]]:
+def _accepted(fitted: Fitted, accepted: bool) -> Fitted:
+    """Return what was found, unless something speaks against it that no person has accepted."""
+    if (against := faults(fitted.measures)) and not accepted:
+        raise Rejected(against, fitted.measures)
+    return fitted
+
+
+def _by_itself(name: str, volume: Volume, fitter: Fitter) -> Fitted:
     """Place the template on a scan, from its brain if that is to be trusted and the outline agrees.
 
     A brain does not vouch for a placement that started from it: if the head's outline, which had no part in
-    it, or anything else objects, the placement is searched for without the brain.
-
-    Returns
-    -------
-    placement : Placement
-    brain : Brain or None
-        To be trusted or not.
-    measures : dict of str to float
+    it, or anything else objects, brain and placement are sought again with an uneven coil evened out; then
+    the placement is searched for without the brain.
 
     Raises
     ------
     RegistrationError
         No place is found.
     """
-    surface = fitter.brain_surface
-    brain = find_brain(volume, grid_over_head(volume, surface), surface, fitter.weights)
-    if brain is not None:
+    landscape = fitter.template.landscape
+    for scan in (volume, evened(volume)):
         with suppress(RegistrationError):
-            placement = place_from(volume, _starts_by_brain(brain, fitter), fitter.template.landscape)
-            brain, measures = _judge(volume, placement, brain, fitter)
-            agreed = not faults(measures) and not outline_faults(measures)
-            if agreed and is_brain_trusted(measures):
-                del measures["lead"]  # there was no rival
-                return placement, brain, measures
-    placement = place(volume, fitter.pose, fitter.template.landscape, fitter.link)
-    return placement, *_judge(volume, placement, brain, fitter)
+            brain, starts = _starts_by_brain(scan, fitter)
+            found = _judge(name, scan, place_from(scan, starts, landscape), brain, fitter)
+            if found.brain and not faults(found.measures) and not outline_faults(found.measures):
+                del found.measures["lead"]  # there was no rival
+                return replace(found, volume=volume)
+    return _judge(name, volume, place(volume, fitter.pose, landscape, fitter.link), None, fitter)
 
 
-def _starts_by_brain(brain: Brain, fitter: Fitter) -> list[np.ndarray]:
-    """Return where a brain alone places the template, and that turned a little: scan world to template."""
+def _starts_by_brain(scan: Volume, fitter: Fitter) -> tuple[Brain, list[np.ndarray]]:
+    """Return a scan's brain, where that alone places the template, and that turned a little."""
     surface, middle = fitter.brain_surface, np.eye(4)
+    brain = find_brain(scan, grid_over_head(scan, surface), surface, fitter.weights)
+    if brain is None:
+        raise RegistrationError(NO_HEAD)
     middle[:3, 3] = surface.centre - brain.places.mean(axis=0)
     by_brain = fit_brain(brain, surface, middle).to_template
     turned = _about(surface.centre, Rotation.from_rotvec(ANOTHER_START_RAD)) @ by_brain
-    return [fitter.link @ by_brain, fitter.link @ turned]
+    return brain, [fitter.link @ by_brain, fitter.link @ turned]
 
 
-def _judge(
-    volume: Volume, placement: Placement, brain: Brain | None, fitter: Fitter
-) -> tuple[Brain | None, dict[str, float]]:
+def _judge(name: str, volume: Volume, placement: Placement, brain: Brain | None, fitter: Fitter) -> Fitted:
     """Measure a placement by the brain found already; if that fits badly, by one found where it lies."""
-    to_template = placement.to_template
-    measures = measure(volume, placement, to_template, fitter, brain)
-    if measures.get("brain_fit_mm", np.inf) <= CLEAR_MM:
-        return brain, measures
-    to_start = np.linalg.inv(fitter.link) @ to_template
-    again = find_brain(volume, to_start, fitter.brain_surface, fitter.weights)
-    return again, measure(volume, placement, to_template, fitter, again)
+    to_template, measures = placement.to_template, dict[str, float]()
+    if brain is not None:
+        measures = measure(volume, placement, to_template, fitter, brain)
+    if measures.get("brain_fit_mm", np.inf) > CLEAR_MM:
+        grid = np.linalg.inv(fitter.link) @ to_template
+        brain = find_brain(volume, grid, fitter.brain_surface, fitter.weights)
+        measures = measure(volume, placement, to_template, fitter, brain)
+    trusted = _trusted(brain, measures, to_template, fitter)
+    return Fitted(name, volume, to_template, placement.second, measures, trusted)
 
 
 def _about(centre: np.ndarray, turn: Rotation) -> np.ndarray:
@@ -345,45 +347,33 @@ def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter, must_
     return comparable
 
 
-def _through(
-    volume: Volume, placement: Placement, brain: Brain | None, reference: Fitted, fitter: Fitter
-) -> Fitted:
-    """Return a scan's place through its head's reference; its own placement is evidence."""
-    to_template = reference.to_template
-    start = np.linalg.inv(to_template) @ placement.to_template
-    on_head = _points_on_head(to_template, fitter.template)
-    rigid = place_rigidly(volume, reference.volume, [start], on_head)
-    apart = disagreement_mm(
-        np.linalg.inv(placement.to_template),
-        np.linalg.inv(to_template @ rigid.to_template),
-        fitter.template.landscape.probes,
-    )
-    # Rivals are sought by the scan's own placement alone; its lead counts.
-    rival = rigid.similarity - (placement.similarity - placement.rival)
-    rigid = replace(rigid, disagreement_mm=max(rigid.disagreement_mm, apart), rival=rival)
-    found = _by_reference(volume, rigid, brain, reference, fitter)
-    return replace(found, second=placement.to_template)
+def _on_reference(volume: Volume, reference: Fitted, fitter: Fitter, by_brain: bool = False) -> Fitted:
+    """Return the place of a scan, or of a part of one, on its head's reference.
 
-
-def _by_reference(
-    volume: Volume,
-    rigid: Placement,
-    brain: Brain | None,
-    reference: Fitted,
-    fitter: Fitter,
-    by_brain: bool = False,
-) -> Fitted:
-    """Return the place of a scan on which a reference lies; the reference's brain is its own if need be."""
-    to_template = reference.to_template @ rigid.to_template
-    if brain is None:
-        grid = np.linalg.inv(fitter.link) @ to_template
-        brain = find_brain(volume, grid, fitter.brain_surface, fitter.weights)
+    If the two images vouch for each other, the reference's brain is the scan's; else its own is sought.
+    """
+    on_head = _points_on_head(reference.to_template, fitter.template)
+    middle = apply_affine(volume.affine, (np.array(volume.data.shape) - 1) / 2)
+    starts = [np.eye(4), *(_about(middle, Rotation.from_rotvec(turn)) for turn in np.pi * np.eye(3))]
+    for axis, way in itertools.product(np.eye(3), (-1, 1)):
+        starts.append(_about(middle, Rotation.from_rotvec(way * OFF_RAD * np.roll(axis, 1))))
+        starts[-1][:3, 3] += way * OFF_MM * axis
+    mirror = np.linalg.inv(reference.to_template) @ LEFT_RIGHT @ reference.to_template
+    rigid = place_rigidly(volume, reference.volume, starts, on_head, mirror)
+    LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
+    to_template, second = (reference.to_template @ one for one in (rigid.to_template, rigid.second))
+    to_start = np.linalg.inv(fitter.link) @ reference.to_template
+    outline = apply_affine(np.linalg.inv(to_start), fitter.surface.outline.where)
     placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
-    measures = measure(volume, placement, to_template, fitter, brain, by_brain)
-    trusted = _trusted(brain, measures, to_template, fitter)
-    if trusted is None and reference.brain is not None:
-        trusted = reference.brain.moved(np.linalg.inv(rigid.to_template))
-    return Fitted(reference.reference, volume, to_template, to_template, measures, trusted)
+    likeness = outline_likeness(volume, reference.volume, rigid.to_template, outline)
+    measures = measure_fit(placement) | {"reference_likeness": likeness}
+    brain = reference.brain and reference.brain.moved(np.linalg.inv(rigid.to_template))
+    if not lies_on_reference(measures):
+        grid = np.linalg.inv(fitter.link) @ to_template
+        own = find_brain(volume, grid, fitter.brain_surface, fitter.weights)
+        measures |= measure(volume, placement, to_template, fitter, own, by_brain)
+        brain = _trusted(own, measures, to_template, fitter) or brain
+    return Fitted(reference.reference, volume, to_template, reference.second @ rigid.second, measures, brain)
 
 
 def _trusted(
@@ -398,4 +388,4 @@ def _trusted(
 
 def _points_on_head(to_template: np.ndarray, template: Template) -> np.ndarray:
     """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
-    return apply_affine(np.linalg.inv(to_template), template.landscape.stages[1].where)
+    return apply_affine(np.linalg.inv(to_template), template.landscape.stages[-1].where)

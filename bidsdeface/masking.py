@@ -19,7 +19,7 @@ from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
 from bidsdeface.imaging.image import Image, is_on_grid, parse_image, read_bytes
 from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image, voxel_ml, world_aligned
-from bidsdeface.quality.checks import faults, outline_faults
+from bidsdeface.quality.checks import faults, lies_on_reference, outline_faults
 from bidsdeface.quality.evidence import (
     EMPTIED,
     SPACING_MM,
@@ -191,7 +191,10 @@ def find(
     for of_nothing in ("face_found", "emptied_share"):
         measures.pop(of_nothing, None)
     placements = (fitted.to_template, fitted.second)
-    ends = field_ends_before_face(shape, image.affine, placements, expected.regions_mm)
+    # Beside a reference, it shows no more of the head than that shows when it is defaced.
+    ends = lies_on_reference(measures) or field_ends_before_face(
+        shape, image.affine, placements, expected.regions_mm
+    )
     if faults(measures) or not ends:
         raise RegistrationError(
             "the face lies outside the field of view, but too near to be sure; cut the image farther "

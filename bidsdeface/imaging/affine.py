@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsdeface.imaging.volume import Volume, apply_affine, nearest
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, nearest
 
 BINS = 24
 ITERATIONS = 20
 ENOUGH_MM = 0.02  # a step shorter than this ends the search
 LEVER_MM = 80.0  # scales turns and stretches to mm, at about the radius of a head
 MIN_POINTS_SEEN = 0.25
+MIN_POINTS = 200
 SURFACE_MM = 4.0  # a point of a surface that is farther off than this pulls no harder
 FADE_MM = 10.0  # over which points at the lower end of a surface lose their weight
-SIMILARITY = 7
+RIGID, SIMILARITY = 6, 7
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ class Points:
 
     where: NDArray[np.float64]
     value: NDArray[np.float32]
+
+    def in_view(self, scan: Volume, from_template: NDArray, most: int) -> Points:
+        """Return the points that a scan shows, evenly thinned to `most`."""
+        shown = interpolate(scan.seen, scan.affine, apply_affine(from_template, self.where), 0.0) > 0.98
+        chosen = np.flatnonzero(shown)
+        chosen = chosen[:: max(-(-len(chosen) // most), 1)]
+        return Points(self.where[chosen], self.value[chosen])
 
 
 @dataclass(frozen=True)
@@ -121,10 +129,12 @@ def fit_affine(scan: Volume, points: Points, from_template: NDArray, freedom: in
     -------
     from_template : numpy.ndarray, shape (4, 4)
     correlation_ratio : float
-        0 (unrelated) to 1; -1 if fewer than a quarter of the points lie in the field of view.
+        0 (unrelated) to 1; -1 if fewer than a quarter of the points, or than 200, lie in the field of view.
     """
     gradients = [np.ascontiguousarray(g) for g in np.gradient(scan.data)]
     to_world = np.linalg.inv(scan.affine[:3, :3])
+    if len(points.where) < MIN_POINTS:
+        return from_template, -1.0
     centre = points.where.mean(axis=0)
     lever = (points.where - centre) / LEVER_MM
     bins = _soft_bins(points.value)

@@ -8,15 +8,15 @@ starts are always made: where they disagree, something is wrong. All is RAS+ mm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.errors import RegistrationError
-from bidsdeface.imaging.affine import Points, fit_affine
+from bidsdeface.imaging.affine import RIGID, Points, fit_affine
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, evened, interpolate, smoothed, world_aligned
 
 SPACING_MM = 4.0
 # From coarse to fine: smoothing of the scan in mm, and degrees of freedom.
@@ -25,6 +25,9 @@ STARTS = 2
 MORE_STARTS = 6
 AGREEMENT_MM = 5.0  # starts that end closer than this are one answer
 ANOTHER_MM = 30.0  # starts that end farther apart than this are rivals
+NO_HEAD = "no head found in the field of view; if there is one, give its mask with --mask"
+MIRRORED = 0.02  # by so much less, two heads are alike, as both their halves are
+MOST_POINTS = 3000  # at which two scans are compared
 
 
 @dataclass(frozen=True)
@@ -134,42 +137,56 @@ def place_from(
         if len(ends) >= least and best.disagreement_mm <= AGREEMENT_MM:
             break
     if not ends or best.similarity < 0:
-        raise RegistrationError(
-            "no head found in the field of view; if there is one, give its mask with --mask"
-        )
+        raise RegistrationError(NO_HEAD)
     return best
 
 
-def place_rigidly(scan: Volume, reference: Volume, starts: Sequence[NDArray], region: NDArray) -> Placement:
-    """Place a reference scan on another scan of the same head.
+def place_rigidly(
+    scan: Volume,
+    reference: Volume,
+    starts: Sequence[NDArray],
+    region: NDArray,
+    mirror: NDArray | None = None,
+) -> Placement:
+    """Place a reference scan on another scan of the same head, which may show a part of it.
 
     Parameters
     ----------
     scan, reference : Volume
         From `reduce_image`.
     starts : sequence of numpy.ndarray, shape (4, 4)
-        Scan world to reference world. The identity always is one, as both were taken in one session.
+        Scan world to reference world.
     region : numpy.ndarray, shape (N, 3)
-        Points on the head in reference world, mm, at which to compare the scans.
+        Points on the head in reference world, mm; the scans are compared at those that both show.
+    mirror : numpy.ndarray, shape (4, 4), optional
+        Reference world to itself, left to right: a scan that fits better that way has a rival.
 
     Returns
     -------
     Placement
-        Its ``to_template`` leads to the reference.
+        Its ``to_template`` leads to the reference. Whatever ends farther off than `AGREEMENT_MM` is a rival.
     """
-    coarse, fixed = world_aligned(scan, SPACING_MM), world_aligned(reference, SPACING_MM)
+    coarse, fixed = (world_aligned(evened(one), SPACING_MM) for one in (scan, reference))
     levels = []
     for sigma, _ in STAGES:
         value = interpolate(smoothed(fixed, sigma).data, fixed.affine, region)
         known = np.isfinite(value)
         levels.append((smoothed(coarse, sigma), Points(region[known], value[known])))
-    ends = []
-    for start in (np.eye(4), *starts):
+
+    def fit(start: NDArray) -> tuple[NDArray, float]:
         end, similarity = _nearest_rotation(np.linalg.inv(start), region.mean(axis=0)), -1.0
-        for level, points in levels:
-            end, similarity = fit_affine(level, points, end, 6)
-        ends.append((end, similarity))
-    return _best(ends, region[:: max(len(region) // 50, 1)])
+        for level, points in (*levels, levels[-1]):  # twice, as other points have come into view
+            end, similarity = fit_affine(level, points.in_view(level, end, MOST_POINTS), end, RIGID)
+        return end, similarity
+
+    ends = [fit(start) for start in starts]
+    level, points = levels[-1]
+    end, similarity = max(ends, key=lambda found: found[1])
+    seen = points.in_view(level, end, MOST_POINTS).where
+    best = _best(ends, seen if len(seen) else region, AGREEMENT_MM)
+    if mirror is not None and (turned := fit(mirror @ best.to_template)[1]) > similarity + MIRRORED:
+        best = replace(best, rival=turned)
+    return best
 
 
 def disagreement_mm(first: NDArray, second: NDArray, probes: NDArray) -> float:
@@ -185,7 +202,7 @@ def disagreement_mm(first: NDArray, second: NDArray, probes: NDArray) -> float:
     return float(np.linalg.norm(apply_affine(first, probes) - apply_affine(second, probes), axis=1).max())
 
 
-def _best(ends: list[tuple[NDArray, float]], probes: NDArray) -> Placement:
+def _best(ends: list[tuple[NDArray, float]], probes: NDArray, another_mm: float = ANOTHER_MM) -> Placement:
     order = sorted(range(len(ends)), key=lambda k: -ends[k][1])
     best, similarity = ends[order[0]]
     apart = {k: disagreement_mm(best, ends[k][0], probes) for k in order[1:]}
@@ -195,7 +212,7 @@ def _best(ends: list[tuple[NDArray, float]], probes: NDArray) -> Placement:
         similarity=similarity,
         second=np.linalg.inv(ends[nearest][0]),
         disagreement_mm=apart.get(nearest, np.inf),
-        rival=max((ends[k][1] for k, mm in apart.items() if mm > ANOTHER_MM), default=-1.0),
+        rival=max((ends[k][1] for k, mm in apart.items() if mm > another_mm), default=-1.0),
     )
 
 

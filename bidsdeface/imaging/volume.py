@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ BLOCK_MM = 2.0  # the finest that any registration here needs
 BRIGHT_PERCENTILE = 99.5  # clips vessels, fat and spikes
 DARK_PERCENTILE = 1.0
 PADDING_GAP = 0.2  # of the range of an image: padding that is less far below air does no harm
+COIL_MM = 25.0  # over which the brightness of tissue is evened out
 SERIES_SAMPLE = 15  # volumes of a series that stand for all of it
 # Salt and pepper: neighbours differ by so much of the range, over so much of the image (as MP2RAGE has air).
 NOISE_STEP = 0.2
@@ -213,6 +214,19 @@ def smoothed(volume: Volume, sigma_mm: float) -> Volume:
     weight = ndimage.gaussian_filter(volume.seen, sigma)
     data = ndimage.gaussian_filter(volume.data * volume.seen, sigma) / np.maximum(weight, 0.05)
     return Volume(data, volume.affine, volume.seen)
+
+
+def evened(volume: Volume) -> Volume:
+    """Return a volume without the slow change of brightness that an uneven coil makes.
+
+    Intensities are divided by the mean of the tissue around them.
+    """
+    tissue = (volume.data > tissue_threshold(volume)).astype(np.float32)
+    mean = float(volume.data.mean(where=tissue > 0)) if tissue.any() else 1.0
+    sigma = COIL_MM / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    weight = ndimage.gaussian_filter(tissue, sigma) + 0.01  # far from any tissue, the mean of all of it
+    around = (ndimage.gaussian_filter(volume.data * tissue, sigma) + 0.01 * mean) / weight
+    return replace(volume, data=np.clip(volume.data / (2 * around), 0, 1))
 
 
 def tissue_threshold(volume: Volume) -> float:

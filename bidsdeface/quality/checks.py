@@ -9,7 +9,9 @@ heads and variants of them, and what deliberate failures show. Where the face is
 - Where it is not trusted, the outline alone may move the face by 12 mm at most, and no placement that is
   quite another may fit nearly as well.
 
-Where both speak for the placement, the face need not be there: somebody may have removed it before.
+Where both speak for the placement, the face need not be there: somebody may have removed it before. None of
+them is asked of a scan that lies on its head's reference: tissue and air of the two must go together (0.9),
+two starts end there, and no third place more than 5 mm off comes as near as 0.08.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from bidsdeface.errors import RegistrationError
 
 BRAIN_AGREES_MM = 8.0
 OUTLINE = ("outline_correlation", "outline_shift_mm")
+REFERENCE_LIKENESS = 0.9
+LEAD = 0.08
 
 
 def is_brain_trusted(measures: Mapping[str, float]) -> bool:
@@ -31,14 +35,20 @@ def is_brain_trusted(measures: Mapping[str, float]) -> bool:
     )
 
 
+def lies_on_reference(measures: Mapping[str, float]) -> bool:
+    """Return True if a scan and its reference show one head, in one place that has no rival."""
+    likeness, lead = (measures.get(name, 0.0) for name in ("reference_likeness", "lead"))
+    return likeness >= REFERENCE_LIKENESS and lead >= LEAD
+
+
 def _brain_objects(measures: Mapping[str, float]) -> bool:
-    """Return True if the brain does not speak for the placement."""
+    """Return True if neither the brain nor a reference speaks for the placement."""
     agrees = measures.get("brain_shift_mm", math.inf) <= BRAIN_AGREES_MM
-    return not (agrees and is_brain_trusted(measures))
+    return not (agrees and is_brain_trusted(measures)) and not lies_on_reference(measures)
 
 
 def _brain_is_untrusted(measures: Mapping[str, float]) -> bool:
-    return not is_brain_trusted(measures)
+    return not is_brain_trusted(measures) and not lies_on_reference(measures)
 
 
 def _trusted_brain_objects(measures: Mapping[str, float]) -> bool:
@@ -46,9 +56,10 @@ def _trusted_brain_objects(measures: Mapping[str, float]) -> bool:
 
 
 def _witness_objects(measures: Mapping[str, float]) -> bool:
-    """Return True unless both the brain and the head's outline speak for the placement."""
+    """Return True unless both brain and outline, or a reference, speak for the placement."""
     outline = {name: measures[name] for name in OUTLINE if name in measures}
-    return _brain_objects(measures) or len(outline) < len(OUTLINE) or bool(faults(outline))
+    objects = _brain_objects(measures) or len(outline) < len(OUTLINE) or bool(faults(outline))
+    return objects and not lies_on_reference(measures)
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,12 @@ CHECKS = (
         "the masks of two registrations lie {value:.0f} mm apart (at most {limit:.0f} expected)",
         most=6.0,
     ),
+    Check(
+        "reference_likeness",
+        "Correlation of tissue and air between a scan and its head's reference, where both show the head; "
+        "from 0.9 on, with a Lead of 0.08, the two vouch for each other, and no other witness is asked",
+        best=1.0,
+    ),
     # The scan's own brain, as a neural network sees it; where it would place the face; if it is trusted.
     Check(
         "brain_ml",
@@ -239,7 +256,7 @@ CHECKS = (
         "front; normally above 0.13; judged where the brain is not trusted",
         "a head placed quite otherwise fits nearly as well (lead {value:.2f}, {limit} or more expected)",
         best=1.0,
-        least=0.08,
+        least=LEAD,
         asked=_brain_is_untrusted,
     ),
     Check(

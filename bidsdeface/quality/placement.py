@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.imaging.affine import Surface, fit_affine
+from bidsdeface.imaging.affine import RIGID, Surface, fit_affine
 from bidsdeface.imaging.brain import Brain, BrainFit, fit_brain
 from bidsdeface.imaging.pose import FINE_SPACING_MM, PoseTemplate, saturated
 from bidsdeface.imaging.registration import Placement, disagreement_mm
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
 from bidsdeface.templates.template import FACE_CLEARANCE_MM, OUTLINE_SMOOTHING_MM, HeadSurface
-
-RIGID = 6
 
 
 def measure_placement(
@@ -62,18 +60,12 @@ def measure_placement(
         smoothed(tissue, OUTLINE_SMOOTHING_MM), surface.outline, placed, freedom=RIGID
     )
     outline_shift_mm = disagreement_mm(placed, by_outline, surface.face) if ratio >= 0 else np.inf
-    linear = placement.to_template[:3, :3]
-    stretches = np.linalg.svd(linear, compute_uv=False)
     measures = {
-        "similarity": placement.similarity,
-        "lead": placement.similarity - placement.rival,
-        "start_disagreement_mm": placement.disagreement_mm,
+        **measure_fit(placement),
         "outline_correlation": _outline_correlation(
             tissue, to_template, template, surface, face_mm, brain_mm
         ),
         "outline_shift_mm": outline_shift_mm,
-        "scale": float(np.cbrt(np.linalg.det(linear))),
-        "stretch": float(stretches[0] / stretches[2]),
         "brain_ml": 0.0,
     }
     if brain is not None:
@@ -99,6 +91,46 @@ def brain_measures(brain: Brain, fitted: BrainFit) -> dict[str, float]:
     }
 
 
+def measure_fit(placement: Placement) -> dict[str, float]:
+    """Return what a placement says of itself."""
+    linear = placement.to_template[:3, :3]
+    stretches = np.linalg.svd(linear, compute_uv=False)
+    return {
+        "similarity": placement.similarity,
+        "lead": placement.similarity - placement.rival,
+        "start_disagreement_mm": placement.disagreement_mm,
+        "scale": float(np.cbrt(np.linalg.det(linear))),
+        "stretch": float(stretches[0] / stretches[2]),
+    }
+
+
+def outline_likeness(scan: Volume, reference: Volume, to_reference: NDArray, where: NDArray) -> float:
+    """Return the correlation of air and tissue between two scans of one head, where both show it.
+
+    Parameters
+    ----------
+    scan, reference : Volume
+        From `reduce_image`.
+    to_reference : numpy.ndarray, shape (4, 4)
+        Scan world to reference world.
+    where : numpy.ndarray, shape (N, 3)
+        Places in and around the head, none near the face, reference world, mm.
+    """
+    both = []
+    for one, places in ((scan, apply_affine(np.linalg.inv(to_reference), where)), (reference, where)):
+        tissue = saturated(world_aligned(one, FINE_SPACING_MM))
+        seen = interpolate(tissue.seen, tissue.affine, places, 0.0) > 0.98
+        both.append(np.where(seen, interpolate(tissue.data, tissue.affine, places), np.nan))
+    return _correlation(*both)
+
+
+def _correlation(one: NDArray, other: NDArray) -> float:
+    """Return the correlation of two lists of numbers where both are known; 0 if one does not vary."""
+    one, other = (some[np.isfinite(one) & np.isfinite(other)] for some in (one, other))
+    varied = len(one) > 2 and one.std() > 0 and other.std() > 0
+    return float(np.corrcoef(one, other)[0, 1]) if varied else 0.0
+
+
 def _outline_correlation(
     tissue: Volume,
     to_template: NDArray,
@@ -118,5 +150,4 @@ def _outline_correlation(
         brain = interpolate(brain_mm.data, brain_mm.affine, points, np.inf) < 0
         head = interpolate(surface.head_mm.data, surface.head_mm.affine, points, np.inf) <= 0
         judged &= brain | ~head
-    varied = judged.sum() > 2 and found[judged].std() > 0 and expected[judged].std() > 0
-    return float(np.corrcoef(found[judged], expected[judged])[0, 1]) if varied else 0.0
+    return _correlation(found[judged], expected[judged])

@@ -12,10 +12,12 @@ from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.deface import Tools, deface_head
 from bidsdeface.errors import BidsdefaceError, RegistrationError
+from bidsdeface.fitting import Fitted
 from bidsdeface.imaging.image import read_image
 from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS, Masked
 from bidsdeface.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
 from bidsdeface.privacy.state import open_state
+from bidsdeface.quality.checks import CHECKS
 from bidsdeface.settings import Settings
 from tests.conftest import fake_head, make_dataset
 
@@ -32,6 +34,7 @@ def run(tmp_path, fitter, expected, monkeypatch):
             (tmp_path / "out").mkdir()
 
         def find(loaded, reference, fitter, expected, accepted):
+            run_head.references[loaded.scan.stem] = reference
             result = found(loaded) if callable(found) else found
             if isinstance(result, Exception):
                 raise result
@@ -47,6 +50,7 @@ def run(tmp_path, fitter, expected, monkeypatch):
         outcomes = list(deface_head(Tools(settings, fitter, expected, state), head))
         return {outcome.scan: outcome for outcome in outcomes}, head
 
+    run_head.references = {}
     return run_head
 
 
@@ -204,6 +208,16 @@ def test_a_measure_beyond_its_limit_fails_and_names_the_ways_out(run, tmp_path):
     for words in (str(head.scans[0].path), "99 mm", "--private-report", "--accept sub-01_T1w", "--mask"):
         assert words in reason
     assert there(tmp_path, outputs_of(head.scans[0])) == []
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_scan_that_is_held_back_places_no_other_scan(run, monkeypatch, trusted):
+    placed = Fitted("sub-01_T1w", None, np.eye(4), np.eye(4), {})
+    monkeypatch.setattr(deface, "_measure_written", lambda *_: {} if trusted else {"tissue_left_ml": 9.0})
+    t1w, t2w = (f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w"))
+    whole = {check.measure: check.best for check in CHECKS}
+    run(lambda loaded: {"fitted": placed, "measures": whole}, scans=(t1w, t2w))
+    assert run.references == {"sub-01_T1w": None, "sub-01_T2w": placed if trusted else None}
 
 
 def test_what_a_person_accepts_is_published_and_says_what_spoke_against_it(run, tmp_path):

@@ -89,6 +89,77 @@ def test_a_scan_is_placed_through_its_reference_and_lent_its_brain(average, fitt
     assert np.allclose(moved_mm, move[:3, 3], atol=2)
 
 
+@pytest.fixture(scope="module")
+def first(average, fitter):
+    """Return the average's place, as a reference."""
+    return fit("first", average.head, None, fitter, accepted=False)
+
+
+def slab_of(head, low_mm, high_mm, motion):
+    """Return an axial slab of a head with another contrast, and what a header says of where it lies."""
+    rows = np.round((np.array([low_mm, high_mm]) - head.affine[2, 3]) / head.affine[2, 2]).astype(int)
+    data = head.data[:, :, slice(*rows)]
+    data = np.where(data > 0.1, 1.1 - data, 0).astype(np.float32)
+    affine = head.affine.copy()
+    affine[2, 3] += rows[0] * affine[2, 2]
+    return Volume(data, motion @ affine, np.ones_like(data))
+
+
+@pytest.mark.parametrize("shift", [(0, 0, 0), (6, -8, 5)])
+def test_a_slab_lies_where_its_reference_shows_the_same(average, fitter, first, shift):
+    move = np.eye(4)
+    move[:3, 3] = shift
+    fitted = fit("slab", slab_of(average.head, -50, 0, move), first, fitter, accepted=False)
+    assert fitted.reference == "first" and face_off_mm(fitted, fitter, move) < 3
+    assert fitted.measures["reference_likeness"] > 0.9 and fitted.measures["lead"] > 0.1
+
+
+@pytest.mark.parametrize("shift", [(0, 20, 0), (0, 0, -20), (0, 0, 80), (0, -90, 0)])
+def test_the_word_of_a_header_places_no_slab(average, fitter, first, shift):
+    """Where it lies, the slab is found in its right place, or refused unless a person has looked."""
+    move = np.eye(4)
+    move[:3, 3] = shift
+    slab = slab_of(average.head, -50, 0, move)
+    try:
+        fitted = fit("slab", slab, first, fitter, accepted=False)
+    except Rejected:
+        return
+    assert face_off_mm(fitted, fitter, move) < 3
+
+
+def test_what_a_person_accepts_is_placed_by_the_reference(average, fitter, first):
+    move = np.eye(4)
+    move[2, 3] = 80
+    slab = slab_of(average.head, -50, 0, move)
+    assert fit("slab", slab, first, fitter, accepted=True).reference == "first"
+
+
+def test_a_slab_that_its_header_mirrors_is_refused(average, fitter):
+    """Left and right differ in a head, if not in the average of many."""
+    data = average.head.data.copy()
+    places = apply_affine(average.head.affine, np.stack(np.indices(data.shape), -1))
+    data[np.linalg.norm(places - [35, -40, -25], axis=-1) < 18] = 0.9
+    head = replace(average.head, data=data)
+    reference = fit("first", head, None, fitter, accepted=False)
+    honest, mirrored = (slab_of(head, -50, 0, np.diag([x, 1.0, 1.0, 1.0])) for x in (1.0, -1.0))
+    assert fit("slab", honest, reference, fitter, accepted=False).reference == "first"
+    with pytest.raises(Rejected):
+        fit("slab", mirrored, reference, fitter, accepted=False)
+
+
+def test_a_slab_has_no_place_by_itself(average, fitter):
+    with pytest.raises(RegistrationError, match="no head found"):
+        fit("slab", slab_of(average.head, -30, 0, np.eye(4)), None, fitter, accepted=False)
+
+
+def test_an_uneven_coil_is_evened_out_before_a_head_is_searched_for(average, fitter, searches, monkeypatch):
+    answers = iter(({"outline_shift_mm": "far off"}, {}))
+    monkeypatch.setattr(fitting, "outline_faults", lambda measures: next(answers))
+    fitted = fit("x", average.head, None, fitter, accepted=False)
+    assert not searches and face_off_mm(fitted, fitter) < 5
+    assert fitted.volume is average.head
+
+
 def test_what_shows_no_head_is_refused(fitter):
     data = np.random.default_rng(0).random((20, 20, 20), np.float32)
     speck = Volume(data, np.diag([2.0, 2.0, 2.0, 1.0]), np.ones_like(data))

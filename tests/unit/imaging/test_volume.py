@@ -12,6 +12,7 @@ from bidsdeface.imaging.volume import (
     Volume,
     air_level,
     apply_affine,
+    evened,
     interpolate,
     reduce_image,
     smoothed,
@@ -188,3 +189,13 @@ def test_air_and_tissue_are_parted_between_them():
     values[5:15, 5:15, 5:15] = rng.normal(0.6, 0.1, (10, 10, 10))
     threshold = tissue_threshold(Volume(values, np.eye(4), np.ones_like(values)))
     assert 0.08 < threshold < 0.4
+
+
+def test_an_uneven_coil_is_evened_out():
+    x, y, z = np.ogrid[:60, :60, :60]
+    radius = np.sqrt((x - 30) ** 2 + (y - 30) ** 2 + (z - 30) ** 2)
+    bright = np.where(radius < 24, np.exp((x - 30) / 25) / 3, 0).astype(np.float32)
+    even = evened(Volume(bright, np.diag([4.0, 4.0, 4.0, 1.0]), np.ones_like(bright))).data
+    before, after = (one[radius < 20].std() / one[radius < 20].mean() for one in (bright, even))
+    assert after < before / 2
+    assert even[radius >= 24].max() == 0

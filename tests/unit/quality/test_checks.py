@@ -16,7 +16,7 @@ from bidsdeface.quality.checks import (
     strain,
 )
 
-GOOD = {check.measure: check.best for check in CHECKS}
+GOOD = {check.measure: check.best for check in CHECKS if check.measure != "reference_likeness"}
 NO_BRAIN = {name: value for name, value in GOOD.items() if not name.startswith("brain_")}
 TRUST = [check for check in CHECKS if check.of_trust]
 DECISIVE = [check for check in CHECKS if not check.of_trust]
@@ -70,6 +70,17 @@ def test_a_mask_that_holds_far_more_than_a_face_is_wrong_where_the_brain_cannot_
     """As in a CT without a trusted brain: the outline agreed, and the frontal lobes were in the mask."""
     found = faults({**GOOD, "brain_ml": 0.0, "face_found": 2.75})
     assert list(found) == ["face_found"] and "275%" in found["face_found"]
+
+
+def test_where_a_reference_vouches_for_a_scan_no_other_witness_is_asked():
+    asked_of_slabs = ("similarity", "lead", "start_disagreement_mm")
+    others = ("outline_shift_mm", "outline_correlation", "face_found", "brain_shift_mm", "face_shift_mm")
+    bad = {**NO_BRAIN, **dict.fromkeys(others, math.inf), "face_found": 0.0, "reference_likeness": 0.9}
+    assert faults(bad) == {}
+    for name in asked_of_slabs:
+        assert name in faults({**bad, name: 6.0 if name.endswith("mm") else 0.07})
+    for doubt in ({"reference_likeness": 0.89}, {"reference_likeness": math.nan}, {"lead": 0.07}):
+        assert "outline_shift_mm" in faults({**bad, **doubt})
 
 
 @pytest.mark.parametrize("check", DECISIVE, ids=lambda check: check.measure)
