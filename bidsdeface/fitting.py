@@ -11,12 +11,13 @@ from scipy.spatial.transform import Rotation
 
 from bidsdeface.errors import RegistrationError, TemplateError
 from bidsdeface.imaging.affine import Surface
-from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head
+from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head, likely_placements
 from bidsdeface.imaging.brainnet import Weights, load_weights
 from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import Placement, disagreement_mm, place, place_from, place_rigidly
 from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, outline_faults
+from bidsdeface.quality.face_seen import skin_of
 from bidsdeface.quality.placement import measure_placement
 from bidsdeface.templates.source import find_template, lend_region, whole_head
 from bidsdeface.templates.template import (
@@ -32,6 +33,8 @@ LOGGER = logging.getLogger(__name__)
 STILL_MM = 3.0
 STILL_SIMILARITY = 0.25
 CLEAR_MM = 2.0  # a brain whose surface fits the template's so well needs no second look
+# Of an image that is looked at: a brain, though much of it may be distorted or beyond the field of view.
+LEAST_BRAIN_ML, BRAIN_MM, LEAD, LEAST_SIMILARITY = 300.0, 5.0, 1.5, 0.25
 ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])  # how far a head may turn between two series
 
 
@@ -51,6 +54,8 @@ class Fitter:
         All three of `start`.
     weights : mapping of str to numpy.ndarray
         Of the network that finds brains.
+    skin : numpy.ndarray, shape (N, 3)
+        Of the face of `start`, from `skin_of`.
     link : numpy.ndarray, shape (4, 4)
         World of `start` to world of `template`.
     """
@@ -61,6 +66,7 @@ class Fitter:
     surface: HeadSurface
     brain_surface: Surface
     weights: Weights
+    skin: np.ndarray
     link: np.ndarray
 
 
@@ -124,13 +130,15 @@ def make_fitter(template_name: str, regions: tuple[str, ...]) -> Fitter:
 def fitter_of(template: Template) -> Fitter:
     """Return what finds heads, judges them and masks them by one template alone."""
     pose = pose_template(template)
+    surface = head_surface(template, pose)
     return Fitter(
         template,
         template,
         pose,
-        head_surface(template, pose),
+        surface,
         brain_surface(template.brain_mm),
         load_weights(),
+        skin_of(surface.head_mm, template.regions_mm["face"]),
         np.eye(4),
     )
 
@@ -204,6 +212,37 @@ def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitte
     return replace(found, second=reference.second @ rigid.second)
 
 
+def likely_places(volume: Volume, reference: Fitted | None, fitter: Fitter) -> list[np.ndarray]:
+    """Return all ways in which a head may lie in an image that need not look like a head, such as EPI.
+
+    By its own brain, half turns too where they fit nearly as well; and by its head's reference, where the
+    header has it and by rigid registration. Cheap, and not enough to publish a mask by.
+
+    Parameters
+    ----------
+    volume : Volume
+        From `reduce_image`.
+    reference : Fitted or None
+    fitter : Fitter
+
+    Returns
+    -------
+    list of numpy.ndarray, shape (4, 4)
+        Scan world to the world of the template that heads are judged by. Empty if nothing can be told.
+    """
+    surface, found = fitter.brain_surface, []
+    brain = find_brain(volume, grid_over_head(volume, surface), surface, fitter.weights)
+    if brain is not None and brain.ml >= LEAST_BRAIN_ML:
+        found += likely_placements(brain, surface, _centred(brain, surface), BRAIN_MM, LEAD)
+    if reference is not None:
+        on_head = _points_on_head(reference.to_template, fitter.template)
+        start = _about(on_head.mean(axis=0), Rotation.from_rotvec(ANOTHER_START_RAD))
+        rigid = place_rigidly(volume, reference.volume, [start], on_head)
+        to_head = to_start(reference, fitter)
+        found += [to_head, to_head @ rigid.to_template] if rigid.similarity >= LEAST_SIMILARITY else []
+    return found
+
+
 def _place(volume: Volume, fitter: Fitter) -> tuple[Placement, Brain | None, dict[str, float]]:
     """Place the template on a scan, from its brain if that is to be trusted and the outline agrees.
 
@@ -238,11 +277,17 @@ def _place(volume: Volume, fitter: Fitter) -> tuple[Placement, Brain | None, dic
 
 def _starts_by_brain(brain: Brain, fitter: Fitter) -> list[np.ndarray]:
     """Return where a brain alone places the template, and that turned a little: scan world to template."""
-    surface, middle = fitter.brain_surface, np.eye(4)
-    middle[:3, 3] = surface.centre - brain.places.mean(axis=0)
-    by_brain = fit_brain(brain, surface, middle).to_template
+    surface = fitter.brain_surface
+    by_brain = fit_brain(brain, surface, _centred(brain, surface)).to_template
     turned = _about(surface.centre, Rotation.from_rotvec(ANOTHER_START_RAD)) @ by_brain
     return [fitter.link @ by_brain, fitter.link @ turned]
+
+
+def _centred(brain: Brain, surface: Surface) -> np.ndarray:
+    """Return the shift that lays a brain's middle on the template's, scan world to template world."""
+    shift = np.eye(4)
+    shift[:3, 3] = surface.centre - brain.places.mean(axis=0)
+    return shift
 
 
 def _judge(
