@@ -128,3 +128,14 @@ def full_dataset(root: Path, extra: dict[str, bytes | str | dict] | None = None)
             content = json.dumps(content)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     return root
+
+
+def publish_faceless(root: Path, output: Path) -> None:
+    """Put the functional, diffusion and field-map EPI of a dataset in its output, as the engine does."""
+    for kind in ("bold", "dwi", "epi"):
+        for source in root.rglob(f"sub-*_{kind}.nii.gz"):
+            target = output / source.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+            record = {"Bidsdeface": {"Verdict": "no-face", "Measures": {}}}
+            target.with_name(target.name.replace(".nii.gz", ".json")).write_text(json.dumps(record))

@@ -107,4 +107,4 @@ def _skin_found(volume: Volume, to_template: NDArray, skin: NDArray, levels: NDA
     met = along > levels[:, None, None]
     bright, dim = (met.any(axis=-1) & (depths[met.argmax(axis=-1)] >= -DEPTH_MM)).sum(axis=-1)
     is_large = bright * CM2 >= LEAST_CM2
-    return max(bright / len(in_view) / BRIGHT_SHARE * is_large, dim / len(skin) / DIM_SHARE)
+    return float(max(bright / len(in_view) / BRIGHT_SHARE * is_large, dim / len(skin) / DIM_SHARE))
