@@ -77,6 +77,12 @@ def may_show_none(datatype: str, suffix: str) -> bool:
 
 
 @cache
+def suffixes_looked_at() -> tuple[str, ...]:
+    """Return the suffixes of images that may show no face, for `kinds_of`."""
+    return tuple(sorted({suffix for datatype, suffix in _of_rules() if may_show_none(datatype, suffix)}))
+
+
+@cache
 def suffixes_of_heads() -> tuple[str, ...]:
     """Return ``anat`` and the suffixes of all other images of heads, for `kinds_of`.
 

@@ -16,7 +16,7 @@ from bidsdeface.imaging.facemask import Guard
 from bidsdeface.imaging.image import is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.masking import face_in
+from bidsdeface.masking import LEAST_HEADLIKE, face_in
 from bidsdeface.privacy.leaks import own_record
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import tissue_left_ml
@@ -25,8 +25,6 @@ from bidsdeface.settings import BIDS, DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, DERIVA
 FACE = "skin and bone where the face is"
 CANNOT_TELL = "cannot tell: look at it"
 MOST_TISSUE_ML = 5.0
-# Below this, what is in the image has no outline of a head: field maps, EPI and phantoms reach 0.53.
-LEAST_HEADLIKE = 0.6
 
 
 def face_test() -> Callable[[Path], str | None]:
@@ -55,8 +53,7 @@ def face_test() -> Callable[[Path], str | None]:
             return None if _is_flat(path) else CANNOT_TELL
         if _may_show_none(path):
             seen = face_in(image, scan, None, fitter)
-            if not math.isnan(seen):
-                return FACE if seen > 1 else None
+            return CANNOT_TELL if math.isnan(seen) else FACE if seen > 1 else None
         try:
             placement = place(scan, fitter.pose, template.landscape)
         except RegistrationError:
