@@ -137,7 +137,8 @@ def test_no_file_of_a_complete_dataset_holds_voxels_of_a_face_or_their_phase(bid
     bold = nib.load(root / f"{series}_bold.nii.gz")
     phase = np.random.default_rng(0).integers(-4096, 4096, bold.shape).astype(np.int16)
     nib.save(nib.Nifti1Image(phase, bold.affine, bold.header), root / f"{series}_part-phase_bold.nii.gz")
-    shutil.copyfile(root / f"{series}_bold.json", root / f"{series}_part-phase_bold.json")
+    metadata = {**json.loads((root / f"{series}_bold.json").read_text()), "Units": "arbitrary"}
+    (root / f"{series}_part-phase_bold.json").write_text(json.dumps(metadata))
     output = tmp_path / "out"
     run = bidsdeface_read_only(root, output, "--output-layout", "bids", "--skip-bids-validation")
     print(run.said)
