@@ -291,7 +291,7 @@ def _may_go(settings: Settings, path: PurePosixPath) -> bool:
 
     A text that the input has not may have been added to the output by hand.
     """
-    is_known = not is_root_text(path) and plan_carryover([path], defaced_suffixes=settings.to_deface)[0]
+    is_known = not is_root_text(path) and plan_carryover([path])[0]
     return os.path.lexists(settings.bids_dir / path) or bool(is_known)
 
 

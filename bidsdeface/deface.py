@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.dataset.inheritance import read_gradients, read_metadata
-from bidsdeface.dataset.kinds import is_phase
+from bidsdeface.dataset.kinds import is_phase, lenders, may_show_none
 from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.dataset.people import identifiers_above, identifiers_of
@@ -33,6 +33,7 @@ from bidsdeface.dataset.resume import (
 from bidsdeface.errors import (
     BidsdefaceError,
     ImageError,
+    RegistrationError,
     UsageError,
     describe,
 )
@@ -55,6 +56,7 @@ from bidsdeface.masking import (
     Masked,
     find,
     load,
+    look,
     middle,
     not_judged,
     take_drawn,
@@ -186,8 +188,21 @@ def _mask(
         return lent
     if of_set is not None:
         return take_from_set(of_set, loaded, tools.fitter, tools.expected)
-    accepted = loaded.scan.stem in tools.settings.accept
-    return find(loaded, reference, tools.fitter, tools.expected, accepted)
+    scan, accepted = loaded.scan, loaded.scan.stem in tools.settings.accept
+    found = partial(find, loaded, reference, tools.fitter, tools.expected)
+    if scan.suffix in tools.settings.suffixes or not may_show_none(scan.datatype, scan.suffix):
+        return found(accepted)
+    if any(is_phase(other) and lenders(other, [scan]) for other in loaded.head.scans):
+        with suppress(RegistrationError):  # phase shows a face where magnitude shows none, and needs a mask
+            return found(False)
+    try:
+        return look(loaded, reference, tools.fitter, accepted)
+    except Rejected as told:
+        try:
+            return found(accepted and not math.isnan(told.measures["face_seen"]))
+        except RegistrationError as error:
+            reasons = error.faults if isinstance(error, Rejected) else {"placement": str(error)}
+            raise Rejected({**told.faults, **reasons}, told.measures) from error
 
 
 def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[str]) -> Outcome:

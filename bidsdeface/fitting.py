@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from bidsdeface.errors import RegistrationError, TemplateError
 from bidsdeface.imaging.affine import Surface
-from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head
+from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head, likely_placements
 from bidsdeface.imaging.brainnet import Weights, load_weights
 from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import (
@@ -25,6 +25,7 @@ from bidsdeface.imaging.registration import (
 )
 from bidsdeface.imaging.volume import Volume, apply_affine, evened
 from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, lies_on_reference, outline_faults
+from bidsdeface.quality.face_seen import skin_of
 from bidsdeface.quality.placement import measure_fit, measure_placement, outline_likeness
 from bidsdeface.templates.source import find_template, lend_region, whole_head
 from bidsdeface.templates.template import (
@@ -43,6 +44,8 @@ CLEAR_MM = 2.0  # a brain whose surface fits the template's so well needs no sec
 ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])
 LEFT_RIGHT = np.diag([-1.0, 1.0, 1.0, 1.0])
 OFF_MM, OFF_RAD = 15.0, np.radians(10.0)  # how far a head may move and turn between two series
+# Of an image that is looked at: a brain, though much of it may be distorted or beyond the field of view.
+LEAST_BRAIN_ML, BRAIN_MM, LEAD, LEAST_SIMILARITY = 300.0, 5.0, 1.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Fitter:
         All three of `start`.
     weights : mapping of str to numpy.ndarray
         Of the network that finds brains.
+    skin : numpy.ndarray, shape (N, 3)
+        Of the face of `start`, from `skin_of`.
     link : numpy.ndarray, shape (4, 4)
         World of `start` to world of `template`.
     """
@@ -71,6 +76,7 @@ class Fitter:
     surface: HeadSurface
     brain_surface: Surface
     weights: Weights
+    skin: np.ndarray
     link: np.ndarray
 
 
@@ -134,13 +140,15 @@ def make_fitter(template_name: str, regions: tuple[str, ...]) -> Fitter:
 def fitter_of(template: Template) -> Fitter:
     """Return what finds heads, judges them and masks them by one template alone."""
     pose = pose_template(template)
+    surface = head_surface(template, pose)
     return Fitter(
         template,
         template,
         pose,
-        head_surface(template, pose),
+        surface,
         brain_surface(template.brain_mm),
         load_weights(),
+        skin_of(surface.head_mm, template.regions_mm["face"]),
         np.eye(4),
     )
 
@@ -205,6 +213,37 @@ def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitte
     return _accepted(_on_reference(volume, reference, fitter, by_brain=True), accepted)
 
 
+def likely_places(volume: Volume, reference: Fitted | None, fitter: Fitter) -> list[np.ndarray]:
+    """Return all ways in which a head may lie in an image that need not look like a head, such as EPI.
+
+    By its own brain, half turns too where they fit nearly as well; and by its head's reference, where the
+    header has it and by rigid registration. Cheap, and not enough to publish a mask by.
+
+    Parameters
+    ----------
+    volume : Volume
+        From `reduce_image`.
+    reference : Fitted or None
+    fitter : Fitter
+
+    Returns
+    -------
+    list of numpy.ndarray, shape (4, 4)
+        Scan world to the world of the template that heads are judged by. Empty if nothing can be told.
+    """
+    surface, found = fitter.brain_surface, []
+    brain = find_brain(volume, grid_over_head(volume, surface), surface, fitter.weights)
+    if brain is not None and brain.ml >= LEAST_BRAIN_ML:
+        found += likely_placements(brain, surface, _centred(brain, surface), BRAIN_MM, LEAD)
+    if reference is not None:
+        on_head = _points_on_head(reference.to_template, fitter.template)
+        turned = _about(on_head.mean(axis=0), Rotation.from_rotvec(ANOTHER_START_RAD))
+        rigid = place_rigidly(volume, reference.volume, [np.eye(4), turned], on_head)
+        to_head = to_start(reference, fitter)
+        found += [to_head, to_head @ rigid.to_template] if rigid.similarity >= LEAST_SIMILARITY else []
+    return found
+
+
 def _accepted(fitted: Fitted, accepted: bool) -> Fitted:
     """Return what was found, unless something speaks against it that no person has accepted."""
     if (against := faults(fitted.measures)) and not accepted:
@@ -237,14 +276,20 @@ def _by_itself(name: str, volume: Volume, fitter: Fitter) -> Fitted:
 
 def _starts_by_brain(scan: Volume, fitter: Fitter) -> tuple[Brain, list[np.ndarray]]:
     """Return a scan's brain, where that alone places the template, and that turned a little."""
-    surface, middle = fitter.brain_surface, np.eye(4)
+    surface = fitter.brain_surface
     brain = find_brain(scan, grid_over_head(scan, surface), surface, fitter.weights)
     if brain is None:
         raise RegistrationError(NO_HEAD)
-    middle[:3, 3] = surface.centre - brain.places.mean(axis=0)
-    by_brain = fit_brain(brain, surface, middle).to_template
+    by_brain = fit_brain(brain, surface, _centred(brain, surface)).to_template
     turned = _about(surface.centre, Rotation.from_rotvec(ANOTHER_START_RAD)) @ by_brain
     return brain, [fitter.link @ by_brain, fitter.link @ turned]
+
+
+def _centred(brain: Brain, surface: Surface) -> np.ndarray:
+    """Return the shift that lays a brain's middle on the template's, scan world to template world."""
+    shift = np.eye(4)
+    shift[:3, 3] = surface.centre - brain.places.mean(axis=0)
+    return shift
 
 
 def _judge(name: str, volume: Volume, placement: Placement, brain: Brain | None, fitter: Fitter) -> Fitted:

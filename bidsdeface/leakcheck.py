@@ -14,13 +14,12 @@ from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.listing import participants
-from bidsdeface.dataset.names import DESCRIPTION, parse_name, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND
 from bidsdeface.privacy.leaks import (
     REPOSITORIES,
-    SHOWN_FACE,
     Finding,
     find_leaks,
     own_record,
@@ -84,7 +83,7 @@ def check_leaks(
             codes.add(result.code)
             continue
         for one in result:
-            LOGGER.error("LEAK %s, %s: %s%s", one.path, one.place, one.kind, _way_out(settings, one))
+            LOGGER.error("LEAK %s, %s: %s", one.path, one.place, one.kind)
             codes.add(Exit.LEAK)
     return codes
 
@@ -171,14 +170,6 @@ def _check(
             look_at_labels=False,  # the run has named them
         )
     )
-
-
-def _way_out(settings: Settings, finding: Finding) -> str:
-    """Return how to have an image defaced that shows a face, where it was not asked for."""
-    name = parse_name(PurePosixPath(finding.path))
-    if finding.kind != SHOWN_FACE or name is None or name.suffix in settings.to_deface:
-        return ""
-    return f"; to deface it: {settings.option_to_deface(name.suffix)}"
 
 
 def _name(state: State, path: Path) -> str:

@@ -10,7 +10,7 @@ from bidsdeface.dataset.names import Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitter, check_still
 from bidsdeface.imaging.image import is_on_grid
-from bidsdeface.masking import FIELD_ENDS, Loaded, Masked
+from bidsdeface.masking import FIELD_ENDS, NONE_SEEN, Loaded, Masked
 
 
 def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Masked | None:
@@ -59,6 +59,11 @@ def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Ma
 
 def _borrow(lender: Scan, done: Mapping[Scan, Masked], loaded: Loaded) -> Masked:
     masked = done[lender]
+    if masked.no_face == NONE_SEEN:
+        raise RegistrationError(
+            f"{loaded.scan.path}: may show a face where {lender.stem} shows none, and could not take a "
+            "mask from it, as none could be verified; leave it out, or give its mask with --mask"
+        )
     if masked.no_face and masked.no_face != FIELD_ENDS:
         raise RegistrationError(
             f"{loaded.scan.path}: belongs to {lender.stem}, which was emptied before it came here; whether "

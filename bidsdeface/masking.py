@@ -13,13 +13,23 @@ from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.kinds import ANATOMICAL
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.fitting import Fitted, Fitter, check_still, fit, fit_to_reference, to_start
+from bidsdeface.fitting import (
+    Fitted,
+    Fitter,
+    check_still,
+    fit,
+    fit_to_reference,
+    likely_places,
+    measure,
+    to_start,
+)
 from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
 from bidsdeface.imaging.image import Image, is_on_grid, parse_image, read_bytes
+from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image, voxel_ml, world_aligned
-from bidsdeface.quality.checks import faults, lies_on_reference, outline_faults
+from bidsdeface.quality.checks import Rejected, faults, lies_on_reference, outline_faults
 from bidsdeface.quality.evidence import (
     EMPTIED,
     SPACING_MM,
@@ -28,13 +38,17 @@ from bidsdeface.quality.evidence import (
     measure_removed,
     tissue_left_ml,
 )
+from bidsdeface.quality.face_seen import face_seen
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
-from bidsdeface.series import check_series
+from bidsdeface.series import brightest, check_series
 
 LOGGER = logging.getLogger(__name__)
 BARE_BRAIN = "a bare brain"
 FIELD_ENDS = "the field of view ends before the face"
 DEFACED = "the face was removed before"
+NONE_SEEN = "no face is seen where it would be"
+# Below this, what is in the image has no outline of a head: field maps, EPI and phantoms reach 0.53.
+LEAST_HEADLIKE = 0.6
 HEAD_CENTRE_MM = np.array([0.0, 15.0, -25.0])  # in the template; eyes and brain show in slices through it
 
 
@@ -139,6 +153,53 @@ def take_drawn(path: Path, image: Image) -> Masked:
     """
     mask = read_drawn_mask(path, image)
     return Masked(mask, image.affine, {"mask_ml": float(mask.sum()) * voxel_ml(image.affine)})
+
+
+def look(loaded: Loaded, reference: Fitted | None, fitter: Fitter, accepted: bool) -> Masked:
+    """Return that an image which may show no face (EPI, DWI, ASL) shows none, wherever its head may lie.
+
+    Parameters
+    ----------
+    loaded : Loaded
+    reference : Fitted or None
+        Of another scan of this head.
+    fitter : Fitter
+    accepted : bool
+        A person has looked: an image that cannot be placed shows none.
+
+    Raises
+    ------
+    Rejected
+        A face is seen, or it cannot be told.
+    """
+    seen = face_in(loaded.image, loaded.volume, reference, fitter)
+    measures = {"face_seen": seen}
+    if (found := faults(measures)) and not (accepted and np.isnan(seen)):
+        cannot_tell = {"face_seen": "it cannot be placed, and so it may show a face"}
+        raise Rejected(cannot_tell if np.isnan(seen) else found, measures)
+    nothing = np.zeros(loaded.image.stored.shape[:3], bool)
+    return Masked(nothing, loaded.image.affine, measures, no_face=NONE_SEEN)
+
+
+def face_in(image: Image, volume: Volume, reference: Fitted | None, fitter: Fitter) -> float:
+    """Return how much of a face an image shows, from `face_seen`; `volume` is of the image.
+
+    Not a number where it cannot be placed, but has the outline of a head.
+    """
+    places = likely_places(volume, reference, fitter)
+    if not places and not is_headlike(volume, fitter):
+        return 0.0
+    return face_seen([volume, *brightest(image)], places, fitter.skin, fitter.start.brain_mm)
+
+
+def is_headlike(volume: Volume, fitter: Fitter) -> bool:
+    """Return True if what is in an image has the outline of a head, or if that cannot be told."""
+    try:
+        placement = place(volume, fitter.pose, fitter.template.landscape)
+    except RegistrationError:
+        return True
+    measures = measure(volume, placement, placement.to_template, fitter, None)
+    return measures["outline_correlation"] >= LEAST_HEADLIKE
 
 
 def find(

@@ -1,15 +1,34 @@
-"""Whether the head lies still through a series, all of whose volumes are to share one mask."""
+"""Whether the head lies still through a series, all of whose volumes share one mask; its brightest volume."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import Fitted, Fitter, check_still
 from bidsdeface.imaging.image import Image
-from bidsdeface.imaging.volume import reduce_image, spread
+from bidsdeface.imaging.volume import Volume, reduce_image, spread
 
+BRIGHTNESS_STEP = 4  # one voxel of so many in each direction tells which volume is the brightest
 VOLUMES_COMPARED = 9  # of a functional or diffusion series
+
+
+def brightest(image: Image) -> list[Volume]:
+    """Return the brightest volume of a series: without weighting or suppression, it shows most of a face.
+
+    Returns
+    -------
+    list of Volume
+        Empty if the image is no series.
+    """
+    if image.stored.ndim == 3:
+        return []
+    series = image.stored.reshape(*image.stored.shape[:3], -1, order="F")
+    some = np.abs(np.nan_to_num(series[::BRIGHTNESS_STEP, ::BRIGHTNESS_STEP, ::BRIGHTNESS_STEP]))
+    number = int(some.mean(axis=(0, 1, 2)).argmax())
+    return [reduce_image(replace(image, stored=series[..., number]), f"volume {number + 1}")]
 
 
 def check_series(image: Image, fitted: Fitted, fitter: Fitter, each: bool) -> None:

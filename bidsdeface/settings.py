@@ -14,7 +14,7 @@ from bidsdeface.cpus import available_cpus
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import dictionaries_in
 from bidsdeface.dataset.inheritance import read_sidecar
-from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_of_heads
+from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_looked_at, suffixes_of_heads
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
 from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.privacy.policy import Policy, load_policy
@@ -152,12 +152,13 @@ class Settings:
     def to_deface(self) -> tuple[str, ...]:
         """Suffixes of images to deface, ``anat`` for all anatomical ones.
 
-        By default, anatomical images alone; of a complete dataset, all that can show a face.
+        By default, anatomical images alone; of a complete dataset, all images of heads. Those that may show
+        no face are looked at in a complete dataset, whatever is asked for.
         """
-        default = suffixes_of_heads() if self.output_layout == BIDS else (ANATOMICAL,)
-        if not self.suffixes:
-            return default
-        return tuple(name for given in self.suffixes for name in (default if given == DEFAULT else (given,)))
+        complete = self.output_layout == BIDS
+        default = suffixes_of_heads() if complete else (ANATOMICAL,)
+        asked = (name for given in self.suffixes or (DEFAULT,) for name in _each(given, default))
+        return tuple(dict.fromkeys((*asked, *(suffixes_looked_at() if complete else ()))))
 
     def option_to_deface(self, *suffixes: str) -> str:
         """Return the option that defaces images of these suffixes, beside those of this run."""
@@ -167,6 +168,10 @@ class Settings:
     def policy(self) -> Policy:
         """What becomes of each sidecar field; its file is read once, whatever is done to it in a run."""
         return load_policy(self.metadata_policy, self.keep_fields, self.drop_fields)
+
+
+def _each(given: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    return default if given == DEFAULT else (given,)
 
 
 def default_n_procs(omp_nthreads: int) -> int:

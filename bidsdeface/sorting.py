@@ -209,7 +209,6 @@ def _sort(settings: Settings, paths: Iterable[PurePosixPath]) -> tuple[list[Carr
         paths,
         include=settings.include,
         ignored=read_ignored(settings.bids_dir),
-        defaced_suffixes=settings.to_deface,
     )
 
 

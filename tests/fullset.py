@@ -28,13 +28,13 @@ def packed(content: bytes, name: str = "", mtime: int = 0, comment: bytes = b"")
     return bytes(done)
 
 
-def image(shape=(12, 14, 10), fields=None, extension=b"", seed=0) -> bytes:
-    """Return a NIfTI file of noise, 6 mm voxels, with header fields and an extension."""
+def image(shape=(12, 14, 10), fields=None, extension=b"", seed=0, mm=6.0) -> bytes:
+    """Return a NIfTI file of noise with header fields and an extension; at 16 mm it might hold a head."""
     stored = np.random.default_rng(seed).integers(0, 900, shape, np.int16)
-    made = nib.Nifti1Image(stored, fake_head((12, 14, 10), (6.0, 6.0, 6.0)).affine)
+    made = nib.Nifti1Image(stored, fake_head((12, 14, 10), (mm,) * 3).affine)
     made.header.set_xyzt_units("mm", "sec")
     if len(shape) > 3:
-        made.header.set_zooms((6.0, 6.0, 6.0, 2.0))
+        made.header.set_zooms((mm, mm, mm, 2.0))
     for field, value in (fields or {}).items():
         made.header[field] = value
     if extension:
@@ -93,14 +93,14 @@ def full_dataset(root: Path, extra: dict[str, bytes | str | dict] | None = None)
                 folder + f"{stem}_scans.tsv": "filename\tacq_time\n" + rows,
                 folder + scans[0]: packed(image(seed=1)),
                 folder + scans[0].replace(".nii.gz", ".json"): dict(PHYSICS),
-                folder + scans[1]: packed(image((12, 14, 10, 4), seed=2)),
+                folder + scans[1]: packed(image((12, 14, 10, 4), seed=2, mm=16.0)),
                 folder + scans[1].replace(".nii.gz", ".json"): {**PHYSICS, "B0FieldSource": "pepolar_fmap0"},
                 folder + scans[1].replace("bold.nii.gz", "events.tsv"): "onset\tduration\ttrial_type\n1.0\t2.0\tgo\n",
                 folder + scans[1].replace("bold.nii.gz", "physio.tsv.gz"): packed(b"0.1\t7\n0.2\tn/a\n"),
                 folder + scans[1].replace("bold.nii.gz", "physio.json"): {
                     "SamplingFrequency": 50, "StartTime": -1.5, "Columns": ["cardiac", "trigger"],
                 },
-                folder + scans[2]: packed(image((12, 14, 10, 2), seed=3)),
+                folder + scans[2]: packed(image((12, 14, 10, 2), seed=3, mm=16.0)),
                 folder + scans[2].replace(".nii.gz", ".json"): {**PHYSICS, "PhaseEncodingDirection": "j"},
                 folder + scans[2].replace(".nii.gz", ".bval"): "0 1000\n",
                 folder + scans[2].replace(".nii.gz", ".bvec"): "0 1\n0 0\n0 0\n",
@@ -110,7 +110,7 @@ def full_dataset(root: Path, extra: dict[str, bytes | str | dict] | None = None)
                 folder + scans[4].replace(".nii.gz", ".json"): {
                     "EchoTime1": 0.004, "EchoTime2": 0.006, "IntendedFor": [bold, t1w],
                 },
-                folder + scans[5]: packed(image(seed=6)),
+                folder + scans[5]: packed(image(seed=6, mm=16.0)),
                 folder + scans[5].replace(".nii.gz", ".json"): {
                     "PhaseEncodingDirection": "j-", "TotalReadoutTime": 0.05,
                     "IntendedFor": f"bids::{sub}/{bold}", "B0FieldIdentifier": "pepolar_fmap0",
@@ -128,3 +128,14 @@ def full_dataset(root: Path, extra: dict[str, bytes | str | dict] | None = None)
             content = json.dumps(content)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     return root
+
+
+def publish_faceless(root: Path, output: Path) -> None:
+    """Put the functional, diffusion and field-map EPI of a dataset in its output, as the engine does."""
+    for kind in ("bold", "dwi", "epi"):
+        for source in root.rglob(f"sub-*_{kind}.nii.gz"):
+            target = output / source.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+            record = {"Bidsdeface": {"Verdict": "no-face", "Measures": {}}}
+            target.with_name(target.name.replace(".nii.gz", ".json")).write_text(json.dumps(record))

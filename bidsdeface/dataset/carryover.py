@@ -11,7 +11,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.dataset.kinds import NO_HEAD, is_phase, shows_face_seldom
+from bidsdeface.dataset.kinds import NO_HEAD
 from bidsdeface.dataset.listing import is_ignored, is_utf8
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.privacy.leftout import NAME, LeftOut
@@ -91,7 +91,6 @@ def plan_carryover(
     *,
     include: Sequence[str] = (),
     ignored: Sequence[str] = (),
-    defaced_suffixes: Sequence[str] = (),
 ) -> tuple[list[Carried], list[LeftOut]]:
     """Sort the files of a dataset into those that go along and those that stay behind.
 
@@ -103,8 +102,6 @@ def plan_carryover(
         Patterns of paths to take along at the user's word, such as ``stimuli/*``.
     ignored : sequence of str, optional
         Lines of ``.bidsignore``.
-    defaced_suffixes : sequence of str, optional
-        Suffixes to deface although their images seldom show a face.
 
     Returns
     -------
@@ -113,7 +110,7 @@ def plan_carryover(
     """
     carried, left_out = [], []
     for path in sorted(paths):
-        decided = _decide(path, defaced_suffixes)
+        decided = _decide(path)
         # Without its description, this is no dataset.
         if isinstance(decided, Treatment) and path != DESCRIPTION and is_ignored(path, ignored):
             decided = IGNORED
@@ -135,7 +132,7 @@ def dictionaries_in(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.glob("*.json"))
-        if path.name != DESCRIPTION.name and isinstance(_decide(PurePosixPath(path.name), ()), Treatment)
+        if path.name != DESCRIPTION.name and isinstance(_decide(PurePosixPath(path.name)), Treatment)
     ]
 
 
@@ -145,24 +142,7 @@ def _remedy(path: PurePosixPath, reason: str) -> str:
     return _REMEDIES.get(reason, f"--include '{pattern}'")
 
 
-def is_faceless(path: PurePosixPath) -> bool:
-    """Return True if an image is of a kind that seldom shows a face, by its name."""
-    name = parse_name(path)
-    return (
-        name is not None
-        and name.datatype is not None
-        and is_data_file(name.datatype, name.suffix, name.extension, name.entities)
-        and _is_faceless(name)
-    )
-
-
-def _is_faceless(name: FileName) -> bool:
-    """Return True for echo-planar magnitudes; phase shows a face like a whole head's, in any folder."""
-    shows_phase = is_phase(name) and name.suffix not in NO_HEAD
-    return name.datatype is not None and not shows_phase and shows_face_seldom(name.datatype, name.suffix)
-
-
-def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment | str:
+def _decide(path: PurePosixPath) -> Treatment | str:
     """Return how a file is treated, or why it stays behind."""
     if not is_utf8(str(path)):
         return NOT_UTF8
@@ -178,7 +158,7 @@ def _decide(path: PurePosixPath, defaced_suffixes: Sequence[str]) -> Treatment |
     if name.datatype is None:
         return _decide_beside_folders(name)
     if is_data_file(name.datatype, name.suffix, name.extension, name.entities):
-        return _decide_data(name, defaced_suffixes)
+        return _decide_data(name)
     return UNKNOWN
 
 
@@ -215,14 +195,13 @@ def _decide_beside_folders(name: FileName) -> Treatment | str:
     return _decide_inherited(name)
 
 
-def _decide_data(name: FileName, defaced_suffixes: Sequence[str]) -> Treatment | str:
+def _decide_data(name: FileName) -> Treatment | str:
     if name.suffix in _NOT_TREATED:
         return _NOT_TREATED[name.suffix]
     if name.extension in (".nii", ".nii.gz"):
         if name.datatype == "mrs":
             return "keeps in a header extension what a reader needs, and perhaps a name"
-        faceless = _is_faceless(name) and name.suffix not in defaced_suffixes
-        return Treatment.IMAGE if faceless else Treatment.DEFACE
+        return Treatment.IMAGE if name.suffix in NO_HEAD else Treatment.DEFACE
     if name.extension == ".tsv" and name.suffix in WITHOUT_HEADER:
         return Treatment.RECORDING
     return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)

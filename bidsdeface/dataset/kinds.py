@@ -63,34 +63,35 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
     )
 
 
-def shows_face_seldom(datatype: str, suffix: str) -> bool:
-    """Return True for kinds of image of which published re-identification rates are next to nothing.
+def may_show_none(datatype: str, suffix: str) -> bool:
+    """Return True for kinds of image that are looked at, and not defaced where no face is seen.
 
-    They are echo-planar images (Schwarz and others, 2019 to 2022), and what is no image of a head.
+    Most are echo-planar, which seldom show a face (Schwarz and others, 2019 to 2022).
 
     Examples
     --------
-    >>> [shows_face_seldom(*kind) for kind in (("func", "bold"), ("fmap", "epi"), ("fmap", "magnitude1"))]
+    >>> [may_show_none(*kind) for kind in (("func", "bold"), ("fmap", "epi"), ("fmap", "magnitude1"))]
     [True, True, False]
     """
-    return datatype in ("func", "dwi") or (datatype, suffix) == ("fmap", "epi") or suffix in NO_HEAD
+    return datatype in ("func", "dwi", "perf") or (datatype, suffix) == ("fmap", "epi")
+
+
+@cache
+def suffixes_looked_at() -> tuple[str, ...]:
+    """Return the suffixes of images that may show no face, for `kinds_of`."""
+    return tuple(sorted({suffix for datatype, suffix in _of_rules() if may_show_none(datatype, suffix)}))
 
 
 @cache
 def suffixes_of_heads() -> tuple[str, ...]:
-    """Return ``anat`` and the suffixes of all other images that can show a face, for `kinds_of`.
+    """Return ``anat`` and the suffixes of all other images of heads, for `kinds_of`.
 
     Examples
     --------
-    >>> [name in suffixes_of_heads() for name in ("anat", "magnitude1", "phasediff", "asl", "pet", "bold")]
+    >>> [name in suffixes_of_heads() for name in ("anat", "magnitude1", "asl", "pet", "bold", "noRF")]
     [True, True, True, True, True, False]
     """
-    others = {
-        suffix
-        for datatype, suffix in _of_rules()
-        if datatype != ANATOMICAL and not shows_face_seldom(datatype, suffix)
-    }
-    return ANATOMICAL, *sorted(others)
+    return ANATOMICAL, *sorted({suffix for datatype, suffix in _of_rules() if datatype != ANATOMICAL})
 
 
 @cache

@@ -163,20 +163,45 @@ def fit_brain(brain: Brain, template: Surface, to_template: NDArray) -> BrainFit
     to_template : numpy.ndarray, shape (4, 4)
         The start, scan world to template world.
     """
+    best, second = _brain_fits(brain, template, to_template)[:2]
+    return BrainFit(best[0], best[1], second[1] / max(best[1], 1e-6))
+
+
+def likely_placements(
+    brain: Brain, template: Surface, to_template: NDArray, most_mm: float, lead: float
+) -> list[NDArray[np.float64]]:
+    """Return all placements by a brain, half turns too, that fit well, and nearly as well as the best.
+
+    Parameters
+    ----------
+    brain, template, to_template
+        As of `fit_brain`.
+    most_mm : float
+        How far the surfaces may lie apart.
+    lead : float
+        How many times as far as in the best placement they may lie apart.
+    """
+    fits = _brain_fits(brain, template, to_template)
+    return [placed for placed, off in fits if off <= min(most_mm, lead * fits[0][1])]
+
+
+def _brain_fits(
+    brain: Brain, template: Surface, to_template: NDArray
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Return the placements by a brain and how far the surfaces lie apart, in mm, the best first."""
     known = interpolate(brain.inside.seen, brain.inside.affine, brain.surface, 0.0) > 0.98
     points = brain.surface[known]
     points = apply_affine(to_template, points[:: max(len(points) // SURFACE_POINTS, 1)])
     if not len(points):
-        return BrainFit(to_template, BADLY_MM, 1.0)
+        return [(to_template, BADLY_MM)] * 2
     about = np.eye(4)
     ends = [fit_surface(points, template, about)]
     for turn in HALF_TURNS:
         about = turn.copy()
         about[:3, 3] = template.centre - turn[:3, :3] @ points.mean(axis=0)
         ends.append(fit_surface(points, template, about))
-    off = [_off_mm(end, points, template) for end in ends]
-    best, second = np.argsort(off)[:2]
-    return BrainFit(ends[best] @ to_template, off[best], off[second] / max(off[best], 1e-6))
+    fits = [(end @ to_template, _off_mm(end, points, template)) for end in ends]
+    return sorted(fits, key=lambda fit: fit[1])
 
 
 def _off_mm(end: NDArray, points: NDArray, template: Surface) -> float:

