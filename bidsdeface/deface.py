@@ -234,7 +234,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
         )
         written = read_image(files[published.image])
         check_written(image, written, masked.mask, fill)
-        volume = reduce_image(written, "the written image")
+        volume = loaded.volume if masked.no_face else reduce_image(written, "the written image")
         LOGGER.debug("%s: written, read back and compared", scan.stem)
         measures = {**masked.measures, **_measure_written(volume, image.affine, masked, tools)}
         whole = masked.fitted is not None and not masked.no_face

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bidsdeface.dataset.annex import check_fetched
-from bidsdeface.dataset.kinds import ANATOMICAL
+from bidsdeface.dataset.kinds import ANATOMICAL, may_show_none
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.fitting import (
@@ -26,9 +27,17 @@ from bidsdeface.fitting import (
 from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
-from bidsdeface.imaging.image import Image, is_on_grid, parse_image, read_bytes
+from bidsdeface.imaging.image import Image, canonical, is_on_grid, parse_image, read_bytes
 from bidsdeface.imaging.registration import place
-from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image, voxel_ml, world_aligned
+from bidsdeface.imaging.volume import (
+    Volume,
+    apply_affine,
+    in_blocks,
+    reduce_image,
+    tissue_threshold,
+    voxel_ml,
+    world_aligned,
+)
 from bidsdeface.quality.checks import Rejected, faults, lies_on_reference, outline_faults
 from bidsdeface.quality.evidence import (
     EMPTIED,
@@ -49,6 +58,8 @@ DEFACED = "the face was removed before"
 NONE_SEEN = "no face is seen where it would be"
 # Below this, what is in the image has no outline of a head: field maps, EPI and phantoms reach 0.53.
 LEAST_HEADLIKE = 0.6
+# No piece of tissue that is smaller, or smaller in two directions, can be a face; the average one has 650 mL.
+LEAST_FACE_ML, LEAST_FACE_MM = 100.0, 80.0
 HEAD_CENTRE_MM = np.array([0.0, 15.0, -25.0])  # in the template; eyes and brain show in slices through it
 
 
@@ -115,6 +126,12 @@ def load(scan: Scan, head: Head) -> Loaded:
     check_fetched(scan.path, scan.bids_dir)
     content = read_bytes(scan.path)
     image = parse_image(content, scan.path)
+    if may_show_none(scan.datatype, scan.suffix) and image.stored.min() == image.stored.max():
+        grid, affine = in_blocks(
+            *canonical(image.stored.reshape(*image.stored.shape[:3], -1)[..., 0], image.affine)
+        )
+        nothing = np.zeros(grid.shape, np.float32)
+        return Loaded(scan, head, content, image, Volume(nothing, affine, np.ones_like(nothing)))
     return Loaded(scan, head, content, image, reduce_image(image, str(scan.path)))
 
 
@@ -186,6 +203,8 @@ def face_in(image: Image, volume: Volume, reference: Fitted | None, fitter: Fitt
 
     Not a number where it cannot be placed, but has the outline of a head.
     """
+    if not volume.data.any():
+        return 0.0
     places = likely_places(volume, reference, fitter)
     if not places and not is_headlike(volume, fitter):
         return 0.0
@@ -193,7 +212,12 @@ def face_in(image: Image, volume: Volume, reference: Fitted | None, fitter: Fitt
 
 
 def is_headlike(volume: Volume, fitter: Fitter) -> bool:
-    """Return True if what is in an image has the outline of a head, or if that cannot be told."""
+    """Return True if what is in an image could be a face, and has the outline of a head or none that fits."""
+    pieces, _ = ndimage.label(volume.data > tissue_threshold(volume))
+    voxels = np.argwhere(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
+    sides_mm = np.sort((np.ptp(voxels, axis=0) + 1) * np.linalg.norm(volume.affine[:3, :3], axis=0))
+    if len(voxels) * voxel_ml(volume.affine) < LEAST_FACE_ML or sides_mm[1] < LEAST_FACE_MM:
+        return False
     try:
         placement = place(volume, fitter.pose, fitter.template.landscape)
     except RegistrationError:

@@ -224,3 +224,30 @@ def test_slices_of_pictures_go_through_what_is_in_view(loaded, fitter):
         voxel = apply_affine(np.linalg.inv(affine), centre)
         assert (voxel > -1e-6).all() and (voxel < last + 1e-6).all()
     assert np.allclose(middle(loaded, None, fitter), apply_affine(affine, last / 2))
+
+
+@pytest.mark.parametrize(
+    ("field", "size", "expected"),
+    [
+        ((40, 40, 40), (8, 8, 8), 0.0),
+        ((40, 40, 40), (24, 24, 24), np.nan),
+        ((40, 40, 40), (16, 30, 16), 0.0),
+        ((40, 40, 8), (24, 24, 5), np.nan),
+    ],
+    ids=["33 mL", "885 mL", "64 mm in two directions", "a slab"],
+)
+def test_what_cannot_be_placed_may_show_a_face_unless_it_is_too_little_for_one(
+    fitter, monkeypatch, field, size, expected
+):
+
+    def nowhere(*_):
+        raise RegistrationError("no head found")
+
+    monkeypatch.setattr(masking, "likely_places", lambda *_: [])
+    monkeypatch.setattr(masking, "place", nowhere)
+    values = np.zeros(field, np.int16)
+    x, y, z = size
+    values[3 : 3 + x, 3 : 3 + y, 3 : 3 + z] = 500
+    image = as_image(np.asfortranarray(values), np.diag([4.0, 4.0, 4.0, 1.0]))
+    found = masking.face_in(image, reduce_image(image, "x"), None, fitter)
+    assert found == expected or np.isnan(found) and np.isnan(expected)
