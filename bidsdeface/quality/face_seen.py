@@ -103,8 +103,15 @@ def _skin_found(volume: Volume, to_template: NDArray, skin: NDArray, levels: NDA
         return 0.0
     depths = np.arange(-REACH_MM, DEPTH_MM + STEP_MM / 2, STEP_MM)
     lines = in_view[:, None] - depths[:, None] * np.array([0.0, 1.0, 0.0])
-    along = interpolate(volume.data, volume.affine, apply_affine(from_template, lines), 0.0)
+    there = apply_affine(from_template, lines)
+    along = interpolate(volume.data, volume.affine, there, 0.0)
+    shown = interpolate(volume.seen, volume.affine, there, 0.0) > 0.5
+    # Skin is met from the air: what an edge of the field of view cuts is none.
+    from_air = np.pad(shown[:, :-1], ((0, 0), (1, 0)))
     met = along > levels[:, None, None]
-    bright, dim = (met.any(axis=-1) & (depths[met.argmax(axis=-1)] >= -DEPTH_MM)).sum(axis=-1)
+    first = met.argmax(axis=-1)
+    is_skin = met.any(axis=-1) & (depths[first] >= -DEPTH_MM)
+    is_skin &= np.take_along_axis(np.broadcast_to(from_air, met.shape), first[..., None], -1)[..., 0]
+    bright, dim = is_skin.sum(axis=-1)
     is_large = bright * CM2 >= LEAST_CM2
     return float(max(bright / len(in_view) / BRIGHT_SHARE * is_large, dim / len(skin) / DIM_SHARE))

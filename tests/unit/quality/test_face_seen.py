@@ -71,3 +71,15 @@ def test_an_image_that_cannot_be_placed_says_nothing(fitter):
     volume = Volume(noise, np.diag([6.0, 6.0, 6.0, 1.0]), np.ones_like(noise))
     places = likely_places(volume, None, fitter)
     assert not places and np.isnan(face_seen([volume], places, fitter.skin, fitter.start.brain_mm))
+
+
+def test_an_edge_of_the_field_of_view_is_no_skin(fitter):
+    """Noise in a small field of view that ends where the face would be: nothing is met from the air."""
+    noise = 0.4 + 0.6 * np.random.default_rng(1).random((16, 22, 10)).astype(np.float32)
+    affine = np.diag([6.0, 6.0, 6.0, 1.0])
+    face = fitter.skin.mean(axis=0)
+    worst = 0.0
+    for front_mm in range(-12, 13, 3):
+        affine[:3, 3] = face + [-48, front_mm - 132, -20]
+        worst = max(worst, seen(Volume(noise, affine, np.ones_like(noise)), fitter))
+    assert worst < 1
