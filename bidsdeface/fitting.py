@@ -397,14 +397,14 @@ def _on_reference(volume: Volume, reference: Fitted, fitter: Fitter, by_brain: b
 
     If the two images vouch for each other, the reference's brain is the scan's; else its own is sought.
     """
-    on_head = _points_on_head(reference.to_template, fitter.template)
+    on_head = _points_on_head(reference.to_template, fitter.template, stage=-1)  # many: a slab shows few
     middle = apply_affine(volume.affine, (np.array(volume.data.shape) - 1) / 2)
     starts = [np.eye(4), *(_about(middle, Rotation.from_rotvec(turn)) for turn in np.pi * np.eye(3))]
     for axis, way in itertools.product(np.eye(3), (-1, 1)):
         starts.append(_about(middle, Rotation.from_rotvec(way * OFF_RAD * np.roll(axis, 1))))
         starts[-1][:3, 3] += way * OFF_MM * axis
     mirror = np.linalg.inv(reference.to_template) @ LEFT_RIGHT @ reference.to_template
-    rigid = place_rigidly(volume, reference.volume, starts, on_head, mirror)
+    rigid = place_rigidly(evened(volume), evened(reference.volume), starts, on_head, mirror)
     LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
     to_template, second = (reference.to_template @ one for one in (rigid.to_template, rigid.second))
     to_start = np.linalg.inv(fitter.link) @ reference.to_template
@@ -431,6 +431,6 @@ def _trusted(
     return replace(brain, to_template=fitter.link @ fitted.to_template)
 
 
-def _points_on_head(to_template: np.ndarray, template: Template) -> np.ndarray:
+def _points_on_head(to_template: np.ndarray, template: Template, stage: int = 1) -> np.ndarray:
     """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
-    return apply_affine(np.linalg.inv(to_template), template.landscape.stages[-1].where)
+    return apply_affine(np.linalg.inv(to_template), template.landscape.stages[stage].where)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bidsdeface.errors import RegistrationError
 from bidsdeface.imaging.affine import RIGID, Points, fit_affine
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
-from bidsdeface.imaging.volume import Volume, apply_affine, evened, interpolate, smoothed, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
 
 SPACING_MM = 4.0
 # From coarse to fine: smoothing of the scan in mm, and degrees of freedom.
@@ -166,7 +166,7 @@ def place_rigidly(
     Placement
         Its ``to_template`` leads to the reference. Whatever ends farther off than `AGREEMENT_MM` is a rival.
     """
-    coarse, fixed = (world_aligned(evened(one), SPACING_MM) for one in (scan, reference))
+    coarse, fixed = (world_aligned(one, SPACING_MM) for one in (scan, reference))
     levels = []
     for sigma, _ in STAGES:
         value = interpolate(smoothed(fixed, sigma).data, fixed.affine, region)

@@ -114,7 +114,7 @@ def test_a_participant_without_scan_is_a_notice_unless_it_is_named(tmp_path, cap
 
 def test_a_dataset_without_anatomical_scan_is_an_error(tmp_path):
     bids_dir = make_dataset(tmp_path, ["sub-01/func/sub-01_task-rest_bold.nii.gz"])
-    with pytest.raises(BidsdefaceError, match=r"no anatomical scan.*\.bidsignore$"):
+    with pytest.raises(BidsdefaceError, match=r"no anatomical scan.*\.bidsignore; .*: --suffixes bold$"):
         find_heads(bids_dir)
 
 
