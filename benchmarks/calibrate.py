@@ -151,7 +151,7 @@ def _result(kind: str, name: str, scan: Volume, fitter: Fitter, expected: Expect
 
 
 def judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]:
-    """Return what is measured of a placement, and the verdict."""
+    """Measure a placement, and return the measures and the verdict."""
     scan, told, to_template = fitted.volume, fitted.measures, fitted.to_template
     start = time.process_time()
     apart_mm = disagreement_mm(

@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def study(name: str) -> list[dict[str, Any]]:
-    """Return what becomes of the slabs of one person: a row for each."""
+    """Mask the slabs of one person, and return one row per slab."""
     fitter, scans = make_fitter("WholeHead", ("face",)), find_heads(all_scans=True) | find_people()
     image, flair = read_image(scans[name]), scans.get(name.replace("T1w", "FLAIR"))
     reference = fit(name, reduce_image(image, name), None, fitter, accepted=False)
@@ -116,9 +116,9 @@ def _rows(
         if not is_flair:
             chosen += [honest[1], lying[(sum(name.encode()) + number * 4) % len(lying)]]
         for lie, motion in chosen:
-            told = replace(of_slab, affine=motion @ of_slab.affine)
+            moved = replace(of_slab, affine=motion @ of_slab.affine)
             truth = placed.to_template @ np.linalg.inv(motion)
-            row = judge(told, truth, placed, motion, reference, fitter)
+            row = judge(moved, truth, placed, motion, reference, fitter)
             row = {"head": name, "slab": slab.name, "lie": lie, **row}
             print(json.dumps(row), flush=True)
             yield row
@@ -193,7 +193,7 @@ CONTRASTS: dict[str, Callable[[NDArray, np.random.Generator], NDArray]] = {
 def judge(
     image: Image, truth: NDArray, placed: Fitted, motion: NDArray, reference: Fitted, fitter: Fitter
 ) -> dict[str, Any]:
-    """Return what the program does with a slab, and whether that is right."""
+    """Run the program on one slab, and compare its mask with the known one."""
     regions = (fitter.template.regions_mm["face"],)
     expected = Expected(regions, fitter.template.brain_mm, DEFAULT_GUARD_MM)
     scan = Scan(Path("sub-01_T2w.nii.gz"), (("sub", "01"),), "T2w", ".nii.gz")

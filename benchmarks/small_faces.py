@@ -1,7 +1,7 @@
 """Synthetic children: ``BIDSDEFACE_HEADS=FOLDER python -m benchmarks.small_faces [NAME ...]``.
 
 A child has a smaller face under a larger brain. Real heads are bent by a smooth flow that shrinks the face
-about the ears and leaves brain and cranium as they are, or grows them. What is known of the head goes along:
+about the ears, and keeps brain and cranium or enlarges them. The flow also carries what is known of the head:
 its brain (by the network, and by DLMUSE where there is that), landmarks that were placed by eye, and the
 face region. Measured at 2 mm: the verdict, how much of the known brain lies in the mask, how deep the
 landmarks do, and how much of the known face does not.
@@ -106,7 +106,7 @@ def child_of(scan: Volume, flow: Flow) -> tuple[Volume, NDArray]:
 
 
 def known_brains(name: str, good: Fitted) -> dict[str, Callable[[NDArray], NDArray]]:
-    """Return what tells whether places of the head are brain, by who says so."""
+    """Return, for each judge, a function that says which places of the head are brain."""
     assert good.brain
     inside = good.brain.inside
     brains = {"network": lambda places: interpolate(inside.data, inside.affine, places, 0.0) > 0.5}

@@ -45,7 +45,7 @@ ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])
 LEFT_RIGHT = np.diag([-1.0, 1.0, 1.0, 1.0])
 OFF_MM, OFF_RAD = 15.0, np.radians(10.0)  # how far a head may move and turn between two series
 # Of an image that is looked at: a brain, though much of it may be distorted or beyond the field of view.
-LEAST_BRAIN_ML, BRAIN_MM, LEAD, LEAST_SIMILARITY = 300.0, 5.0, 1.5, 0.25
+LEAST_BRAIN_ML, BRAIN_MM, NEARLY_AS_GOOD, LEAST_SIMILARITY = 300.0, 5.0, 1.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def likely_places(volume: Volume, reference: Fitted | None, fitter: Fitter) -> l
     surface, found = fitter.brain_surface, []
     brain = find_brain(volume, grid_over_head(volume, surface), surface, fitter.weights)
     if brain is not None and brain.ml >= LEAST_BRAIN_ML:
-        found += likely_placements(brain, surface, _centred(brain, surface), BRAIN_MM, LEAD)
+        found += likely_placements(brain, surface, brain.centred_on(surface), BRAIN_MM, NEARLY_AS_GOOD)
     if reference is not None:
         on_head = _points_on_head(reference.to_template, fitter.template)
         turned = _about(on_head.mean(axis=0), Rotation.from_rotvec(ANOTHER_START_RAD))
@@ -264,7 +264,8 @@ def _by_itself(name: str, volume: Volume, fitter: Fitter) -> Fitted:
         No place is found.
     """
     landscape = fitter.template.landscape
-    for scan in (volume, evened(volume)):
+    for is_evened in (False, True):
+        scan = evened(volume) if is_evened else volume
         with suppress(RegistrationError):
             brain, starts = _starts_by_brain(scan, fitter)
             found = _judge(name, scan, place_from(scan, starts, landscape), brain, fitter)
@@ -280,16 +281,9 @@ def _starts_by_brain(scan: Volume, fitter: Fitter) -> tuple[Brain, list[np.ndarr
     brain = find_brain(scan, grid_over_head(scan, surface), surface, fitter.weights)
     if brain is None:
         raise RegistrationError(NO_HEAD)
-    by_brain = fit_brain(brain, surface, _centred(brain, surface)).to_template
+    by_brain = fit_brain(brain, surface, brain.centred_on(surface)).to_template
     turned = _about(surface.centre, Rotation.from_rotvec(ANOTHER_START_RAD)) @ by_brain
     return brain, [fitter.link @ by_brain, fitter.link @ turned]
-
-
-def _centred(brain: Brain, surface: Surface) -> np.ndarray:
-    """Return the shift that lays a brain's middle on the template's, scan world to template world."""
-    shift = np.eye(4)
-    shift[:3, 3] = surface.centre - brain.places.mean(axis=0)
-    return shift
 
 
 def _judge(name: str, volume: Volume, placement: Placement, brain: Brain | None, fitter: Fitter) -> Fitted:
@@ -407,8 +401,7 @@ def _on_reference(volume: Volume, reference: Fitted, fitter: Fitter, by_brain: b
     rigid = place_rigidly(evened(volume), evened(reference.volume), starts, on_head, mirror)
     LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
     to_template, second = (reference.to_template @ one for one in (rigid.to_template, rigid.second))
-    to_start = np.linalg.inv(fitter.link) @ reference.to_template
-    outline = apply_affine(np.linalg.inv(to_start), fitter.surface.outline.where)
+    outline = apply_affine(np.linalg.inv(to_start(reference, fitter)), fitter.surface.outline.where)
     placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
     likeness = outline_likeness(volume, reference.volume, rigid.to_template, outline)
     measures = measure_fit(placement) | {"reference_likeness": likeness}

@@ -27,7 +27,7 @@ from bidsdeface.fitting import (
 from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
-from bidsdeface.imaging.image import Image, canonical, is_on_grid, parse_image, read_bytes
+from bidsdeface.imaging.image import Image, canonical, is_flat, is_on_grid, parse_image, read_bytes
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import (
     Volume,
@@ -126,11 +126,10 @@ def load(scan: Scan, head: Head) -> Loaded:
     check_fetched(scan.path, scan.bids_dir)
     content = read_bytes(scan.path)
     image = parse_image(content, scan.path)
-    if may_show_none(scan.datatype, scan.suffix) and image.stored.min() == image.stored.max():
-        grid, affine = in_blocks(
-            *canonical(image.stored.reshape(*image.stored.shape[:3], -1)[..., 0], image.affine)
-        )
-        nothing = np.zeros(grid.shape, np.float32)
+    if may_show_none(scan.datatype, scan.suffix) and is_flat(image):
+        first = image.stored.reshape(*image.stored.shape[:3], -1)[..., 0]
+        blocks, affine = in_blocks(*canonical(first, image.affine))
+        nothing = np.zeros(blocks.shape, np.float32)
         return Loaded(scan, head, content, image, Volume(nothing, affine, np.ones_like(nothing)))
     return Loaded(scan, head, content, image, reduce_image(image, str(scan.path)))
 

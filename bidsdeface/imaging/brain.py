@@ -63,6 +63,12 @@ class Brain:
         away, _ = cKDTree(self.surface).query(points)
         return np.where(interpolate(self.inside.data, self.inside.affine, points, 0.0) > 0.5, -away, away)
 
+    def centred_on(self, template: Surface) -> NDArray[np.float64]:
+        """Return the shift from the brain's middle to the template's, scan to template world, (4, 4)."""
+        shift = np.eye(4)
+        shift[:3, 3] = template.centre - self.places.mean(axis=0)
+        return shift
+
     def moved(self, to_world: NDArray) -> Brain:
         """Return the brain on another scan, whose world a (4, 4) affine leads to."""
         inside = replace(self.inside, affine=to_world @ self.inside.affine)

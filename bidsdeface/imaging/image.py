@@ -269,6 +269,11 @@ def write_image(path: Path, header: nib.Nifti1Header, stored: NDArray, threads: 
         stream.write(memoryview(voxels.T).cast("B"))
 
 
+def is_flat(image: Image) -> bool:
+    """Return True if an image has the same stored value everywhere, so that there is nothing to see."""
+    return bool((image.stored == image.stored.flat[0]).all())
+
+
 def is_on_grid(image: Image, shape: tuple[int, ...], affine: NDArray) -> bool:
     """Tell whether an image has the voxels of a grid, in the same places."""
     return image.stored.shape[:3] == shape and np.allclose(image.affine, affine, atol=1e-3)

@@ -13,7 +13,7 @@ from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
 from bidsdeface.fitting import make_fitter, measure
 from bidsdeface.imaging.facemask import Guard
-from bidsdeface.imaging.image import is_on_grid, read_image
+from bidsdeface.imaging.image import is_flat, is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.masking import LEAST_HEADLIKE, face_in
@@ -99,9 +99,8 @@ def showed_none(path: Path) -> bool:
 
 
 def _is_flat(path: Path) -> bool:
-    """Tell whether an image is empty or a mask of one plane: nothing to see a face in."""
+    """Return True if an image can be read and has nothing to see a face in."""
     try:
-        stored = read_image(path).stored
+        return is_flat(read_image(path))
     except ImageError:
         return False
-    return bool((stored == stored.flat[0]).all())

@@ -44,9 +44,8 @@ def is_bare_brain(scan: Volume, template: Surface) -> bool:
         return False
     whole = np.bincount(pieces.ravel())[1:].max() / shown.sum()
     inside = Volume(ndimage.binary_fill_holes(shown).astype(np.float32), scan.affine, scan.seen)
-    brain, start = Brain(inside, float(whole)), np.eye(4)
-    start[:3, 3] = template.centre - brain.places.mean(axis=0)
-    fitted = fit_brain(brain, template, start)
+    brain = Brain(inside, float(whole))
+    fitted = fit_brain(brain, template, brain.centred_on(template))
     away = template.distance_at(apply_affine(fitted.to_template, brain.places))
     beyond_ml = float((away > BEYOND_MM).sum()) * voxel_ml(scan.affine)
     return is_brain_trusted(brain_measures(brain, fitted)) and beyond_ml <= MAX_BEYOND_ML

@@ -82,7 +82,7 @@ def measure_placement(
 
 
 def brain_measures(brain: Brain, fitted: BrainFit) -> dict[str, float]:
-    """Return what tells whether a brain is to be trusted."""
+    """Return the measures that decide whether a brain is trusted."""
     return {
         "brain_ml": brain.ml,
         "brain_whole": brain.whole,
