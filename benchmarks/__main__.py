@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.heads import ROOT, find_heads, make_dataset, niimath
-from bidsdeface.workers import ONE_THREAD
+from bidsdeface.runtime.workers import ONE_THREAD
 
 PROGRAMS = {
     "read + write": "reading and writing the file, nothing else",

@@ -34,8 +34,8 @@ from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS
 from bidsdeface.quality.checks import Rejected, faults, outline_faults
 from bidsdeface.quality.evidence import SPACING_MM, Expected, measure_defaced, measure_mask, measure_removed
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
+from bidsdeface.runtime.workers import ONE_THREAD
 from bidsdeface.settings import DEFAULT_GUARD_MM
-from bidsdeface.workers import ONE_THREAD
 
 FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]
 OF_SECOND = ("start_disagreement_mm", "mask_disagreement_mm", "tissue_left_ml")

@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.heads import DEMO_SCAN, find_heads
 from bidsdeface import __version__
-from bidsdeface.privacy.state import COMPLETE, KEY_BYTES, State, state_folder
+from bidsdeface.runtime.workdir import COMPLETE, KEY_BYTES, State, state_folder
 from bidsdeface.templates.source import EMBEDDED_ROOT
 from tests.fullset import full_dataset, packed
 from tests.unit.test_secrets import PLANTED
@@ -170,7 +170,9 @@ class Recorder:
         self.found[name]["files"] = {**hashes(output_dir), **hashes(private)}
 
     def _check(self, output: str) -> None:
-        self._note(f"{output}, check", "bidsdeface.check", str(self.folder / "out" / output), "--json")
+        self._note(
+            f"{output}, check", "bidsdeface.leakcheck.cli", str(self.folder / "out" / output), "--json"
+        )
 
     def _note(self, name: str, module: str, *arguments: str) -> None:
         print(name, file=sys.stderr)

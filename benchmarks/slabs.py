@@ -40,8 +40,8 @@ from bidsdeface.imaging.volume import (
 from bidsdeface.masking import Loaded, find
 from bidsdeface.quality.checks import Rejected, faults
 from bidsdeface.quality.evidence import Expected, mask_disagreement_mm, measure_defaced
+from bidsdeface.runtime.workers import ONE_THREAD
 from bidsdeface.settings import DEFAULT_GUARD_MM
-from bidsdeface.workers import ONE_THREAD
 
 RIGHT_MM = 6.0  # as of the masks of two registrations
 HALVES = {

@@ -18,12 +18,12 @@ from bidsdeface.dataset.names import scan_at
 from bidsdeface.dataset.publish import open_staging
 from bidsdeface.errors import BidsdefaceError, storage_errors
 from bidsdeface.outcome import fail
-from bidsdeface.privacy.scratch import make_private
-from bidsdeface.privacy.state import State
 from bidsdeface.reidentify.dataset import published_cases
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.reidentify.study import GALLERY, Case, conduct
 from bidsdeface.report.reidentification import verdict
+from bidsdeface.runtime.scratch import make_private
+from bidsdeface.runtime.workdir import State
 from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger("bidsdeface")

@@ -33,11 +33,11 @@ from bidsdeface.dataset.people import (
 from bidsdeface.dataset.publish import files_below, one_at_a_time, open_staging, remove_empty, remove_files
 from bidsdeface.dataset.record import is_defaced, own_fields, sidecar_of
 from bidsdeface.dataset.shareable import carry_over, undescribed_files
+from bidsdeface.deidentify.excluded import FILE, LeftOut
+from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
-from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leftout import FILE, LeftOut
-from bidsdeface.privacy.state import State
+from bidsdeface.runtime.workdir import State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sorting import SAYING, Above, Scope, Selection, sort_all, sort_participant
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
 from bidsdeface.exits import Exit, code_of_run, counted, worst
 from bidsdeface.options import parse, settings_of
-from bidsdeface.privacy.state import State, log_of_run, open_state
+from bidsdeface.runtime.workdir import State, log_of_run, open_state
 from bidsdeface.settings import Settings, check_settings
 
 

@@ -30,6 +30,7 @@ from bidsdeface.dataset.resume import (
     promise,
     remember_input,
 )
+from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import (
     BidsdefaceError,
     ImageError,
@@ -63,14 +64,13 @@ from bidsdeface.masking import (
     take_from_set,
 )
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
-from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.scratch import make_private
-from bidsdeface.privacy.state import COMPLETE, State
 from bidsdeface.quality.checks import Rejected, bids_name, faults
 from bidsdeface.quality.evidence import Expected, measure_defaced
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
 from bidsdeface.report.private import report_folder, tell
+from bidsdeface.runtime.scratch import make_private
+from bidsdeface.runtime.workdir import COMPLETE, State
 from bidsdeface.settings import DERIVATIVES, Settings
 
 LOGGER = logging.getLogger(__name__)

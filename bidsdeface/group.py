@@ -16,13 +16,13 @@ from bidsdeface.dataset.publish import open_staging, results_of
 from bidsdeface.dataset.record import published_scans, to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
-from bidsdeface.leakcheck import check_whole_output
+from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.outputcheck import check_output_valid
-from bidsdeface.privacy.scratch import make_private, scratch_folder, temporary_dir
-from bidsdeface.privacy.state import COMPLETE, State
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import quality, reidentification
 from bidsdeface.report.page import page
+from bidsdeface.runtime.scratch import make_private, scratch_folder, temporary_dir
+from bidsdeface.runtime.workdir import COMPLETE, State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sharing import settle_dataset, warn_of_waiting
 

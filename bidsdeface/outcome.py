@@ -15,7 +15,7 @@ from bidsdeface.dataset.names import Scan, natural_key
 from bidsdeface.dataset.publish import withdraw
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_error
 from bidsdeface.exits import Exit, code_of_run, worst
-from bidsdeface.privacy.scratch import private_folder
+from bidsdeface.runtime.scratch import private_folder
 from bidsdeface.settings import DERIVATIVES
 
 LOGGER = logging.getLogger("bidsdeface")

@@ -20,14 +20,14 @@ from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.validation import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
 from bidsdeface.exits import OPTIONAL, Exit
-from bidsdeface.leakcheck import check_leaks, files_of_run
+from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
 from bidsdeface.outputcheck import check_output_valid
-from bidsdeface.privacy.scratch import environment_in, scratch_folder, sweep, temporary_dir
-from bidsdeface.privacy.state import State
+from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
+from bidsdeface.runtime.workdir import State
+from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.settings import BIDS, DEFAULT_TEMPLATE, Settings
 from bidsdeface.sharing import is_whole, preview_dataset, share_dataset, warn_of_waiting
-from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
 TOLD = ("similarity", "mask_disagreement_mm", "brain_shift_mm", "outline_shift_mm", "tissue_left_ml")

@@ -10,16 +10,16 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.cpus import available_cpus
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.carryover import dictionaries_in
 from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_looked_at, suffixes_of_heads
+from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
 from bidsdeface.exits import OPTIONAL, Exit
-from bidsdeface.privacy.policy import Policy, load_policy
-from bidsdeface.privacy.scratch import temporary_dir
-from bidsdeface.privacy.state import state_folder
+from bidsdeface.runtime.cpus import available_cpus
+from bidsdeface.runtime.scratch import temporary_dir
+from bidsdeface.runtime.workdir import state_folder
 
 REGIONS = (("face",), ("face", "ears"))
 DERIVATIVES, BIDS = LAYOUTS = ("derivatives", "bids")

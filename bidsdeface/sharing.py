@@ -19,17 +19,17 @@ from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.dataset.publish import files_below, remove_empty, remove_files
 from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.waiting import fields_that_wait, label_folders, telling_labels, why_text_waits
+from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
+from bidsdeface.deidentify.excluded import FILE, LeftOut, as_table, in_groups
+from bidsdeface.deidentify.identifiers import Identifiers
+from bidsdeface.deidentify.tables import TableError, parse_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_scan
-from bidsdeface.privacy.dictionary import draft_dictionary, merged_draft
-from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leftout import FILE, LeftOut, as_table, in_groups
-from bidsdeface.privacy.scratch import environment_in, make_private, sweep
-from bidsdeface.privacy.state import COMPLETE, State
-from bidsdeface.privacy.tables import TableError, parse_table
+from bidsdeface.runtime.scratch import environment_in, make_private, sweep
+from bidsdeface.runtime.workdir import COMPLETE, State
+from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sorting import Scope, files_above, is_accepted, read_above
-from bidsdeface.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
 # Parts of the reason why a column is left out that a person can describe.

@@ -18,9 +18,9 @@ from bidsdeface.dataset.people import Census, identifiers_above, identifiers_of
 from bidsdeface.dataset.record import is_defaced
 from bidsdeface.dataset.shareable import read_source
 from bidsdeface.dataset.treatments import Source, Wishes
-from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leftout import LeftOut
-from bidsdeface.privacy.state import State
+from bidsdeface.deidentify.excluded import LeftOut
+from bidsdeface.deidentify.identifiers import Identifiers
+from bidsdeface.runtime.workdir import State
 from bidsdeface.settings import Settings
 
 SAYING = (Treatment.SIDECAR, Treatment.TABLE, Treatment.TEXT)  # what else there is

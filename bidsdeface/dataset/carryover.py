@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from bidsdeface.dataset.kinds import NO_HEAD
 from bidsdeface.dataset.listing import is_ignored, is_utf8
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
-from bidsdeface.privacy.leftout import NAME, LeftOut
+from bidsdeface.deidentify.excluded import NAME, LeftOut
 from bidsdeface.schema import is_data_file, is_inherited_file
 
 

@@ -17,9 +17,9 @@ from bidsdeface.dataset.layout import IGNORED_MASKS
 from bidsdeface.dataset.names import DESCRIPTION
 from bidsdeface.dataset.publish import open_staging
 from bidsdeface.dataset.record import to_json
+from bidsdeface.deidentify.patterns import LOCAL, looks_like
+from bidsdeface.deidentify.values import is_finite, texts_in
 from bidsdeface.errors import UsageError
-from bidsdeface.privacy.looks import LOCAL, looks_like
-from bidsdeface.privacy.values import is_finite, texts_in
 from bidsdeface.schema import description_fields
 from bidsdeface.settings import BIDS, DERIVATIVES
 

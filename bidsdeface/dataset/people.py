@@ -17,8 +17,7 @@ from typing import Any
 
 from bidsdeface.dataset.listing import files_in
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
-from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.columns import (
+from bidsdeface.deidentify.columns import (
     ALONE,
     FEWEST_PEOPLE,
     SHIFTED,
@@ -27,10 +26,10 @@ from bidsdeface.privacy.columns import (
     spread_of,
     told_by,
 )
-from bidsdeface.privacy.contents import open_unpacked
-from bidsdeface.privacy.dictionary import DESCRIPTIVE
-from bidsdeface.privacy.edf import read_header, texts_in_edf
-from bidsdeface.privacy.identifiers import (
+from bidsdeface.deidentify.contents import open_unpacked
+from bidsdeface.deidentify.dictionary import DESCRIPTIVE
+from bidsdeface.deidentify.edf import read_header, texts_in_edf
+from bidsdeface.deidentify.identifiers import (
     DAY,
     KINDS,
     PERSON,
@@ -40,8 +39,9 @@ from bidsdeface.privacy.identifiers import (
     identifiers_in,
     words_of,
 )
-from bidsdeface.privacy.policy import DROP, Policy
-from bidsdeface.privacy.tables import is_about_people, parse_table
+from bidsdeface.deidentify.policy import DROP, Policy
+from bidsdeface.deidentify.tables import is_about_people, parse_table
+from bidsdeface.errors import BidsdefaceError
 from bidsdeface.schema import table_columns
 
 _OF_PEOPLE = ("sub", "ses")  # labels of other entities are words of the study

@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.names import suffix_of
-from bidsdeface.privacy.policy import Policy, file_fields, load_policy
-from bidsdeface.privacy.tables import Table
+from bidsdeface.deidentify.policy import Policy, file_fields, load_policy
+from bidsdeface.deidentify.tables import Table
 
 STIMULUS = "stim_file"  # of tables of events: a file below stimuli/
 _ABOUT = {  # which column says what a row is about

@@ -27,17 +27,17 @@ from bidsdeface.dataset.people import Census
 from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.references import STIMULUS, prune_metadata, prune_table
 from bidsdeface.dataset.waiting import fields_that_wait, why_text_waits
+from bidsdeface.deidentify.altered import day_offset
+from bidsdeface.deidentify.columns import TableOptions, kept_of, scrub_columns
+from bidsdeface.deidentify.contents import LINE_BYTES, open_unpacked, read_lines
+from bidsdeface.deidentify.dictionary import NO_COLUMN, scrub_dictionary
+from bidsdeface.deidentify.edf import AFTER_RECORDS, scrub_edf
+from bidsdeface.deidentify.excluded import NAME, LeftOut
+from bidsdeface.deidentify.identifiers import Identifiers
+from bidsdeface.deidentify.policy import Policy, load_policy
+from bidsdeface.deidentify.tables import Table, check_rows, find_telling_numbers, format_table, parse_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
-from bidsdeface.privacy.altered import day_offset
-from bidsdeface.privacy.columns import TableOptions, kept_of, scrub_columns
-from bidsdeface.privacy.contents import LINE_BYTES, open_unpacked, read_lines
-from bidsdeface.privacy.dictionary import NO_COLUMN, scrub_dictionary
-from bidsdeface.privacy.edf import AFTER_RECORDS, scrub_edf
-from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leftout import NAME, LeftOut
-from bidsdeface.privacy.policy import Policy, load_policy
-from bidsdeface.privacy.tables import Table, check_rows, find_telling_numbers, format_table, parse_table
 from bidsdeface.schema import table_columns
 
 GRADIENTS = (".bval", ".bvec")

@@ -20,10 +20,10 @@ from bidsdeface.dataset.annex import leads_to_annex
 from bidsdeface.dataset.inheritance import JsonError, applicable, parse_json
 from bidsdeface.dataset.listing import files_in, is_utf8
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
+from bidsdeface.deidentify.columns import AGE
+from bidsdeface.deidentify.values import is_finite
 from bidsdeface.errors import BidsdefaceError, storage_errors
-from bidsdeface.privacy.columns import AGE
-from bidsdeface.privacy.scratch import environment_in, private_folder, temporary_dir
-from bidsdeface.privacy.values import is_finite
+from bidsdeface.runtime.scratch import environment_in, private_folder, temporary_dir
 
 _EXECUTABLE = "bids-validator-deno"
 _EXIT_VALID, _EXIT_INVALID = 0, 16

@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.description import describe_shareable
-from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leftout import LeftOut
-from bidsdeface.privacy.looks import FIRST_YEAR, WAITING, dates_in, looks_like
-from bidsdeface.privacy.values import texts_in
+from bidsdeface.deidentify.excluded import LeftOut
+from bidsdeface.deidentify.identifiers import Identifiers
+from bidsdeface.deidentify.patterns import FIRST_YEAR, WAITING, dates_in, looks_like
+from bidsdeface.deidentify.values import texts_in
 
 IDENTIFIER = "a name or number that stands in a field about a person"
 LONGEST_NUMBER = 7  # digits; study numbers are shorter than dates and most record numbers

@@ -23,8 +23,8 @@ from bidsdeface.reidentify.people import at_one_mm, make_person, rescan, scan
 from bidsdeface.reidentify.picture import draw
 from bidsdeface.reidentify.recognise import DlibRecogniser
 from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
+from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.templates.source import whole_head
-from bidsdeface.workers import Lost, run_in_workers
 
 GALLERY = 100  # people at least: among a handful, everybody is recognised
 SESSION = 1  # seed of simulated rescans

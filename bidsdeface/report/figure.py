@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bidsdeface.deidentify.contents import OWN_PICTURES
 from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.pose import saturated
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
-from bidsdeface.privacy.contents import OWN_PICTURES
 
 PANEL_MM = (260.0, 480.0)  # at least a head, at most all that is in view
 PANEL_PIXELS = 320

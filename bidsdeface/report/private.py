@@ -18,11 +18,11 @@ from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.masking import Loaded, Masked
 from bidsdeface.outcome import FAILED, Outcome
-from bidsdeface.privacy.scratch import make_private, private_folder
-from bidsdeface.privacy.state import State
 from bidsdeface.quality.checks import CHECKS, strain
 from bidsdeface.report.figure import draw, views
 from bidsdeface.report.page import page
+from bidsdeface.runtime.scratch import make_private, private_folder
+from bidsdeface.runtime.workdir import State
 
 PAGE = "index.html"
 

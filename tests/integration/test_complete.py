@@ -15,7 +15,7 @@ import pytest
 
 from bidsdeface.dataset.validation import find_problems
 from bidsdeface.imaging.image import read_image
-from bidsdeface.privacy.leaks import find_leaks
+from bidsdeface.leakcheck.find import find_leaks
 from tests.fullset import full_dataset, image, packed
 from tests.heads import find_head
 from tests.integration.conftest import bidsdeface, bidsdeface_read_only, files, snapshot
@@ -217,7 +217,7 @@ def test_another_layout_in_the_same_folder_is_refused(whole):
 
 def test_bidsdeface_check_finds_the_output_clean(whole):
     done = subprocess.run(
-        [sys.executable, "-m", "bidsdeface.check", str(whole.output_dir / "sub-01/ses-a/anat")],
+        [sys.executable, "-m", "bidsdeface.leakcheck.cli", str(whole.output_dir / "sub-01/ses-a/anat")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

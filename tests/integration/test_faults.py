@@ -23,7 +23,7 @@ from bidsdeface import deface
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.exits import Exit
 from bidsdeface.imaging.image import read_image, write_image
-from bidsdeface.privacy.state import open_state
+from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset
 from tests.heads import find_head

@@ -8,7 +8,7 @@ import pytest
 
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.imaging.methods import remove
-from bidsdeface.privacy.shownface import FACE, face_test, is_emptied
+from bidsdeface.leakcheck.faces import FACE, face_test, is_emptied
 from tests.conftest import fake_head
 
 pytestmark = pytest.mark.heads

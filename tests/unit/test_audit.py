@@ -15,9 +15,9 @@ from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
-from bidsdeface.privacy.state import COMPLETE, open_state
 from bidsdeface.reidentify.findings import Probe
 from bidsdeface.reidentify.study import Study
+from bidsdeface.runtime.workdir import COMPLETE, open_state
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset
 from tests.unit.reidentify.test_findings import seen

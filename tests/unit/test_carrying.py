@@ -20,12 +20,12 @@ from bidsdeface.dataset.validation import find_problems
 from bidsdeface.errors import BidsdefaceError, may_pass
 from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
-from bidsdeface.leakcheck import check_whole_output
-from bidsdeface.privacy.state import open_state
+from bidsdeface.leakcheck.run import check_whole_output
+from bidsdeface.runtime.workdir import open_state
+from bidsdeface.runtime.workers import Lost
 from bidsdeface.settings import Settings
 from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
 from bidsdeface.sorting import Scope, read_above
-from bidsdeface.workers import Lost
 from tests.conftest import save
 from tests.fullset import full_dataset, image, packed, publish_faceless
 from tests.integration.conftest import snapshot

@@ -8,11 +8,11 @@ from bidsdeface.dataset.carryover import Treatment, companions_alone, plan_carry
 from bidsdeface.dataset.inheritance import applicable
 from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.references import prune_metadata, prune_table
+from bidsdeface.deidentify.edf import scrub_edf
+from bidsdeface.deidentify.excluded import as_table, in_groups
+from bidsdeface.deidentify.policy import Rule, load_policy
+from bidsdeface.deidentify.tables import parse_table
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.privacy.edf import scrub_edf
-from bidsdeface.privacy.leftout import as_table, in_groups
-from bidsdeface.privacy.policy import Rule, load_policy
-from bidsdeface.privacy.tables import parse_table
 
 P = PurePosixPath
 

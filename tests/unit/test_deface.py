@@ -16,8 +16,8 @@ from bidsdeface.fitting import Fitted
 from bidsdeface.imaging.image import read_image
 from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS, Masked
 from bidsdeface.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
-from bidsdeface.privacy.state import open_state
 from bidsdeface.quality.checks import CHECKS
+from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
 from tests.conftest import fake_head, make_dataset
 

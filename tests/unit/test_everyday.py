@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bidsdeface.dataset.validation import find_problems
-from bidsdeface.privacy.leaks import find_leaks
+from bidsdeface.leakcheck.find import find_leaks
 from tests.fullset import PHYSICS, edf, full_dataset
 from tests.heads import SHARED
 from tests.unit.test_secrets import share

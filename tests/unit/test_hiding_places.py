@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bidsdeface.dataset.validation import find_problems
-from bidsdeface.privacy.contents import gzip_headers_tell
-from bidsdeface.privacy.leaks import find_leaks
+from bidsdeface.deidentify.contents import gzip_headers_tell
+from bidsdeface.leakcheck.find import find_leaks
 from tests.conftest import fake_head
 from tests.fullset import PHYSICS, edf, full_dataset, image, packed
 from tests.unit.test_secrets import BOLD, EVENTS, PHYSIO, T1W, A, all_bytes, share

@@ -10,9 +10,9 @@ from bidsdeface.dataset.resume import promise
 from bidsdeface.errors import TemplateError
 from bidsdeface.exits import Exit
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
-from bidsdeface.privacy import scratch
+from bidsdeface.runtime import scratch
+from bidsdeface.runtime.workers import Lost
 from bidsdeface.settings import Settings
-from bidsdeface.workers import Lost
 from tests.conftest import make_dataset, write_results
 
 SCANS = (

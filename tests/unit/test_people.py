@@ -8,9 +8,9 @@ import pytest
 
 from bidsdeface.dataset.people import Census, all_identifiers, identifiers_of
 from bidsdeface.dataset.waiting import telling_labels
-from bidsdeface.privacy.edf import texts_in_edf
-from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.policy import load_policy
+from bidsdeface.deidentify.edf import texts_in_edf
+from bidsdeface.deidentify.identifiers import Identifiers
+from bidsdeface.deidentify.policy import load_policy
 from tests.fullset import edf
 
 

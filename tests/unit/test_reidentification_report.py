@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bidsdeface.privacy.leaks import find_leaks
+from bidsdeface.leakcheck.find import find_leaks
 from bidsdeface.reidentify.findings import Audit, Probe, evaluate
 from bidsdeface.report.page import page
 from bidsdeface.report.reidentification import COLUMNS, description, section, table, verdict

@@ -16,11 +16,11 @@ from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
 from bidsdeface.dataset.treatments import ABSENT
 from bidsdeface.dataset.validation import find_problems
+from bidsdeface.deidentify.identifiers import Identifiers
+from bidsdeface.deidentify.policy import load_policy
 from bidsdeface.errors import ImageError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
-from bidsdeface.privacy.identifiers import Identifiers
-from bidsdeface.privacy.leaks import find_leaks
-from bidsdeface.privacy.policy import load_policy
+from bidsdeface.leakcheck.find import find_leaks
 from bidsdeface.sorting import alone_without, without_absent
 from tests.fullset import PHYSICS, edf, full_dataset, image, packed
 

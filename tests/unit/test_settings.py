@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bidsdeface.cpus import available_cpus
 from bidsdeface.errors import UsageError
+from bidsdeface.runtime.cpus import available_cpus
 from bidsdeface.settings import Settings, check_settings, default_n_procs
 from tests.conftest import make_dataset
 

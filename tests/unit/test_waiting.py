@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from bidsdeface.dataset.waiting import label_folders, telling_labels, why_text_waits
-from bidsdeface.privacy.identifiers import PERSON, WHOLE, Identifiers, identifiers_in
+from bidsdeface.deidentify.identifiers import PERSON, WHOLE, Identifiers, identifiers_in
 
 README = PurePosixPath("README")
 KNOWN = identifiers_in("Hopper^Grace", PERSON) | identifiers_in("Essen Hospital", WHOLE)

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from bidsdeface.dataset.record import Published
-from bidsdeface.privacy.leaks import find_leaks
+from bidsdeface.leakcheck.find import find_leaks
 from bidsdeface.quality.checks import CHECKS
 from bidsdeface.report.page import page
 from bidsdeface.report.quality import section

@@ -1,0 +1,155 @@
+"""The two values that are altered: dates are shifted by whole days, and ages are capped at 89 years.
+
+Dates go back before 1925, as BIDS asks, by one private offset for each participant. It comes from the key
+alone, so that sessions run apart agree and intervals stay; who has no key cannot take it back. Ages are
+capped in the unit that they are in: where that is not clear, no age is altered.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from bidsdeface.deidentify.values import is_number
+from bidsdeface.schema import MISSING
+
+FIRST_YEAR_TOLD = 1925
+# Scans of 1975 to 2099 come to lie between 1700 and 1924: before what BIDS takes for a true date,
+# and after 1677, where pandas ends.
+LEAST_DAYS, SPAN_DAYS = 64_100, 36_500
+# A day, and what may follow it: the time of day to any precision, and its zone, as ISO 8601 spells them.
+_ISO = re.compile(
+    r"(?P<day>\d{4}(?P<dash>-?)\d\d(?P=dash)\d\d)"
+    r"(?P<rest>(?:[T ](?:[01]\d|2[0-4])(?::?[0-5]\d(?::?[0-6]\d(?:[.,]\d+)?)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?)"
+)
+
+OLDEST = 89  # HIPAA, 45 CFR 164.514(b)(2)(i)(C), by way of the validator's AGE_89
+OLDEST_EVER = 120
+_UNITS_PER_YEAR = {
+    **dict.fromkeys(("year", "years", "y", "yr", "yrs"), 1.0),
+    **dict.fromkeys(("month", "months", "mo", "mos"), 12.0),
+    **dict.fromkeys(("week", "weeks", "wk", "wks"), 365.25 / 7),
+    **dict.fromkeys(("day", "days", "d"), 365.25),
+}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\+?")
+_DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")
+_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52, "D": 1 / 365}
+
+
+def day_offset(key: bytes, subject: str) -> int:
+    """Return by how many days the dates of a participant go back.
+
+    Parameters
+    ----------
+    key : bytes
+        Random bytes that stay private.
+    subject : str
+        Label without ``sub-``.
+
+    Returns
+    -------
+    int
+        The same for the same key and label.
+    """
+    digest = hmac.new(key, f"date offset of sub-{subject}".encode(), hashlib.sha256).digest()
+    return LEAST_DAYS + int.from_bytes(digest[:8], "big") % SPAN_DAYS
+
+
+def shift_back(text: str, days: int) -> str | None:
+    """Return a date and time of ISO 8601, earlier by whole days; all that follows the day stays as it is.
+
+    Parameters
+    ----------
+    text : str
+        ``2018-06-04T19:31:49.235000``, with any fraction and zone or none, without a time too.
+    days : int
+        From `day_offset`.
+
+    Returns
+    -------
+    str or None
+        None for what is no such date. One before 1925 has been shifted before: it stays as it is.
+
+    Examples
+    --------
+    >>> shift_back("2018-06-04T19:31:49.235000+02:00", 64_100), shift_back("1890-01-01", 64_100)
+    ('1842-12-04T19:31:49.235000+02:00', '1890-01-01')
+    """
+    match = _ISO.fullmatch(text.strip())
+    if match is None:
+        return None
+    with suppress(ValueError):  # no such day
+        day = datetime.strptime(match["day"].replace("-", ""), "%Y%m%d").date()
+        if day.year < FIRST_YEAR_TOLD:
+            return text.strip()
+        day -= timedelta(days=days)
+        if day.year < FIRST_YEAR_TOLD:
+            return day.isoformat().replace("-", match["dash"]) + match["rest"]
+    return None
+
+
+def cap_ages(values: Sequence[str], entry: Any) -> tuple[Sequence[str], str | None]:
+    """Return ages of at most 89 years, in the unit that the data dictionary says.
+
+    Parameters
+    ----------
+    values : sequence of str
+    entry : mapping, optional
+        What the data dictionary says of the column.
+
+    Returns
+    -------
+    values : sequence of str
+        Those that need no capping are as they were.
+    reason : str or None
+        Why the ages cannot be shared: their unit is not clear.
+
+    Examples
+    --------
+    >>> cap_ages(["34", "93", "n/a"], {"Units": "years"}), cap_ages(["1104"], {"Units": "months"})
+    ((['34', '89', 'n/a'], None), (['1068'], None))
+    >>> cap_ages(["120"], {"Description": "age in months"})
+    (['120'], 'its unit is not clear: give Units')
+    """
+    matches = {value: _AGE.fullmatch(value.strip()) for value in values if value not in MISSING}
+    ages = {value: float(match[1]) for value, match in matches.items() if match}
+    largest = max(ages.values(), default=0.0)
+    per_year = _units_per_year(entry, largest)
+    if len(ages) < len(matches):
+        return values, "a value is no number, so that it cannot be capped: give numbers and Units"
+    if per_year is None and largest > OLDEST:
+        return values, "its unit is not clear: give Units"
+    oldest = round(OLDEST * (per_year or 1.0))  # if the unit is not clear, no value needs capping
+    # "89+" says no more than 89, and is no number.
+    capped = [
+        f"{oldest}" if value in ages and (ages[value] > oldest or value.strip().endswith("+")) else value
+        for value in values
+    ]
+    return capped, None
+
+
+def cap_age(value: Any) -> Any:
+    """Return the age of a sidecar, at most 89 years, in its own form: years, or as DICOM has it; else None.
+
+    Examples
+    --------
+    >>> cap_age(34.5), cap_age(112), cap_age("018M"), cap_age("095Y"), cap_age("old")
+    (34.5, 89, '018M', '089Y', None)
+    """
+    if isinstance(value, str) and (match := _DICOM_AGE.fullmatch(value.strip())):
+        return f"{OLDEST:03}Y" if int(match[1]) * _YEARS[match[2]] > OLDEST else value
+    return min(value, OLDEST) if is_number(value) and 0 <= value <= OLDEST_EVER else None
+
+
+def _units_per_year(entry: Any, largest: float) -> float | None:
+    """Return how many units of age a year has, if that is clear."""
+    if not isinstance(entry, Mapping):
+        return 1.0 if largest <= OLDEST_EVER else None
+    if units := entry.get("Units"):
+        return _UNITS_PER_YEAR.get(str(units).strip().casefold())
+    said = re.findall(r"[a-z]+", f"{entry.get('LongName', '')} {entry.get('Description', '')}".casefold())
+    known = {_UNITS_PER_YEAR[word] for word in said if len(word) > 1 and word in _UNITS_PER_YEAR}
+    return 1.0 if known == {1.0} and largest <= OLDEST_EVER else None

@@ -1,0 +1,309 @@
+"""Which columns of a table may be shared: those that are described, and those in which nobody stands alone.
+
+A column stays if BIDS defines it and its values fit; or if the data dictionary describes it and they fit; or
+if nobody can be told by it. All others are left out whole, and named. No value is altered but ``acq_time``,
+which is shifted by whole days, and ``age``, which is capped at 89 years.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bidsdeface.deidentify.altered import cap_ages, shift_back
+from bidsdeface.deidentify.excluded import NAME, LeftOut
+from bidsdeface.deidentify.patterns import PERSONAL, is_moment, looks_like, plain
+from bidsdeface.deidentify.policy import KEEP, UNKNOWN, load_policy
+from bidsdeface.deidentify.tables import INDEX_COLUMNS, Table, is_about_people, read_rows
+from bidsdeface.deidentify.values import TO_FILL_IN, is_number, objection, texts_in
+from bidsdeface.schema import MISSING, NUMBER, ColumnRule, table_columns
+
+SHIFTED, AGE = "acq_time", "age"
+
+# Of a column that nobody has described: so many values at most, each in so many people at least; and numbers
+# below the least that may be a record number.
+MOST_VALUES, FEWEST_PEOPLE, LARGE = 10, 3, 1000
+NEARLY_ALL = 0.9
+# Columns of stimuli and sensors that are called like those of people.
+_OF_THINGS = {
+    "name", "names", "device", "operator", "contact", "city", "county", "town", "village", "department",
+    "school", "university", "station", "street", "url", "website", "timestamp", "date", "time", "serial",
+    "uid", "uuid", "license",
+}  # fmt: skip
+_LIMITS = {"Minimum": -math.inf, "Maximum": math.inf}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the values of a column spread over people.
+
+    Attributes
+    ----------
+    people : mapping of str to int
+        How many people share a value.
+    """
+
+    people: Mapping[str, int]
+
+    def hides(self, values: Collection[str]) -> bool:
+        """Return True if there are few values, each shared by several people, and these are among them."""
+        few = len(self.people) <= MOST_VALUES and min(self.people.values(), default=0) >= FEWEST_PEOPLE
+        return few and self.people.keys() >= set(values)
+
+    @property
+    def largest(self) -> float:
+        """The largest of the numbers, without their signs; infinite if not all values are numbers."""
+        sizes = (abs(float(one)) if NUMBER.fullmatch(one) else math.inf for one in self.people)
+        return max(sizes, default=0.0)
+
+    @property
+    def may_number_people(self) -> bool:
+        """Whether the values are large numbers of which nearly every person has another."""
+        return self.largest >= LARGE and len(self.people) >= NEARLY_ALL * sum(self.people.values())
+
+
+def spread_of(pairs: Iterable[tuple[str, str]]) -> Spread:
+    """Return how values spread over people; what is missing does not count.
+
+    Parameters
+    ----------
+    pairs : iterable of tuple of str
+        Person and value.
+    """
+    return Spread(Counter(value for _, value in set(pairs) if value not in MISSING))
+
+
+ALONE = Spread({"": 1})  # of a column of which nothing is known
+
+
+def own_spread(column: str, table: Table) -> Spread | None:
+    """Return how the values of a column spread over people, if its table says whose each row is."""
+    if "participant_id" not in table.columns:
+        return None
+    return spread_of(zip(table.values("participant_id"), table.values(column), strict=True))
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What decides about the columns of a table, beside its own values.
+
+    Attributes
+    ----------
+    dictionary : mapping
+        The table's data dictionary.
+    spread : callable
+        Returns how the values of a column spread over the people of the dataset; for tables of one
+        participant.
+    is_telling : callable
+        Returns True if a text holds an identifier of this dataset.
+    days : callable or None
+        Returns by how many days the dates of a participant go back; without it, dates are dropped.
+    keep, drop : collection of str
+        Columns to keep as they are and to drop, as ``NAME`` or ``TABLE:NAME``; dropping wins.
+    """
+
+    dictionary: Mapping[str, Any]
+    spread: Callable[[str], Spread]
+    is_telling: Callable[[str], bool] = lambda text: False
+    days: Callable[[str], int] | None = None
+    keep: Sequence[str] = ()
+    drop: Sequence[str] = ()
+
+
+def kept_of(table: str, keep_columns: Iterable[str]) -> list[str]:
+    """Return the columns to keep of tables with a suffix, of those given as ``NAME`` or ``TABLE:NAME``."""
+    return [name for of, _, name in (one.rpartition(":") for one in keep_columns) if of in ("", table)]
+
+
+def person_column(column: str) -> str | None:
+    """Return what a column tells of a person by its name, if it does: a kind of identifier, or ``text``.
+
+    Examples
+    --------
+    >>> [person_column(column) for column in ("Date of Birth", "MRN", "comments_2", "group")]
+    ['day', 'whole', 'text', None]
+    """
+    return _person_columns().get(re.sub(r"_?\d+$|[\W_]", "", plain(column)).casefold())
+
+
+def told_by(column: str, path: PurePosixPath) -> str | None:
+    """Return the kind of personal information that the name of a column in a table announces, or None.
+
+    In a table that is not about people, free text is about things, and so are a name, a device, a city.
+
+    Examples
+    --------
+    >>> [told_by("name", PurePosixPath(path)) for path in ("participants.tsv", "a_events.tsv")]
+    ['person', None]
+    """
+    kind = person_column(column)
+    is_of_thing = kind == "text" or column.casefold() in _OF_THINGS
+    return None if is_of_thing and not is_about_people(path) else kind
+
+
+def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, list[LeftOut]]:
+    """Leave out the columns that nobody has described and that may tell a person.
+
+    Parameters
+    ----------
+    table : Table
+        From `check_rows`.
+    path : PurePosixPath
+        Relative to the dataset.
+    options : TableOptions
+
+    Returns
+    -------
+    table : Table
+    left_out : list of LeftOut
+    """
+    suffix, rules = path.stem.rpartition("_")[2], table_columns(path)
+    left_out: list[LeftOut] = []
+    for column in table.columns:
+        rule, entry, reason, detail = rules.get(column), options.dictionary.get(column), None, ""
+        names, keep_it = {column, f"{suffix}:{column}"}, f"--keep-column {suffix}:{NAME}"
+        is_index = is_about_people(path) and _is_index(column, table, rule)
+        if is_index or (names & set(options.keep) and not names & set(options.drop)):
+            continue
+        if names & set(options.drop):
+            reason, keep_it = "you said so", ""
+        elif column == SHIFTED:
+            table, reason, bad = _shifted(table, path, options)
+            left_out += [LeftOut(path, "no date that can be shifted", line) for line in bad]
+            keep_it = "--work-dir DIR, so that dates are shifted by a private key"
+        elif plain(column).strip().casefold() == AGE and is_about_people(path):
+            values, reason = cap_ages(table.values(column), entry)
+            table = table.with_values(column, values)
+            keep_it = f'describe it in {_dictionary_name(path)} with "Units": "year" (or month, week, day)'
+        elif found := _why_left_out(column, table, path, rule, options):
+            reason, detail = found
+            if "described" in reason:
+                keep_it = f"describe it in {_dictionary_name(path)} (Levels, or Units), or {keep_it}"
+        if reason:
+            left_out.append(LeftOut(path, reason, f"column {column}", keep_it, detail=detail))
+    gone = {one.what for one in left_out}
+    kept = [column for column in table.columns if f"column {column}" not in gone]
+    return table.keep_columns(kept), left_out
+
+
+def _is_index(column: str, table: Table, rule: ColumnRule | None) -> bool:
+    """Return True if a column says what each row is about, in labels; a visit's, that are no days."""
+    values = [value for value in table.values(column) if value not in MISSING]
+    if column not in INDEX_COLUMNS or not all(map(INDEX_COLUMNS[column][0].fullmatch, values)):
+        return False
+    is_visit = column == "session_id" and not any(map(looks_like, values))
+    return is_visit or (rule is not None and rule.is_index)
+
+
+def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, str | None, list[str]]:
+    """Shift the dates of acquisition; name the lines of those that could not be, which are missing now."""
+    own = path.parts[0] if path.parts[0].startswith("sub-") else "sub-"
+    has_people = "participant_id" in table.columns
+    people = table.values("participant_id") if has_people else (own,) * len(table.rows)
+    days = options.days
+    if days is None or "sub-" in people:
+        return table, "is a date, and there is no private key to shift it by" if people else None, []
+    dates = [
+        value if value in MISSING else shift_back(value, days(person.removeprefix("sub-")))
+        for value, person in zip(table.values(SHIFTED), people, strict=True)
+    ]
+    bad = [f"line {line} of {SHIFTED}" for line, date in zip(table.lines, dates, strict=True) if date is None]
+    return table.with_values(SHIFTED, [date or "n/a" for date in dates]), None, bad
+
+
+def _why_left_out(
+    column: str, table: Table, path: PurePosixPath, rule: ColumnRule | None, options: TableOptions
+) -> tuple[str, str] | None:
+    """Return why a column is left out, and in which line that shows; None if it stays."""
+    last_first = zip(reversed(table.values(column)), reversed(table.lines), strict=True)
+    lines = {value: line for value, line in last_first if value not in MISSING}
+    about_people, is_numeric = is_about_people(path), all(map(NUMBER.fullmatch, lines))
+    at_once = {
+        "its name tells a person, a date or a place": looks_like(column) or options.is_telling(column),
+        "may tell who somebody is": rule is None and told_by(column, path),
+        "its numbers are dates, or a computer's clock": (
+            is_numeric and lines and all(is_moment(float(value)) for value in lines)
+        ),
+    }
+    if reason := next((reason for reason, applies in at_once.items() if applies), None):
+        return reason, ""
+    if line := _first_telling(lines, is_numeric, rule, about_people, options):
+        return "holds a date, an address, or a name or number of this dataset's people", f"line {line}"
+    misfit = next((line for value, line in lines.items() if rule and not rule.fits(value)), None)
+    if rule and not misfit and not (rule.is_free and about_people and not _is_known(column, lines)):
+        return None  # BIDS defines it
+    if not lines or (is_numeric and not about_people):
+        return None
+    spread = own_spread(column, table) or options.spread(column)
+    found = _why_not_described(lines, options.dictionary.get(column), spread, is_numeric)
+    if found is None or spread.hides(lines) or (is_numeric and spread.largest < LARGE):
+        return None
+    return (f"not a value that BIDS has for it; {found[0]}", f"line {misfit}") if misfit else found
+
+
+def _first_telling(
+    lines: Mapping[str, int],
+    is_numeric: bool,
+    rule: ColumnRule | None,
+    about_people: bool,
+    options: TableOptions,
+) -> int | None:
+    """Return the line of the first value that holds what no kept value may hold."""
+    if rule and (is_numeric or (rule.levels and all(map(rule.fits, lines)))):
+        return None
+    if is_numeric:  # whole numbers may be somebody's; parts of decimals are nobody's
+        asked = {value: line for value, line in lines.items() if about_people and value.strip().isdecimal()}
+        return next((line for value, line in asked.items() if options.is_telling(value)), None)
+    kinds = {*PERSONAL} if rule and rule.pattern else {*PERSONAL, "date"}  # names of stimuli may have a date
+    telling = (
+        line
+        for value, line in lines.items()
+        if options.is_telling(value) or not kinds.isdisjoint(looks_like(value))
+    )
+    return next(telling, None)
+
+
+def _why_not_described(
+    lines: Mapping[str, int], entry: Any, spread: Spread, is_numeric: bool
+) -> tuple[str, str] | None:
+    """Return why the data dictionary does not describe a column, and in which line; None if it does."""
+    if not isinstance(entry, Mapping) or not entry:
+        return "not described, and fewer than three people share a value", ""
+    if TO_FILL_IN in texts_in(entry):
+        return "described by a draft that is not filled in", ""
+    levels = entry.get("Levels")
+    named = set(map(str, levels)) if isinstance(levels, Mapping | list) else set()
+    unnamed = [line for value, line in lines.items() if value not in named]
+    if not unnamed:
+        return None
+    if not is_numeric:
+        return "not described by its Levels, and fewer than three people share a value", f"line {unnamed[0]}"
+    low, high = (entry[key] if is_number(entry.get(key)) else end for key, end in _LIMITS.items())
+    outside = [line for value, line in lines.items() if not low <= float(value) <= high]
+    if outside:
+        return "outside what is described by Minimum and Maximum", f"line {outside[0]}"
+    has_scale = entry.get("Units") or (math.isfinite(low) and math.isfinite(high))
+    if spread.may_number_people and not has_scale:
+        return "described without Units; its numbers of 1,000 and more differ for nearly everybody", ""
+    return None
+
+
+def _is_known(column: str, values: Iterable[str]) -> bool:
+    """Return True if the policy for sidecars knows all values of the field of the same name (species)."""
+    rule = load_policy().get(column.capitalize(), UNKNOWN)
+    return rule.action == KEEP and all(objection(column, value, rule.kind) is None for value in values)
+
+
+def _dictionary_name(path: PurePosixPath) -> str:
+    """Return where a person may describe the columns of a table, for all participants at once."""
+    task = re.search(r"task-[A-Za-z0-9+]+_", path.name)
+    return f"{task[0] if task else ''}{path.stem.rpartition('_')[2]}.json"
+
+
+@cache
+def _person_columns() -> Mapping[str, str]:
+    return {row["column"]: row["tells"] for row in read_rows(Path(__file__).with_name("columns.tsv"))}

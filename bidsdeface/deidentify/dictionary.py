@@ -1,0 +1,182 @@
+"""Data dictionaries: keep what is said of the columns that stay, and draft what is to be said of others.
+
+Texts go as they are, or are left out.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from bidsdeface.deidentify.columns import AGE, ALONE, own_spread, person_column
+from bidsdeface.deidentify.patterns import PERSONAL, is_moment, looks_like
+from bidsdeface.deidentify.policy import Policy, Scrubbed, Telling, scrub_metadata
+from bidsdeface.deidentify.tables import Table
+from bidsdeface.deidentify.values import TO_FILL_IN, is_finite, is_number, leaves, texts_in
+from bidsdeface.schema import MISSING, NUMBER
+
+DESCRIPTIVE = {
+    "LongName", "Description", "Levels", "Units", "TermURL", "Delimiter", "HED", "Format", "Maximum",
+    "Minimum", "Derivative",
+}  # fmt: skip
+ABOUT_TOOL = "MeasurementToolMetadata"  # of phenotype tables
+NO_COLUMN = "describes a column that is not here"
+MOST_LEVELS = 50  # of a draft
+TELLS = "holds an address, a titled name, or a name or number of this dataset's people"
+
+
+def scrub_dictionary(
+    dictionary: Mapping[str, Any],
+    columns: Collection[str] | None = None,
+    policy: Policy | None = None,
+    keep: Collection[str] = (),
+    task: str | None = None,
+    *,
+    datatype: str | None = None,
+    telling: Telling = lambda text: False,
+) -> Scrubbed:
+    """Keep what a data dictionary says of the columns that stay, and definitions of HED.
+
+    Parameters
+    ----------
+    dictionary : mapping
+        Of one table, or an inherited one; may hold sidecar fields as well.
+    columns : collection of str, optional
+        Columns of the tables that it describes; what is said of others goes. Any, if they are not known.
+    policy : mapping of str to Rule, optional
+        For sidecar fields.
+    keep : collection of str, optional
+        Columns to describe as they are.
+    task : str, optional
+        Label of ``task-`` in the file's name.
+    datatype : str, optional
+        Folder of the file, as of `scrub_metadata`.
+    telling : callable, optional
+        Returns True if a text holds an identifier of this dataset.
+
+    Returns
+    -------
+    kept : dict
+    reasons : dict of str to str
+        Why keys are left out, by their names; those of nested objects with dots.
+    """
+    kept: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    fields: dict[str, Any] = {}
+
+    def tells(text: str) -> bool:
+        return telling(text) or not set(PERSONAL).isdisjoint(looks_like(text))
+
+    for name, entry in dictionary.items():
+        is_entry = isinstance(entry, Mapping) and bool(entry.keys() & DESCRIPTIVE)
+        if name in keep and is_entry:
+            kept[name] = entry
+        elif name == "Columns" and columns is not None and not set(texts_in(entry)) <= set(columns):
+            reasons[name] = NO_COLUMN
+        elif not is_entry:
+            fields[name] = entry
+        elif TO_FILL_IN in texts_in(entry):
+            reasons[name] = "is a draft that is not filled in"
+        elif tells(name):
+            reasons[name] = TELLS
+        elif columns is not None and name not in columns and name != ABOUT_TOOL and not _defines(entry):
+            reasons[name] = NO_COLUMN
+        else:
+            kept[name] = _scrub_entry(entry, name, tells, reasons)
+    metadata, why = scrub_metadata(fields, policy, task, datatype=datatype, telling=telling)
+    kept |= metadata
+    return {name: kept[name] for name in dictionary if name in kept}, reasons | why
+
+
+def draft_dictionary(
+    table: Table, columns: Collection[str], said: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a draft of what a data dictionary would say of some columns.
+
+    Parameters
+    ----------
+    table : Table
+    columns : collection of str
+        Those that need a description. One whose name says that it tells a person is passed over.
+    said : mapping, optional
+        Existing descriptions of columns. They are kept; missing parts are drafted.
+
+    Returns
+    -------
+    dict
+        For each column its units and range, or the levels that are seen. It holds values: it is private.
+
+    Examples
+    --------
+    >>> table = Table(("participant_id", "score"), (("sub-1", "1"), ("sub-2", "12")))
+    >>> draft_dictionary(table, ["score"], {"score": {"Description": "points"}})["score"]
+    {'Description': 'points', 'Units': '…', 'Minimum': 1.0, 'Maximum': 12.0}
+    """
+    return {
+        column: _drafted(column, table, (said or {}).get(column))
+        for column in columns
+        if not person_column(column)
+    }
+
+
+def merged_draft(draft: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a draft into an existing file: existing entries win, new columns and levels are added."""
+    return {**draft, **{column: _merged(draft.get(column), entry) for column, entry in there.items()}}
+
+
+def _defines(entry: Mapping[str, Any]) -> bool:
+    """Return True if an entry is about no column, but defines tags of HED that others use."""
+    return "Levels" not in entry and "(Definition/" in json.dumps(entry.get("HED"))
+
+
+def _scrub_entry(
+    entry: Mapping[str, Any], name: str, tells: Callable[[str], bool], reasons: dict[str, str]
+) -> dict[str, Any]:
+    """Keep the parts of a description; those of levels one by one."""
+    kept: dict[str, Any] = {}
+    for key, value in entry.items():
+        place = f"{name}.{key}"
+        if key not in DESCRIPTIVE:
+            reasons[place] = "BIDS has no such key in a data dictionary"
+        elif key == "Levels" and isinstance(value, Mapping):
+            telling = [level for level in value if any(map(tells, texts_in({level: value[level]})))]
+            kept[key] = {level: value[level] for level in value if level not in telling}
+            if telling:
+                reasons[place] = f"{len(telling)} of its levels: {TELLS}"
+        elif any(map(tells, texts_in(value))):
+            reasons[place] = TELLS
+        elif not is_finite(value) or any(is_number(one) and is_moment(one) for one in leaves(value)):
+            reasons[place] = "is a date, or no number of JSON"
+        else:
+            kept[key] = value
+    return kept
+
+
+def _drafted(column: str, table: Table, said: Any) -> dict[str, Any]:
+    """Return what is said of a column, and what is to be filled in: its units and range, or its levels."""
+    entry = said if isinstance(said, Mapping) else {}
+    values = [value for value in dict.fromkeys(table.values(column)) if value not in MISSING]
+    if column == AGE:  # without its limits: they may be above 89 years
+        return {"Description": TO_FILL_IN, **entry, "Units": TO_FILL_IN}
+    if not values or "Levels" in entry or not all(map(NUMBER.fullmatch, values)):
+        return _with_levels(sorted(values)[:MOST_LEVELS], {"Description": TO_FILL_IN, **entry})
+    numbers = [float(value) for value in values]
+    may_number_people = (own_spread(column, table) or ALONE).may_number_people
+    limits = {} if may_number_people else {"Minimum": min(numbers), "Maximum": max(numbers)}
+    return {"Description": TO_FILL_IN, "Units": TO_FILL_IN, **limits, **entry}
+
+
+def _merged(drafted: Any, entry: Any) -> Any:
+    if isinstance(drafted, Mapping) and isinstance(entry, Mapping) and "Levels" in entry:
+        return _with_levels(drafted.get("Levels"), entry)
+    return entry
+
+
+def _with_levels(drafted: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with drafted levels beside its own."""
+    return {**entry, "Levels": {**_levels(drafted), **_levels(entry.get("Levels"))}}
+
+
+def _levels(levels: Any) -> dict[str, Any]:
+    if isinstance(levels, Mapping):
+        return dict(levels)
+    return dict.fromkeys(levels if isinstance(levels, list) else (), TO_FILL_IN)

@@ -1,0 +1,133 @@
+"""The names and numbers of this dataset's people: taken from what is dropped, looked for in what is kept.
+
+Nothing is guessed: what is looked for stands in a field about a person, a place or a record. It is found as
+whole words, whatever their case and accents, and never rewritten.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bidsdeface.deidentify.patterns import dates_in, plain
+from bidsdeface.deidentify.values import is_number, leaves
+
+# What a field may tell: a person's name, each word of which is looked for; a number, code or place, which is
+# looked for as a whole; a day.
+PERSON, WHOLE, DAY = KINDS = ("person", "whole", "day")
+SHORTEST_WORD, SHORTEST_WHOLE, SHORTEST_NUMBER = 3, 4, 5
+# What stands in such fields in place of a name, and titles.
+STAND_INS = frozenset(
+    """
+    anon anonymous anonymized anonymised deidentified removed redacted unknown none nan null na not available
+    sub ses subject patient participant volunteer control healthy phantom test pilot study research scan
+    operator admin administrator technician user staff mri mrt mr fmri lab hospital university institute
+    clinic center centre department
+    dr prof professor mr mrs ms miss herr frau mme md phd msc jr
+    """.split()  # noqa: SIM905
+)
+# Accents and soft hyphens that are characters of their own do not end a word.
+_WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f\u00ad]+[^\W_]*)*")
+
+
+@dataclass(frozen=True)
+class Identifiers:
+    """What is looked for.
+
+    Attributes
+    ----------
+    phrases : frozenset of tuple of str
+        Words in a row, without case and accents.
+    labels : frozenset of (str, str)
+        Entities in the names of files that are words of a person's name.
+    """
+
+    phrases: frozenset[tuple[str, ...]] = frozenset()
+    labels: frozenset[tuple[str, str]] = frozenset()
+
+    def __or__(self, other: "Identifiers") -> "Identifiers":
+        return Identifiers(self.phrases | other.phrases, self.labels | other.labels)
+
+    @cached_property
+    def _lengths(self) -> set[int]:
+        return set(map(len, self.phrases))
+
+    def find(self, text: str) -> Iterator[int]:
+        """Yield where an identifier begins in a text.
+
+        Examples
+        --------
+        >>> list(identifiers_in("Doe^Jane", PERSON).find("Thanks to JANE!"))
+        [10]
+        """
+        if not self.phrases:
+            return
+        words = [(match.start(), plain(match[0]).casefold()) for match in _WORD.finditer(text)]
+        for at, (start, _) in enumerate(words):
+            phrases = (tuple(word for _, word in words[at : at + length]) for length in self._lengths)
+            if not self.phrases.isdisjoint(phrases):
+                yield start
+
+    def are_in(self, text: str) -> bool:
+        """Return True if an identifier stands in a text."""
+        return next(self.find(text), None) is not None
+
+
+def identifiers_in(value: Any, kind: str) -> Identifiers:
+    """Return what is to be looked for of the value of a field.
+
+    Parameters
+    ----------
+    value : any
+        Of JSON: a text, a number, or lists and objects of them.
+    kind : str
+        One of `KINDS`.
+
+    Examples
+    --------
+    >>> sorted(identifiers_in("Doe^Jane", PERSON).phrases)
+    [('doe',), ('doe', 'jane'), ('jane',), ('jane', 'doe')]
+    >>> sorted(identifiers_in("Essen Hospital", WHOLE).phrases), sorted(identifiers_in("2019", WHOLE).phrases)
+    ([('essen', 'hospital')], [])
+    >>> sorted(identifiers_in("20190312", DAY).phrases)
+    [('2019', '03', '12'), ('20190312',)]
+    """
+    phrases: set[tuple[str, ...]] = set()
+    single = (one for one in leaves(value, with_keys=False) if isinstance(one, str) or is_number(one))
+    for text in (f"{one:.0f}" if isinstance(one, float) and one.is_integer() else str(one) for one in single):
+        words = words_of(text)
+        if kind == DAY:
+            days = [day.isoformat() for _, day in dates_in(text)]
+            phrases |= {words_of(form) for day in days for form in (day, day.replace("-", ""))}
+        elif kind == PERSON:
+            names = tuple(word for word in words if word not in STAND_INS and not word.isdecimal())
+            phrases |= {(word,) for word in names if len(word) >= SHORTEST_WORD}
+            phrases |= {names, names[::-1]} if len(names) > 1 else set()
+        elif not set(words) <= STAND_INS:
+            letters = "".join(words)
+            is_long = len(letters) >= (SHORTEST_NUMBER if letters.isdecimal() else SHORTEST_WHOLE)
+            phrases |= {words} if is_long else set()
+    return Identifiers(frozenset(phrases))
+
+
+def are_of_names(labels: Iterable[str], phrases: Iterable[tuple[str, ...]]) -> set[str]:
+    """Return the labels that are words of a name of several, or all of them together, digits left aside.
+
+    A name of one word is mostly a code of the study.
+
+    Examples
+    --------
+    >>> names = identifiers_in("Doe^Jane", PERSON).phrases
+    >>> sorted(are_of_names(["JaneDoe", "Doe2", "Doer", "01"], names)), are_of_names(["Doe"], [("doe",)])
+    (['Doe2', 'JaneDoe'], set())
+    """
+    several = [phrase for phrase in phrases if len(phrase) > 1]
+    words = {"".join(phrase) for phrase in several} | {word for phrase in several for word in phrase}
+    plainly = {label: re.sub(r"\d", "", plain(label)).casefold() for label in labels}
+    return {label for label, word in plainly.items() if len(word) >= SHORTEST_WORD and word in words}
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words and numbers of a text, without case and accents."""
+    return tuple(word.casefold() for word in _WORD.findall(plain(text)))

@@ -1,0 +1,278 @@
+"""Which sidecar fields may be shared, and what their values must look like: the table in ``policy.tsv``.
+
+Each row has a field, what becomes of it (keep, generalise, drop), the kind of value that may pass, the
+reason and the source. A person's own table and wishes go on top of it. Whatever the policy does not name
+goes, numbers too: a record number and a birth date are numbers. A value stays as it is, or goes as a whole.
+"""
+
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bidsdeface.deidentify.altered import cap_age
+from bidsdeface.deidentify.tables import read_rows
+from bidsdeface.deidentify.values import NOT_SAID, is_finite, is_known, is_label, leaves, objection, texts_in
+from bidsdeface.errors import UsageError
+from bidsdeface.schema import NOT_OF_BIDS, metadata_fields, required_fields
+
+ACTIONS = KEEP, GENERALISE, DROP = ("keep", "generalise", "drop")
+FILES = "files"
+# Kinds of values that are generalised, and how; a value of which nothing can be made is left out.
+_GENERALISED: Mapping[str, Callable[[Any], Any]] = {"age": cap_age, "midnight": lambda _: "00:00:00"}
+_OBJECT_KINDS = ("object", "filters")
+_TABLE = Path(__file__).with_name("policy.tsv")
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+# They say where the face of an anatomical image was; of a recording, they are the way to the image.
+_OF_THE_FACE = ("anat", "AnatomicalLandmarkCoordinates")
+_SETTINGS = ("flag", "number -100000..100000", "known filter setting")
+# Values that a person keeps, names of files, and what is known as a whole: they name nobody.
+_PUBLIC = ("", FILES, "known", "codes", "listed")
+_TELLS = "holds an identifier of this dataset"
+Telling = Callable[[str], bool]
+Scrubbed = tuple[dict[str, Any], dict[str, str]]  # what is kept, and why the rest is not
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What becomes of a field.
+
+    Attributes
+    ----------
+    action : str
+        ``keep``, ``generalise`` or ``drop``.
+    kind : str
+        What a value must look like to pass (see `objection`); empty where a person takes it as it is. Of a
+        dropped field: ``text`` if it may hold any text, and empty if it is about somebody.
+    reason : str
+        Of a dropped field: why it goes.
+    """
+
+    action: str
+    kind: str = ""
+    reason: str = field(default="", compare=False)
+
+
+Policy = Mapping[str, Rule]
+UNKNOWN = Rule(DROP, reason="it does not know the field")
+
+
+def load_policy(table: Path | None = None, keep: Iterable[str] = (), drop: Iterable[str] = ()) -> Policy:
+    """Return the policy: ours, then a person's table, then the fields they name; dropping wins.
+
+    Parameters
+    ----------
+    table : pathlib.Path, optional
+        Tab-separated like ``policy.tsv``; of its columns, ``field`` and ``action`` are needed. A field
+        without a ``kind`` has that of ours if the action is the same; else a kept one passes as it is.
+    keep, drop : iterable of str, optional
+        Fields to keep as they are and to drop.
+
+    Returns
+    -------
+    dict of str to Rule
+
+    Raises
+    ------
+    UsageError
+        The table is not such a table.
+    """
+    ours = _own_policy()
+    return {
+        **ours,
+        **(_read_policy(table, ours) if table else {}),
+        **{name: Rule(KEEP) for name in keep},
+        **{name: Rule(DROP, _own_kind(ours, name, DROP), "asked for") for name in drop},
+    }
+
+
+def file_fields(policy: Policy, among: Iterable[str] | None = None) -> frozenset[str]:
+    """Return the fields whose values name files.
+
+    Parameters
+    ----------
+    policy : mapping of str to Rule
+    among : iterable of str, optional
+        Only these fields matter.
+
+    Examples
+    --------
+    >>> sorted(file_fields(load_policy()))[-2:]
+    ['ReferenceSignal', 'SpatialReference']
+    """
+    names = policy if among is None else policy.keys() & set(among)
+    return frozenset(name for name in names if policy[name].kind == FILES)
+
+
+def policy_mark(policy: Policy) -> str:
+    """Return what stands for a policy in a result: ``built-in``, or letters that change with the policy.
+
+    Examples
+    --------
+    >>> policy_mark(load_policy())
+    'built-in'
+    """
+    if policy == _own_policy():
+        return "built-in"
+    rules = repr(sorted((name, rule.action, rule.kind) for name, rule in policy.items()))
+    # No digits: none that could read as a date or a record number.
+    return hashlib.sha256(rules.encode()).hexdigest()[:12].translate(_LETTERS)
+
+
+def scrub_metadata(
+    metadata: Mapping[str, Any],
+    policy: Policy | None = None,
+    task: str | None = None,
+    *,
+    datatype: str | None = None,
+    telling: Telling = lambda text: False,
+) -> Scrubbed:
+    """Keep what the policy lets through.
+
+    A field that BIDS requires and whose text cannot be shared says "n/a" instead.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar of a file, or an inherited one of an upper level.
+    policy : mapping of str to Rule, optional
+        From `load_policy`; ours by default.
+    task : str, optional
+        Label of ``task-`` in the file's name.
+    datatype : str, optional
+        Folder of the file; of ``anat``, coordinates of landmarks go.
+    telling : callable, optional
+        Return True for a text that holds an identifier of the dataset. Asked of every text that would stay,
+        but for names of files, and fields that a person keeps as they are.
+
+    Returns
+    -------
+    kept : dict
+        In the order of the source.
+    reasons : dict of str to str
+        Why fields are left out, or say "n/a", by their names; those of nested objects with dots. Never a
+        value. Each field can be kept by its name.
+
+    Examples
+    --------
+    >>> scrub_metadata({"EchoTime": 0.003, "RepetitionTime": 41207, "FlipAngle": "Doe^Jane"})
+    ({'EchoTime': 0.003}, {'RepetitionTime': 'not within 0..100 s', 'FlipAngle': 'not a number'})
+    >>> scrub_metadata({"TaskName": "Dr Doe's task", "TimeZero": "12:41:07"})[0]
+    {'TaskName': 'n/a', 'TimeZero': '00:00:00'}
+    """
+    policy = load_policy() if policy is None else policy
+    kept: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    for name, value in metadata.items():
+        rule = policy.get(name, UNKNOWN)
+        if (datatype, name) == _OF_THE_FACE and rule.kind:
+            rule = Rule(DROP, reason="shape of the face")
+        found, result = _objection(name, value, rule, task, telling), value
+        if found is None and isinstance(value, Mapping) and rule.kind in _OBJECT_KINDS:
+            result, inner = (
+                scrub_metadata(value, policy, task, datatype=datatype, telling=telling)
+                if rule.kind == "object"
+                else _scrub_filters(value, telling)
+            )
+            reasons |= {f"{name}.{part}": reason for part, reason in inner.items()}
+            found = None if result or not value else "nothing in it may stay"
+        elif found is None and rule.action == GENERALISE:
+            result = _GENERALISED[rule.kind](value)
+        if found is not None:
+            reasons[name] = found
+            result = NOT_SAID
+        if found is None or (rule.action != DROP and _may_say_nothing(name, rule)):
+            kept[name] = result
+    return kept, reasons
+
+
+@cache
+def _own_policy() -> Policy:
+    return _read_policy(_TABLE, {})
+
+
+def _read_policy(path: Path, ours: Policy) -> dict[str, Rule]:
+    try:
+        rows = read_rows(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); give --metadata-policy a readable table"
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path}: not a text table ({error}); save it as UTF-8, tab-separated") from error
+    policy = {}
+    for number, row in enumerate(rows, start=2):
+        name, action = row.get("field"), row.get("action")
+        if not name or action not in ACTIONS:
+            raise UsageError(
+                f"{path}: line {number} has no field, or no action of {', '.join(ACTIONS)}; correct it"
+            )
+        kind = row.get("kind") or _own_kind(ours, name, action)
+        try:
+            _check_kind(action, kind)
+        except (ValueError, re.error) as error:
+            raise UsageError(f"{path}: line {number}: {error}; correct its kind") from error
+        policy[name] = Rule(action, kind, row.get("reason") or "")
+    return policy
+
+
+def _own_kind(ours: Policy, name: str, action: str) -> str:
+    """Return the kind of value that our table has for a field, if it does the same with it."""
+    return ours[name].kind if name in ours and ours[name].action == action else ""
+
+
+def _check_kind(action: str, kind: str) -> None:
+    """Raise ValueError if there is no such kind."""
+    if action == GENERALISE and kind not in _GENERALISED:
+        raise ValueError(f"nothing generalises to {kind!r}; choose from {', '.join(_GENERALISED)}")
+    if action == KEEP and kind not in _OBJECT_KINDS:
+        objection("", ["x", 0], kind)
+
+
+def _objection(field: str, value: Any, rule: Rule, task: str | None, telling: Telling) -> str | None:
+    """Return why a field is left out, or None."""
+    if rule.action == DROP:
+        return f"left out by the policy{rule.reason and f': {rule.reason}'}"
+    if not is_finite(value):
+        return "NaN or infinity, which JSON has not"
+    if rule.action == GENERALISE:
+        return "not an age" if _GENERALISED[rule.kind](value) is None else None
+    if rule.kind in _OBJECT_KINDS:
+        is_fit = isinstance(value, Mapping) or (isinstance(value, str) and is_known(value, "unknown"))
+        return None if is_fit else "not an object"
+    is_label_of_task = rule.kind == "task" and isinstance(value, str) and is_label(value, task)
+    is_public = rule.kind.partition(" ")[0] in _PUBLIC or is_label_of_task
+    tells = _TELLS if not is_public and any(map(telling, texts_in(value))) else None
+    return objection(field, value, rule.kind, task) or tells
+
+
+def _may_say_nothing(field: str, rule: Rule) -> bool:
+    """Return True if BIDS asks for the field, and takes ``n/a`` for an answer."""
+    schema = metadata_fields().get(field, NOT_OF_BIDS)
+    is_asked_for = field in required_fields() or rule.kind == "filters"
+    takes_it = "string" in schema.types and NOT_SAID in (schema.values or {NOT_SAID})
+    return is_asked_for and takes_it and not schema.is_list
+
+
+def _scrub_filters(filters: Mapping[str, Any], telling: Telling, names: str = "filter") -> Scrubbed:
+    """Keep filters and settings of known names, whose values are numbers or known."""
+    kept: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    for name, value in filters.items():
+        if not is_known(name, names) or telling(name):
+            reasons[name] = f"not a known name ({names})"
+        elif isinstance(value, Mapping):
+            inner, why = _scrub_filters(value, telling, "filter setting")
+            reasons |= {f"{name}.{one}": reason for one, reason in why.items()}
+            kept |= {name: inner} if inner or not value else {}
+        elif any(map(telling, texts_in(value))):
+            reasons[name] = _TELLS
+        elif all(any(objection("", one, kind) is None for kind in _SETTINGS) for one in leaves(value)):
+            kept[name] = value
+        else:
+            reasons[name] = "not a number or a known value (filter setting)"
+    return kept, reasons

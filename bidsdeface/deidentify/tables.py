@@ -1,0 +1,241 @@
+"""Read and write tab-separated tables the way BIDS has them, and check their rows.
+
+Rows must say what they are about; those of recordings, which have no header, must be numbers that tell
+nobody.
+"""
+
+import csv
+import re
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath, PurePosixPath
+
+from bidsdeface.deidentify.excluded import LeftOut
+from bidsdeface.deidentify.patterns import LARGEST_NUMBER, is_moment
+from bidsdeface.errors import BidsdefaceError
+from bidsdeface.schema import table_columns
+
+# Their rows are people, or visits of people.
+ABOUT_PEOPLE = ("participants", "sessions", "scans", "samples")
+# What each row is about; these must be plain labels and file names.
+INDEX_COLUMNS = {
+    "participant_id": (re.compile(r"sub-[A-Za-z0-9+]+"), "sub-<label>"),
+    "session_id": (re.compile(r"ses-[A-Za-z0-9+]+"), "ses-<label>"),
+    "sample_id": (re.compile(r"sample-[A-Za-z0-9+]+"), "sample-<label>"),
+    "filename": (re.compile(r"[A-Za-z0-9+._/-]+"), "the file's path below the participant's folder"),
+}
+A_DAY = 86_400.0
+_NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
+_NUMBERS = re.compile(_NUMBER + rb"(?:[\t ]" + _NUMBER + rb")*")  # tabs, and blanks between gradients
+_MAY_BE_LARGE = re.compile(rb"\d{6}|[eE]\+?\d")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
+
+
+class TableError(BidsdefaceError):
+    """A table that cannot be read as one, and is therefore not shared."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes
+    ----------
+    columns : tuple of str
+    rows : tuple of tuple of str
+        Each as long as `columns`.
+    lines : tuple of int
+        Of each row, its line in the file; the header's is 1.
+    bad_lines : tuple of int
+        Lines that are no rows: with too few or too many values, or with control characters.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...] = ()
+    bad_lines: tuple[int, ...] = ()
+
+    def values(self, column: str) -> tuple[str, ...]:
+        """Return the values of a column."""
+        at = self.columns.index(column)
+        return tuple(row[at] for row in self.rows)
+
+    def with_values(self, column: str, values: Sequence[str]) -> "Table":
+        """Return the table with other values in a column."""
+        at = self.columns.index(column)
+        rows = ((*row[:at], value, *row[at + 1 :]) for row, value in zip(self.rows, values, strict=True))
+        return replace(self, rows=tuple(rows))
+
+    def keep_rows(self, is_kept: Callable[[tuple[str, ...]], bool]) -> "Table":
+        """Return the table with those rows only that are to be kept."""
+        kept = [at for at, row in enumerate(self.rows) if is_kept(row)]
+        return replace(
+            self, rows=tuple(self.rows[at] for at in kept), lines=tuple(self.lines[at] for at in kept)
+        )
+
+    def keep_columns(self, columns: Sequence[str]) -> "Table":
+        """Return the table with those columns only."""
+        at = [self.columns.index(column) for column in columns]
+        return replace(
+            self, columns=tuple(columns), rows=tuple(tuple(row[one] for one in at) for row in self.rows)
+        )
+
+
+def parse_table(content: bytes, path: PurePath) -> Table:
+    """Read a table the way BIDS has them: UTF-8, tabs, no quoting, one header.
+
+    A byte order mark, line ends of Windows, tabs at the end of all lines and white space around the names of
+    columns are put right.
+
+    Parameters
+    ----------
+    content : bytes
+    path : pathlib.PurePath
+        For messages.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    TableError
+        It is no such table; the message names the file and the cause, and no value.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    lines = text.replace("\r\n", "\n").split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise TableError(f"{path}: is empty; remove it or give it a header")
+    if _CONTROL.search(lines[0]):
+        raise TableError(f"{path}: line 1 has control characters; save it as plain text with line feeds")
+    if all(line.endswith("\t") for line in lines):  # a last column without a name and a value
+        lines = [line[:-1] for line in lines]
+    columns = tuple(name.strip() for name in lines[0].split("\t"))
+    if len(set(columns)) < len(columns) or not all(columns):
+        raise TableError(f"{path}: two columns have one name, or one has none; name each column")
+    rows = {
+        number: row
+        for number, line in enumerate(lines[1:], start=2)
+        if len(row := tuple(line.split("\t"))) == len(columns) and not _CONTROL.search(line)
+    }
+    bad_lines = (number for number in range(2, len(lines) + 1) if number not in rows)
+    return Table(columns, tuple(rows.values()), tuple(rows), tuple(bad_lines))
+
+
+def format_table(table: Table) -> str:
+    """Write a table as BIDS has them."""
+    return "".join("\t".join(row) + "\n" for row in (table.columns, *table.rows))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table of rules, by the names of its columns."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def is_about_people(path: PurePosixPath) -> bool:
+    """Return True if each row of a table is about a person, a visit, a scan or a sample."""
+    return path.parts[0] == "phenotype" or path.stem.rpartition("_")[2] in ABOUT_PEOPLE
+
+
+def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[LeftOut]]:
+    """Return a table without lines that are no rows, and rows that do not say what they are about.
+
+    White space around an identifier is put right. In a table that is not about people, one bad line costs
+    the file: rows depend on each other there.
+
+    Raises
+    ------
+    TableError
+        See above; or a table about people has no row with an identifier.
+    """
+    rules = table_columns(path)
+    if not is_about_people(path):
+        required = [name for name, rule in rules.items() if rule.is_required]
+        if required and not set(required) & set(table.columns):
+            raise TableError(f"{path}: has no column {required[0]}, or no header; add it")
+        if table.bad_lines:
+            raise TableError(
+                f"{path}: line {table.bad_lines[0]} has not one value for each column; correct it"
+            )
+        return table, []
+    needed = [name for name, rule in rules.items() if rule.is_index] or ["participant_id"]
+    index = [column for column in table.columns if column in needed]
+    if not index:
+        raise TableError(f"{path}: has no column {needed[0]}; add it, or correct its name")
+    for column in index:
+        values = [value.strip().replace("\\", "/") for value in table.values(column)]
+        table = table.with_values(column, values)
+    bad = dict.fromkeys(table.bad_lines, ("has not one value for each column", "correct the line"))
+    seen: set[tuple[str, ...]] = set()
+    for line, labels in zip(table.lines, zip(*map(table.values, index), strict=True), strict=True):
+        for column, label in zip(index, labels, strict=True):
+            form, written = INDEX_COLUMNS[column]
+            if not form.fullmatch(label):
+                bad.setdefault(line, (f"its {column} is none", f"write {written}"))
+        if labels in seen and path.parts[0] != "phenotype":  # which may hold several visits
+            bad.setdefault(line, (f"repeats a {index[0]} of an earlier line", "keep one of them"))
+        seen.add(labels)
+    good = {line: row for line, row in zip(table.lines, table.rows, strict=True) if line not in bad}
+    if table.lines and not good:
+        raise TableError(f"{path}: no line has a {index[0]}; write {INDEX_COLUMNS[index[0]][1]}")
+    left_out = [LeftOut(path, reason, f"line {line}", remedy) for line, (reason, remedy) in bad.items()]
+    return Table(table.columns, tuple(good.values()), tuple(good)), left_out
+
+
+def find_telling_numbers(lines: Iterable[bytes], *, gradients: bool = False) -> tuple[str, str] | None:
+    """Return what a recording has that is no measurement, or None.
+
+    A counter may pass through numbers that read as dates, and one value may be as large as a record number;
+    a clock or a date is it all along, and so is somebody's number.
+
+    Parameters
+    ----------
+    lines : iterable of bytes
+        Of a table without a header.
+    gradients : bool, optional
+        Whether they are of a ``.bval`` or ``.bvec`` file, in which no number is large.
+
+    Returns
+    -------
+    kind, place : str
+        The first finding.
+    """
+    large: dict[int, array[float]] = defaultdict(lambda: array("d"))  # by column
+    number = 0
+    for number, line in enumerate(lines, start=1):
+        stripped = line.rstrip(b"\r\n")
+        if not _NUMBERS.fullmatch(stripped):
+            return "text in a recording", f"line {number}"
+        cells = re.split(rb"[\t ]", stripped) if _MAY_BE_LARGE.search(stripped) else []
+        for at, cell in enumerate(cells, start=1):
+            value = float(cell) if cell and cell != b"n/a" else 0.0
+            if abs(value) >= LARGEST_NUMBER:
+                large[at].append(value)
+        if gradients and large:
+            return "number in gradients", f"line {number}"
+    for at, values in sorted(large.items()):
+        if _is_clock(values):
+            return "date or clock in a recording", f"column {at}"
+        if min(values) == max(values) and 2 * len(values) > number and not _is_limit(values[0]):
+            return "record number in a recording", f"column {at}"
+    return None
+
+
+def _is_clock(values: Sequence[float]) -> bool:
+    """Return True if numbers are days, or moments of one: other counters go on faster."""
+    unit = next((one for one in (1.0, 1e3, 1e6) if max(values) < 1e10 * one), 1e6)
+    moments = sum(map(is_moment, values))
+    return 2 * moments > len(values) and (max(values) - min(values)) / unit < A_DAY
+
+
+def _is_limit(number: float) -> bool:
+    """Return True if a number is a converter's largest or least: a power of two, or one less."""
+    return any(abs(number) + one in {2.0**bits for bits in range(17, 65)} for one in (0, 1))

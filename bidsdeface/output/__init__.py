@@ -1,0 +1,1 @@
+"""An output dataset: names of files, records in sidecars, publication and withdrawal."""

@@ -1,0 +1,1 @@
+"""Worker processes, and folders that nobody else can read."""

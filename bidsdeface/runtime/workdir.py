@@ -1,0 +1,194 @@
+"""Private state that outlives a run: the key, fingerprints made with it, and logs. Never in a dataset.
+
+It lies in ``bidsdeface`` in the work dir, and only its owner may enter. Plain hashes of originals would tell
+whoever holds a copy that this is it; with a key that stays here they tell nobody.
+"""
+
+import hmac
+import logging
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bidsdeface import __version__
+from bidsdeface.errors import UsageError, storage_errors
+from bidsdeface.runtime.scratch import private_folder, sweep
+
+KEY_BYTES = 32
+COMPLETE = "complete"  # purpose of a folder: what a complete dataset has no place for
+LOGGER = logging.getLogger("bidsdeface")
+_KEY, _FINGERPRINTS, _LOGS = "key", "fingerprints", "logs"
+
+
+@dataclass(frozen=True)
+class State:
+    """An open folder of private state.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    key : bytes
+        Random, made once.
+    """
+
+    folder: Path
+    key: bytes = field(repr=False)
+
+    def derive(self, purpose: str, *parts: bytes) -> bytes:
+        """Return the HMAC-SHA256 of some bytes, 32 bytes: always the same, and not to be had without the key.
+
+        Parameters
+        ----------
+        purpose : str
+            What it is for; another purpose gives another result.
+        *parts : bytes
+            ``b"ab", b"c"`` gives another result than ``b"a", b"bc"``.
+        """
+        code = hmac.new(self.key, digestmod="sha256")
+        for part in (purpose.encode(), *parts):
+            code.update(len(part).to_bytes(8, "little"))
+            code.update(part)
+        return code.digest()
+
+    def folder_for(self, purpose: str, output_dir: Path) -> Path:
+        """Return a private folder for what belongs to one output dataset: a work dir may serve several."""
+        return self.folder / purpose / self.derive(purpose, os.fsencode(output_dir.resolve())).hex()[:8]
+
+    def remember(self, name: str, fingerprint: bytes) -> None:
+        """Keep a fingerprint; it takes the place of an older one at once.
+
+        Raises
+        ------
+        BidsdefaceError
+            It cannot be written.
+        """
+        with private_folder(self.folder) as unfinished, storage_errors(self.folder):
+            (unfinished / name).touch(0o600)
+            (unfinished / name).write_bytes(fingerprint)
+            os.replace(unfinished / name, self.folder / _FINGERPRINTS / name)
+
+    def remembered(self, name: str) -> bytes | None:
+        """Return a fingerprint, or None where there is none.
+
+        Raises
+        ------
+        OSError
+            There may be one, but it cannot be read.
+        """
+        with suppress(FileNotFoundError):
+            return (self.folder / _FINGERPRINTS / name).read_bytes()
+        return None
+
+
+def state_folder(work_dir: Path) -> Path:
+    """Return where private state lies in a work dir."""
+    return work_dir / "bidsdeface"
+
+
+def open_state(work_dir: Path) -> State:
+    """Open the private state in a work dir, and make it where there is none.
+
+    Of many tasks that start at once, one makes the key, and all use it.
+
+    Raises
+    ------
+    UsageError
+        What is there is not private, or is not ours.
+    BidsdefaceError
+        It cannot be made or read.
+    """
+    folder = state_folder(work_dir)
+    with storage_errors(work_dir):
+        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sweep(work_dir)
+    if not os.path.lexists(folder):
+        with private_folder(work_dir) as unfinished, storage_errors(folder):
+            _make(unfinished / "state", folder)
+    _check_private(folder)
+    try:
+        key = (folder / _KEY).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{folder / _KEY}: cannot be read ({error.strerror}), so {folder} is not what bidsdeface "
+            "made; remove it, or choose another --work-dir"
+        ) from error
+    if len(key) != KEY_BYTES:
+        raise UsageError(
+            f"{folder / _KEY}: is damaged ({len(key)} of {KEY_BYTES} bytes); remove {folder}, and everything "
+            "is done anew"
+        )
+    return State(folder, key)
+
+
+@contextmanager
+def log_of_run(state: State) -> Iterator[None]:
+    """Write everything that is logged, and the traceback of an early end, to a file of this run."""
+    name = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}.log"
+    with storage_errors(state.folder / _LOGS):
+        (state.folder / _LOGS).mkdir(mode=0o700, exist_ok=True)
+        handler = _LogFile(state.folder / _LOGS / name)
+    level = LOGGER.level
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
+    LOGGER.debug("bidsdeface %s", __version__)
+    try:
+        yield
+    except BaseException:
+        LOGGER.debug("the run ended early", exc_info=True)
+        raise
+    finally:
+        LOGGER.setLevel(level)
+        LOGGER.removeHandler(handler)
+        with suppress(OSError):  # said already
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that is given up, with one line to say so, when its disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        LOGGER.removeHandler(self)
+        LOGGER.warning("%s: cannot be written; the run goes on without a log", self.baseFilename)
+
+
+def _make(unfinished: Path, folder: Path) -> None:
+    """Make the folder whole, key and all, and give it its name with one rename, which only one task can do.
+
+    Neither locks nor hard links are needed, which some network file systems lack.
+    """
+    for made in (unfinished, unfinished / _FINGERPRINTS, unfinished / _LOGS):
+        made.mkdir(mode=0o700)
+    with open(os.open(unfinished / _KEY, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.rename(unfinished, folder)  # fails where there is a folder that is not empty
+    except OSError:
+        if not os.path.lexists(folder):
+            raise
+
+
+def _check_private(folder: Path) -> None:
+    with storage_errors(folder):
+        status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise UsageError(f"{folder}: is a link or a file, not a folder; choose another --work-dir")
+    if status.st_uid != os.geteuid():
+        raise UsageError(f"{folder}: belongs to another user; choose another --work-dir, on a local disk")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        with private_folder(folder.parent):
+            pass  # where none can be made, this says so, and what to do
+        raise UsageError(
+            f"{folder}: may be entered by others; run chmod 700 {folder}, or choose another --work-dir"
+        )
