@@ -28,7 +28,7 @@ from scipy import ndimage
 from benchmarks.heads import find_heads
 from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.names import parse_name
-from bidsdeface.dataset.validation import find_new_errors
+from bidsdeface.dataset.validator import find_new_errors
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import reduce_image
 

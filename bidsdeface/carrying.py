@@ -21,9 +21,9 @@ from bidsdeface.dataset.carryover import (
     is_root_text,
     plan_carryover,
 )
+from bidsdeface.dataset.files import files_in, participants
 from bidsdeface.dataset.kinds import is_phase, kinds_of, magnitudes_of
 from bidsdeface.dataset.layout import outputs_of
-from bidsdeface.dataset.listing import files_in, participants
 from bidsdeface.dataset.names import DESCRIPTION, scan_at, stem_of
 from bidsdeface.dataset.people import (
     all_identifiers,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Set
 from pathlib import Path
 
-from bidsdeface.dataset.validation import find_new_errors
+from bidsdeface.dataset.validator import find_new_errors
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_run
 from bidsdeface.settings import BIDS, Settings

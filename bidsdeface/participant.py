@@ -17,7 +17,7 @@ from bidsdeface.dataset.names import Head
 from bidsdeface.dataset.publish import withdraw
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans
-from bidsdeface.dataset.validation import check_valid
+from bidsdeface.dataset.validator import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
 from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.leakcheck.run import check_leaks, files_of_run

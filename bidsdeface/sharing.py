@@ -12,8 +12,8 @@ from typing import Any
 
 from bidsdeface.carrying import Shared, preview, preview_root, settle, share, share_root
 from bidsdeface.dataset.carryover import is_root_text
+from bidsdeface.dataset.files import participants
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
-from bidsdeface.dataset.listing import participants
 from bidsdeface.dataset.names import DESCRIPTION, parse_name
 from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.dataset.publish import files_below, remove_empty, remove_files

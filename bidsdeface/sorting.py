@@ -13,7 +13,7 @@ from bidsdeface.dataset.carryover import (
     dictionaries_in,
     plan_carryover,
 )
-from bidsdeface.dataset.listing import files_in, is_folder, is_of_macos, participants, read_ignored
+from bidsdeface.dataset.files import files_in, is_folder, is_of_macos, participants, read_ignored
 from bidsdeface.dataset.people import Census, identifiers_above, identifiers_of
 from bidsdeface.dataset.record import is_defaced
 from bidsdeface.dataset.shareable import read_source

@@ -11,8 +11,8 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from bidsdeface.dataset.files import is_ignored, is_utf8
 from bidsdeface.dataset.kinds import NO_HEAD
-from bidsdeface.dataset.listing import is_ignored, is_utf8
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.deidentify.excluded import NAME, LeftOut
 from bidsdeface.schema import is_data_file, is_inherited_file

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.listing import files_in
+from bidsdeface.dataset.files import files_in
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
 from bidsdeface.deidentify.columns import (
     ALONE,

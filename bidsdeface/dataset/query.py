@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from bidsdeface.dataset.files import EXTENSIONS, Images, is_utf8, list_images
 from bidsdeface.dataset.filters import open_layout
 from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase, kinds_of, suffixes_of_heads, weighted
-from bidsdeface.dataset.listing import EXTENSIONS, Images, is_utf8, list_images
 from bidsdeface.dataset.names import Head, Scan, natural_key
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.carryover import is_root_text
-from bidsdeface.dataset.listing import participants
+from bidsdeface.dataset.files import participants
 from bidsdeface.dataset.names import DESCRIPTION, suffix_of
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit

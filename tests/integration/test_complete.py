@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.imaging.image import read_image
 from bidsdeface.leakcheck.find import find_leaks
 from tests.fullset import full_dataset, image, packed

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import apply_affine
 from tests.conftest import make_dataset

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from tests.conftest import make_dataset
 from tests.heads import find_head
 from tests.integration.conftest import bidsdeface_read_only, published

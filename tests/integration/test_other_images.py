@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.imaging.image import read_image
 from tests.conftest import make_dataset
 from tests.contrasts import SyntheticHead

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import apply_affine
 from scripts.make_demo import write_dataset

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.spoil import failures
 from bidsdeface import fitting
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.deface import Tools, deface_head
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.imaging.registration import place

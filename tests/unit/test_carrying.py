@@ -16,7 +16,7 @@ from bidsdeface.dataset import people
 from bidsdeface.dataset.carryover import LeftOut, Treatment
 from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.treatments import WRITERS
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.errors import BidsdefaceError, may_pass
 from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level

@@ -9,7 +9,7 @@ from bidsdeface.dataset.description import write_dataset_files
 from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.record import image_sidecar, mask_sidecar, to_json
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.errors import BidsdefaceError, UsageError
 from tests.conftest import fake_head, make_dataset
 

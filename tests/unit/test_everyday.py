@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.leakcheck.find import find_leaks
 from tests.fullset import PHYSICS, edf, full_dataset
 from tests.heads import SHARED

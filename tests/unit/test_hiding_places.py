@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.deidentify.contents import gzip_headers_tell
 from bidsdeface.leakcheck.find import find_leaks
 from tests.conftest import fake_head

@@ -15,7 +15,7 @@ from bidsdeface.dataset.carryover import Treatment, plan_carryover
 from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
 from bidsdeface.dataset.treatments import ABSENT
-from bidsdeface.dataset.validation import find_problems
+from bidsdeface.dataset.validator import find_problems
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.policy import load_policy
 from bidsdeface.errors import ImageError

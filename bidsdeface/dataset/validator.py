@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.annex import leads_to_annex
+from bidsdeface.dataset.files import files_in, is_utf8
 from bidsdeface.dataset.inheritance import JsonError, applicable, parse_json
-from bidsdeface.dataset.listing import files_in, is_utf8
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.deidentify.columns import AGE
 from bidsdeface.deidentify.values import is_finite

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.validation import check_valid, find_problems
+from bidsdeface.dataset.validator import check_valid, find_problems
 from bidsdeface.errors import BidsdefaceError
 from tests.conftest import make_dataset, save
 

@@ -18,7 +18,7 @@ from bidsdeface.dataset.names import scan_at
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import BidsdefaceError
 from tests.conftest import make_dataset
-from tests.unit.test_query import TWO_SESSIONS
+from tests.unit.dataset.test_query import TWO_SESSIONS
 
 MARK = b"\xef\xbb\xbf"
 SECRET = "Zwingli^Huldrych"
