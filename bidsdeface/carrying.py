@@ -23,20 +23,20 @@ from bidsdeface.dataset.carryover import (
 )
 from bidsdeface.dataset.files import files_in, participants
 from bidsdeface.dataset.kinds import is_phase, kinds_of, magnitudes_of
-from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.names import DESCRIPTION, scan_at, stem_of
 from bidsdeface.dataset.people import (
     all_identifiers,
     identifiers_above,
     joined_identifiers,
 )
-from bidsdeface.dataset.publish import files_below, one_at_a_time, open_staging, remove_empty, remove_files
-from bidsdeface.dataset.record import is_defaced, own_fields, sidecar_of
 from bidsdeface.dataset.shareable import carry_over, undescribed_files
 from bidsdeface.deidentify.excluded import FILE, LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
+from bidsdeface.output.names import outputs_of
+from bidsdeface.output.publish import files_below, one_at_a_time, open_staging, remove_empty, remove_files
+from bidsdeface.output.record import is_defaced, own_fields, sidecar_of
 from bidsdeface.runtime.workdir import State
 from bidsdeface.settings import BIDS, Settings
 from bidsdeface.sorting import SAYING, Above, Scope, Selection, sort_all, sort_participant

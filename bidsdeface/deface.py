@@ -19,11 +19,8 @@ from numpy.typing import NDArray
 
 from bidsdeface.dataset.inheritance import read_gradients, read_metadata
 from bidsdeface.dataset.kinds import is_phase, lenders, may_show_none
-from bidsdeface.dataset.layout import figure_name, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.dataset.people import identifiers_above, identifiers_of
-from bidsdeface.dataset.publish import open_staging, results_of, sharing_mask, withdraw
-from bidsdeface.dataset.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.dataset.resume import (
     finished_scans,
     is_by_hand,
@@ -64,6 +61,9 @@ from bidsdeface.masking import (
     take_from_set,
 )
 from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
+from bidsdeface.output.names import figure_name, no_face_outputs_of, outputs_of
+from bidsdeface.output.publish import open_staging, results_of, sharing_mask, withdraw
+from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.quality.checks import Rejected, bids_name, faults
 from bidsdeface.quality.evidence import Expected, measure_defaced
 from bidsdeface.quality.readback import check_mask_written, check_written

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from bidsdeface.audit import audited
 from bidsdeface.dataset.annex import check_all_fetched
-from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.names import parse_name, scan_at
-from bidsdeface.dataset.publish import open_staging, results_of
-from bidsdeface.dataset.record import published_scans, to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.leakcheck.run import check_whole_output
+from bidsdeface.output.description import claim_shareable
+from bidsdeface.output.publish import open_staging, results_of
+from bidsdeface.output.record import published_scans, to_json
 from bidsdeface.outputcheck import check_output_valid
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import quality, reidentification

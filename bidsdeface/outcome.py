@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bidsdeface.dataset.names import Scan, natural_key
-from bidsdeface.dataset.publish import withdraw
 from bidsdeface.errors import BidsdefaceError, UsageError, storage_error
 from bidsdeface.exits import Exit, code_of_run, worst
+from bidsdeface.output.publish import withdraw
 from bidsdeface.runtime.scratch import private_folder
 from bidsdeface.settings import DERIVATIVES
 

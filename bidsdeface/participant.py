@@ -11,10 +11,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bidsdeface.dataset.description import check_ours, claim_shareable, write_dataset_files
-from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.names import Head
-from bidsdeface.dataset.publish import withdraw
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.validator import check_valid
@@ -22,6 +19,9 @@ from bidsdeface.errors import BidsdefaceError, UsageError, printable
 from bidsdeface.exits import OPTIONAL, Exit
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
+from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
+from bidsdeface.output.names import no_face_outputs_of, outputs_of
+from bidsdeface.output.publish import withdraw
 from bidsdeface.outputcheck import check_output_valid
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.runtime.workdir import State

@@ -16,8 +16,6 @@ from bidsdeface.dataset.files import participants
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
 from bidsdeface.dataset.names import DESCRIPTION, parse_name
 from bidsdeface.dataset.people import all_identifiers
-from bidsdeface.dataset.publish import files_below, remove_empty, remove_files
-from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.waiting import fields_that_wait, label_folders, telling_labels, why_text_waits
 from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
 from bidsdeface.deidentify.excluded import FILE, LeftOut, as_table, in_groups
@@ -25,6 +23,8 @@ from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.tables import TableError, parse_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit, code_of_scan
+from bidsdeface.output.publish import files_below, remove_empty, remove_files
+from bidsdeface.output.record import to_json
 from bidsdeface.runtime.scratch import environment_in, make_private, sweep
 from bidsdeface.runtime.workdir import COMPLETE, State
 from bidsdeface.runtime.workers import Lost, run_in_workers

@@ -15,11 +15,11 @@ from bidsdeface.dataset.carryover import (
 )
 from bidsdeface.dataset.files import files_in, is_folder, is_of_macos, participants, read_ignored
 from bidsdeface.dataset.people import Census, identifiers_above, identifiers_of
-from bidsdeface.dataset.record import is_defaced
 from bidsdeface.dataset.shareable import read_source
 from bidsdeface.dataset.treatments import Source, Wishes
 from bidsdeface.deidentify.excluded import LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
+from bidsdeface.output.record import is_defaced
 from bidsdeface.runtime.workdir import State
 from bidsdeface.settings import Settings
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from bidsdeface.dataset.description import write_dataset_files
-from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.fitting import make_fitter
 from bidsdeface.imaging.image import Image
+from bidsdeface.output.description import write_dataset_files
+from bidsdeface.output.names import outputs_of
 from bidsdeface.quality.evidence import Expected
 from bidsdeface.settings import DEFAULT_GUARD_MM
 

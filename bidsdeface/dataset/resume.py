@@ -14,11 +14,11 @@ from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_fetched
 from bidsdeface.dataset.inheritance import JsonError, read_json, read_metadata
 from bidsdeface.dataset.kinds import lenders
-from bidsdeface.dataset.layout import ImageFiles, no_face_outputs_of, outputs_of
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.deidentify.policy import policy_mark
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import read_bytes
+from bidsdeface.output.names import ImageFiles, no_face_outputs_of, outputs_of
 from bidsdeface.runtime.workdir import State
 from bidsdeface.settings import Settings
 

@@ -18,12 +18,12 @@ from bidsdeface.dataset.carryover import WITHOUT_DATA, Carried, Treatment, compa
 from bidsdeface.dataset.inheritance import NameIndex, applicable, merged_metadata, read_json
 from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.dataset.people import Census
-from bidsdeface.dataset.record import sidecar_of, to_json
 from bidsdeface.dataset.references import b0_identifiers
 from bidsdeface.dataset.treatments import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
 from bidsdeface.deidentify.excluded import LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
+from bidsdeface.output.record import sidecar_of, to_json
 
 # They say what else there is: written when that is known, tables before what describes them.
 _LATER = {Treatment.TABLE: 1, Treatment.SIDECAR: 2}

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
-from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.dataset.inheritance import (
     NameIndex,
     applicable,
@@ -24,7 +23,6 @@ from bidsdeface.dataset.inheritance import (
 )
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.dataset.people import Census
-from bidsdeface.dataset.record import to_json
 from bidsdeface.dataset.references import STIMULUS, prune_metadata, prune_table
 from bidsdeface.dataset.waiting import fields_that_wait, why_text_waits
 from bidsdeface.deidentify.altered import day_offset
@@ -38,6 +36,8 @@ from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.deidentify.tables import Table, check_rows, find_telling_numbers, format_table, parse_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
+from bidsdeface.output.description import describe_shareable
+from bidsdeface.output.record import to_json
 from bidsdeface.schema import table_columns
 
 GRADIENTS = (".bval", ".bvec")

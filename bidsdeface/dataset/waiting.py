@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.description import describe_shareable
 from bidsdeface.deidentify.excluded import LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.patterns import FIRST_YEAR, WAITING, dates_in, looks_like
 from bidsdeface.deidentify.values import texts_in
+from bidsdeface.output.description import describe_shareable
 
 IDENTIFIER = "a name or number that stands in a field about a person"
 LONGEST_NUMBER = 7  # digits; study numbers are shorter than dates and most record numbers

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from bidsdeface.dataset.kinds import is_phase, may_show_none
-from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
 from bidsdeface.fitting import make_fitter, measure
@@ -18,6 +17,7 @@ from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.leakcheck.find import own_record
 from bidsdeface.masking import LEAST_HEADLIKE, face_in
+from bidsdeface.output.names import outputs_of
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import tissue_left_ml
 from bidsdeface.settings import BIDS, DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, DERIVATIVES, REGIONS

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.names import Scan, scan_at
-from bidsdeface.dataset.record import Published, published_scans
 from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.output.names import outputs_of
+from bidsdeface.output.record import Published, published_scans
 from bidsdeface.reidentify.study import Case
 from bidsdeface.settings import BIDS, DERIVATIVES
 

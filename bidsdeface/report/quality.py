@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bidsdeface.dataset.names import stem_of
-from bidsdeface.dataset.record import Published
+from bidsdeface.output.record import Published
 from bidsdeface.quality.checks import CHECKS, Check, bids_name, strain
 
 UNITS = {"mm": "mm", "ml": "mL"}

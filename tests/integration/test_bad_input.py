@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.description import write_dataset_files
+from bidsdeface.output.description import write_dataset_files
 from tests.conftest import fake_head, make_dataset
 from tests.heads import find_head
 from tests.integration.conftest import bidsdeface, bidsdeface_read_only, files, published, snapshot

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from bidsdeface import audit, cli
-from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
+from bidsdeface.output.description import claim_shareable
 from bidsdeface.reidentify.findings import Probe
 from bidsdeface.reidentify.study import Study
 from bidsdeface.runtime.workdir import COMPLETE, open_state

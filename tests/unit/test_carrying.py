@@ -14,13 +14,13 @@ from bidsdeface import carrying, sharing
 from bidsdeface.carrying import Shared, preview, preview_root, share, share_root
 from bidsdeface.dataset import people
 from bidsdeface.dataset.carryover import LeftOut, Treatment
-from bidsdeface.dataset.description import claim_shareable
 from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.dataset.validator import find_problems
 from bidsdeface.errors import BidsdefaceError, may_pass
 from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
 from bidsdeface.leakcheck.run import check_whole_output
+from bidsdeface.output.description import claim_shareable
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.runtime.workers import Lost
 from bidsdeface.settings import Settings

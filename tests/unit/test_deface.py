@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from bidsdeface import deface
-from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.deface import Tools, deface_head
 from bidsdeface.errors import BidsdefaceError, RegistrationError
@@ -16,6 +15,7 @@ from bidsdeface.fitting import Fitted
 from bidsdeface.imaging.image import read_image
 from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS, Masked
 from bidsdeface.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
+from bidsdeface.output.names import no_face_outputs_of, outputs_of
 from bidsdeface.quality.checks import CHECKS
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.resume import finished_scans, promise, remember_input
 from bidsdeface.imaging.image import read_bytes
+from bidsdeface.output.names import outputs_of
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bidsdeface.dataset.record import image_sidecar, to_json
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, write_image
 from bidsdeface.leakcheck.cli import main
 from bidsdeface.leakcheck.find import Finding, find_leaks
+from bidsdeface.output.record import image_sidecar, to_json
 from bidsdeface.report.figure import draw
 from tests.conftest import fake_head, make_dataset, save
 

@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.record import Published
 from bidsdeface.leakcheck.find import find_leaks
+from bidsdeface.output.record import Published
 from bidsdeface.quality.checks import CHECKS
 from bidsdeface.report.page import page
 from bidsdeface.report.quality import section

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bidsdeface.dataset.description import write_dataset_files
-from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.dataset.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.dataset.validator import find_problems
 from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.output.description import write_dataset_files
+from bidsdeface.output.names import outputs_of
+from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from tests.conftest import fake_head, make_dataset
 
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from bidsdeface.dataset.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.deidentify.policy import load_policy
+from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 
 URI = "bids:raw:sub-01/anat/sub-01_T1w.nii.gz"
 # Of the sidecar of a real scan: see scripts/make_demo.py.

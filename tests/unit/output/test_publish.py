@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.layout import outputs_of
 from bidsdeface.dataset.names import Scan
-from bidsdeface.dataset.publish import open_staging, withdraw
 from bidsdeface.dataset.resume import is_complete
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.output.names import outputs_of
+from bidsdeface.output.publish import open_staging, withdraw
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
 OUTPUTS = outputs_of(SCAN)
@@ -97,7 +97,7 @@ def test_a_single_file_is_replaced_without_ever_being_absent(tmp_path):
 def test_the_leftovers_of_a_killed_run_are_swept(tmp_path):
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from bidsdeface.dataset.publish import open_staging\n"
+        "from bidsdeface.output.publish import open_staging\n"
         "with open_staging(Path(sys.argv[1])) as staging:\n"
         "    (staging.folder / 'face.nii').write_text('private')\n"
         "    os.kill(os.getpid(), 9)\n"

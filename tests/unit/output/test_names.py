@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.names import Scan
+from bidsdeface.output.names import no_face_outputs_of, outputs_of
 from bidsdeface.settings import LAYOUTS
 
 # Entities of raw anatomical images, in the order of BIDS.

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from bidsdeface.dataset.layout import no_face_outputs_of, outputs_of
 from bidsdeface.dataset.names import Scan, parse_name
 from bidsdeface.errors import BidsdefaceError, storage_errors
+from bidsdeface.output.names import no_face_outputs_of, outputs_of
 from bidsdeface.runtime.scratch import private_folder
 from bidsdeface.settings import DERIVATIVES
 

@@ -13,13 +13,13 @@ from typing import Any
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import read_sidecar
-from bidsdeface.dataset.layout import IGNORED_MASKS
 from bidsdeface.dataset.names import DESCRIPTION
-from bidsdeface.dataset.publish import open_staging
-from bidsdeface.dataset.record import to_json
 from bidsdeface.deidentify.patterns import LOCAL, looks_like
 from bidsdeface.deidentify.values import is_finite, texts_in
 from bidsdeface.errors import UsageError
+from bidsdeface.output.names import IGNORED_MASKS
+from bidsdeface.output.publish import open_staging
+from bidsdeface.output.record import to_json
 from bidsdeface.schema import description_fields
 from bidsdeface.settings import BIDS, DERIVATIVES
 
