@@ -24,13 +24,13 @@ from benchmarks.heads import find_heads, find_people
 from benchmarks.reidentify import cohort
 from benchmarks.spoil import failures, fold, variants, without_face
 from bidsdeface.errors import RegistrationError
-from bidsdeface.fitting import Fitted, Fitter, fit, fitter_of, make_fitter, measure, to_start
+from bidsdeface.head.fit import Fitted, Fitter, fit, fitter_of, make_fitter, measure, to_start
+from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.registration import Placement, disagreement_mm, place
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
-from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS
 from bidsdeface.quality.checks import Rejected, faults, outline_faults
 from bidsdeface.quality.evidence import SPACING_MM, Expected, measure_defaced, measure_mask, measure_removed
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain

@@ -93,7 +93,7 @@ def timed_steps() -> Iterator[dict[str, float]]:
 def deface(bids_dir: str, output_dir: str, name: str) -> dict[str, Any]:
     """Deface a scan twice, as a worker process does."""
     from bidsdeface.dataset.names import Head, Scan
-    from bidsdeface.deface import prepare
+    from bidsdeface.head.deface import prepare
     from bidsdeface.settings import Settings
 
     settings = Settings(bids_dir=Path(bids_dir), output_dir=Path(output_dir), level="participant", force=True)

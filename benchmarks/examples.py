@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.heads import find_heads
-from bidsdeface.dataset.carryover import is_root_text
+from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.names import parse_name
 from bidsdeface.dataset.validator import find_new_errors
 from bidsdeface.imaging.image import read_image

@@ -29,7 +29,7 @@ from bidsdeface import __version__
 from bidsdeface.runtime.workdir import COMPLETE, KEY_BYTES, State, state_folder
 from bidsdeface.templates.source import EMBEDDED_ROOT
 from tests.fullset import full_dataset, packed
-from tests.unit.test_secrets import PLANTED
+from tests.unit.companions.test_secrets import PLANTED
 
 AVERAGE = EMBEDDED_ROOT / "tpl-WholeHead" / "tpl-WholeHead_res-02_T1w.nii.gz"
 T1W = "sub-{0}/ses-{1}/anat/sub-{0}_ses-{1}_T1w.nii.gz"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from benchmarks.defacers import METHODS, Scanned
 from benchmarks.heads import find_heads
-from bidsdeface.fitting import Fitter, fit, make_fitter
+from bidsdeface.head.fit import Fitter, fit, make_fitter
 from bidsdeface.imaging.image import Image, mask_header, read_image
 from bidsdeface.imaging.volume import reduce_image, tissue_threshold
 from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at

@@ -26,7 +26,8 @@ from benchmarks.heads import find_heads, find_people
 from benchmarks.spoil import rigid
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import RegistrationError
-from bidsdeface.fitting import Fitted, Fitter, fit, make_fitter, to_start
+from bidsdeface.head.fit import Fitted, Fitter, fit, make_fitter, to_start
+from bidsdeface.head.mask import Loaded, find
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image, canonical, read_image
 from bidsdeface.imaging.volume import (
@@ -37,7 +38,6 @@ from bidsdeface.imaging.volume import (
     reduce_image,
     voxel_ml,
 )
-from bidsdeface.masking import Loaded, find
 from bidsdeface.quality.checks import Rejected, faults
 from bidsdeface.quality.evidence import Expected, mask_disagreement_mm, measure_defaced
 from bidsdeface.runtime.workers import ONE_THREAD

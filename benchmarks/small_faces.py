@@ -21,7 +21,7 @@ from scipy import ndimage
 from benchmarks.calibrate import judge
 from benchmarks.heads import PEOPLE_BESIDE, ROOT, find_heads, find_people
 from bidsdeface.errors import RegistrationError
-from bidsdeface.fitting import Fitted, Fitter, fit, make_fitter
+from bidsdeface.head.fit import Fitted, Fitter, fit, make_fitter
 from bidsdeface.imaging.facemask import Guard, face_mask, region_distance
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import (

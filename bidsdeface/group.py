@@ -8,7 +8,7 @@ import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
-from bidsdeface.audit import audited
+from bidsdeface.companions.run import settle_dataset, warn_of_waiting
 from bidsdeface.dataset.annex import check_all_fetched
 from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError
@@ -18,13 +18,13 @@ from bidsdeface.output.description import claim_shareable
 from bidsdeface.output.publish import open_staging, results_of
 from bidsdeface.output.record import published_scans, to_json
 from bidsdeface.outputcheck import check_output_valid
+from bidsdeface.reidentify.audit import audited
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import quality, reidentification
 from bidsdeface.report.page import page
 from bidsdeface.runtime.scratch import make_private, scratch_folder, temporary_dir
 from bidsdeface.runtime.workdir import COMPLETE, State
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sharing import settle_dataset, warn_of_waiting
 
 LOGGER = logging.getLogger(__name__)
 

@@ -11,23 +11,23 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from bidsdeface.companions.run import is_whole, preview_dataset, share_dataset, warn_of_waiting
 from bidsdeface.dataset.names import Head
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.dataset.resume import finished_scans
 from bidsdeface.dataset.validator import check_valid
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
 from bidsdeface.exits import OPTIONAL, Exit
+from bidsdeface.head.resume import finished_scans
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
-from bidsdeface.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
 from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
 from bidsdeface.output.names import no_face_outputs_of, outputs_of
 from bidsdeface.output.publish import withdraw
 from bidsdeface.outputcheck import check_output_valid
+from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.runtime.workdir import State
 from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.settings import BIDS, DEFAULT_TEMPLATE, Settings
-from bidsdeface.sharing import is_whole, preview_dataset, share_dataset, warn_of_waiting
 
 LOGGER = logging.getLogger("bidsdeface")
 TOLD = ("similarity", "mask_disagreement_mm", "brain_shift_mm", "outline_shift_mm", "tissue_left_ml")
@@ -206,7 +206,7 @@ def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable
     os.environ.update(environment_in(scratch))
     if settings.verbosity < 1:
         _silence_libraries()
-    from bidsdeface.deface import prepare  # heavy: for the workers alone
+    from bidsdeface.head.deface import prepare  # heavy: for the workers alone
 
     return prepare(settings, scratch, state)
 

@@ -10,8 +10,8 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.companions.select import dictionaries_in
 from bidsdeface.dataset.annex import check_fetched
-from bidsdeface.dataset.carryover import dictionaries_in
 from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_looked_at, suffixes_of_heads
 from bidsdeface.deidentify.policy import Policy, load_policy

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.fitting import make_fitter
+from bidsdeface.head.fit import make_fitter
 from bidsdeface.imaging.image import Image
 from bidsdeface.output.description import write_dataset_files
 from bidsdeface.output.names import outputs_of

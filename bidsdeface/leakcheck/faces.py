@@ -10,13 +10,13 @@ import numpy as np
 from bidsdeface.dataset.kinds import is_phase, may_show_none
 from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
-from bidsdeface.fitting import make_fitter, measure
+from bidsdeface.head.fit import make_fitter, measure
+from bidsdeface.head.mask import LEAST_HEADLIKE, face_in
 from bidsdeface.imaging.facemask import Guard
 from bidsdeface.imaging.image import is_flat, is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.leakcheck.find import own_record
-from bidsdeface.masking import LEAST_HEADLIKE, face_in
 from bidsdeface.output.names import outputs_of
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import tissue_left_ml

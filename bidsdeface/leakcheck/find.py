@@ -11,8 +11,8 @@ from itertools import compress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_fetched, leads_to_annex
-from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metadata, read_json
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of, suffix_of
 from bidsdeface.dataset.people import Census

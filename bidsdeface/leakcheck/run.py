@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from bidsdeface import __version__
+from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_own_file
-from bidsdeface.dataset.carryover import is_root_text
 from bidsdeface.dataset.files import participants
 from bidsdeface.dataset.names import DESCRIPTION, suffix_of
 from bidsdeface.errors import BidsdefaceError
@@ -24,7 +24,7 @@ from bidsdeface.leakcheck.find import (
     own_record,
     survey_dataset,
 )
-from bidsdeface.outcome import ACCEPTED, BY_HAND
+from bidsdeface.quality.outcome import ACCEPTED, BY_HAND
 from bidsdeface.runtime.scratch import PRIVATE, environment_in
 from bidsdeface.runtime.workdir import State
 from bidsdeface.runtime.workers import Lost, run_in_workers

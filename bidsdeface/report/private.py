@@ -14,11 +14,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bidsdeface.errors import storage_errors
+from bidsdeface.head.mask import Loaded, Masked
 from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.masking import Loaded, Masked
-from bidsdeface.outcome import FAILED, Outcome
 from bidsdeface.quality.checks import CHECKS, strain
+from bidsdeface.quality.outcome import FAILED, Outcome
 from bidsdeface.report.figure import draw, views
 from bidsdeface.report.page import page
 from bidsdeface.runtime.scratch import make_private, private_folder

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bidsdeface.fitting import Fitted, Fitter, Rejected, fit, to_start
+from bidsdeface.head.fit import Fitted, Fitter, Rejected, fit, to_start
 from bidsdeface.imaging.facemask import FaceMask, face_mask
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned

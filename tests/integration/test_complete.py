@@ -20,7 +20,7 @@ from tests.fullset import full_dataset, image, packed
 from tests.heads import find_head
 from tests.integration.conftest import bidsdeface, bidsdeface_read_only, files, snapshot
 from tests.integration.test_killed import start, wait_for
-from tests.unit.test_secrets import BINARY_SECRETS, PLANTED, SECRETS, all_bytes
+from tests.unit.companions.test_secrets import BINARY_SECRETS, PLANTED, SECRETS, all_bytes
 
 pytestmark = pytest.mark.slow
 T1W = "sub-{0}/ses-{1}/anat/sub-{0}_ses-{1}_T1w"

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bidsdeface import deface
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.exits import Exit
+from bidsdeface.head import deface
 from bidsdeface.imaging.image import read_image, write_image
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from benchmarks.spoil import failures
-from bidsdeface import fitting
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.validator import find_problems
-from bidsdeface.deface import Tools, deface_head
+from bidsdeface.head import fit as fitting
+from bidsdeface.head.deface import Tools, deface_head
+from bidsdeface.head.mask import BARE_BRAIN, DEFACED, FIELD_ENDS, load
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import apply_affine, interpolate
-from bidsdeface.masking import BARE_BRAIN, DEFACED, FIELD_ENDS, load
-from bidsdeface.outcome import FAILED
 from bidsdeface.quality.checks import faults
+from bidsdeface.quality.outcome import FAILED
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset, write_results
 from tests.heads import find_head

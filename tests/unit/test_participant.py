@@ -6,10 +6,10 @@ import logging
 import pytest
 
 from bidsdeface import cli, participant
-from bidsdeface.dataset.resume import promise
 from bidsdeface.errors import TemplateError
 from bidsdeface.exits import Exit
-from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
+from bidsdeface.head.resume import promise
+from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.runtime import scratch
 from bidsdeface.runtime.workers import Lost
 from bidsdeface.settings import Settings

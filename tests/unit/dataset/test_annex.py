@@ -4,14 +4,14 @@ import shutil
 
 import pytest
 
-from bidsdeface.carrying import share
+from bidsdeface.companions.scope import Scope
+from bidsdeface.companions.sync import share
 from bidsdeface.dataset.annex import check_fetched, is_fetched
 from bidsdeface.dataset.inheritance import read_gradients, read_metadata
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.masking import load
+from bidsdeface.head.mask import load
 from bidsdeface.settings import Settings, check_settings
-from bidsdeface.sorting import Scope
 from tests.conftest import make_dataset
 
 KEY = "MD5E-s1234--0123456789abcdef0123456789abcdef.nii.gz"

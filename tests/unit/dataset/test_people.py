@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from bidsdeface.companions.review import telling_labels
 from bidsdeface.dataset.people import Census, all_identifiers, identifiers_of
-from bidsdeface.dataset.waiting import telling_labels
 from bidsdeface.deidentify.edf import texts_in_edf
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.policy import load_policy

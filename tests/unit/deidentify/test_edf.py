@@ -10,9 +10,9 @@ import edfio
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.carryover import Treatment
+from bidsdeface.companions.select import Treatment
+from bidsdeface.companions.write import WRITERS
 from bidsdeface.dataset.people import identifiers_of
-from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.deidentify.edf import (
     is_harmless_annotation,
     is_harmless_label,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.fitting import measure
+from bidsdeface.head.fit import measure
 from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head
 from bidsdeface.imaging.registration import Placement
 from bidsdeface.imaging.volume import Volume, apply_affine

@@ -517,5 +517,8 @@ def test_what_a_person_has_accepted_in_a_run_is_accepted_here_too(tmp_path, caps
 
 
 def test_help_needs_no_heavy_import():
-    code = "import sys; from bidsdeface.leakcheck.cli import _parser; _parser(); print({'numpy'} & set(sys.modules))"
+    code = (
+        "import sys; from bidsdeface.leakcheck.cli import _parser; _parser(); "
+        "print({'numpy'} & set(sys.modules))"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

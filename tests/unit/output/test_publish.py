@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from bidsdeface.dataset.names import Scan
-from bidsdeface.dataset.resume import is_complete
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.head.resume import is_complete
 from bidsdeface.output.names import outputs_of
 from bidsdeface.output.publish import open_staging, withdraw
 

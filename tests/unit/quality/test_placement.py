@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.fitting import measure
+from bidsdeface.head.fit import measure
 from bidsdeface.imaging.registration import Placement
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
 from bidsdeface.quality.checks import CHECKS, faults

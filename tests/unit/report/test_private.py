@@ -11,10 +11,10 @@ from PIL import Image as Picture
 
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.head.mask import Loaded, Masked
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.masking import Loaded, Masked
-from bidsdeface.outcome import ACCEPTED, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.quality.checks import CHECKS
+from bidsdeface.quality.outcome import ACCEPTED, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.report.figure import PANEL_PIXELS
 from bidsdeface.report.private import PAGE, tell, write_page
 from tests.conftest import as_image, fake_head

@@ -18,7 +18,7 @@ import pytest
 from scipy import ndimage
 
 from bidsdeface.errors import TemplateError
-from bidsdeface.fitting import make_fitter
+from bidsdeface.head.fit import make_fitter
 from bidsdeface.imaging.volume import apply_affine, interpolate
 from bidsdeface.settings import Settings
 from bidsdeface.templates.source import EMBEDDED_ROOT, find_template, whole_head

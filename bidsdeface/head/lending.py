@@ -8,9 +8,9 @@ from dataclasses import replace
 from bidsdeface.dataset.kinds import is_of_series, is_phase, lenders, magnitudes_of, shows_flip_angles
 from bidsdeface.dataset.names import Scan
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.fitting import Fitter, check_still
+from bidsdeface.head.fit import Fitter, check_still
+from bidsdeface.head.mask import FIELD_ENDS, NONE_SEEN, Loaded, Masked
 from bidsdeface.imaging.image import is_on_grid
-from bidsdeface.masking import FIELD_ENDS, NONE_SEEN, Loaded, Masked
 
 
 def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Masked | None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface import outcome
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.exits import Exit
-from bidsdeface.outcome import ACCEPTED, FAILED, KEPT, PASSED, Outcome, OutcomeFile, fail
+from bidsdeface.quality import outcome
+from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, PASSED, Outcome, OutcomeFile, fail
 from tests.conftest import fake_head, make_dataset
 
 DONE = Outcome("sub-10_T1w", PASSED, measures={"similarity": 0.8})
@@ -138,7 +138,7 @@ def test_a_run_that_is_killed_leaves_whole_lines(path):
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from tests.unit.test_outcome import DONE, LOST, OutcomeFile\n"
+        "from tests.unit.quality.test_outcome import DONE, LOST, OutcomeFile\n"
         "file = OutcomeFile(Path(sys.argv[1]))\n"
         "file.add(DONE)\n"
         "file.add(LOST)\n"

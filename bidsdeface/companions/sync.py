@@ -14,13 +14,15 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from bidsdeface.dataset.annex import is_own_file
-from bidsdeface.dataset.carryover import (
+from bidsdeface.companions.scope import SAYING, Above, Scope, Selection, sort_all, sort_participant
+from bidsdeface.companions.select import (
     Carried,
     Treatment,
     is_root_text,
     plan_carryover,
 )
+from bidsdeface.companions.transfer import carry_over, undescribed_files
+from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.files import files_in, participants
 from bidsdeface.dataset.kinds import is_phase, kinds_of, magnitudes_of
 from bidsdeface.dataset.names import DESCRIPTION, scan_at, stem_of
@@ -29,7 +31,6 @@ from bidsdeface.dataset.people import (
     identifiers_above,
     joined_identifiers,
 )
-from bidsdeface.dataset.shareable import carry_over, undescribed_files
 from bidsdeface.deidentify.excluded import FILE, LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, ImageError
@@ -39,7 +40,6 @@ from bidsdeface.output.publish import files_below, one_at_a_time, open_staging, 
 from bidsdeface.output.record import is_defaced, own_fields, sidecar_of
 from bidsdeface.runtime.workdir import State
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sorting import SAYING, Above, Scope, Selection, sort_all, sort_participant
 
 LOGGER = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.kinds import ANATOMICAL, may_show_none
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.fitting import (
+from bidsdeface.head.fit import (
     Fitted,
     Fitter,
     check_still,
@@ -24,6 +24,7 @@ from bidsdeface.fitting import (
     measure,
     to_start,
 )
+from bidsdeface.head.series import brightest, check_series
 from bidsdeface.imaging.drawnmask import read_drawn_mask
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
@@ -49,7 +50,6 @@ from bidsdeface.quality.evidence import (
 )
 from bidsdeface.quality.face_seen import face_seen
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
-from bidsdeface.series import brightest, check_series
 
 LOGGER = logging.getLogger(__name__)
 BARE_BRAIN = "a bare brain"

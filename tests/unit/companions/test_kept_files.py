@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from bidsdeface import cli
-from bidsdeface.dataset.resume import promise
+from bidsdeface.head.resume import promise
 from bidsdeface.settings import LAYOUTS, Settings
 from tests.conftest import make_dataset, write_results
 from tests.integration.conftest import snapshot

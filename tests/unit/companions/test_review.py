@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.waiting import label_folders, telling_labels, why_text_waits
+from bidsdeface.companions.review import label_folders, telling_labels, why_text_waits
 from bidsdeface.deidentify.identifiers import PERSON, WHOLE, Identifiers, identifiers_in
 
 README = PurePosixPath("README")

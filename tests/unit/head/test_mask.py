@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bidsdeface import masking
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.fitting import Fitted, Rejected
+from bidsdeface.head import mask as masking
+from bidsdeface.head.fit import Fitted, Rejected
+from bidsdeface.head.lending import lent_mask
+from bidsdeface.head.mask import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, find, middle, take_from_set
+from bidsdeface.head.series import check_series
 from bidsdeface.imaging.volume import apply_affine, reduce_image
-from bidsdeface.lending import lent_mask
-from bidsdeface.masking import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, find, middle, take_from_set
 from bidsdeface.quality.checks import faults
-from bidsdeface.series import check_series
 from tests.conftest import as_image, fake_head
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from bidsdeface.dataset.carryover import (
+from bidsdeface.companions.select import (
     WITHOUT_DATA,
     Carried,
     Treatment,
@@ -13,10 +13,10 @@ from bidsdeface.dataset.carryover import (
     dictionaries_in,
     plan_carryover,
 )
+from bidsdeface.companions.transfer import read_source
+from bidsdeface.companions.write import Source, Wishes
 from bidsdeface.dataset.files import files_in, is_folder, is_of_macos, participants, read_ignored
 from bidsdeface.dataset.people import Census, identifiers_above, identifiers_of
-from bidsdeface.dataset.shareable import read_source
-from bidsdeface.dataset.treatments import Source, Wishes
 from bidsdeface.deidentify.excluded import LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.output.record import is_defaced

@@ -10,13 +10,14 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.carrying import Shared, preview, preview_root, settle, share, share_root
-from bidsdeface.dataset.carryover import is_root_text
+from bidsdeface.companions.review import fields_that_wait, label_folders, telling_labels, why_text_waits
+from bidsdeface.companions.scope import Scope, files_above, is_accepted, read_above
+from bidsdeface.companions.select import is_root_text
+from bidsdeface.companions.sync import Shared, preview, preview_root, settle, share, share_root
 from bidsdeface.dataset.files import participants
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
 from bidsdeface.dataset.names import DESCRIPTION, parse_name
 from bidsdeface.dataset.people import all_identifiers
-from bidsdeface.dataset.waiting import fields_that_wait, label_folders, telling_labels, why_text_waits
 from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
 from bidsdeface.deidentify.excluded import FILE, LeftOut, as_table, in_groups
 from bidsdeface.deidentify.identifiers import Identifiers
@@ -29,7 +30,6 @@ from bidsdeface.runtime.scratch import environment_in, make_private, sweep
 from bidsdeface.runtime.workdir import COMPLETE, State
 from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.settings import BIDS, Settings
-from bidsdeface.sorting import Scope, files_above, is_accepted, read_above
 
 LOGGER = logging.getLogger(__name__)
 # Parts of the reason why a column is left out that a person can describe.

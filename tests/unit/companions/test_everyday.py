@@ -13,7 +13,7 @@ from bidsdeface.dataset.validator import find_problems
 from bidsdeface.leakcheck.find import find_leaks
 from tests.fullset import PHYSICS, edf, full_dataset
 from tests.heads import SHARED
-from tests.unit.test_secrets import share
+from tests.unit.companions.test_secrets import share
 
 EEG = {"TaskName": "rest", "EEGReference": "CMS/DRL", "SamplingFrequency": 64, "PowerLineFrequency": 50, "SoftwareFilters": {"Anti-aliasing filter": {"half-amplitude cutoff (Hz)": 500, "Roll-off": "6dB/Octave"}}, "CapManufacturer": "EasyCap", "CapManufacturersModelName": "M1-ext", "Manufacturer": "BioSemi", "ManufacturersModelName": "ActiveTwo", "EEGGround": "AFz", "TaskDescription": "Resting with eyes open"}  # fmt: skip
 EVENTS = "onset\tduration\ttrial_type\tresponse_hand\tstim_id\taccuracy\n10.000000\t2.500000\tEyes Open\tLeft Hand\t17\t1\n12.5\t2\tEyes Closed\tRight Hand\t18\t0\n"

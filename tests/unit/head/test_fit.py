@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bidsdeface import fitting
 from bidsdeface.errors import RegistrationError
-from bidsdeface.fitting import fit
+from bidsdeface.head import fit as fitting
+from bidsdeface.head.fit import fit
 from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.quality.checks import Rejected, is_brain_trusted
 

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.carryover import WITHOUT_HEADER, Treatment
+from bidsdeface.companions.prune import STIMULUS, prune_metadata, prune_table
+from bidsdeface.companions.review import fields_that_wait, why_text_waits
+from bidsdeface.companions.select import WITHOUT_HEADER, Treatment
 from bidsdeface.dataset.inheritance import (
     NameIndex,
     applicable,
@@ -23,8 +25,6 @@ from bidsdeface.dataset.inheritance import (
 )
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.dataset.people import Census
-from bidsdeface.dataset.references import STIMULUS, prune_metadata, prune_table
-from bidsdeface.dataset.waiting import fields_that_wait, why_text_waits
 from bidsdeface.deidentify.altered import day_offset
 from bidsdeface.deidentify.columns import TableOptions, kept_of, scrub_columns
 from bidsdeface.deidentify.contents import LINE_BYTES, open_unpacked, read_lines

@@ -11,17 +11,17 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.carryover import Treatment, plan_carryover
+from bidsdeface.companions.scope import alone_without, without_absent
+from bidsdeface.companions.select import Treatment, plan_carryover
+from bidsdeface.companions.transfer import Wishes, carry_over, read_source
+from bidsdeface.companions.write import ABSENT
 from bidsdeface.dataset.people import all_identifiers
-from bidsdeface.dataset.shareable import Wishes, carry_over, read_source
-from bidsdeface.dataset.treatments import ABSENT
 from bidsdeface.dataset.validator import find_problems
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.policy import load_policy
 from bidsdeface.errors import ImageError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.leakcheck.find import find_leaks
-from bidsdeface.sorting import alone_without, without_absent
 from tests.fullset import PHYSICS, edf, full_dataset, image, packed
 
 KEY = bytes(range(32))

@@ -21,12 +21,6 @@ from bidsdeface.dataset.inheritance import read_gradients, read_metadata
 from bidsdeface.dataset.kinds import is_phase, lenders, may_show_none
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.dataset.people import identifiers_above, identifiers_of
-from bidsdeface.dataset.resume import (
-    finished_scans,
-    is_by_hand,
-    promise,
-    remember_input,
-)
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import (
     BidsdefaceError,
@@ -36,19 +30,9 @@ from bidsdeface.errors import (
     describe,
 )
 from bidsdeface.exits import code_of_run, code_of_scan
-from bidsdeface.fitting import Fitted, Fitter, make_fitter, to_start
-from bidsdeface.imaging.image import (
-    canonical,
-    clean_header,
-    is_on_grid,
-    mask_header,
-    read_image,
-    write_image,
-)
-from bidsdeface.imaging.methods import background, remove, stored_as
-from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
-from bidsdeface.lending import lent_mask
-from bidsdeface.masking import (
+from bidsdeface.head.fit import Fitted, Fitter, make_fitter, to_start
+from bidsdeface.head.lending import lent_mask
+from bidsdeface.head.mask import (
     BARE_BRAIN,
     Loaded,
     Masked,
@@ -60,12 +44,28 @@ from bidsdeface.masking import (
     take_drawn,
     take_from_set,
 )
-from bidsdeface.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
+from bidsdeface.head.resume import (
+    finished_scans,
+    is_by_hand,
+    promise,
+    remember_input,
+)
+from bidsdeface.imaging.image import (
+    canonical,
+    clean_header,
+    is_on_grid,
+    mask_header,
+    read_image,
+    write_image,
+)
+from bidsdeface.imaging.methods import background, remove, stored_as
+from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
 from bidsdeface.output.names import figure_name, no_face_outputs_of, outputs_of
 from bidsdeface.output.publish import open_staging, results_of, sharing_mask, withdraw
 from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.quality.checks import Rejected, bids_name, faults
 from bidsdeface.quality.evidence import Expected, measure_defaced
+from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
 from bidsdeface.report.private import report_folder, tell

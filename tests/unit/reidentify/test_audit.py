@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from bidsdeface import audit, cli
+from bidsdeface import cli
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.exits import Exit
 from bidsdeface.group import run_group_level
 from bidsdeface.output.description import claim_shareable
+from bidsdeface.reidentify import audit
 from bidsdeface.reidentify.findings import Probe
 from bidsdeface.reidentify.study import Study
 from bidsdeface.runtime.workdir import COMPLETE, open_state
@@ -201,7 +202,7 @@ def test_a_scan_that_cannot_be_withdrawn_is_an_error_and_no_report_claims_that_i
     settings, monkeypatch
 ):
     conducted(monkeypatch, [0.0] * PEOPLE)
-    monkeypatch.setattr("bidsdeface.outcome.withdraw", lambda *_: None)
+    monkeypatch.setattr("bidsdeface.quality.outcome.withdraw", lambda *_: None)
     with pytest.raises(BidsdefaceError, match="sub-0_desc-defaced_T1w.nii.gz: is still there"):
         run_group_level(replace(settings, strict=True))
     assert not (settings.output_dir / "report.html").exists()

@@ -4,10 +4,10 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.carryover import Treatment, companions_alone, plan_carryover
+from bidsdeface.companions.prune import prune_metadata, prune_table
+from bidsdeface.companions.select import Treatment, companions_alone, plan_carryover
 from bidsdeface.dataset.inheritance import applicable
 from bidsdeface.dataset.names import parse_name
-from bidsdeface.dataset.references import prune_metadata, prune_table
 from bidsdeface.deidentify.edf import scrub_edf
 from bidsdeface.deidentify.excluded import as_table, in_groups
 from bidsdeface.deidentify.policy import Rule, load_policy

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.fitting import Fitted, Fitter, check_still
+from bidsdeface.head.fit import Fitted, Fitter, check_still
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image, spread
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.dataset.resume import finished_scans, promise, remember_input
+from bidsdeface.head.resume import finished_scans, promise, remember_input
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.output.names import outputs_of
 from bidsdeface.runtime.workdir import open_state

@@ -7,16 +7,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsdeface import deface
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.deface import Tools, deface_head
 from bidsdeface.errors import BidsdefaceError, RegistrationError
-from bidsdeface.fitting import Fitted
+from bidsdeface.head import deface
+from bidsdeface.head.deface import Tools, deface_head
+from bidsdeface.head.fit import Fitted
+from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS, Masked
 from bidsdeface.imaging.image import read_image
-from bidsdeface.masking import BARE_BRAIN, FIELD_ENDS, Masked
-from bidsdeface.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
 from bidsdeface.output.names import no_face_outputs_of, outputs_of
 from bidsdeface.quality.checks import CHECKS
+from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
 from tests.conftest import fake_head, make_dataset

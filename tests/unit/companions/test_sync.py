@@ -10,11 +10,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from bidsdeface import carrying, sharing
-from bidsdeface.carrying import Shared, preview, preview_root, share, share_root
+from bidsdeface.companions import sync
+from bidsdeface.companions.run import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
+from bidsdeface.companions.scope import Scope, read_above
+from bidsdeface.companions.select import LeftOut, Treatment
+from bidsdeface.companions.sync import Shared, preview, preview_root, share, share_root
+from bidsdeface.companions.write import WRITERS
 from bidsdeface.dataset import people
-from bidsdeface.dataset.carryover import LeftOut, Treatment
-from bidsdeface.dataset.treatments import WRITERS
 from bidsdeface.dataset.validator import find_problems
 from bidsdeface.errors import BidsdefaceError, may_pass
 from bidsdeface.exits import Exit
@@ -24,8 +26,6 @@ from bidsdeface.output.description import claim_shareable
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.runtime.workers import Lost
 from bidsdeface.settings import Settings
-from bidsdeface.sharing import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
-from bidsdeface.sorting import Scope, read_above
 from tests.conftest import save
 from tests.fullset import full_dataset, image, packed, publish_faceless
 from tests.integration.conftest import snapshot
@@ -354,7 +354,7 @@ def test_a_participant_whose_process_is_lost_may_be_shared_later(settings, monke
         Lost("killed"),
         Shared(left_out=(LeftOut(PurePosixPath("sub-02/func/x_bold.nii.gz"), "is empty"),)),
     ]
-    monkeypatch.setattr(sharing, "run_in_workers", lambda *arguments: zip(arguments[2], ends, strict=True))
+    monkeypatch.setattr(run, "run_in_workers", lambda *arguments: zip(arguments[2], ends, strict=True))
     assert share_dataset(settings, None, tmp_path) == {Exit.RETRY, Exit.FAILED}
 
 
@@ -369,7 +369,7 @@ def test_a_table_that_no_disk_space_was_left_for_may_be_shared_later(
         work = prepare(*arguments)
         yield from ((item, result) for item in items for result in work(item))
 
-    monkeypatch.setattr(sharing, "run_in_workers", in_this_process)
+    monkeypatch.setattr(run, "run_in_workers", in_this_process)
     monkeypatch.setitem(WRITERS, Treatment.TABLE, full)
     assert share_dataset(settings, None, tmp_path) == code
     lines = [line for line in caplog.messages if line.startswith("left out: ")]
@@ -399,13 +399,13 @@ def test_a_scan_that_another_task_publishes_meanwhile_stays(settings, monkeypatc
     sidecar = settings.output_dir / f"{T1W}.json"
     text = sidecar.read_text()
     sidecar.unlink()  # as a task has it for a moment that publishes the scan
-    opened = carrying.open_staging
+    opened = sync.open_staging
 
     def publish(output_dir):
         sidecar.write_text(text)
         return opened(output_dir)
 
-    monkeypatch.setattr(carrying, "open_staging", publish)
+    monkeypatch.setattr(sync, "open_staging", publish)
     share_again(settings)
     assert there(settings) == before
 

@@ -14,7 +14,7 @@ from bidsdeface.deidentify.contents import gzip_headers_tell
 from bidsdeface.leakcheck.find import find_leaks
 from tests.conftest import fake_head
 from tests.fullset import PHYSICS, edf, full_dataset, image, packed
-from tests.unit.test_secrets import BOLD, EVENTS, PHYSIO, T1W, A, all_bytes, share
+from tests.unit.companions.test_secrets import BOLD, EVENTS, PHYSIO, T1W, A, all_bytes, share
 
 
 def nifti_2(fields):

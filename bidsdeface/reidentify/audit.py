@@ -16,8 +16,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.dataset.names import scan_at
 from bidsdeface.errors import BidsdefaceError, storage_errors
-from bidsdeface.outcome import fail
 from bidsdeface.output.publish import open_staging
+from bidsdeface.quality.outcome import fail
 from bidsdeface.reidentify.dataset import published_cases
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.reidentify.study import GALLERY, Case, conduct

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.companions.prune import b0_identifiers
+from bidsdeface.companions.select import WITHOUT_DATA, Carried, Treatment, companions_alone
+from bidsdeface.companions.write import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
 from bidsdeface.dataset.annex import check_fetched
-from bidsdeface.dataset.carryover import WITHOUT_DATA, Carried, Treatment, companions_alone
 from bidsdeface.dataset.inheritance import NameIndex, applicable, merged_metadata, read_json
 from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.dataset.people import Census
-from bidsdeface.dataset.references import b0_identifiers
-from bidsdeface.dataset.treatments import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
 from bidsdeface.deidentify.excluded import LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
