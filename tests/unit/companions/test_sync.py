@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from bidsdeface.companions import sync
+from bidsdeface.companions import run, sync
 from bidsdeface.companions.run import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
 from bidsdeface.companions.scope import Scope, read_above
 from bidsdeface.companions.select import LeftOut, Treatment
