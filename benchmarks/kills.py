@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.heads import ROOT
 from bidsdeface.imaging.image import read_image
-from bidsdeface.settings import DERIVATIVES, LAYOUTS
+from bidsdeface.output.names import DERIVATIVES, LAYOUTS
 from bidsdeface.templates.source import EMBEDDED_ROOT
 
 HEADS = 6

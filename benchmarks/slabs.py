@@ -28,6 +28,7 @@ from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import RegistrationError
 from bidsdeface.head.fit import Fitted, Fitter, fit, make_fitter, to_start
 from bidsdeface.head.mask import Loaded, find
+from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image, canonical, read_image
 from bidsdeface.imaging.volume import (
@@ -41,7 +42,6 @@ from bidsdeface.imaging.volume import (
 from bidsdeface.quality.checks import Rejected, faults
 from bidsdeface.quality.evidence import Expected, mask_disagreement_mm, measure_defaced
 from bidsdeface.runtime.workers import ONE_THREAD
-from bidsdeface.settings import DEFAULT_GUARD_MM
 
 RIGHT_MM = 6.0  # as of the masks of two registrations
 HALVES = {

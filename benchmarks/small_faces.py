@@ -22,6 +22,7 @@ from benchmarks.calibrate import judge
 from benchmarks.heads import PEOPLE_BESIDE, ROOT, find_heads, find_people
 from bidsdeface.errors import RegistrationError
 from bidsdeface.head.fit import Fitted, Fitter, fit, make_fitter
+from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.facemask import Guard, face_mask, region_distance
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import (
@@ -36,7 +37,6 @@ from bidsdeface.imaging.volume import (
 )
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import Expected
-from bidsdeface.settings import DEFAULT_GUARD_MM
 
 CHILDREN = ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (0.85, 1.07), (0.7, 1.07))  # size of face, of cranium
 CRANIUM_MM, FACE_MM = 3.0, 40.0  # from the brain: nearer it is all cranium, farther away all face

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from bidsdeface.errors import BidsdefaceError, describe, may_pass
-from bidsdeface.exits import Exit, code_of_run, counted, worst
+from bidsdeface.errors import BidsdefaceError, Exit, code_of_run, counted, describe, may_pass, worst
 from bidsdeface.options import parse, settings_of
 from bidsdeface.runtime.workdir import State, log_of_run, open_state
 from bidsdeface.settings import Settings, check_settings

@@ -11,20 +11,19 @@ from pathlib import Path
 from bidsdeface.companions.run import settle_dataset, warn_of_waiting
 from bidsdeface.dataset.annex import check_all_fetched
 from bidsdeface.dataset.names import parse_name, scan_at
-from bidsdeface.errors import BidsdefaceError
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import claim_shareable
 from bidsdeface.output.publish import open_staging, results_of
 from bidsdeface.output.record import published_scans, to_json
-from bidsdeface.outputcheck import check_output_valid
+from bidsdeface.output.validate import check_output_valid
 from bidsdeface.reidentify.audit import audited
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import quality, reidentification
 from bidsdeface.report.page import page
 from bidsdeface.runtime.scratch import make_private, scratch_folder, temporary_dir
 from bidsdeface.runtime.workdir import COMPLETE, State
-from bidsdeface.settings import BIDS, Settings
+from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
     BidsdefaceError
         Nothing was published yet, a sidecar cannot be read, or a file cannot be written.
     """
-    complete = settings.output_layout == BIDS
+    complete = settings.is_complete
     private = state.folder_for(COMPLETE, settings.output_dir) if state else None
     place = private if complete else settings.output_dir
     check_all_fetched(settings.output_dir)

@@ -6,16 +6,10 @@ from pathlib import Path
 
 from bidsdeface import __version__
 from bidsdeface.dataset.filters import read_filters
-from bidsdeface.errors import UsageError
-from bidsdeface.exits import OPTIONAL, Exit
-from bidsdeface.settings import (
-    DEFAULT_GUARD_MM,
-    DEFAULT_TEMPLATE,
-    LAYOUTS,
-    REGIONS,
-    Settings,
-    default_n_procs,
-)
+from bidsdeface.errors import OPTIONAL, Exit, UsageError
+from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
+from bidsdeface.output.names import LAYOUTS
+from bidsdeface.settings import Settings, default_n_procs
 
 USAGE = "bidsdeface BIDS_DIR OUTPUT_DIR {participant,group} [options]"
 

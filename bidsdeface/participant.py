@@ -15,19 +15,19 @@ from bidsdeface.companions.run import is_whole, preview_dataset, share_dataset, 
 from bidsdeface.dataset.names import Head
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.validator import check_valid
-from bidsdeface.errors import BidsdefaceError, UsageError, printable
-from bidsdeface.exits import OPTIONAL, Exit
+from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, printable
+from bidsdeface.head.options import DEFAULT_TEMPLATE
 from bidsdeface.head.resume import finished_scans
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
 from bidsdeface.output.names import no_face_outputs_of, outputs_of
-from bidsdeface.output.publish import withdraw
-from bidsdeface.outputcheck import check_output_valid
-from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile, fail
+from bidsdeface.output.publish import withdraw, withdraw_failed
+from bidsdeface.output.validate import check_output_valid
+from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.runtime.workdir import State
 from bidsdeface.runtime.workers import Lost, run_in_workers
-from bidsdeface.settings import BIDS, DEFAULT_TEMPLATE, Settings
+from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger("bidsdeface")
 TOLD = ("similarity", "mask_disagreement_mm", "brain_shift_mm", "outline_shift_mm", "tissue_left_ml")
@@ -52,7 +52,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
     BidsdefaceError
         Nothing can be done at all; the message says why.
     """
-    complete = settings.output_layout == BIDS  # then there is more to do than heads
+    complete = settings.is_complete  # then there is more to do than heads
     file = OutcomeFile(None if settings.dry_run else settings.outcomes)
     check_ours(settings.output_dir, settings.output_layout)
     plan = find_heads(
@@ -114,7 +114,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
                 codes |= share_dataset(settings, state, scratch)
             judged = _judged(settings, plan.heads, outcomes)
             codes |= check_leaks(settings, state, scratch, files_of_run(settings), verified=judged)
-            if complete and is_whole(settings):
+            if complete and settings.validate_output and is_whole(settings):
                 codes |= check_output_valid(settings, scratch, codes)
     if settings.private_report and state:
         from bidsdeface.report.private import report_folder, write_page
@@ -227,7 +227,9 @@ def _without_worker(
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished
-        else fail(scan, f"{scan.path}: {lost.reason}", settings.output_dir, settings.output_layout, lost.code)
+        else withdraw_failed(
+            scan, f"{scan.path}: {lost.reason}", settings.output_dir, settings.output_layout, lost.code
+        )
         for scan in head.scans
         if scan.stem not in told
     ]

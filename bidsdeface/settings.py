@@ -1,177 +1,52 @@
-"""What the user asked for, as one frozen object, and the check of it against the file system."""
+"""Everything the user asked for, as one frozen object, and its check against the file system."""
 
 import math
 import os
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.select import dictionaries_in
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import read_sidecar
-from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_looked_at, suffixes_of_heads
-from bidsdeface.deidentify.policy import Policy, load_policy
-from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
-from bidsdeface.exits import OPTIONAL, Exit
-from bidsdeface.runtime.cpus import available_cpus
+from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, storage_errors
+from bidsdeface.head.options import DEFAULT_GUARD_MM, MaskOptions
+from bidsdeface.reidentify.options import AuditOptions
 from bidsdeface.runtime.scratch import temporary_dir
 from bidsdeface.runtime.workdir import state_folder
+from bidsdeface.runtime.workers import available_cpus
 
-REGIONS = (("face",), ("face", "ears"))
-DERIVATIVES, BIDS = LAYOUTS = ("derivatives", "bids")
-DEFAULT_TEMPLATE = "WholeHead"
-DEFAULT_GUARD_MM = 3.0
 MAX_GUARD_MM = 20.0  # a guard that thick reaches the skin of the forehead: nothing is left to hide
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything a run needs to know.
+class Settings(MaskOptions, MetadataOptions, AuditOptions):
+    """Everything a run needs to know: the options of every room, and those of the run itself.
 
     Attributes
     ----------
-    bids_dir, output_dir : Path
-        The dataset to read and the folder to write to.
     level : str
         ``"participant"`` or ``"group"``.
-    participants, sessions : tuple of str
-        Labels without ``sub-`` or ``ses-``; empty for all.
-    filters : mapping of str to mapping
-        The BIDS filter file: lower-case suffix to pybids query.
-    suffixes : tuple of str
-        What is to be defaced, as it was given; empty for the default of the layout, see `to_deface`.
-    longitudinal : bool
-        Whether the sessions of a participant share one reference scan.
-    template : str
-        Name of a template of TemplateFlow, or a folder that holds one.
-    guard_mm : float
-        Margin around the brain that is never touched, in mm.
-    regions : tuple of str
-        One of `REGIONS`.
-    mask : Path, optional
-        A face mask made by hand, used instead of the template's.
-    accept : tuple of str
-        Names of scans, without extension, that a person has looked at: publish them whatever their
-        measures are.
-    output_layout : str
-        One of `LAYOUTS`: a derivative dataset, or a complete one under its own names.
-    include : tuple of str
-        Patterns of paths that go along into a complete dataset at the user's word.
-    metadata_policy : Path, optional
-        A table of sidecar fields on top of the built-in one.
-    keep_fields, drop_fields : tuple of str
-        Sidecar fields to keep as they are, and to drop.
-    keep_columns, drop_columns : tuple of str
-        The same for columns of tables, as ``NAME`` or ``TABLE:NAME``.
-    data_dictionary : Path, optional
-        A folder of JSON files that describe columns, beside those of the dataset.
-    accept_texts : tuple of str
-        Names of texts, such as ``README``, that a person has read.
-    accept_labels : bool
-        Whether a person has looked at labels that read as dates or record numbers.
-    private_report : bool
-        Whether to keep pictures of every scan, before and after, in the work dir.
-    reidentify : bool
-        Whether the group level tries face recognition on the scans.
-    strict : bool
-        Whether scans that it still recognises are withdrawn.
-    keep_renders : bool
-        Whether pictures of heads, before and after, and what was seen in them stay in the work dir.
-    n_procs, omp_nthreads : int
-        Heads worked on at once, and threads for each.
     validate : bool
         Whether the selected participants go through the BIDS validator first.
-    validate_output : bool
-        Whether the whole output goes through the BIDS validator at the end.
     work_dir : Path, optional
-        Where private state is kept; None for a temporary folder, gone at the end.
-    dry_run : bool
-        Print the plan and stop.
-    force : bool
-        Redo what an earlier run has finished.
+        Where private state is kept; None for a temporary folder that is removed at the end.
     stop_on_first_crash : bool
         Stop at the first head that fails.
     fail_on : tuple of Exit
-        Those of `OPTIONAL` that make the run end with another exit code than 0.
+        Those of `OPTIONAL` that make the run end with an exit code other than 0.
     outcomes : Path, optional
         A file for one line about each scan.
-    verbosity : int
-        -1 warnings only, 0 normal, 1 debug.
     """
 
-    bids_dir: Path
-    output_dir: Path
     level: str
-    participants: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    suffixes: tuple[str, ...] = ()
-    longitudinal: bool = False
-    template: str = DEFAULT_TEMPLATE
-    guard_mm: float = DEFAULT_GUARD_MM
-    regions: tuple[str, ...] = REGIONS[0]
-    mask: Path | None = None
-    accept: tuple[str, ...] = ()
-    output_layout: str = DERIVATIVES
-    include: tuple[str, ...] = ()
-    metadata_policy: Path | None = None
-    keep_fields: tuple[str, ...] = ()
-    drop_fields: tuple[str, ...] = ()
-    keep_columns: tuple[str, ...] = ()
-    drop_columns: tuple[str, ...] = ()
-    data_dictionary: Path | None = None
-    accept_texts: tuple[str, ...] = ()
-    accept_labels: bool = False
-    private_report: bool = False
-    reidentify: bool = False
-    strict: bool = False
-    keep_renders: bool = False
-    n_procs: int = 1
-    omp_nthreads: int = 1
     validate: bool = True
-    validate_output: bool = True
     work_dir: Path | None = None
-    dry_run: bool = False
-    force: bool = False
     stop_on_first_crash: bool = False
     fail_on: tuple[Exit, ...] = OPTIONAL
     outcomes: Path | None = None
-    verbosity: int = 0
-
-    @property
-    def template_name(self) -> str:
-        """The template as it may be published: of a folder its own name, not where it lies."""
-        path = Path(self.template)
-        return f"own:{path.resolve().name}" if path.is_dir() else self.template
-
-    @property
-    def to_deface(self) -> tuple[str, ...]:
-        """Suffixes of images to deface, ``anat`` for all anatomical ones.
-
-        By default, anatomical images alone; of a complete dataset, all images of heads. Those that may show
-        no face are looked at in a complete dataset, whatever is asked for.
-        """
-        complete = self.output_layout == BIDS
-        default = suffixes_of_heads() if complete else (ANATOMICAL,)
-        asked = (name for given in self.suffixes or (DEFAULT,) for name in _each(given, default))
-        return tuple(dict.fromkeys((*asked, *(suffixes_looked_at() if complete else ()))))
-
-    def option_to_deface(self, *suffixes: str) -> str:
-        """Return the option that defaces images of these suffixes, beside those of this run."""
-        return f"--suffixes {' '.join(dict.fromkeys((*(self.suffixes or (DEFAULT,)), *suffixes)))}"
-
-    @cached_property
-    def policy(self) -> Policy:
-        """What becomes of each sidecar field; its file is read once, whatever is done to it in a run."""
-        return load_policy(self.metadata_policy, self.keep_fields, self.drop_fields)
-
-
-def _each(given: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    return default if given == DEFAULT else (given,)
 
 
 def default_n_procs(omp_nthreads: int) -> int:
@@ -222,7 +97,7 @@ def check_settings(settings: Settings) -> None:
         "--data-dictionary": settings.data_dictionary,
         "--accept-text": settings.accept_texts,
     }
-    if settings.output_layout != BIDS and (given := [name for name, value in of_complete.items() if value]):
+    if not settings.is_complete and (given := [name for name, value in of_complete.items() if value]):
         raise UsageError(
             f"{', '.join(given)}: about files that only a complete dataset has; add --output-layout bids"
         )
@@ -275,7 +150,7 @@ def _check_audit(settings: Settings) -> None:
             raise UsageError(f"{option}: is about what face recognition finds; add --reidentify")
     if settings.work_dir is None and settings.keep_renders:
         raise UsageError("--keep-renders: shows faces, so it needs a place to stay; give --work-dir DIR")
-    if settings.work_dir is None and settings.reidentify and settings.output_layout == BIDS:
+    if settings.work_dir is None and settings.reidentify and settings.is_complete:
         raise UsageError(
             "--reidentify: a complete dataset has no place for what it finds; give --work-dir DIR"
         )

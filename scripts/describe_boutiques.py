@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bidsdeface.exits import Exit
+from bidsdeface.errors import Exit
 from bidsdeface.options import DESCRIPTION, make_parser
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -14,11 +14,11 @@ from hypothesis import settings
 
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.head.fit import make_fitter
+from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.image import Image
 from bidsdeface.output.description import write_dataset_files
 from bidsdeface.output.names import outputs_of
 from bidsdeface.quality.evidence import Expected
-from bidsdeface.settings import DEFAULT_GUARD_MM
 
 settings.register_profile("shared machine", deadline=None)  # a slow moment is no fault
 settings.load_profile("shared machine")

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.review import fields_that_wait, label_folders, telling_labels, why_text_waits
 from bidsdeface.companions.scope import Scope, files_above, is_accepted, read_above
 from bidsdeface.companions.select import is_root_text
@@ -22,21 +23,19 @@ from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
 from bidsdeface.deidentify.excluded import FILE, LeftOut, as_table, in_groups
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.tables import TableError, parse_table
-from bidsdeface.errors import BidsdefaceError
-from bidsdeface.exits import Exit, code_of_scan
+from bidsdeface.errors import BidsdefaceError, Exit, code_of_scan
 from bidsdeface.output.publish import files_below, remove_empty, remove_files
 from bidsdeface.output.record import to_json
 from bidsdeface.runtime.scratch import environment_in, make_private, sweep
 from bidsdeface.runtime.workdir import COMPLETE, State
 from bidsdeface.runtime.workers import Lost, run_in_workers
-from bidsdeface.settings import BIDS, Settings
 
 LOGGER = logging.getLogger(__name__)
 # Parts of the reason why a column is left out that a person can describe.
 _SAY_MORE = ("described", "unit is not clear")
 
 
-def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:
+def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]:
     """Name the texts and labels that wait for a person, before anything is computed.
 
     Returns
@@ -46,7 +45,7 @@ def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:
     """
     labels = settings.participants or participants(settings.bids_dir)
     identifiers, waiting = Identifiers(), []
-    if settings.output_layout == BIDS and not (settings.participants or settings.sessions):
+    if settings.is_complete and not (settings.participants or settings.sessions):
         identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
         waiting += _waiting_texts(settings, state, identifiers)
     if not settings.accept_labels:
@@ -57,7 +56,7 @@ def warn_of_waiting(settings: Settings, state: State | None) -> set[Exit]:
     return {Exit.WAITS} if waiting else set()
 
 
-def _waiting_texts(settings: Settings, state: State | None, identifiers: Identifiers) -> list[LeftOut]:
+def _waiting_texts(settings: MetadataOptions, state: State | None, identifiers: Identifiers) -> list[LeftOut]:
     waiting: list[LeftOut] = []
     for path in files_above(settings, folders=False):
         if not (is_root_text(path) or path == DESCRIPTION):
@@ -81,7 +80,7 @@ def _why_it_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers)
     return list(fields_that_wait(parse_json(content), path, identifiers).values())
 
 
-def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
+def share_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
     """Share what was asked for: participants, and what is above them if that is all of them.
 
     Returns
@@ -108,12 +107,12 @@ def share_dataset(settings: Settings, state: State | None, scratch: Path) -> set
     return codes | _account_for(shared, settings, state)
 
 
-def is_whole(settings: Settings) -> bool:
+def is_whole(settings: MetadataOptions) -> bool:
     """Return True if a run is about all participants of the output, so that nothing is left to group."""
     return not (settings.participants or settings.sessions or _only_in_output(settings))
 
 
-def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
+def settle_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
     """Bring everything that tasks have left to one end.
 
     Returns
@@ -133,7 +132,7 @@ def settle_dataset(settings: Settings, state: State | None, scratch: Path) -> se
     return codes | _account_for(shared, settings, state)
 
 
-def preview_dataset(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
+def preview_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
     """Say what would stay behind of what was asked for, before anything is computed.
 
     With private state, draft a ``participants.json`` for columns that nobody has described.
@@ -146,7 +145,7 @@ def preview_dataset(settings: Settings, state: State | None, scratch: Path) -> s
     return codes | _account_for(shared, settings, state)
 
 
-def _write_draft(left_out: Sequence[LeftOut], settings: Settings, state: State) -> None:
+def _write_draft(left_out: Sequence[LeftOut], settings: MetadataOptions, state: State) -> None:
     """Draft a dictionary of the participants' table, under what a person has filled in of an earlier one."""
     name = PurePosixPath("participants.tsv")
     columns = [
@@ -173,7 +172,7 @@ def _write_draft(left_out: Sequence[LeftOut], settings: Settings, state: State) 
         LOGGER.info("a draft to fill in, for --data-dictionary: %s", path.parent)
 
 
-def _said(settings: Settings, table: PurePosixPath) -> dict[str, Any]:
+def _said(settings: MetadataOptions, table: PurePosixPath) -> dict[str, Any]:
     """Return what is said of the columns of a table above participants, in the dataset or beside it."""
     name = parse_name(table.with_suffix(".json"))
     assert name
@@ -182,7 +181,7 @@ def _said(settings: Settings, table: PurePosixPath) -> dict[str, Any]:
     return {}
 
 
-def remove_withdrawn(settings: Settings) -> None:
+def remove_withdrawn(settings: MetadataOptions) -> None:
     """Take participants out of the output that are not in the input any more.
 
     Raises
@@ -215,7 +214,7 @@ def remove_withdrawn(settings: Settings) -> None:
     LOGGER.warning("removed from OUTPUT_DIR, as BIDS_DIR has them no more: %s", ", ".join(gone))
 
 
-def _only_in_output(settings: Settings) -> list[str]:
+def _only_in_output(settings: MetadataOptions) -> list[str]:
     there = {path.name for path in settings.output_dir.glob("sub-*") if path.is_dir()}
     return sorted(there - {f"sub-{label}" for label in participants(settings.bids_dir)})
 
@@ -234,7 +233,7 @@ def _listed(table: Path) -> set[str]:
     return {f"sub-{value.strip().removeprefix('sub-')}" for value in found.values(column)}
 
 
-def _scopes(settings: Settings) -> list[Scope]:
+def _scopes(settings: MetadataOptions) -> list[Scope]:
     """Return the participants that were asked for, and of them the sessions."""
     labels = settings.participants or participants(settings.bids_dir)
     return [Scope(label, settings.sessions) for label in labels]
@@ -243,7 +242,7 @@ def _scopes(settings: Settings) -> list[Scope]:
 def _in_workers(
     work: Callable[..., Shared],
     scopes: Sequence[Scope],
-    settings: Settings,
+    settings: MetadataOptions,
     state: State | None,
     scratch: Path,
 ) -> tuple[list[Shared], set[Exit]]:
@@ -265,7 +264,7 @@ def _in_workers(
     return shared, codes
 
 
-def _account_for(shared: Sequence[Shared], settings: Settings, state: State | None) -> set[Exit]:
+def _account_for(shared: Sequence[Shared], settings: MetadataOptions, state: State | None) -> set[Exit]:
     """Say what was left out and why, grouped; of a whole dataset, keep it file by file in the work dir."""
     planned = [one for part in shared for one in part.planned]
     left_out = [one for part in shared for one in part.left_out]
@@ -293,7 +292,7 @@ def _account_for(shared: Sequence[Shared], settings: Settings, state: State | No
 
 
 def _prepare(
-    work: Callable[..., Shared], settings: Settings, state: State | None, scratch: Path
+    work: Callable[..., Shared], settings: MetadataOptions, state: State | None, scratch: Path
 ) -> Callable[[Scope], list[Shared]]:
     """Return what works on a scope, in a worker that reads what is above participants once."""
     os.environ.update(environment_in(scratch))

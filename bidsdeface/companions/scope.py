@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.select import (
     WITHOUT_DATA,
     Carried,
@@ -21,7 +22,6 @@ from bidsdeface.deidentify.excluded import LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.output.record import is_defaced
 from bidsdeface.runtime.workdir import State
-from bidsdeface.settings import Settings
 
 SAYING = (Treatment.SIDECAR, Treatment.TABLE, Treatment.TEXT)  # what else there is
 
@@ -76,7 +76,7 @@ class Selection:
 
     Attributes
     ----------
-    settings : Settings
+    settings : MetadataOptions
     state : State or None
     holds : callable
         Return True for a path, relative to the dataset, that is in the scope.
@@ -91,7 +91,7 @@ class Selection:
         Those of `carried` that are not, or will not be, in the output.
     """
 
-    settings: Settings
+    settings: MetadataOptions
     state: State | None
     holds: Callable[[PurePosixPath], bool]
     carried: tuple[Carried, ...]
@@ -133,14 +133,14 @@ class Selection:
         return replace(self, absent=self.absent | absent | alone, left_out=left_out)
 
 
-def read_above(settings: Settings) -> Above:
+def read_above(settings: MetadataOptions) -> Above:
     """Read what is needed of all participants."""
     found = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
     return Above(found, Census(settings.bids_dir), tuple(files_above(settings, folders=False)))
 
 
 def sort_participant(
-    scope: Scope, settings: Settings, state: State | None, above: Above | None = None
+    scope: Scope, settings: MetadataOptions, state: State | None, above: Above | None = None
 ) -> Selection:
     """Sort a participant's files, and the sidecars and tables above that apply to them.
 
@@ -149,7 +149,7 @@ def sort_participant(
     Parameters
     ----------
     scope : Scope
-    settings : Settings
+    settings : MetadataOptions
     state : State or None
     above : Above, optional
         From `read_above`, where it is at hand.
@@ -182,7 +182,7 @@ def sort_participant(
     )
 
 
-def sort_all(settings: Settings, state: State | None, identifiers: Identifiers) -> Selection:
+def sort_all(settings: MetadataOptions, state: State | None, identifiers: Identifiers) -> Selection:
     """Sort all files of the dataset; the scope is what lies above participants."""
     paths = list(files_above(settings, folders=True))
     for label in participants(settings.bids_dir):
@@ -204,7 +204,7 @@ def _is_above(path: PurePosixPath) -> bool:
     return not path.parts[0].startswith("sub-")
 
 
-def _sort(settings: Settings, paths: Iterable[PurePosixPath]) -> tuple[list[Carried], list[LeftOut]]:
+def _sort(settings: MetadataOptions, paths: Iterable[PurePosixPath]) -> tuple[list[Carried], list[LeftOut]]:
     return plan_carryover(
         paths,
         include=settings.include,
@@ -212,7 +212,7 @@ def _sort(settings: Settings, paths: Iterable[PurePosixPath]) -> tuple[list[Carr
     )
 
 
-def files_above(settings: Settings, folders: bool) -> Iterator[PurePosixPath]:
+def files_above(settings: MetadataOptions, folders: bool) -> Iterator[PurePosixPath]:
     """Yield what lies beside the participants; folders as a whole, unless patterns ask for some of it."""
     added = dictionaries_in(settings.data_dictionary) if settings.data_dictionary else ()
     yield from (PurePosixPath(one.name) for one in added if not (settings.bids_dir / one.name).exists())
@@ -241,7 +241,7 @@ def without_absent(source: Source, carried: Iterable[Carried], absent: Collectio
     return replace(source, present=source.present - saying)
 
 
-def is_accepted(settings: Settings, state: State | None, name: str, content: bytes) -> bool:
+def is_accepted(settings: MetadataOptions, state: State | None, name: str, content: bytes) -> bool:
     """Return True if a person has accepted a text: in this run, or, with private state, in an earlier one.
 
     A dry run leaves no trace: it is for a person who has not decided yet.

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.scope import SAYING, Above, Scope, Selection, sort_all, sort_participant
 from bidsdeface.companions.select import (
     Carried,
@@ -35,11 +36,10 @@ from bidsdeface.deidentify.excluded import FILE, LeftOut
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
-from bidsdeface.output.names import outputs_of
+from bidsdeface.output.names import BIDS, outputs_of
 from bidsdeface.output.publish import files_below, one_at_a_time, open_staging, remove_empty, remove_files
 from bidsdeface.output.record import is_defaced, own_fields, sidecar_of
 from bidsdeface.runtime.workdir import State
-from bidsdeface.settings import BIDS, Settings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -63,13 +63,13 @@ class Shared:
     identifiers: Identifiers = Identifiers()
 
 
-def share(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
+def share(scope: Scope, settings: MetadataOptions, state: State | None, above: Above | None = None) -> Shared:
     """Put a participant's files beside the defaced scans, and take away what may not be there any more.
 
     Parameters
     ----------
     scope : Scope
-    settings : Settings
+    settings : MetadataOptions
     state : State or None
     above : Above, optional
         From `read_above`, where it is at hand.
@@ -83,7 +83,9 @@ def share(scope: Scope, settings: Settings, state: State | None, above: Above | 
     return _put_in(scope, files, files.within)
 
 
-def settle(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
+def settle(
+    scope: Scope, settings: MetadataOptions, state: State | None, above: Above | None = None
+) -> Shared:
     """Write a participant's sidecars and tables by what is in the output now; parameters as of `share`.
 
     Raises
@@ -104,7 +106,7 @@ def settle(scope: Scope, settings: Settings, state: State | None, above: Above |
     return replace(shared, left_out=(*shared.left_out, *undescribed))
 
 
-def share_root(settings: Settings, state: State | None) -> Shared:
+def share_root(settings: MetadataOptions, state: State | None) -> Shared:
     """Write what is above participants, by what tasks have left of them.
 
     Raises
@@ -137,17 +139,19 @@ def share_root(settings: Settings, state: State | None) -> Shared:
     return shared
 
 
-def preview(scope: Scope, settings: Settings, state: State | None, above: Above | None = None) -> Shared:
+def preview(
+    scope: Scope, settings: MetadataOptions, state: State | None, above: Above | None = None
+) -> Shared:
     """Return what would stay behind of a participant; nothing is published. Parameters as of `share`."""
     return _preview(_without_undefaced(sort_participant(scope, settings, state, above), unless_asked=True))
 
 
-def preview_root(settings: Settings, state: State | None, below: Iterable[Shared]) -> Shared:
+def preview_root(settings: MetadataOptions, state: State | None, below: Iterable[Shared]) -> Shared:
     """Return what would stay behind of what is above participants; nothing is published.
 
     Parameters
     ----------
-    settings : Settings
+    settings : MetadataOptions
     state : State or None
     below : iterable of Shared
         From `preview`, of all participants.
@@ -174,13 +178,13 @@ def _without_undefaced(files: Selection, unless_asked: bool = False) -> Selectio
     )
 
 
-def _is_asked(settings: Settings, path: PurePosixPath) -> bool:
+def _is_asked(settings: MetadataOptions, path: PurePosixPath) -> bool:
     """Return True if an image is of a kind that is to be defaced."""
     scan = scan_at(settings.bids_dir / path)
     return (scan.datatype, scan.suffix) in kinds_of(settings.to_deface)
 
 
-def _why_not_defaced(settings: Settings, path: PurePosixPath) -> LeftOut:
+def _why_not_defaced(settings: MetadataOptions, path: PurePosixPath) -> LeftOut:
     """Return why an image stays behind, with the option that defaces it where it was not asked for."""
     scan = scan_at(settings.bids_dir / path)
     shows = "shows phase, and the face in it" if is_phase(scan) else "shows a head"
@@ -231,7 +235,7 @@ def _put(selection: Selection, files: Sequence[Carried], there: Collection[PureP
 
 
 def _remove_stale(
-    settings: Settings, stale: set[PurePosixPath], absent: Iterable[PurePosixPath]
+    settings: MetadataOptions, stale: set[PurePosixPath], absent: Iterable[PurePosixPath]
 ) -> list[PurePosixPath]:
     """Remove files, but for a scan that another task has published by now; tell which."""
     gone = []
@@ -245,7 +249,7 @@ def _remove_stale(
     return sorted(gone)
 
 
-def _above_in_output(settings: Settings) -> Iterator[PurePosixPath]:
+def _above_in_output(settings: MetadataOptions) -> Iterator[PurePosixPath]:
     """Yield what the output has above participants, but for what is hidden."""
     with os.scandir(settings.output_dir) as entries:
         for entry in entries:
@@ -255,12 +259,12 @@ def _above_in_output(settings: Settings) -> Iterator[PurePosixPath]:
                 yield from files_below(settings.output_dir, path) if is_folder else (path,)
 
 
-def _masks_of(settings: Settings, path: PurePosixPath) -> tuple[PurePosixPath, PurePosixPath]:
+def _masks_of(settings: MetadataOptions, path: PurePosixPath) -> tuple[PurePosixPath, PurePosixPath]:
     outputs = outputs_of(scan_at(settings.bids_dir / path), BIDS)
     return outputs.mask, outputs.mask_sidecar
 
 
-def _is_same(settings: Settings, path: PurePosixPath) -> bool:
+def _is_same(settings: MetadataOptions, path: PurePosixPath) -> bool:
     """Tell whether an image is in the output already, just as it would be written now."""
     if settings.force or not is_own_file(settings.output_dir / path):
         return False
@@ -273,7 +277,7 @@ def _is_same(settings: Settings, path: PurePosixPath) -> bool:
     return same_header and np.array_equal(stored, kept)
 
 
-def _check_not_empty(settings: Settings, scope: Scope, there: Collection[PurePosixPath]) -> None:
+def _check_not_empty(settings: MetadataOptions, scope: Scope, there: Collection[PurePosixPath]) -> None:
     """Refuse a folder of the input that is empty, perhaps not mounted, where the output has files."""
     top = settings.bids_dir / f"sub-{scope.subject}"
     for folder in (top, *(path for path in top.glob("ses-*") if path.is_dir())):
@@ -286,7 +290,7 @@ def _check_not_empty(settings: Settings, scope: Scope, there: Collection[PurePos
             )
 
 
-def _may_go(settings: Settings, path: PurePosixPath) -> bool:
+def _may_go(settings: MetadataOptions, path: PurePosixPath) -> bool:
     """Return True if a file above participants is an earlier run's: the input has it, or BIDS knows it.
 
     A text that the input has not may have been added to the output by hand.
@@ -295,7 +299,7 @@ def _may_go(settings: Settings, path: PurePosixPath) -> bool:
     return os.path.lexists(settings.bids_dir / path) or bool(is_known)
 
 
-def _is_there(settings: Settings, one: Carried) -> bool:
+def _is_there(settings: MetadataOptions, one: Carried) -> bool:
     if one.treatment is Treatment.DEFACE:
         return is_defaced(settings.output_dir, one.path)
     return (settings.output_dir / one.path).is_file()

@@ -27,9 +27,10 @@ from bidsdeface.errors import (
     ImageError,
     RegistrationError,
     UsageError,
+    code_of_run,
+    code_of_scan,
     describe,
 )
-from bidsdeface.exits import code_of_run, code_of_scan
 from bidsdeface.head.fit import Fitted, Fitter, make_fitter, to_start
 from bidsdeface.head.lending import lent_mask
 from bidsdeface.head.mask import (
@@ -44,6 +45,7 @@ from bidsdeface.head.mask import (
     take_drawn,
     take_from_set,
 )
+from bidsdeface.head.options import MaskOptions
 from bidsdeface.head.resume import (
     finished_scans,
     is_by_hand,
@@ -61,17 +63,16 @@ from bidsdeface.imaging.image import (
 from bidsdeface.imaging.methods import background, remove, stored_as
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
 from bidsdeface.output.names import figure_name, no_face_outputs_of, outputs_of
-from bidsdeface.output.publish import open_staging, results_of, sharing_mask, withdraw
+from bidsdeface.output.publish import open_staging, results_of, sharing_mask, withdraw, withdraw_failed
 from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.quality.checks import Rejected, bids_name, faults
 from bidsdeface.quality.evidence import Expected, measure_defaced
-from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome, fail
+from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
-from bidsdeface.report.private import report_folder, tell
+from bidsdeface.report.private import add_scan, report_folder
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import COMPLETE, State
-from bidsdeface.settings import DERIVATIVES, Settings
 
 LOGGER = logging.getLogger(__name__)
 FIGURES = "figures"  # in the work dir
@@ -83,7 +84,7 @@ class Tools:
 
     Attributes
     ----------
-    settings : Settings
+    settings : MaskOptions
     fitter : Fitter
     expected : Expected
         The masks that a result is judged by.
@@ -93,14 +94,14 @@ class Tools:
         Takes the label of a participant, and returns what no kept text of theirs may hold.
     """
 
-    settings: Settings
+    settings: MaskOptions
     fitter: Fitter
     expected: Expected
     state: State | None
     identifiers: Callable[[str], Identifiers] = lambda subject: Identifiers()
 
 
-def prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
+def prepare(settings: MaskOptions, scratch: Path, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
     """Load the template once, and return the function that defaces a head.
 
     Raises
@@ -223,7 +224,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
     published = no_face_outputs_of(scan, layout) if masked.no_face else outputs
     metadata = read_metadata(settings.bids_dir, scan)
     fill = stored_as(0.0, image) if is_phase(scan) else background(image)  # phase has no dark and bright
-    uri = scan.uri if layout == DERIVATIVES else None
+    uri = scan.uri if not settings.is_complete else None
     with open_staging(settings.output_dir) as staging:
         files: dict[PurePath, Path] = {name: staging.folder / name.name for name in published.files}
         write_image(
@@ -290,7 +291,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
 
 
 def _make_way(
-    loaded: Loaded, name: PurePosixPath, masked: Masked, settings: Settings, to_come: Collection[str]
+    loaded: Loaded, name: PurePosixPath, masked: Masked, settings: MaskOptions, to_come: Collection[str]
 ) -> None:
     """Withdraw results of the same set that were made with another mask: there is one file for all.
 
@@ -338,7 +339,7 @@ def _without_none(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value is not None}
 
 
-def _verdict(masked: Masked, found: dict[str, str], settings: Settings) -> str:
+def _verdict(masked: Masked, found: dict[str, str], settings: MaskOptions) -> str:
     if found:
         return ACCEPTED
     if masked.no_face:
@@ -357,12 +358,14 @@ def _tell(loaded: Loaded, masked: Masked | None, outcome: Outcome, tools: Tools)
     assert tools.state is not None  # by check_settings
     try:
         folder = report_folder(tools.state, tools.settings.output_dir)
-        tell(folder, outcome, loaded, masked, middle(loaded, masked, tools.fitter))
+        centre = middle(loaded, masked, tools.fitter)
+        mask = masked.mask if masked else None
+        add_scan(folder, outcome, loaded.image, loaded.volume, mask, centre)
     except Exception as error:  # a picture costs no scan
         LOGGER.warning("%s: not in the private report: %s", outcome.scan, describe(error))
 
 
-def _fail(scan: Scan, error: Exception, settings: Settings) -> Outcome:
+def _fail(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
     if not isinstance(error, BidsdefaceError):
         LOGGER.debug("%s: unexpected error", scan.stem, exc_info=error)
     reason = describe(error)
@@ -372,7 +375,7 @@ def _fail(scan: Scan, error: Exception, settings: Settings) -> Outcome:
             "else draw its face mask and give it with --mask"
         )
     reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
-    outcome = fail(scan, reason, settings.output_dir, settings.output_layout, code_of_scan(error))
+    outcome = withdraw_failed(scan, reason, settings.output_dir, settings.output_layout, code_of_scan(error))
     if not isinstance(error, Rejected):
         return outcome
     return replace(outcome, measures=error.measures, failed_checks=tuple(map(bids_name, error.faults)))

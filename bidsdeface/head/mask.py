@@ -25,8 +25,7 @@ from bidsdeface.head.fit import (
     to_start,
 )
 from bidsdeface.head.series import brightest, check_series
-from bidsdeface.imaging.drawnmask import read_drawn_mask
-from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.facemask import face_mask, read_drawn_mask
 from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
 from bidsdeface.imaging.image import Image, canonical, is_flat, is_on_grid, parse_image, read_bytes
 from bidsdeface.imaging.registration import place

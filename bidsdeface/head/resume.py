@@ -17,20 +17,20 @@ from bidsdeface.dataset.kinds import lenders
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.deidentify.policy import policy_mark
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.head.options import MaskOptions
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.output.names import ImageFiles, no_face_outputs_of, outputs_of
 from bidsdeface.runtime.workdir import State
-from bidsdeface.settings import Settings
 
 METHOD = "remove"
 
 
-def promise(settings: Settings, *, no_face: bool = False, by_hand: bool = False) -> dict[str, Any]:
+def promise(settings: MaskOptions, *, no_face: bool = False, by_hand: bool = False) -> dict[str, Any]:
     """Return what the ``Bidsdeface`` object of a result of these settings says.
 
     Parameters
     ----------
-    settings : Settings
+    settings : MaskOptions
     no_face : bool, optional
         Whether the image shows no face: then no method is claimed.
     by_hand : bool, optional
@@ -51,7 +51,7 @@ def promise(settings: Settings, *, no_face: bool = False, by_hand: bool = False)
     return record if by_hand else {**record, **of_template}
 
 
-def finished_scans(head: Head, settings: Settings, state: State | None = None) -> set[str]:
+def finished_scans(head: Head, settings: MaskOptions, state: State | None = None) -> set[str]:
     """Return the stems of a head's scans that need not be done again.
 
     What a person drew or accepted stays, until it is given anew or everything is redone by force. With
@@ -77,14 +77,14 @@ def finished_scans(head: Head, settings: Settings, state: State | None = None) -
     }
 
 
-def is_by_hand(settings: Settings, scan: Scan) -> bool:
+def is_by_hand(settings: MaskOptions, scan: Scan) -> bool:
     """Tell whether a scan is published with a mask that a person drew."""
     return is_complete(
         settings.output_dir, outputs_of(scan, settings.output_layout), {"MaskSource": "by hand"}
     )
 
 
-def _result(scan: Scan, settings: Settings) -> ImageFiles | None:
+def _result(scan: Scan, settings: MaskOptions) -> ImageFiles | None:
     """Return the files of a finished result that was made with the same settings, if there is one."""
     outputs = outputs_of(scan, settings.output_layout)
     possible = (
@@ -130,7 +130,7 @@ def remember_input(
         state.remember(_name(state, output_dir, scan), _fingerprint(state, content, metadata, image))
 
 
-def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: Settings, state: State) -> bool:
+def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: MaskOptions, state: State) -> bool:
     """Tell whether the result in the output is known to be made of another input than today's."""
     if not (scan.path.exists() and is_fetched(scan.path)):  # dropped by git-annex: that is no change
         return False

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bidsdeface.errors import UsageError
 from bidsdeface.imaging.brain import Brain
-from bidsdeface.imaging.volume import Volume, apply_affine
+from bidsdeface.imaging.image import Image, is_on_grid, read_image
+from bidsdeface.imaging.volume import Volume, apply_affine, masked_share, reduce_image, voxel_ml
 
 LATTICE_MM = 4.0
 CAP_MM = 10.0  # from the template's brain as it is laid on the scan's own; those of 20 people reach 9 mm
 MORE_MARGIN_MM = 1.0  # around the template's brain, which is not the scan's own
 SLAB_VOXELS = 4_000_000
+LEAST_DRAWN_ML = 20.0  # a nose and two eyes
+MOST_DRAWN_SHARE = 0.5  # of the head
 
 
 @dataclass(frozen=True)
@@ -179,3 +184,43 @@ def _linear(field: NDArray, at: NDArray, step: int, axis: int) -> NDArray[np.flo
     share = ((at - lower * step) / step).astype(np.float32)
     share = share.reshape([-1 if k == axis else 1 for k in range(3)])
     return np.take(field, lower, axis) * (1 - share) + np.take(field, lower + 1, axis) * share
+
+
+def read_drawn_mask(path: Path, image: Image) -> NDArray[np.bool_]:
+    """Read a mask that a person drew on this very scan.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A NIfTI image that holds 0 and one other value, which is on the face.
+    image : Image
+        The scan.
+
+    Returns
+    -------
+    numpy.ndarray, shape (X, Y, Z), bool
+        In Fortran order.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read.
+    UsageError
+        It is on another grid, is not a mask, or marks next to nothing or most of the head.
+    """
+    drawn = read_image(path)
+    if not is_on_grid(image, drawn.stored.shape, drawn.affine):
+        raise UsageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
+    scaled = drawn.scaled(drawn.stored)
+    values = np.unique(scaled)
+    if len(values) != 2 or values[0] != 0 or not np.isfinite(values).all():
+        raise UsageError(f"{path}: is not a mask; it must hold 0 and one other value, on the face")
+    mask = np.asfortranarray(scaled != 0)
+    share = masked_share(reduce_image(image, "the scan"), mask, image.affine)
+    size_ml = mask.sum() * voxel_ml(image.affine)
+    if size_ml < LEAST_DRAWN_ML or share > MOST_DRAWN_SHARE:
+        raise UsageError(
+            f"{path}: marks {size_ml:.0f} mL and {share:.0%} of the head, which is no face; "
+            "other values than 0 mean face, not what to keep"
+        )
+    return mask

@@ -9,8 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from bidsdeface import __version__
-from bidsdeface.errors import BidsdefaceError, UsageError
-from bidsdeface.exits import Exit, code_of_run
+from bidsdeface.errors import BidsdefaceError, Exit, UsageError, code_of_run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,15 +12,15 @@ from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
 from bidsdeface.head.fit import make_fitter, measure
 from bidsdeface.head.mask import LEAST_HEADLIKE, face_in
+from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
 from bidsdeface.imaging.facemask import Guard
 from bidsdeface.imaging.image import is_flat, is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.leakcheck.find import own_record
-from bidsdeface.output.names import outputs_of
+from bidsdeface.output.names import BIDS, DERIVATIVES, outputs_of
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import tissue_left_ml
-from bidsdeface.settings import BIDS, DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, DERIVATIVES, REGIONS
 
 FACE = "skin and bone where the face is"
 CANNOT_TELL = "cannot tell: look at it"

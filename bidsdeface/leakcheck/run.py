@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from bidsdeface import __version__
+from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.files import participants
 from bidsdeface.dataset.names import DESCRIPTION, suffix_of
-from bidsdeface.errors import BidsdefaceError
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.leakcheck.find import (
     REPOSITORIES,
     Finding,
@@ -28,13 +28,12 @@ from bidsdeface.quality.outcome import ACCEPTED, BY_HAND
 from bidsdeface.runtime.scratch import PRIVATE, environment_in
 from bidsdeface.runtime.workdir import State
 from bidsdeface.runtime.workers import Lost, run_in_workers
-from bidsdeface.settings import BIDS, Settings
 
 LOGGER = logging.getLogger("bidsdeface")
 
 
 def check_leaks(
-    settings: Settings,
+    settings: MetadataOptions,
     state: State | None,
     scratch: Path,
     files: Iterable[PurePosixPath],
@@ -47,7 +46,7 @@ def check_leaks(
 
     Parameters
     ----------
-    settings : Settings
+    settings : MetadataOptions
     state : State or None
         Private state in the work dir.
     scratch : Path
@@ -88,7 +87,7 @@ def check_leaks(
     return codes
 
 
-def check_whole_output(settings: Settings, state: State | None, scratch: Path) -> set[Exit]:
+def check_whole_output(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
     """Look into all of the output; parameters as of `check_leaks`.
 
     Private folders of runs that go on are passed over. Repositories are not searched, and one line says so.
@@ -107,7 +106,7 @@ def check_whole_output(settings: Settings, state: State | None, scratch: Path) -
     return codes | check_leaks(settings, state, scratch, survey.files)
 
 
-def files_of_run(settings: Settings) -> list[PurePosixPath]:
+def files_of_run(settings: MetadataOptions) -> list[PurePosixPath]:
     """List the files that a participant-level run answers for, whichever run has written them.
 
     Those at the root, and those of the participants and sessions that were asked for; other tasks may be
@@ -132,7 +131,7 @@ def files_of_run(settings: Settings) -> list[PurePosixPath]:
 
 
 def _prepare(
-    settings: Settings, state: State | None, scratch: Path
+    settings: MetadataOptions, state: State | None, scratch: Path
 ) -> Callable[[Sequence[tuple[PurePosixPath, bool]]], list[list[Finding]]]:
     os.environ.update(environment_in(scratch))
     test: list[Callable[[Path], str | None]] = []
@@ -154,7 +153,7 @@ def _prepare(
 
 def _check(
     item: Sequence[tuple[PurePosixPath, bool]],
-    settings: Settings,
+    settings: MetadataOptions,
     shows_face: Callable[[Path], str | None] | None,
 ) -> list[Finding]:
     looked_at = {settings.output_dir / path for path, shows in item if shows}
@@ -165,7 +164,7 @@ def _check(
             keep_columns=settings.keep_columns,
             shows_face=lambda path: shows_face(path) if shows_face and path in looked_at else None,
             files=[path for path, _ in item],
-            described_in=settings.bids_dir if settings.output_layout == BIDS else None,
+            described_in=settings.bids_dir if settings.is_complete else None,
             data_dictionary=settings.data_dictionary,
             look_at_labels=False,  # the run has named them
         )
@@ -186,15 +185,15 @@ def _is_image(path: PurePosixPath) -> bool:
     return is_image and suffix_of(path) != "defacemask"
 
 
-def _is_judged(settings: Settings, path: PurePosixPath) -> bool:
+def _is_judged(settings: MetadataOptions, path: PurePosixPath) -> bool:
     """Return True for a text that the run itself has read, or that a person has accepted."""
-    if settings.output_layout != BIDS or len(path.parts) > 1:
+    if not settings.is_complete or len(path.parts) > 1:
         return False
     source, copy = settings.bids_dir / path, settings.output_dir / path
     is_copy = is_root_text(path) and source.is_file() and is_own_file(copy)
     return path == DESCRIPTION or (is_copy and filecmp.cmp(source, copy, shallow=False))
 
 
-def _is_answered_for(settings: Settings, path: PurePosixPath) -> bool:
+def _is_answered_for(settings: MetadataOptions, path: PurePosixPath) -> bool:
     """Tell whether a person answers for an image."""
     return own_record(settings.output_dir / path).get("Verdict") in (ACCEPTED, BY_HAND)

@@ -17,11 +17,10 @@ from bidsdeface.dataset.names import DESCRIPTION
 from bidsdeface.deidentify.patterns import LOCAL, looks_like
 from bidsdeface.deidentify.values import is_finite, texts_in
 from bidsdeface.errors import UsageError
-from bidsdeface.output.names import IGNORED_MASKS
+from bidsdeface.output.names import BIDS, DERIVATIVES, IGNORED_MASKS
 from bidsdeface.output.publish import open_staging
 from bidsdeface.output.record import to_json
 from bidsdeface.schema import description_fields
-from bidsdeface.settings import BIDS, DERIVATIVES
 
 BIDS_VERSION = "1.11.1"
 

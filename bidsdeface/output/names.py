@@ -5,7 +5,8 @@ from pathlib import PurePosixPath
 
 from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES, OF_A_SET
 from bidsdeface.dataset.names import Scan, join_name
-from bidsdeface.settings import BIDS, DERIVATIVES
+
+DERIVATIVES, BIDS = LAYOUTS = ("derivatives", "bids")
 
 # What a derivative ``defacemask`` may keep of its scan's name (BIDS 1.11, anat_defacemask), in the
 # order of BIDS. An echo, inversion, part or flip-angle set therefore shares one mask.
@@ -60,7 +61,7 @@ def outputs_of(scan: Scan, layout: str = DERIVATIVES) -> Outputs:
     scan : Scan
         The raw scan.
     layout : str, optional
-        One of `bidsdeface.settings.LAYOUTS`.
+        One of `LAYOUTS`.
 
     Returns
     -------

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from bidsdeface.dataset.names import Scan, parse_name
-from bidsdeface.errors import BidsdefaceError, storage_errors
-from bidsdeface.output.names import no_face_outputs_of, outputs_of
+from bidsdeface.errors import BidsdefaceError, Exit, code_of_run, storage_errors, worst
+from bidsdeface.output.names import DERIVATIVES, no_face_outputs_of, outputs_of
+from bidsdeface.quality.outcome import FAILED, Outcome
 from bidsdeface.runtime.scratch import private_folder
-from bidsdeface.settings import DERIVATIVES
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,18 @@ def withdraw(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> None:
         check_inside(output_dir / name, output_dir)
     with one_at_a_time((output_dir / own[0]).parent):
         remove_files(output_dir, own)
+
+
+def withdraw_failed(
+    scan: Scan, reason: str, output_dir: Path, layout: str = DERIVATIVES, cause: Exit = Exit.FAILED
+) -> Outcome:
+    """Remove an older result of a scan that failed, and return the outcome with its reasons."""
+    try:
+        withdraw(output_dir, scan, layout)
+    except BidsdefaceError as error:
+        reasons = (reason, f"its older result could not be removed: {error}")
+        return Outcome(scan.stem, FAILED, reasons, cause=worst({cause, code_of_run(error)}))
+    return Outcome(scan.stem, FAILED, (reason,), cause=cause)
 
 
 def results_of(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> list[PurePosixPath]:

@@ -14,7 +14,7 @@ from bidsdeface.dataset.kinds import ANATOMICAL
 from bidsdeface.dataset.names import RAW, natural_key, stem_of
 from bidsdeface.deidentify.policy import DROP, Policy, Rule, Telling, file_fields, load_policy, scrub_metadata
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.settings import BIDS
+from bidsdeface.output.names import BIDS
 
 # DICOM PS3.16 CID 7050, and a private code of our own ("99" marks private coding schemes).
 _CODES = (

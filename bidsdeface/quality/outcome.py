@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bidsdeface.dataset.names import Scan, natural_key
-from bidsdeface.errors import BidsdefaceError, UsageError, storage_error
-from bidsdeface.exits import Exit, code_of_run, worst
-from bidsdeface.output.publish import withdraw
+from bidsdeface.dataset.names import natural_key
+from bidsdeface.errors import BidsdefaceError, Exit, UsageError, code_of_run, storage_error
 from bidsdeface.runtime.scratch import private_folder
-from bidsdeface.settings import DERIVATIVES
 
 LOGGER = logging.getLogger("bidsdeface")
 
@@ -69,18 +66,6 @@ class Outcome:
             "retry": self.code is Exit.RETRY,
         }
         return json.dumps(content) + "\n"
-
-
-def fail(
-    scan: Scan, reason: str, output_dir: Path, layout: str = DERIVATIVES, cause: Exit = Exit.FAILED
-) -> Outcome:
-    """Withdraw a scan's older result, and return the failure with its reasons."""
-    try:
-        withdraw(output_dir, scan, layout)
-    except BidsdefaceError as error:
-        reasons = (reason, f"its older result could not be removed: {error}")
-        return Outcome(scan.stem, FAILED, reasons, cause=worst({cause, code_of_run(error)}))
-    return Outcome(scan.stem, FAILED, (reason,), cause=cause)
 
 
 class OutcomeFile:

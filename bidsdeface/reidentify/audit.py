@@ -16,15 +16,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.dataset.names import scan_at
 from bidsdeface.errors import BidsdefaceError, storage_errors
-from bidsdeface.output.publish import open_staging
-from bidsdeface.quality.outcome import fail
+from bidsdeface.output.publish import open_staging, withdraw_failed
 from bidsdeface.reidentify.dataset import published_cases
-from bidsdeface.reidentify.findings import Audit
+from bidsdeface.reidentify.findings import Audit, verdict
+from bidsdeface.reidentify.options import AuditOptions
 from bidsdeface.reidentify.study import GALLERY, Case, conduct
-from bidsdeface.report.reidentification import verdict
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import State
-from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger("bidsdeface")
 TARGETS = "matched.tsv"
@@ -32,7 +30,7 @@ PURPOSE = "reidentification"  # of a private folder
 
 
 @contextmanager
-def audited(settings: Settings, state: State | None, scratch: Path) -> Iterator[Audit]:
+def audited(settings: AuditOptions, state: State | None, scratch: Path) -> Iterator[Audit]:
     """Attack every published scan that was asked for.
 
     Without ``--keep-renders``, what was seen is removed at the end. If the run is interrupted before, the
@@ -40,7 +38,7 @@ def audited(settings: Settings, state: State | None, scratch: Path) -> Iterator[
 
     Parameters
     ----------
-    settings : Settings
+    settings : AuditOptions
     state : State or None
         Private state in the work dir.
     scratch : Path
@@ -104,7 +102,7 @@ def _keep_targets(matched: Mapping[Case, tuple[str, ...]], folder: Path) -> None
         staging.publish({Path(TARGETS): path})
 
 
-def _withdraw(matched: Mapping[Case, tuple[str, ...]], settings: Settings, people: int) -> list[Case]:
+def _withdraw(matched: Mapping[Case, tuple[str, ...]], settings: AuditOptions, people: int) -> list[Case]:
     """Withdraw scans, say so in a line each, and return them."""
     for number, (case, attackers) in enumerate(matched.items(), start=1):
         reason = (
@@ -112,7 +110,7 @@ def _withdraw(matched: Mapping[Case, tuple[str, ...]], settings: Settings, peopl
             f"{', '.join(attackers)}); withdrawn, as --strict asks; leave it out, or deface it with "
             "--regions face,ears or a larger --mask"
         )
-        outcome = fail(scan_at(case.original), reason, settings.output_dir, settings.output_layout)
+        outcome = withdraw_failed(scan_at(case.original), reason, settings.output_dir, settings.output_layout)
         LOGGER.error("FAILED [%d/%d] %s", number, len(matched), "; ".join(outcome.reasons))
         if case.defaced.exists():
             raise BidsdefaceError(

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from bidsdeface.dataset.names import Scan, scan_at
 from bidsdeface.errors import BidsdefaceError, UsageError
-from bidsdeface.output.names import outputs_of
+from bidsdeface.output.names import BIDS, DERIVATIVES, outputs_of
 from bidsdeface.output.record import Published, published_scans
 from bidsdeface.reidentify.study import Case
-from bidsdeface.settings import BIDS, DERIVATIVES
 
 
 def published_cases(

@@ -220,3 +220,17 @@ def distances(sights: Sequence[Sight], gallery: Sequence[Sight]) -> NDArray[np.f
         np.array([sight.embedding for sight in side]).reshape(-1, EMBEDDING) for side in (sights, gallery)
     )
     return cdist(one, other)
+
+
+def verdict(findings: Findings) -> str:
+    """Return in a sentence what the study allows to say."""
+    if findings.underpowered:
+        first = findings.before.ranks[1]
+        return (
+            f"Underpowered: of the originals {first.hits} of {first.count} were recognised, too few for the "
+            "figures after defacing to mean anything."
+        )
+    found = [name for name, figures in findings.after.items() if figures.reidentifiable]
+    if found:
+        return f"People are still recognised more often than by guessing; attacker: {', '.join(found)}."
+    return "No attacker recognised people more often than guessing would, as far as so many heads can tell."

@@ -14,8 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bidsdeface.dataset.names import stem_of
-from bidsdeface.errors import BidsdefaceError
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.imaging.image import Image, read_image
 from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
 from bidsdeface.reidentify.findings import Findings, Probe, evaluate, matches

@@ -14,9 +14,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bidsdeface.errors import storage_errors
-from bidsdeface.head.mask import Loaded, Masked
+from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.methods import remove
-from bidsdeface.imaging.volume import reduce_image
+from bidsdeface.imaging.volume import Volume, reduce_image
 from bidsdeface.quality.checks import CHECKS, strain
 from bidsdeface.quality.outcome import FAILED, Outcome
 from bidsdeface.report.figure import draw, views
@@ -32,7 +32,9 @@ def report_folder(state: State, output_dir: Path) -> Path:
     return state.folder_for("report", output_dir)
 
 
-def tell(folder: Path, outcome: Outcome, loaded: Loaded, masked: Masked | None, centre: NDArray) -> None:
+def add_scan(
+    folder: Path, outcome: Outcome, image: Image, volume: Volume, mask: NDArray | None, centre: NDArray
+) -> None:
     """Keep the pictures of a scan, before and after, and what became of it.
 
     Parameters
@@ -40,8 +42,9 @@ def tell(folder: Path, outcome: Outcome, loaded: Loaded, masked: Masked | None, 
     folder : pathlib.Path
         From `report_folder`.
     outcome : Outcome
-    loaded : Loaded
-    masked : Masked or None
+    image, volume : Image, Volume
+        The scan as it was read, and at coarse resolution.
+    mask : numpy.ndarray of bool or None
         Of a scan that failed, the mask that it would get; None if none was found: then there is no "after".
     centre : numpy.ndarray, shape (3,)
         World coordinates (RAS+ mm) through which the slices go.
@@ -51,10 +54,9 @@ def tell(folder: Path, outcome: Outcome, loaded: Loaded, masked: Masked | None, 
     BidsdefaceError
         It cannot be written.
     """
-    image = loaded.image
-    rows = [views(image, loaded.volume, centre, masked.mask if masked else None)]
-    if masked:
-        defaced = replace(image, stored=remove(image, masked.mask))
+    rows = [views(image, volume, centre, mask)]
+    if mask is not None:
+        defaced = replace(image, stored=remove(image, mask))
         rows.append(views(defaced, reduce_image(defaced, "the defaced image"), centre))
     with _writing(folder) as unfinished:
         for name in (f"{outcome.scan}.png", f"{outcome.scan}.json"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from bidsdeface.reidentify.findings import RANKS, Audit, Figures, Findings
+from bidsdeface.reidentify.findings import RANKS, Audit, Figures, Findings, verdict
 from bidsdeface.reidentify.ranks import Rate
 
 ATTACKERS = {
@@ -121,20 +121,6 @@ Both pictures of a person come from MRI, not from a camera: figures before defac
 are not to be compared with those of studies with photographs.</p>
 <ul>{meanings}</ul>
 {_curves(findings)}"""
-
-
-def verdict(findings: Findings) -> str:
-    """Return in a sentence what the study allows to say."""
-    if findings.underpowered:
-        first = findings.before.ranks[1]
-        return (
-            f"Underpowered: of the originals {first.hits} of {first.count} were recognised, too few for the "
-            "figures after defacing to mean anything."
-        )
-    found = [name for name, figures in findings.after.items() if figures.reidentifiable]
-    if found:
-        return f"People are still recognised more often than by guessing; attacker: {', '.join(found)}."
-    return "No attacker recognised people more often than guessing would, as far as so many heads can tell."
 
 
 def _withdrawn(audit: Audit) -> str:

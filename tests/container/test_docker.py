@@ -74,7 +74,7 @@ def test_the_hostile_host_is_hostile(docker, poison):
 
 @pytest.mark.parametrize("option", ["--cpus=1", "--cpuset-cpus=0", "--env=SLURM_CPUS_PER_TASK=1"])
 def test_the_container_gets_no_more_processors_than_it_was_given(docker, option):
-    code = "from bidsdeface.runtime.cpus import available_cpus; print(available_cpus())"
+    code = "from bidsdeface.runtime.workers import available_cpus; print(available_cpus())"
     assert docker.python(code, option) == "1\n"
 
 

@@ -20,7 +20,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.exits import Exit
+from bidsdeface.errors import Exit
 from bidsdeface.head import deface
 from bidsdeface.imaging.image import read_image, write_image
 from bidsdeface.runtime.workdir import open_state

@@ -11,8 +11,7 @@ import time
 import pytest
 
 from bidsdeface import cli
-from bidsdeface.errors import BidsdefaceError, storage_error
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit, storage_error
 from tests.conftest import make_dataset
 
 

@@ -12,16 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bidsdeface.errors import (
+    OPTIONAL,
     BidsdefaceError,
+    Exit,
     ImageError,
     StorageError,
     TemplateError,
     UsageError,
+    code_of_run,
+    code_of_scan,
+    counted,
     describe,
     may_pass,
     storage_error,
+    worst,
 )
-from bidsdeface.exits import OPTIONAL, Exit, code_of_run, code_of_scan, counted, worst
 from bidsdeface.quality.checks import Rejected
 
 CODES = st.sets(st.sampled_from(Exit))

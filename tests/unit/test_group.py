@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bidsdeface.errors import BidsdefaceError
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.group import run_group_level
 from bidsdeface.quality.checks import CHECKS, bids_name
 from bidsdeface.report.quality import COLUMNS

@@ -6,8 +6,7 @@ import logging
 import pytest
 
 from bidsdeface import cli, participant
-from bidsdeface.errors import TemplateError
-from bidsdeface.exits import Exit
+from bidsdeface.errors import Exit, TemplateError
 from bidsdeface.head.resume import promise
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.runtime import scratch

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bidsdeface.errors import UsageError
-from bidsdeface.runtime.cpus import available_cpus
+from bidsdeface.runtime.workers import available_cpus
 from bidsdeface.settings import Settings, check_settings, default_n_procs
 from tests.conftest import make_dataset
 

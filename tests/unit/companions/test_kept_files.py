@@ -8,7 +8,8 @@ import pytest
 
 from bidsdeface import cli
 from bidsdeface.head.resume import promise
-from bidsdeface.settings import LAYOUTS, Settings
+from bidsdeface.output.names import LAYOUTS
+from bidsdeface.settings import Settings
 from tests.conftest import make_dataset, write_results
 from tests.integration.conftest import snapshot
 

@@ -18,8 +18,7 @@ from bidsdeface.companions.sync import Shared, preview, preview_root, share, sha
 from bidsdeface.companions.write import WRITERS
 from bidsdeface.dataset import people
 from bidsdeface.dataset.validator import find_problems
-from bidsdeface.errors import BidsdefaceError, may_pass
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit, may_pass
 from bidsdeface.group import run_group_level
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import claim_shareable

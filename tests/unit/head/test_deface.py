@@ -272,10 +272,10 @@ def test_a_result_of_the_other_kind_is_removed(run, tmp_path):
 
 @pytest.mark.parametrize("error", [BidsdefaceError("disk full"), ValueError("a bug")])
 def test_a_private_report_that_cannot_be_drawn_costs_no_result(run, tmp_path, monkeypatch, caplog, error):
-    def tell(*_):
+    def add_scan(*_):
         raise error
 
-    monkeypatch.setattr(deface, "tell", tell)
+    monkeypatch.setattr(deface, "add_scan", add_scan)
     outcomes, head = run({}, private_report=True, work_dir=tmp_path / "work")
     assert outcomes["sub-01_T1w"].verdict == PASSED
     assert len(there(tmp_path, outputs_of(head.scans[0]))) == 5
@@ -289,10 +289,10 @@ def test_the_private_report_shows_the_mask_that_a_failed_scan_would_get(run, tmp
         tried.append(loaded)
         return {} if len(tried) > 1 else RegistrationError("doubtful")
 
-    monkeypatch.setattr(deface, "tell", lambda folder, outcome, loaded, masked, centre: shown.append(masked))
+    monkeypatch.setattr(deface, "add_scan", lambda *arguments: shown.append(arguments[4]))
     outcomes, _ = run(found, private_report=True, work_dir=tmp_path / "work")
     assert outcomes["sub-01_T1w"].verdict == FAILED and list((tmp_path / "out").iterdir()) == []
-    assert shown[0].mask.any()
+    assert shown[0].any()
 
 
 def test_the_private_report_tells_of_failed_scans_too(run, tmp_path):

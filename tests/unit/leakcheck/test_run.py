@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.exits import Exit
+from bidsdeface.errors import Exit
 from bidsdeface.leakcheck import faces as shownface
 from bidsdeface.leakcheck import run as leakcheck
 from bidsdeface.leakcheck.faces import FACE

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bidsdeface.dataset.names import Scan
-from bidsdeface.output.names import no_face_outputs_of, outputs_of
-from bidsdeface.settings import LAYOUTS
+from bidsdeface.output.names import LAYOUTS, no_face_outputs_of, outputs_of
 
 # Entities of raw anatomical images, in the order of BIDS.
 ENTITIES = (

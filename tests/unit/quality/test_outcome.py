@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.errors import BidsdefaceError, UsageError
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit, UsageError
+from bidsdeface.output.publish import withdraw_failed
 from bidsdeface.quality import outcome
-from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, PASSED, Outcome, OutcomeFile, fail
+from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, PASSED, Outcome, OutcomeFile
 from tests.conftest import fake_head, make_dataset
 
 DONE = Outcome("sub-10_T1w", PASSED, measures={"similarity": 0.8})
@@ -178,6 +178,6 @@ def test_a_failure_whose_older_result_stays_is_an_error(tmp_path, monkeypatch):
 
     bids_dir = make_dataset(tmp_path, image=fake_head())
     (head,) = find_heads(bids_dir).heads
-    assert fail(head.scans[0], "broken", Path(tmp_path)).code is Exit.FAILED
+    assert withdraw_failed(head.scans[0], "broken", Path(tmp_path)).code is Exit.FAILED
     monkeypatch.setattr(outcome, "withdraw", stays)
-    assert fail(head.scans[0], "broken", Path(tmp_path)).code is Exit.ERROR
+    assert withdraw_failed(head.scans[0], "broken", Path(tmp_path)).code is Exit.ERROR

@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from bidsdeface import cli
-from bidsdeface.errors import BidsdefaceError
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.group import run_group_level
 from bidsdeface.output.description import claim_shareable
 from bidsdeface.reidentify import audit

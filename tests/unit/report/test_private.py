@@ -11,12 +11,12 @@ from PIL import Image as Picture
 
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.head.mask import Loaded, Masked
+from bidsdeface.head.mask import Loaded
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.quality.checks import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.report.figure import PANEL_PIXELS
-from bidsdeface.report.private import PAGE, tell, write_page
+from bidsdeface.report.private import PAGE, add_scan, write_page
 from tests.conftest import as_image, fake_head
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
@@ -36,13 +36,20 @@ def loaded():
 def masked(loaded):
     mask = np.zeros(loaded.image.stored.shape, bool, order="F")
     mask[:, 22:] = True
-    return Masked(mask, loaded.image.affine, {})
+    return mask
 
 
 @pytest.fixture
 def told(tmp_path, loaded):
     def tell_of(scan, verdict, reasons=(), masked=None, **measures):
-        tell(tmp_path / FOLDER, Outcome(scan, verdict, reasons, measures), loaded, masked, CENTRE)
+        add_scan(
+            tmp_path / FOLDER,
+            Outcome(scan, verdict, reasons, measures),
+            loaded.image,
+            loaded.volume,
+            masked,
+            CENTRE,
+        )
 
     return tell_of
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bidsdeface.errors import BidsdefaceError, TemplateError, may_pass
-from bidsdeface.exits import Exit
+from bidsdeface.errors import BidsdefaceError, Exit, TemplateError, may_pass
 from bidsdeface.runtime.workers import ONE_THREAD, Lost, run_in_workers
 
 

@@ -5,9 +5,8 @@ from collections.abc import Set
 from pathlib import Path
 
 from bidsdeface.dataset.validator import find_new_errors
-from bidsdeface.errors import BidsdefaceError
-from bidsdeface.exits import Exit, code_of_run
-from bidsdeface.settings import BIDS, Settings
+from bidsdeface.errors import BidsdefaceError, Exit, code_of_run
+from bidsdeface.output.request import Request
 
 LOGGER = logging.getLogger("bidsdeface")
 _UNFINISHED = {Exit.ERROR, Exit.USAGE, Exit.RETRY}
@@ -17,12 +16,12 @@ _WAY_OUT = (
 )
 
 
-def check_output_valid(settings: Settings, scratch: Path, codes: Set[Exit]) -> set[Exit]:
-    """Validate the output, unless a person does not want it, and name each new error in one line.
+def check_output_valid(request: Request, scratch: Path, codes: Set[Exit]) -> set[Exit]:
+    """Validate the output, unless the request skips that, and log each error that the input does not have.
 
     Parameters
     ----------
-    settings : Settings
+    request : Request
     scratch : Path
         Private.
     codes : set of Exit
@@ -34,15 +33,15 @@ def check_output_valid(settings: Settings, scratch: Path, codes: Set[Exit]) -> s
     set of Exit
         `Exit.LEAK` if there are errors that the input does not have; another if the validator broke down.
     """
-    if not settings.validate_output:
+    if not request.validate_output:
         return set()
-    if codes & _UNFINISHED or not any(settings.output_dir.glob("sub-*")):
+    if codes & _UNFINISHED or not any(request.output_dir.glob("sub-*")):
         LOGGER.warning("the output is not validated, as it is not complete")
         return set()
-    is_derivative = settings.output_layout != BIDS
+    is_derivative = not request.is_complete
     try:
         found = find_new_errors(
-            settings.output_dir, settings.bids_dir, is_derivative=is_derivative, scratch=scratch
+            request.output_dir, request.bids_dir, is_derivative=is_derivative, scratch=scratch
         )
     except BidsdefaceError as error:  # what else the run has found still counts
         LOGGER.error("the output could not be validated: %s", error)

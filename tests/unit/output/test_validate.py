@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from bidsdeface.exits import Exit
+from bidsdeface.errors import Exit
 from bidsdeface.output.description import write_dataset_files
-from bidsdeface.outputcheck import check_output_valid
+from bidsdeface.output.validate import check_output_valid
 from bidsdeface.settings import Settings
 from tests.conftest import fake_head, make_dataset, save
 
