@@ -24,7 +24,15 @@ from benchmarks.heads import find_heads, find_people
 from benchmarks.reidentify import cohort
 from benchmarks.spoil import failures, fold, variants, without_face
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import Fitted, Fitter, fit, fitter_of, make_fitter, measure, to_start
+from bidsdeface.head.fit import (
+    RegisteredScan,
+    TemplateSet,
+    fit,
+    make_template_set,
+    measure,
+    template_set_of,
+    to_start,
+)
 from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS
 from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.facemask import face_mask
@@ -33,7 +41,13 @@ from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.registration import Placement, disagreement_mm, place
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
 from bidsdeface.quality.checks import Rejected, faults, outline_faults
-from bidsdeface.quality.evidence import SPACING_MM, Expected, measure_defaced, measure_mask, measure_removed
+from bidsdeface.quality.evidence import (
+    SPACING_MM,
+    FaceRegions,
+    measure_defaced,
+    measure_mask,
+    measure_removed,
+)
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
 from bidsdeface.runtime.workers import ONE_THREAD
 
@@ -72,110 +86,112 @@ def main() -> None:
 def study(what: tuple[str, Any]) -> list[dict[str, Any]]:
     """Return what is measured of one scan, or of some synthetic people: a row for each result."""
     name, source = what
-    fitter = make_fitter("WholeHead", ("face",))
-    regions_mm = (fitter.template.regions_mm["face"],)
-    expected = Expected(regions_mm, fitter.template.brain_mm, DEFAULT_GUARD_MM)
+    templates = make_template_set("WholeHead", ("face",))
+    regions_mm = (templates.template.regions_mm["face"],)
+    expected = FaceRegions(regions_mm, templates.template.brain_mm, DEFAULT_GUARD_MM)
     if isinstance(source, range):
         people = [person for person in cohort(source.stop) if person.number in source]
         scans = [(person.name, reduce_image(person.scan(1), person.name)) for person in people]
-        return [{"head": of, **_result(SYNTHETIC, "as it is", one, fitter, expected)} for of, one in scans]
+        return [{"head": of, **_result(SYNTHETIC, "as it is", one, templates, expected)} for of, one in scans]
     scan = reduce_image(read_image(source), str(source))
-    return [{"head": name, **row} for row in _rows(name, scan, fitter, expected)]
+    return [{"head": name, **row} for row in _rows(name, scan, templates, expected)]
 
 
-def _rows(name: str, scan: Volume, fitter: Fitter, expected: Expected) -> Iterator[dict[str, Any]]:
+def _rows(name: str, scan: Volume, templates: TemplateSet, expected: FaceRegions) -> Iterator[dict[str, Any]]:
     person = " " in name
     if not person and name[0] not in "SP":  # no head, or one without a face
-        yield _result(OTHER, "as it is", scan, fitter, expected)
+        yield _result(OTHER, "as it is", scan, templates, expected)
         return
     try:
-        good = fit(name, scan, None, fitter, accepted=True)
+        good = fit(name, scan, None, templates, accepted=True)
     except RegistrationError:
         good = None
     if person:
-        yield _result(PERSON, "as it is", scan, fitter, expected)
+        yield _result(PERSON, "as it is", scan, templates, expected)
         if good is None or faults(good.measures) or name.split()[1:] != ["T1w"]:
             return  # failures of one scan of each person are enough
     assert good
     to_template = good.to_template
     if not person:
         for variant, spoilt_scan in variants(scan, to_template, seed=sum(name.encode())):
-            yield _result(GOOD, variant, spoilt_scan, fitter, expected)
+            yield _result(GOOD, variant, spoilt_scan, templates, expected)
         for variant, cut in without_face(scan, to_template):
-            yield _result(NO_FACE, variant, cut, fitter, expected)
-    for failure, motion in failures(fitter.template.landscape.probes):
+            yield _result(NO_FACE, variant, cut, templates, expected)
+    for failure, motion in failures(templates.template.target.probes):
         spoilt = replace(good, to_template=np.linalg.inv(motion) @ to_template, second=to_template)
-        judged = judge(spoilt, fitter, expected)
+        judged = judge(spoilt, templates, expected)
         yield {"kind": FAILURE, "name": failure, **judged}
         # What a second registration tells says nothing if it went wrong in the same way.
         told = {key: value for key, value in judged["measures"].items() if key not in OF_SECOND}
         found = sorted(faults(told)) or (["no face in view"] if not told["mask_ml"] else [])
         yield {"kind": BOTH, "name": failure, "verdict": "failed" if found else "passed", "faults": found}
     if os.environ.get("TEMPLATEFLOW_HOME") and not person:
-        yield _with_wrong_template(scan, good, fitter)
+        yield _with_wrong_template(scan, good, templates)
     if name.startswith("S") and not person:  # the nose is in view
         for depth, gap in FOLDS:
-            folded = fold(scan, to_template, depth, gap, fitter.surface.head_mm)
-            yield _result(FOLDED, f"{depth} mm, {gap} mm of air", folded, fitter, expected)
+            folded = fold(scan, to_template, depth, gap, templates.surface.head_mm)
+            yield _result(FOLDED, f"{depth} mm, {gap} mm of air", folded, templates, expected)
 
 
-def _with_wrong_template(scan: Volume, good: Fitted, fitter: Fitter) -> dict[str, Any]:
+def _with_wrong_template(scan: Volume, good: RegisteredScan, templates: TemplateSet) -> dict[str, Any]:
     """Let a template that ends at the nose find the head; measure how far the face is off."""
-    linked = make_fitter(WRONG_TEMPLATE, ("face",))
+    linked = make_template_set(WRONG_TEMPLATE, ("face",))
     start, link = linked.template, linked.link
-    wrong = fitter_of(start)
-    expected = Expected((start.regions_mm["face"],), start.brain_mm, DEFAULT_GUARD_MM)
+    wrong = template_set_of(start)
+    expected = FaceRegions((start.regions_mm["face"],), start.brain_mm, DEFAULT_GUARD_MM)
     row = _result(WRONG, WRONG_TEMPLATE, scan, wrong, expected)
-    placed = place(scan, wrong.pose, start.landscape).to_template
+    placed = place(scan, wrong.pose, start.target).to_template
     off_mm = disagreement_mm(
         np.linalg.inv(good.to_template),
         np.linalg.inv(placed) @ link,
-        fitter.surface.face,
+        templates.surface.face,
     )
     return {**row, "off_mm": off_mm}
 
 
-def _result(kind: str, name: str, scan: Volume, fitter: Fitter, expected: Expected) -> dict[str, Any]:
+def _result(
+    kind: str, name: str, scan: Volume, templates: TemplateSet, expected: FaceRegions
+) -> dict[str, Any]:
     """Do what the program does with a scan."""
     row = {"kind": kind, "name": name}
     try:
-        fitted = fit(name, scan, None, fitter, accepted=False)
+        registered = fit(name, scan, None, templates, accepted=False)
     except RegistrationError as error:
-        bare = is_bare_brain(scan, fitter.brain_surface)
+        bare = is_bare_brain(scan, templates.brain_surface)
         measures = error.measures if isinstance(error, Rejected) else {}
         found = [BARE_BRAIN] if bare else sorted(faults(measures)) or ["no head found"]
         return {**row, "verdict": "no-face" if bare else "failed", "faults": found, "measures": measures}
-    if outline_faults(fitted.measures) and is_bare_brain(scan, fitter.brain_surface):
-        return {**row, "verdict": "no-face", "faults": [BARE_BRAIN], "measures": fitted.measures}
-    return {**row, **judge(fitted, fitter, expected)}
+    if outline_faults(registered.measures) and is_bare_brain(scan, templates.brain_surface):
+        return {**row, "verdict": "no-face", "faults": [BARE_BRAIN], "measures": registered.measures}
+    return {**row, **judge(registered, templates, expected)}
 
 
-def judge(fitted: Fitted, fitter: Fitter, expected: Expected) -> dict[str, Any]:
+def judge(registered: RegisteredScan, templates: TemplateSet, expected: FaceRegions) -> dict[str, Any]:
     """Measure a placement, and return the measures and the verdict."""
-    scan, told, to_template = fitted.volume, fitted.measures, fitted.to_template
+    scan, told, to_template = registered.volume, registered.measures, registered.to_template
     start = time.process_time()
     apart_mm = disagreement_mm(
-        np.linalg.inv(to_template), np.linalg.inv(fitted.second), fitter.template.landscape.probes
+        np.linalg.inv(to_template), np.linalg.inv(registered.second), templates.template.target.probes
     )
     rival = told["similarity"] - told.get("lead", 1.0)
-    placement = Placement(to_template, told["similarity"], fitted.second, apart_mm, rival)
-    measures = measure(scan, placement, to_template, fitter, fitted.brain)
-    guard = expected.guard(fitted.brain)
+    placement = Placement(to_template, told["similarity"], registered.second, apart_mm, rival)
+    measures = measure(scan, placement, to_template, templates, registered.brain)
+    guard = expected.guard(registered.brain)
     face = face_mask(scan.data.shape, scan.affine, to_template, expected.regions_mm, guard)
     measures["guard_depth_mm"] = face.guard_depth_mm
-    measures |= measure_mask(face.mask, scan.affine, fitted.second, fitted.brain, expected)
-    to_head, head_mm = to_start(fitted, fitter), fitter.surface.head_mm
+    measures |= measure_mask(face.mask, scan.affine, registered.second, registered.brain, expected)
+    to_head, head_mm = to_start(registered, templates), templates.surface.head_mm
     if face.mask.any():
         coarse = world_aligned(scan, SPACING_MM)
         measures |= measure_removed(coarse, scan.data, face.mask, scan.affine, to_head, head_mm)
     folded = find_foldover(scan, to_head, head_mm)
     hidden = face.mask if folded is None else face.mask | folded
     defaced = Volume(np.where(hidden, 0, scan.data), scan.affine, scan.seen * ~hidden)
-    measures |= measure_defaced(defaced, to_head, head_mm, fitted.second, fitted.brain, expected)
+    measures |= measure_defaced(defaced, to_head, head_mm, registered.second, registered.brain, expected)
     seconds = time.process_time() - start
     found, verdict = sorted(faults(measures)), "passed"
     if not face.mask.any():
-        placements = (to_template, fitted.second)
+        placements = (to_template, registered.second)
         ends = field_ends_before_face(scan.data.shape, scan.affine, placements, expected.regions_mm)
         verdict, found = ("no-face", found) if ends else ("failed", [*found, "no face in view, or nearly"])
     return {

@@ -105,7 +105,7 @@ def _check_table(rows: Sequence[Row]) -> str:
         bad = _values(rows, check, _is_large)
         if not check.limits or not len(good) or not len(bad):
             continue
-        worst = max(good, key=check.strain)
+        worst = max(good, key=check.limit_used)
         caught = np.mean([check.is_fault(row["measures"]) for row in rows if _is_large(row)])
         lines.append(
             f"| `{check.measure}` | {check.limits} | {worst:.2f}, {np.median(good):.2f} | "

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from benchmarks.defacers import METHODS, Scanned
 from benchmarks.heads import find_heads
-from bidsdeface.head.fit import Fitter, fit, make_fitter
+from bidsdeface.head.fit import TemplateSet, fit, make_template_set
 from bidsdeface.imaging.image import Image, mask_header, read_image
 from bidsdeface.imaging.volume import reduce_image, tissue_threshold
 from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
@@ -95,13 +95,13 @@ def cohort(people: int) -> Iterator[Subject]:
 
 
 def register(image: Image, tools: Tools) -> Scanned:
-    found = fit("the scan", reduce_image(image, "the scan"), None, fitter(), accepted=True)
+    found = fit("the scan", reduce_image(image, "the scan"), None, templates(), accepted=True)
     return Scanned(image, found.to_template, found.brain, tools)
 
 
 @functools.cache
-def fitter() -> Fitter:
-    return make_fitter("WholeHead", ("face",))
+def templates() -> TemplateSet:
+    return make_template_set("WholeHead", ("face",))
 
 
 def see(

@@ -26,7 +26,7 @@ from benchmarks.heads import find_heads, find_people
 from benchmarks.spoil import rigid
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import Fitted, Fitter, fit, make_fitter, to_start
+from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set, to_start
 from bidsdeface.head.mask import Loaded, find
 from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.facemask import face_mask
@@ -40,7 +40,7 @@ from bidsdeface.imaging.volume import (
     voxel_ml,
 )
 from bidsdeface.quality.checks import Rejected, faults
-from bidsdeface.quality.evidence import Expected, mask_disagreement_mm, measure_defaced
+from bidsdeface.quality.evidence import FaceRegions, mask_disagreement_mm, measure_defaced
 from bidsdeface.runtime.workers import ONE_THREAD
 
 RIGHT_MM = 6.0  # as of the masks of two registrations
@@ -92,24 +92,24 @@ def main() -> None:
 
 def study(name: str) -> list[dict[str, Any]]:
     """Mask the slabs of one person, and return one row per slab."""
-    fitter, scans = make_fitter("WholeHead", ("face",)), find_heads(all_scans=True) | find_people()
+    templates, scans = make_template_set("WholeHead", ("face",)), find_heads(all_scans=True) | find_people()
     image, flair = read_image(scans[name]), scans.get(name.replace("T1w", "FLAIR"))
-    reference = fit(name, reduce_image(image, name), None, fitter, accepted=False)
-    rows = list(_rows(name, image, reference, reference, fitter))
+    reference = fit(name, reduce_image(image, name), None, templates, accepted=False)
+    rows = list(_rows(name, image, reference, reference, templates))
     if flair is not None and flair != scans[name]:
         image = read_image(flair)
-        placed = fit("FLAIR", reduce_image(image, name), reference, fitter, accepted=False)
-        rows += _rows(f"{name} FLAIR", image, placed, reference, fitter)
+        placed = fit("FLAIR", reduce_image(image, name), reference, templates, accepted=False)
+        rows += _rows(f"{name} FLAIR", image, placed, reference, templates)
     return rows
 
 
 def _rows(
-    name: str, image: Image, placed: Fitted, reference: Fitted, fitter: Fitter
+    name: str, image: Image, placed: RegisteredScan, reference: RegisteredScan, templates: TemplateSet
 ) -> Iterator[dict[str, Any]]:
     is_flair = name.endswith("FLAIR")
     for number, slab in enumerate(SLABS):
         contrast = "T1w" if is_flair else slab.contrast  # a FLAIR has one of its own
-        of_slab = cut(image, replace(slab, contrast=contrast), placed.to_template, fitter)
+        of_slab = cut(image, replace(slab, contrast=contrast), placed.to_template, templates)
         middle = apply_affine(of_slab.affine, (np.array(of_slab.stored.shape) - 1) / 2)
         honest, lying = list(lies(middle))[:2], list(lies(middle))[2:]
         chosen = honest[:1]
@@ -118,7 +118,7 @@ def _rows(
         for lie, motion in chosen:
             moved = replace(of_slab, affine=motion @ of_slab.affine)
             truth = placed.to_template @ np.linalg.inv(motion)
-            row = judge(moved, truth, placed, motion, reference, fitter)
+            row = judge(moved, truth, placed, motion, reference, templates)
             row = {"head": name, "slab": slab.name, "lie": lie, **row}
             print(json.dumps(row), flush=True)
             yield row
@@ -139,7 +139,7 @@ def lies(middle: NDArray) -> Iterator[tuple[str, NDArray]]:
         yield name, flip
 
 
-def cut(image: Image, slab: Slab, to_template: NDArray, fitter: Fitter) -> Image:
+def cut(image: Image, slab: Slab, to_template: NDArray, templates: TemplateSet) -> Image:
     """Return a slab of a head: a contrast of its own, noise of 4 %, an uneven coil."""
     random = np.random.default_rng(sum(slab.name.encode()))
     u, _, v = np.linalg.svd(np.linalg.inv(to_template)[:3, :3])
@@ -191,11 +191,16 @@ CONTRASTS: dict[str, Callable[[NDArray, np.random.Generator], NDArray]] = {
 
 
 def judge(
-    image: Image, truth: NDArray, placed: Fitted, motion: NDArray, reference: Fitted, fitter: Fitter
+    image: Image,
+    truth: NDArray,
+    placed: RegisteredScan,
+    motion: NDArray,
+    reference: RegisteredScan,
+    templates: TemplateSet,
 ) -> dict[str, Any]:
     """Run the program on one slab, and compare its mask with the known one."""
-    regions = (fitter.template.regions_mm["face"],)
-    expected = Expected(regions, fitter.template.brain_mm, DEFAULT_GUARD_MM)
+    regions = (templates.template.regions_mm["face"],)
+    expected = FaceRegions(regions, templates.template.brain_mm, DEFAULT_GUARD_MM)
     scan = Scan(Path("sub-01_T2w.nii.gz"), (("sub", "01"),), "T2w", ".nii.gz")
     head = Head("01", None, (scan,), scan)
     brain = placed.brain.moved(motion) if placed.brain else None
@@ -203,20 +208,25 @@ def judge(
     measures: dict[str, float] = {}
     try:
         masked = find(
-            Loaded(scan, head, b"", image, reduce_image(image, "slab")), reference, fitter, expected, False
+            Loaded(scan, head, b"", image, reduce_image(image, "slab")), reference, templates, expected, False
         )
-        assert masked.fitted
+        assert masked.registered
         measures = masked.measures
         hidden, _ = in_blocks(*canonical(masked.mask.astype(np.float32), image.affine))
         volume = reduce_image(replace(image, stored=np.where(masked.mask, 0, image.stored)), "slab")
         volume = Volume(volume.data, volume.affine, (hidden < 0.5).astype(np.float32))
-        fitted = masked.fitted
+        registered = masked.registered
         measures = measures | measure_defaced(
-            volume, to_start(fitted, fitter), fitter.surface.head_mm, fitted.second, fitted.brain, expected
+            volume,
+            to_start(registered, templates),
+            templates.surface.head_mm,
+            registered.second,
+            registered.brain,
+            expected,
         )
         if found := faults(measures, whole=not masked.no_face):
             raise Rejected(found, measures)
-        mask, by = masked.mask, masked.no_face or masked.fitted.reference
+        mask, by = masked.mask, masked.no_face or masked.registered.reference
     except RegistrationError as error:
         seconds = time.process_time() - start
         measures = error.measures if isinstance(error, Rejected) else measures

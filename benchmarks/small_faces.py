@@ -21,7 +21,7 @@ from scipy import ndimage
 from benchmarks.calibrate import judge
 from benchmarks.heads import PEOPLE_BESIDE, ROOT, find_heads, find_people
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import Fitted, Fitter, fit, make_fitter
+from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
 from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.facemask import Guard, face_mask, region_distance
 from bidsdeface.imaging.image import read_image
@@ -36,7 +36,7 @@ from bidsdeface.imaging.volume import (
     voxel_places,
 )
 from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import Expected
+from bidsdeface.quality.evidence import FaceRegions
 
 CHILDREN = ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (0.85, 1.07), (0.7, 1.07))  # size of face, of cranium
 CRANIUM_MM, FACE_MM = 3.0, 40.0  # from the brain: nearer it is all cranium, farther away all face
@@ -75,18 +75,18 @@ class Flow:
         return points
 
 
-def growth(good: Fitted, fitter: Fitter, face: float, cranium: float) -> Flow:
+def growth(good: RegisteredScan, templates: TemplateSet, face: float, cranium: float) -> Flow:
     """Return the flow that makes a child of a head."""
     assert good.brain
     shape, affine = good.volume.data.shape, good.volume.affine
     step = np.maximum(np.round(LATTICE_MM / np.linalg.norm(affine[:3, :3], axis=0)), 1)
     affine = affine @ np.diag([*step, 1.0])
     places = voxel_places(tuple(np.ceil(np.array(shape) / step).astype(int) + 2), affine)
-    guard = Guard(fitter.template.brain_mm, 0.0, good.brain)
+    guard = Guard(templates.template.brain_mm, 0.0, good.brain)
     away = guard.distance(places, good.to_template)
     share = np.clip((away - CRANIUM_MM) / (FACE_MM - CRANIUM_MM), 0, 1)[..., None]
     share = share**2 * (3 - 2 * share)
-    ears_mm = fitter.template.regions_mm["ears"]
+    ears_mm = templates.template.regions_mm["ears"]
     ears = apply_affine(ears_mm.affine, np.argwhere(ears_mm.data < 0)).mean(axis=0)
     ears = apply_affine(np.linalg.inv(good.to_template), ears)
     brain = good.brain.places.mean(axis=0)
@@ -105,7 +105,7 @@ def child_of(scan: Volume, flow: Flow) -> tuple[Volume, NDArray]:
     return Volume(data, scan.affine, np.ones_like(data)), origins
 
 
-def known_brains(name: str, good: Fitted) -> dict[str, Callable[[NDArray], NDArray]]:
+def known_brains(name: str, good: RegisteredScan) -> dict[str, Callable[[NDArray], NDArray]]:
     """Return, for each judge, a function that says which places of the head are brain."""
     assert good.brain
     inside = good.brain.inside
@@ -118,11 +118,11 @@ def known_brains(name: str, good: Fitted) -> dict[str, Callable[[NDArray], NDArr
     return brains
 
 
-def study(name: str, scan: Volume, fitter: Fitter) -> None:
+def study(name: str, scan: Volume, templates: TemplateSet) -> None:
     """Print a line for each child of a head."""
-    regions_mm = (fitter.template.regions_mm["face"],)
-    expected = Expected(regions_mm, fitter.template.brain_mm, DEFAULT_GUARD_MM)
-    good = fit(name, scan, None, fitter, accepted=True)
+    regions_mm = (templates.template.regions_mm["face"],)
+    expected = FaceRegions(regions_mm, templates.template.brain_mm, DEFAULT_GUARD_MM)
+    good = fit(name, scan, None, templates, accepted=True)
     landmarks = {
         landmark: place
         for landmark, place in json.loads(LANDMARKS.read_text()).get(name, {}).items()
@@ -130,17 +130,17 @@ def study(name: str, scan: Volume, fitter: Fitter) -> None:
     }
     ml, spacing = voxel_ml(scan.affine), np.linalg.norm(scan.affine[:3, :3], axis=0)
     for face, cranium in CHILDREN:
-        flow = growth(good, fitter, face, cranium)
+        flow = growth(good, templates, face, cranium)
         child, origins = child_of(scan, flow)
         try:
-            fitted = fit(name, child, None, fitter, accepted=True)
+            registered = fit(name, child, None, templates, accepted=True)
         except RegistrationError:
             print(f"| {name} | {face} | {cranium} | failed: no head found | | | | |", flush=True)
             continue
-        found = judge(fitted, fitter, expected)
-        found_faults = sorted({*found["faults"], *faults(fitted.measures)})
-        guard = expected.guard(fitted.brain)
-        mask = face_mask(child.data.shape, child.affine, fitted.to_template, regions_mm, guard).mask
+        found = judge(registered, templates, expected)
+        found_faults = sorted({*found["faults"], *faults(registered.measures)})
+        guard = expected.guard(registered.brain)
+        mask = face_mask(child.data.shape, child.affine, registered.to_template, regions_mm, guard).mask
         lost = {
             judge_name: f"{float((is_brain(origins) & mask).sum()) * ml:.3f}"
             for judge_name, is_brain in known_brains(name, good).items()
@@ -157,7 +157,7 @@ def study(name: str, scan: Volume, fitter: Fitter) -> None:
             ", ".join(f"{volume} ({who})" for who, volume in lost.items()),
             f"{depths[least]:.0f} ({least})" if least else "",
             f"{float((known & ~mask).sum()) * ml:.0f} of {float(known.sum()) * ml:.0f}",
-            f"{fitted.measures.get('brain_shift_mm', np.nan):.1f}",
+            f"{registered.measures.get('brain_shift_mm', np.nan):.1f}",
         )
         print("|", " | ".join((name, f"{face}", f"{cranium}", *line)), "|", flush=True)
 
@@ -166,11 +166,11 @@ def main() -> None:
     """Study the scans that are named, or all T1w in reach."""
     scans = {**find_heads(all_scans=True), **find_people()}
     t1w = [*find_heads(), *(name for name in find_people() if name.endswith(" T1w"))]
-    fitter = make_fitter("WholeHead", ("face", "ears"))
+    templates = make_template_set("WholeHead", ("face", "ears"))
     print("| head | face | cranium | verdict | brain lost, mL | landmark, mm deep | left, mL | brain, mm |")
     print("|---|--:|--:|---|--:|--:|--:|--:|")
     for name in sys.argv[1:] or t1w:
-        study(name, reduce_image(read_image(scans[name]), name), fitter)
+        study(name, reduce_image(read_image(scans[name]), name), templates)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import settings
 
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.head.fit import make_fitter
+from bidsdeface.head.fit import make_template_set
 from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.image import Image
 from bidsdeface.output.description import write_dataset_files
 from bidsdeface.output.names import outputs_of
-from bidsdeface.quality.evidence import Expected
+from bidsdeface.quality.evidence import FaceRegions
 
 settings.register_profile("shared machine", deadline=None)  # a slow moment is no fault
 settings.load_profile("shared machine")
@@ -31,20 +31,20 @@ SCRUBBED |= {"cal_max", "cal_min", "toffset", "slice_duration", "slice_start", "
 
 
 @pytest.fixture(scope="session")
-def fitter():
+def templates():
     """Return the template and what is made of it, made once: nothing changes it."""
-    return make_fitter("WholeHead", ("face",))
+    return make_template_set("WholeHead", ("face",))
 
 
 @pytest.fixture(scope="session")
-def average(fitter):
+def average(templates):
     """Return the embedded template, the average of many heads."""
-    return fitter.start
+    return templates.start
 
 
 @pytest.fixture(scope="session")
 def expected(average):
-    return Expected((average.regions_mm["face"],), average.brain_mm, DEFAULT_GUARD_MM)
+    return FaceRegions((average.regions_mm["face"],), average.brain_mm, DEFAULT_GUARD_MM)
 
 
 def fake_head(shape=(32, 40, 36), zooms=(5.0, 5.0, 5.0), dtype=np.int16):

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.deidentify.excluded import LeftOut
+from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
-from bidsdeface.deidentify.patterns import FIRST_YEAR, WAITING, dates_in, looks_like
+from bidsdeface.deidentify.patterns import FIRST_YEAR, WAITING, dates_in, find_pii
 from bidsdeface.deidentify.values import texts_in
 from bidsdeface.output.description import describe_shareable
 
@@ -39,11 +39,11 @@ def findings_in(text: str, identifiers: Identifiers) -> Iterator[tuple[int, str]
     """
     found = {(text.count("\n", 0, at) + 1, IDENTIFIER) for at in identifiers.find(text)}
     for number, line in enumerate(text.splitlines(), start=1):
-        found |= {(number, kind) for kind in looks_like(line) if kind in WAITING}
+        found |= {(number, kind) for kind in find_pii(line) if kind in WAITING}
     return iter(sorted(found))
 
 
-def why_text_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers) -> LeftOut | None:
+def why_text_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers) -> Excluded | None:
     """Return why a text waits for a person, or None if it may go along.
 
     Parameters
@@ -57,23 +57,23 @@ def why_text_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return LeftOut(path, "is not UTF-8, so that it cannot be read", remedy=remedy, waits=True)
+        return Excluded(path, "is not UTF-8, so that it cannot be read", remedy=remedy, waits=True)
     if found := list(findings_in(text, identifiers)):
         lines = "; ".join(f"line {line}: {kind}" for line, kind in found[:5])
         more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
-        return LeftOut(path, f"waits for you to read {lines}{more}", remedy=remedy, waits=True)
+        return Excluded(path, f"waits for you to read {lines}{more}", remedy=remedy, waits=True)
     return None
 
 
 def fields_that_wait(
     source: Mapping[str, Any], path: PurePosixPath, identifiers: Identifiers
-) -> dict[str, LeftOut]:
+) -> dict[str, Excluded]:
     """Return the fields of a dataset's description that wait for a person, of those that go along."""
     waiting = {}
     described, _ = describe_shareable(source)
     for field in [one for one in source if one in described]:
         if kinds := {kind for text in texts_in(source[field]) for _, kind in findings_in(text, identifiers)}:
-            waiting[field] = LeftOut(
+            waiting[field] = Excluded(
                 path,
                 f"waits for you to read {', '.join(sorted(kinds))}",
                 f"field {field}",
@@ -83,7 +83,7 @@ def fields_that_wait(
     return waiting
 
 
-def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -> Iterator[LeftOut]:
+def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -> Iterator[Excluded]:
     """Yield the folders of participants and sessions, and labels of files, that may tell who or when.
 
     Parameters
@@ -111,7 +111,7 @@ def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -
         elif (key, label) in identifiers.labels:
             reason = "its label stands in a field about a person"
         if reason:
-            yield LeftOut(folder, reason, "label", "rename it, or --accept-labels", waits=True)
+            yield Excluded(folder, reason, "label", "rename it, or --accept-labels", waits=True)
 
 
 def label_folders(

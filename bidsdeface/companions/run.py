@@ -12,15 +12,15 @@ from typing import Any
 
 from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.review import fields_that_wait, label_folders, telling_labels, why_text_waits
-from bidsdeface.companions.scope import Scope, files_above, is_accepted, read_above
+from bidsdeface.companions.scope import SubjectScope, files_above, is_accepted, read_above
 from bidsdeface.companions.select import is_root_text
-from bidsdeface.companions.sync import Shared, preview, preview_root, settle, share, share_root
+from bidsdeface.companions.sync import SyncReport, preview, preview_root, settle, share, share_root
 from bidsdeface.dataset.files import participants
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
 from bidsdeface.dataset.names import DESCRIPTION, parse_name
 from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
-from bidsdeface.deidentify.excluded import FILE, LeftOut, as_table, in_groups
+from bidsdeface.deidentify.excluded import FILE, Excluded, as_table, in_groups
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.tables import TableError, parse_table
 from bidsdeface.errors import BidsdefaceError, Exit, code_of_scan
@@ -56,8 +56,10 @@ def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]
     return {Exit.WAITS} if waiting else set()
 
 
-def _waiting_texts(settings: MetadataOptions, state: State | None, identifiers: Identifiers) -> list[LeftOut]:
-    waiting: list[LeftOut] = []
+def _waiting_texts(
+    settings: MetadataOptions, state: State | None, identifiers: Identifiers
+) -> list[Excluded]:
+    waiting: list[Excluded] = []
     for path in files_above(settings, folders=False):
         if not (is_root_text(path) or path == DESCRIPTION):
             continue
@@ -73,7 +75,7 @@ def _waiting_texts(settings: MetadataOptions, state: State | None, identifiers: 
     return waiting
 
 
-def _why_it_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers) -> list[LeftOut]:
+def _why_it_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers) -> list[Excluded]:
     if is_root_text(path):
         waits = why_text_waits(content, path, identifiers)
         return [waits] if waits else []
@@ -127,7 +129,7 @@ def settle_dataset(settings: MetadataOptions, state: State | None, scratch: Path
     """
     remove_withdrawn(settings)
     there = [one for one in participants(settings.bids_dir) if (settings.output_dir / f"sub-{one}").is_dir()]
-    shared, codes = _in_workers(settle, [Scope(label) for label in there], settings, state, scratch)
+    shared, codes = _in_workers(settle, [SubjectScope(label) for label in there], settings, state, scratch)
     shared.append(share_root(settings, state))
     return codes | _account_for(shared, settings, state)
 
@@ -145,7 +147,7 @@ def preview_dataset(settings: MetadataOptions, state: State | None, scratch: Pat
     return codes | _account_for(shared, settings, state)
 
 
-def _write_draft(left_out: Sequence[LeftOut], settings: MetadataOptions, state: State) -> None:
+def _write_draft(left_out: Sequence[Excluded], settings: MetadataOptions, state: State) -> None:
     """Draft a dictionary of the participants' table, under what a person has filled in of an earlier one."""
     name = PurePosixPath("participants.tsv")
     columns = [
@@ -233,23 +235,23 @@ def _listed(table: Path) -> set[str]:
     return {f"sub-{value.strip().removeprefix('sub-')}" for value in found.values(column)}
 
 
-def _scopes(settings: MetadataOptions) -> list[Scope]:
+def _scopes(settings: MetadataOptions) -> list[SubjectScope]:
     """Return the participants that were asked for, and of them the sessions."""
     labels = settings.participants or participants(settings.bids_dir)
-    return [Scope(label, settings.sessions) for label in labels]
+    return [SubjectScope(label, settings.sessions) for label in labels]
 
 
 def _in_workers(
-    work: Callable[..., Shared],
-    scopes: Sequence[Scope],
+    work: Callable[..., SyncReport],
+    scopes: Sequence[SubjectScope],
     settings: MetadataOptions,
     state: State | None,
     scratch: Path,
-) -> tuple[list[Shared], set[Exit]]:
-    shared: list[Shared] = []
+) -> tuple[list[SyncReport], set[Exit]]:
+    shared: list[SyncReport] = []
     codes: set[Exit] = set()
     for scope, result in run_in_workers(_prepare, (work, settings, state, scratch), scopes, settings.n_procs):
-        if isinstance(result, Shared):
+        if isinstance(result, SyncReport):
             shared.append(result)
         else:
             reason = result.reason if isinstance(result, Lost) else str(result)
@@ -264,7 +266,7 @@ def _in_workers(
     return shared, codes
 
 
-def _account_for(shared: Sequence[Shared], settings: MetadataOptions, state: State | None) -> set[Exit]:
+def _account_for(shared: Sequence[SyncReport], settings: MetadataOptions, state: State | None) -> set[Exit]:
     """Say what was left out and why, grouped; of a whole dataset, keep it file by file in the work dir."""
     planned = [one for part in shared for one in part.planned]
     left_out = [one for part in shared for one in part.left_out]
@@ -292,8 +294,8 @@ def _account_for(shared: Sequence[Shared], settings: MetadataOptions, state: Sta
 
 
 def _prepare(
-    work: Callable[..., Shared], settings: MetadataOptions, state: State | None, scratch: Path
-) -> Callable[[Scope], list[Shared]]:
+    work: Callable[..., SyncReport], settings: MetadataOptions, state: State | None, scratch: Path
+) -> Callable[[SubjectScope], list[SyncReport]]:
     """Return what works on a scope, in a worker that reads what is above participants once."""
     os.environ.update(environment_in(scratch))
     above = read_above(settings)

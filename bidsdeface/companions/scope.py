@@ -8,26 +8,26 @@ from pathlib import PurePosixPath
 from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.select import (
     WITHOUT_DATA,
-    Carried,
-    Treatment,
+    FileKind,
+    Selected,
     companions_alone,
     dictionaries_in,
-    plan_carryover,
+    select_files,
 )
 from bidsdeface.companions.transfer import read_source
 from bidsdeface.companions.write import Source, Wishes
 from bidsdeface.dataset.files import files_in, is_folder, is_of_macos, participants, read_ignored
 from bidsdeface.dataset.people import Census, identifiers_above, identifiers_of
-from bidsdeface.deidentify.excluded import LeftOut
+from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.output.record import is_defaced
 from bidsdeface.runtime.workdir import State
 
-SAYING = (Treatment.SIDECAR, Treatment.TABLE, Treatment.TEXT)  # what else there is
+SAYING = (FileKind.SIDECAR, FileKind.TABLE, FileKind.TEXT)  # what else there is
 
 
 @dataclass(frozen=True)
-class Scope:
+class SubjectScope:
     """What is to be shared of one participant.
 
     Attributes
@@ -80,9 +80,9 @@ class Selection:
     state : State or None
     holds : callable
         Return True for a path, relative to the dataset, that is in the scope.
-    carried : tuple of Carried
+    carried : tuple of Selected
         Those that may go along, of the scope and of what lies beside it.
-    left_out : tuple of LeftOut
+    left_out : tuple of Excluded
         What stays behind.
     identifiers : Identifiers
         What no kept text may hold.
@@ -94,19 +94,19 @@ class Selection:
     settings: MetadataOptions
     state: State | None
     holds: Callable[[PurePosixPath], bool]
-    carried: tuple[Carried, ...]
-    left_out: tuple[LeftOut, ...]
+    carried: tuple[Selected, ...]
+    left_out: tuple[Excluded, ...]
     identifiers: Identifiers
     census: Census
     absent: frozenset[PurePosixPath] = frozenset()
 
     @property
-    def within(self) -> list[Carried]:
+    def within(self) -> list[Selected]:
         """What may go along of the scope itself."""
         return [one for one in self.carried if self.holds(one.path)]
 
     @property
-    def planned(self) -> tuple[LeftOut, ...]:
+    def planned(self) -> tuple[Excluded, ...]:
         """What stays behind of the scope itself."""
         return tuple(one for one in self.left_out if self.holds(one.path))
 
@@ -124,12 +124,12 @@ class Selection:
         source = read_source(settings.bids_dir, self.carried, wishes, self.identifiers, self.census)
         return without_absent(source, self.carried, self.absent)
 
-    def without(self, gone: Iterable[LeftOut]) -> "Selection":
+    def without(self, gone: Iterable[Excluded]) -> "Selection":
         """Return the same without some files, and without what describes data which are all absent."""
         gone = list(gone)
         absent = {one.path for one in gone}
         alone = alone_without(self.carried, absent, self.within)
-        left_out = (*self.left_out, *gone, *(LeftOut(path, WITHOUT_DATA) for path in sorted(alone)))
+        left_out = (*self.left_out, *gone, *(Excluded(path, WITHOUT_DATA) for path in sorted(alone)))
         return replace(self, absent=self.absent | absent | alone, left_out=left_out)
 
 
@@ -140,7 +140,7 @@ def read_above(settings: MetadataOptions) -> Above:
 
 
 def sort_participant(
-    scope: Scope, settings: MetadataOptions, state: State | None, above: Above | None = None
+    scope: SubjectScope, settings: MetadataOptions, state: State | None, above: Above | None = None
 ) -> Selection:
     """Sort a participant's files, and the sidecars and tables above that apply to them.
 
@@ -148,7 +148,7 @@ def sort_participant(
 
     Parameters
     ----------
-    scope : Scope
+    scope : SubjectScope
     settings : MetadataOptions
     state : State or None
     above : Above, optional
@@ -161,7 +161,7 @@ def sort_participant(
     carried = [
         one
         for one in carried
-        if len(one.path.parts) > 1 or one.treatment in (Treatment.SIDECAR, Treatment.TABLE)
+        if len(one.path.parts) > 1 or one.file_kind in (FileKind.SIDECAR, FileKind.TABLE)
     ]
     own = identifiers_of(settings.bids_dir, scope.subject, settings.policy, settings.keep_columns)
     return Selection(
@@ -169,8 +169,8 @@ def sort_participant(
         state,
         scope.holds,
         tuple(
-            replace(one, treatment=Treatment.DEFACE)
-            if one.treatment is Treatment.IMAGE
+            replace(one, file_kind=FileKind.DEFACE)
+            if one.file_kind is FileKind.IMAGE
             and not settings.force
             and is_defaced(settings.output_dir, one.path)
             else one
@@ -204,8 +204,8 @@ def _is_above(path: PurePosixPath) -> bool:
     return not path.parts[0].startswith("sub-")
 
 
-def _sort(settings: MetadataOptions, paths: Iterable[PurePosixPath]) -> tuple[list[Carried], list[LeftOut]]:
-    return plan_carryover(
+def _sort(settings: MetadataOptions, paths: Iterable[PurePosixPath]) -> tuple[list[Selected], list[Excluded]]:
+    return select_files(
         paths,
         include=settings.include,
         ignored=read_ignored(settings.bids_dir),
@@ -227,16 +227,16 @@ def files_above(settings: MetadataOptions, folders: bool) -> Iterator[PurePosixP
 
 
 def alone_without(
-    carried: Iterable[Carried], absent: Collection[PurePosixPath], files: Iterable[Carried]
+    carried: Iterable[Selected], absent: Collection[PurePosixPath], files: Iterable[Selected]
 ) -> set[PurePosixPath]:
     """Return those of some files that describe data which are all absent."""
     paths = {one.path for one in carried}
     return companions_alone(paths, paths - set(absent)) & {one.path for one in files}
 
 
-def without_absent(source: Source, carried: Iterable[Carried], absent: Collection[PurePosixPath]) -> Source:
+def without_absent(source: Source, carried: Iterable[Selected], absent: Collection[PurePosixPath]) -> Source:
     """Return the source without what is absent: images with their sidecars, sidecars and tables alone."""
-    saying = {one.path for one in carried if one.treatment in SAYING} & set(absent)
+    saying = {one.path for one in carried if one.file_kind in SAYING} & set(absent)
     source = source.without(set(absent) - saying)
     return replace(source, present=source.present - saying)
 

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from bidsdeface.dataset.files import is_ignored, is_utf8
 from bidsdeface.dataset.kinds import NO_HEAD
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
-from bidsdeface.deidentify.excluded import NAME, LeftOut
+from bidsdeface.deidentify.excluded import NAME, Excluded
 from bidsdeface.schema import is_data_file, is_inherited_file
 
 
-class Treatment(Enum):
+class FileKind(Enum):
     """What is done to a file on its way."""
 
     DEFACE = "defaced"
@@ -32,18 +32,18 @@ class Treatment(Enum):
 
 
 @dataclass(frozen=True)
-class Carried:
+class Selected:
     """A file that goes along.
 
     Attributes
     ----------
     path : PurePosixPath
         Relative to the dataset; the same in the output.
-    treatment : Treatment
+    file_kind : FileKind
     """
 
     path: PurePosixPath
-    treatment: Treatment
+    file_kind: FileKind
 
 
 ROOT_TEXTS = ("README", "CHANGES", "LICENSE", "CITATION")
@@ -64,18 +64,18 @@ _NOT_TREATED = {
     "defacemask": "belongs to an earlier defacing",
 }
 _TREATMENT_BY_EXTENSION = {
-    ".json": Treatment.SIDECAR,
-    ".tsv": Treatment.TABLE,
-    ".tsv.gz": Treatment.RECORDING,
-    ".bval": Treatment.RECORDING,
-    ".bvec": Treatment.RECORDING,
-    ".edf": Treatment.EDF,
-    ".bdf": Treatment.EDF,
+    ".json": FileKind.SIDECAR,
+    ".tsv": FileKind.TABLE,
+    ".tsv.gz": FileKind.RECORDING,
+    ".bval": FileKind.RECORDING,
+    ".bvec": FileKind.RECORDING,
+    ".edf": FileKind.EDF,
+    ".bdf": FileKind.EDF,
 }
 _AT_YOUR_WORD = {
     **_TREATMENT_BY_EXTENSION,
-    **dict.fromkeys((".nii", ".nii.gz"), Treatment.IMAGE),
-    **dict.fromkeys((".md", ".txt", ".rst"), Treatment.TEXT),
+    **dict.fromkeys((".nii", ".nii.gz"), FileKind.IMAGE),
+    **dict.fromkeys((".md", ".txt", ".rst"), FileKind.TEXT),
 }
 WITHOUT_HEADER = ("motion",)
 _TABLES_OF_DATA = ("channels", "events", "electrodes", "optodes", "aslcontext")
@@ -86,12 +86,12 @@ _RECORDINGS = None  # stands for all their suffixes
 _SERIES = (("func", "bold"), ("func", "cbv"), ("perf", "asl"))
 
 
-def plan_carryover(
+def select_files(
     paths: Iterable[PurePosixPath],
     *,
     include: Sequence[str] = (),
     ignored: Sequence[str] = (),
-) -> tuple[list[Carried], list[LeftOut]]:
+) -> tuple[list[Selected], list[Excluded]]:
     """Sort the files of a dataset into those that go along and those that stay behind.
 
     Parameters
@@ -105,25 +105,25 @@ def plan_carryover(
 
     Returns
     -------
-    carried : list of Carried
-    left_out : list of LeftOut
+    carried : list of Selected
+    left_out : list of Excluded
     """
     carried, left_out = [], []
     for path in sorted(paths):
         decided = _decide(path)
         # Without its description, this is no dataset.
-        if isinstance(decided, Treatment) and path != DESCRIPTION and is_ignored(path, ignored):
+        if isinstance(decided, FileKind) and path != DESCRIPTION and is_ignored(path, ignored):
             decided = IGNORED
         is_wanted = decided != NOT_UTF8 and any(fnmatchcase(str(path), pattern) for pattern in include)
         if isinstance(decided, str) and is_wanted:
             decided = _at_your_word(path)
-        if isinstance(decided, Treatment):
-            carried.append(Carried(path, decided))
+        if isinstance(decided, FileKind):
+            carried.append(Selected(path, decided))
         else:
-            left_out.append(LeftOut(path, decided, remedy=_remedy(path, decided)))
+            left_out.append(Excluded(path, decided, remedy=_remedy(path, decided)))
     goes = {one.path for one in carried}
     alone = companions_alone([*goes, *(one.path for one in left_out)], goes)
-    left_out += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
+    left_out += [Excluded(path, WITHOUT_DATA) for path in sorted(alone)]
     return [one for one in carried if one.path not in alone], left_out
 
 
@@ -132,7 +132,7 @@ def dictionaries_in(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.glob("*.json"))
-        if path.name != DESCRIPTION.name and isinstance(_decide(PurePosixPath(path.name)), Treatment)
+        if path.name != DESCRIPTION.name and isinstance(_decide(PurePosixPath(path.name)), FileKind)
     ]
 
 
@@ -142,7 +142,7 @@ def _remedy(path: PurePosixPath, reason: str) -> str:
     return _REMEDIES.get(reason, f"--include '{pattern}'")
 
 
-def _decide(path: PurePosixPath) -> Treatment | str:
+def _decide(path: PurePosixPath) -> FileKind | str:
     """Return how a file is treated, or why it stays behind."""
     if not is_utf8(str(path)):
         return NOT_UTF8
@@ -168,18 +168,18 @@ def is_root_text(path: PurePosixPath) -> bool:
     return len(path.parts) == 1 and stem_of(path) in ROOT_TEXTS and is_text
 
 
-def _decide_at_root(path: PurePosixPath) -> Treatment | str:
+def _decide_at_root(path: PurePosixPath) -> FileKind | str:
     is_table = stem_of(path) in ROOT_TABLES and path.suffix in (".tsv", ".json")
     is_inherited = stem_of(path) in OF_VISITS and path.suffix == ".json"
     if is_table or is_inherited or path == DESCRIPTION:
         return _TREATMENT_BY_EXTENSION[path.suffix]
     if is_root_text(path):
-        return Treatment.TEXT
+        return FileKind.TEXT
     name = parse_name(path)
     return _decide_inherited(name) if name else UNKNOWN
 
 
-def _decide_inherited(name: FileName) -> Treatment | str:
+def _decide_inherited(name: FileName) -> FileKind | str:
     """Decide about a file above the folders of data: metadata for many of them."""
     is_known = name.extension in (".json", ".tsv", ".bval", ".bvec") and is_inherited_file(
         name.suffix, name.extension, frozenset(name.entities)
@@ -187,7 +187,7 @@ def _decide_inherited(name: FileName) -> Treatment | str:
     return _TREATMENT_BY_EXTENSION[name.extension] if is_known else UNKNOWN
 
 
-def _decide_beside_folders(name: FileName) -> Treatment | str:
+def _decide_beside_folders(name: FileName) -> FileKind | str:
     levels = {"sub", "ses"} if name.suffix == "scans" else {"sub"}
     is_of_visits = name.suffix in OF_VISITS and name.extension in (".tsv", ".json")
     if is_of_visits and name.entities.keys() <= levels:
@@ -195,15 +195,15 @@ def _decide_beside_folders(name: FileName) -> Treatment | str:
     return _decide_inherited(name)
 
 
-def _decide_data(name: FileName) -> Treatment | str:
+def _decide_data(name: FileName) -> FileKind | str:
     if name.suffix in _NOT_TREATED:
         return _NOT_TREATED[name.suffix]
     if name.extension in (".nii", ".nii.gz"):
         if name.datatype == "mrs":
             return "keeps in a header extension what a reader needs, and perhaps a name"
-        return Treatment.IMAGE if name.suffix in NO_HEAD else Treatment.DEFACE
+        return FileKind.IMAGE if name.suffix in NO_HEAD else FileKind.DEFACE
     if name.extension == ".tsv" and name.suffix in WITHOUT_HEADER:
-        return Treatment.RECORDING
+        return FileKind.RECORDING
     return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
 
 
@@ -268,6 +268,6 @@ def _is_about_recordings(companion: FileName) -> bool:
     return companion.suffix in _OF_RECORDINGS and not is_dictionary
 
 
-def _at_your_word(path: PurePosixPath) -> Treatment:
+def _at_your_word(path: PurePosixPath) -> FileKind:
     _, dot, extension = path.name.partition(".")
-    return _AT_YOUR_WORD.get(dot + extension, Treatment.COPY)
+    return _AT_YOUR_WORD.get(dot + extension, FileKind.COPY)

@@ -15,12 +15,12 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from bidsdeface.companions.options import MetadataOptions
-from bidsdeface.companions.scope import SAYING, Above, Scope, Selection, sort_all, sort_participant
+from bidsdeface.companions.scope import SAYING, Above, Selection, SubjectScope, sort_all, sort_participant
 from bidsdeface.companions.select import (
-    Carried,
-    Treatment,
+    FileKind,
+    Selected,
     is_root_text,
-    plan_carryover,
+    select_files,
 )
 from bidsdeface.companions.transfer import carry_over, undescribed_files
 from bidsdeface.dataset.annex import is_own_file
@@ -32,7 +32,7 @@ from bidsdeface.dataset.people import (
     identifiers_above,
     joined_identifiers,
 )
-from bidsdeface.deidentify.excluded import FILE, LeftOut
+from bidsdeface.deidentify.excluded import FILE, Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
@@ -45,30 +45,32 @@ LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Shared:
+class SyncReport:
     """What became of the files in a scope.
 
     Attributes
     ----------
-    planned : tuple of LeftOut
+    planned : tuple of Excluded
         What stays behind by its kind.
-    left_out : tuple of LeftOut
+    left_out : tuple of Excluded
         Files that should have gone along and could not be made safe, and parts of files.
     identifiers : Identifiers
         Of a participant whose files were looked at in a preview.
     """
 
-    planned: tuple[LeftOut, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    planned: tuple[Excluded, ...] = ()
+    left_out: tuple[Excluded, ...] = ()
     identifiers: Identifiers = Identifiers()
 
 
-def share(scope: Scope, settings: MetadataOptions, state: State | None, above: Above | None = None) -> Shared:
+def share(
+    scope: SubjectScope, settings: MetadataOptions, state: State | None, above: Above | None = None
+) -> SyncReport:
     """Put a participant's files beside the defaced scans, and take away what may not be there any more.
 
     Parameters
     ----------
-    scope : Scope
+    scope : SubjectScope
     settings : MetadataOptions
     state : State or None
     above : Above, optional
@@ -84,8 +86,8 @@ def share(scope: Scope, settings: MetadataOptions, state: State | None, above: A
 
 
 def settle(
-    scope: Scope, settings: MetadataOptions, state: State | None, above: Above | None = None
-) -> Shared:
+    scope: SubjectScope, settings: MetadataOptions, state: State | None, above: Above | None = None
+) -> SyncReport:
     """Write a participant's sidecars and tables by what is in the output now; parameters as of `share`.
 
     Raises
@@ -94,19 +96,19 @@ def settle(
         The input has no file of the participant, and the output has; or a file cannot be written.
     """
     files = sort_participant(scope, settings, state, above)
-    data = [one for one in files.within if one.treatment not in SAYING]
+    data = [one for one in files.within if one.file_kind not in SAYING]
     reason = "is not in the output: no run has made it safe"
-    files = files.without(LeftOut(one.path, reason) for one in data if not _is_there(settings, one))
+    files = files.without(Excluded(one.path, reason) for one in data if not _is_there(settings, one))
     there = [one for one in files.within if one.path not in files.absent]
     undescribed = list(undescribed_files(files.source(), there))
     files = replace(files, absent=files.absent | {one.path for one in undescribed})
-    to_write = [one for one in files.within if one.treatment in (*SAYING, Treatment.DEFACE)]
+    to_write = [one for one in files.within if one.file_kind in (*SAYING, FileKind.DEFACE)]
     standing = {one.path for one in data if one not in to_write} - files.absent
     shared = _put_in(scope, files, to_write, standing)
     return replace(shared, left_out=(*shared.left_out, *undescribed))
 
 
-def share_root(settings: MetadataOptions, state: State | None) -> Shared:
+def share_root(settings: MetadataOptions, state: State | None) -> SyncReport:
     """Write what is above participants, by what tasks have left of them.
 
     Raises
@@ -119,7 +121,7 @@ def share_root(settings: MetadataOptions, state: State | None) -> Shared:
     files = sort_all(settings, state, identifiers)
     data = (one for one in files.carried if not files.holds(one.path))
     # Why they are not there was said of each participant.
-    files = files.without(LeftOut(one.path, "") for one in data if not _is_there(settings, one))
+    files = files.without(Excluded(one.path, "") for one in data if not _is_there(settings, one))
     above = set(_above_in_output(settings))
     # By its description, the next run knows that the output is ours: it is replaced, and never removed.
     there = {path for path in above if path != DESCRIPTION and _may_go(settings, path)}
@@ -140,20 +142,20 @@ def share_root(settings: MetadataOptions, state: State | None) -> Shared:
 
 
 def preview(
-    scope: Scope, settings: MetadataOptions, state: State | None, above: Above | None = None
-) -> Shared:
+    scope: SubjectScope, settings: MetadataOptions, state: State | None, above: Above | None = None
+) -> SyncReport:
     """Return what would stay behind of a participant; nothing is published. Parameters as of `share`."""
     return _preview(_without_undefaced(sort_participant(scope, settings, state, above), unless_asked=True))
 
 
-def preview_root(settings: MetadataOptions, state: State | None, below: Iterable[Shared]) -> Shared:
+def preview_root(settings: MetadataOptions, state: State | None, below: Iterable[SyncReport]) -> SyncReport:
     """Return what would stay behind of what is above participants; nothing is published.
 
     Parameters
     ----------
     settings : MetadataOptions
     state : State or None
-    below : iterable of Shared
+    below : iterable of SyncReport
         From `preview`, of all participants.
     """
     above = identifiers_above(settings.bids_dir, settings.policy, settings.keep_columns)
@@ -161,10 +163,10 @@ def preview_root(settings: MetadataOptions, state: State | None, below: Iterable
     return _preview(sort_all(settings, state, identifiers))
 
 
-def _preview(files: Selection) -> Shared:
-    saying = [one for one in files.within if one.treatment in SAYING and one.path not in files.absent]
+def _preview(files: Selection) -> SyncReport:
+    saying = [one for one in files.within if one.file_kind in SAYING and one.path not in files.absent]
     left_out = carry_over(files.source(), saying, None).left_out
-    return Shared(files.planned, tuple(left_out), files.identifiers)
+    return SyncReport(files.planned, tuple(left_out), files.identifiers)
 
 
 def _without_undefaced(files: Selection, unless_asked: bool = False) -> Selection:
@@ -173,7 +175,7 @@ def _without_undefaced(files: Selection, unless_asked: bool = False) -> Selectio
     return files.without(
         _why_not_defaced(settings, one.path)
         for one in files.within
-        if one.treatment is Treatment.DEFACE and not is_defaced(settings.output_dir, one.path)
+        if one.file_kind is FileKind.DEFACE and not is_defaced(settings.output_dir, one.path)
         if not (unless_asked and _is_asked(settings, one.path))
     )
 
@@ -184,7 +186,7 @@ def _is_asked(settings: MetadataOptions, path: PurePosixPath) -> bool:
     return (scan.datatype, scan.suffix) in kinds_of(settings.to_deface)
 
 
-def _why_not_defaced(settings: MetadataOptions, path: PurePosixPath) -> LeftOut:
+def _why_not_defaced(settings: MetadataOptions, path: PurePosixPath) -> Excluded:
     """Return why an image stays behind, with the option that defaces it where it was not asked for."""
     scan = scan_at(settings.bids_dir / path)
     shows = "shows phase, and the face in it" if is_phase(scan) else "shows a head"
@@ -194,13 +196,16 @@ def _why_not_defaced(settings: MetadataOptions, path: PurePosixPath) -> LeftOut:
         needed += [magnitudes_of(scan.suffix)[0]]
     if _is_asked(settings, path) and len(needed) == 1:
         or_not_asked = ", unless --bids-filter-file leaves it out" if settings.filters else ""
-        return LeftOut(path, f"was not defaced: see its line FAILED{or_not_asked}")
-    return LeftOut(path, f"{shows}, and is not asked for", remedy=settings.option_to_deface(*needed))
+        return Excluded(path, f"was not defaced: see its line FAILED{or_not_asked}")
+    return Excluded(path, f"{shows}, and is not asked for", remedy=settings.option_to_deface(*needed))
 
 
 def _put_in(
-    scope: Scope, selection: Selection, files: Sequence[Carried], standing: Collection[PurePosixPath] = ()
-) -> Shared:
+    scope: SubjectScope,
+    selection: Selection,
+    files: Sequence[Selected],
+    standing: Collection[PurePosixPath] = (),
+) -> SyncReport:
     """Leave in the folders of a scope what is to be shared, with those `standing`, and nothing else."""
     output_dir = selection.settings.output_dir
     there = {path for folder in scope.folders for path in files_below(output_dir, folder)}
@@ -211,11 +216,11 @@ def _put_in(
     return shared
 
 
-def _put(selection: Selection, files: Sequence[Carried], there: Collection[PurePosixPath]) -> Shared:
+def _put(selection: Selection, files: Sequence[Selected], there: Collection[PurePosixPath]) -> SyncReport:
     """Treat files and publish those that are other than before; of those `there`, what may not stay goes."""
     settings, absent = selection.settings, selection.absent
-    same = {one.path for one in files if one.treatment is Treatment.IMAGE and _is_same(settings, one.path)}
-    defaced = {one.path for one in files if one.treatment is Treatment.DEFACE} - absent
+    same = {one.path for one in files if one.file_kind is FileKind.IMAGE and _is_same(settings, one.path)}
+    defaced = {one.path for one in files if one.file_kind is FileKind.DEFACE} - absent
     provenance = {sidecar_of(path): own_fields(settings.output_dir, path) for path in sorted(defaced)}
     source = selection.source()
     with open_staging(settings.output_dir) as staging:
@@ -231,7 +236,7 @@ def _put(selection: Selection, files: Sequence[Carried], there: Collection[PureP
         LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
     gone = {(path.parent, stem_of(path)) for path in absent}
     left_out = (one for one in account.left_out if (one.path.parent, stem_of(one.path)) not in gone)
-    return Shared(selection.planned, tuple(left_out))
+    return SyncReport(selection.planned, tuple(left_out))
 
 
 def _remove_stale(
@@ -277,7 +282,9 @@ def _is_same(settings: MetadataOptions, path: PurePosixPath) -> bool:
     return same_header and np.array_equal(stored, kept)
 
 
-def _check_not_empty(settings: MetadataOptions, scope: Scope, there: Collection[PurePosixPath]) -> None:
+def _check_not_empty(
+    settings: MetadataOptions, scope: SubjectScope, there: Collection[PurePosixPath]
+) -> None:
     """Refuse a folder of the input that is empty, perhaps not mounted, where the output has files."""
     top = settings.bids_dir / f"sub-{scope.subject}"
     for folder in (top, *(path for path in top.glob("ses-*") if path.is_dir())):
@@ -295,11 +302,11 @@ def _may_go(settings: MetadataOptions, path: PurePosixPath) -> bool:
 
     A text that the input has not may have been added to the output by hand.
     """
-    is_known = not is_root_text(path) and plan_carryover([path])[0]
+    is_known = not is_root_text(path) and select_files([path])[0]
     return os.path.lexists(settings.bids_dir / path) or bool(is_known)
 
 
-def _is_there(settings: MetadataOptions, one: Carried) -> bool:
-    if one.treatment is Treatment.DEFACE:
+def _is_there(settings: MetadataOptions, one: Selected) -> bool:
+    if one.file_kind is FileKind.DEFACE:
         return is_defaced(settings.output_dir, one.path)
     return (settings.output_dir / one.path).is_file()

@@ -14,26 +14,26 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.companions.prune import b0_identifiers
-from bidsdeface.companions.select import WITHOUT_DATA, Carried, Treatment, companions_alone
-from bidsdeface.companions.write import GRADIENTS, WRITERS, NotCarried, Source, Wishes, check_metadata
+from bidsdeface.companions.select import WITHOUT_DATA, FileKind, Selected, companions_alone
+from bidsdeface.companions.write import GRADIENTS, WRITERS, NotShareable, Source, Wishes, check_metadata
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import NameIndex, applicable, merged_metadata, read_json
 from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.dataset.people import Census
-from bidsdeface.deidentify.excluded import LeftOut
+from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
 from bidsdeface.output.record import sidecar_of, to_json
 
 # They say what else there is: written when that is known, tables before what describes them.
-_LATER = {Treatment.TABLE: 1, Treatment.SIDECAR: 2}
+_LATER = {FileKind.TABLE: 1, FileKind.SIDECAR: 2}
 # What nobody can use without its metadata.
-_DESCRIBED = (Treatment.IMAGE, Treatment.RECORDING, Treatment.EDF)
+_DESCRIBED = (FileKind.IMAGE, FileKind.RECORDING, FileKind.EDF)
 
 
 def read_source(
     root: Path,
-    carried: Collection[Carried],
+    carried: Collection[Selected],
     wishes: Wishes,
     identifiers: Identifiers,
     census: Census | None = None,
@@ -44,8 +44,8 @@ def read_source(
     ----------
     root : Path
         Of the raw dataset.
-    carried : collection of Carried
-        From `plan_carryover`.
+    carried : collection of Selected
+        From `select_files`.
     wishes : Wishes
     identifiers : Identifiers
         What no kept text may hold.
@@ -62,7 +62,7 @@ def read_source(
     fieldmaps = {
         one.path: frozenset(b0_identifiers(merged_metadata(root, name, sidecars.near(name))))
         for one in carried
-        if one.treatment in (Treatment.IMAGE, Treatment.DEFACE) and (name := parse_name(one.path))
+        if one.file_kind in (FileKind.IMAGE, FileKind.DEFACE) and (name := parse_name(one.path))
     }
     present = frozenset(one.path for one in carried)
     return Source(root, wishes, present, sidecars, fieldmaps, identifiers, census or Census(root))
@@ -70,17 +70,17 @@ def read_source(
 
 def carry_over(
     source: Source,
-    files: Iterable[Carried],
+    files: Iterable[Selected],
     folder: Path | None,
     provenance: Mapping[PurePosixPath, Mapping[str, Any]] | None = None,
-) -> "Account":
+) -> "WriteReport":
     """Write files into a folder, under their own names, each as its treatment says.
 
     Parameters
     ----------
     source : Source
-    files : iterable of Carried
-        Of one participant, or those above participants; `Treatment.DEFACE` is passed over.
+    files : iterable of Selected
+        Of one participant, or those above participants; `FileKind.DEFACE` is passed over.
     folder : Path or None
         Private, empty; None to write nothing, and learn what could not be made safe.
     provenance : mapping of PurePosixPath to mapping, optional
@@ -91,17 +91,17 @@ def carry_over(
     Account
         What could not be made safe is left out there, with the reason; nothing of it is in the folder.
     """
-    account = Account(source, folder, provenance or {})
-    to_write = [one for one in files if one.treatment is not Treatment.DEFACE]
+    account = WriteReport(source, folder, provenance or {})
+    to_write = [one for one in files if one.file_kind is not FileKind.DEFACE]
     for turn in range(3):
-        account.write([one for one in to_write if _LATER.get(one.treatment, 0) == turn])
+        account.write([one for one in to_write if _LATER.get(one.file_kind, 0) == turn])
     if folder:
         account.write_own_sidecars(folder)
     return account
 
 
 @dataclass
-class Account:
+class WriteReport:
     """What became of the files, so far.
 
     Attributes
@@ -111,7 +111,7 @@ class Account:
     folder : Path or None
     provenance : mapping of PurePosixPath to mapping
     written : list of PurePosixPath
-    left_out : list of LeftOut
+    left_out : list of Excluded
         Files, and parts of files that were written.
     """
 
@@ -119,35 +119,35 @@ class Account:
     folder: Path | None
     provenance: Mapping[PurePosixPath, Mapping[str, Any]]
     written: list[PurePosixPath] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[Excluded] = field(default_factory=list)
 
-    def write(self, files: Iterable[Carried]) -> None:
+    def write(self, files: Iterable[Selected]) -> None:
         """Write files, and take back what describes those that cannot be made safe."""
         before, named = self.source.present, {one.path for one in self.left_out}
         for one in files:
             if one.path in self.source.present:
                 self._write(one)
             elif one.path not in named:
-                is_companion = one.treatment in _LATER or one.path.suffix in GRADIENTS
+                is_companion = one.file_kind in _LATER or one.path.suffix in GRADIENTS
                 reason = WITHOUT_DATA if is_companion else "a file that belongs to it is not here"
-                self.left_out.append(LeftOut(one.path, reason))
+                self.left_out.append(Excluded(one.path, reason))
         if self.source.present != before:
             self._drop_companions(before)
 
-    def _write(self, one: Carried) -> None:
+    def _write(self, one: Selected) -> None:
         target = self.folder / one.path if self.folder else Path(os.devnull)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             check_fetched(self.source.root / one.path, self.source.root)
-            if one.treatment in _DESCRIBED:
+            if one.file_kind in _DESCRIBED:
                 check_metadata(self.source, one.path)
-            write = WRITERS[one.treatment]
+            write = WRITERS[one.file_kind]
             self.left_out += write(self.source, one.path, target, self.provenance.get(one.path, {})) or ()
             self.written.append(one.path)
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
             self._remove(one.path)
             self.left_out.append(_left_out(one.path, error))
-            if one.treatment is not Treatment.SIDECAR:
+            if one.file_kind is not FileKind.SIDECAR:
                 self.source = self.source.without([one.path])
 
     def _remove(self, path: PurePosixPath) -> None:
@@ -162,7 +162,7 @@ class Account:
             self._remove(path)
             self.written.remove(path)
         self.left_out = [one for one in self.left_out if one.path not in alone]
-        self.left_out += [LeftOut(path, WITHOUT_DATA) for path in sorted(alone)]
+        self.left_out += [Excluded(path, WITHOUT_DATA) for path in sorted(alone)]
         self.source = replace(self.source, present=self.source.present - alone)
 
     def write_own_sidecars(self, folder: Path) -> None:
@@ -194,25 +194,27 @@ class Account:
             if not any(other and applicable(other, [shared]) for other in near):
                 self._remove(shared.path)
                 self.written.remove(shared.path)
-                self.left_out.append(LeftOut(shared.path, "what it says stands in the sidecar of each image"))
+                self.left_out.append(
+                    Excluded(shared.path, "what it says stands in the sidecar of each image")
+                )
 
 
-def undescribed_files(source: Source, files: Iterable[Carried]) -> Iterator[LeftOut]:
+def undescribed_files(source: Source, files: Iterable[Selected]) -> Iterator[Excluded]:
     """Yield those of the files that nobody can use, as a JSON file that describes them cannot be read."""
     for one in files:
-        if one.treatment in _DESCRIBED:
+        if one.file_kind in _DESCRIBED:
             try:
                 check_metadata(source, one.path)
             except (BidsdefaceError, OSError) as error:
                 yield _left_out(one.path, error)
 
 
-def _left_out(path: PurePosixPath, error: Exception) -> LeftOut:
+def _left_out(path: PurePosixPath, error: Exception) -> Excluded:
     """Return why a file cannot be made safe."""
-    if isinstance(error, NotCarried):
-        return LeftOut(path, str(error), remedy=error.remedy, waits=error.waits)
+    if isinstance(error, NotShareable):
+        return Excluded(path, str(error), remedy=error.remedy, waits=error.waits)
     if may_pass(error):
-        return LeftOut(path, describe(error), retry=True)
+        return Excluded(path, describe(error), retry=True)
     if isinstance(error, BidsdefaceError):
-        return LeftOut(path, str(error).removeprefix(f"{path}: "))
-    return LeftOut(path, f"cannot be read ({type(error).__name__})")
+        return Excluded(path, str(error).removeprefix(f"{path}: "))
+    return Excluded(path, f"cannot be read ({type(error).__name__})")

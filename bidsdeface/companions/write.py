@@ -14,7 +14,7 @@ from typing import Any
 
 from bidsdeface.companions.prune import STIMULUS, prune_metadata, prune_table
 from bidsdeface.companions.review import fields_that_wait, why_text_waits
-from bidsdeface.companions.select import WITHOUT_HEADER, Treatment
+from bidsdeface.companions.select import WITHOUT_HEADER, FileKind
 from bidsdeface.dataset.inheritance import (
     NameIndex,
     applicable,
@@ -30,7 +30,7 @@ from bidsdeface.deidentify.columns import TableOptions, kept_of, scrub_columns
 from bidsdeface.deidentify.contents import LINE_BYTES, open_unpacked, read_lines
 from bidsdeface.deidentify.dictionary import NO_COLUMN, scrub_dictionary
 from bidsdeface.deidentify.edf import AFTER_RECORDS, scrub_edf
-from bidsdeface.deidentify.excluded import NAME, LeftOut
+from bidsdeface.deidentify.excluded import NAME, Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.deidentify.tables import Table, check_rows, find_telling_numbers, format_table, parse_table
@@ -109,7 +109,7 @@ class Source:
         return replace(self, present=frozenset(present))
 
 
-class NotCarried(BidsdefaceError):
+class NotShareable(BidsdefaceError):
     """A file that cannot be made safe, with the reason, and what to do to have it in the output."""
 
     def __init__(self, reason: str, remedy: str = "", waits: bool = False) -> None:
@@ -117,7 +117,7 @@ class NotCarried(BidsdefaceError):
         self.remedy, self.waits = remedy, waits
 
 
-Parts = Iterable[LeftOut]  # what of a file is not written
+Parts = Iterable[Excluded]  # what of a file is not written
 
 
 def check_metadata(source: Source, path: PurePosixPath) -> None:
@@ -134,21 +134,21 @@ def check_metadata(source: Source, path: PurePosixPath) -> None:
             try:
                 read_sidecar(source.root, sidecar.path)
             except BidsdefaceError as error:
-                raise NotCarried(f"its metadata cannot be read: {error}") from error
+                raise NotShareable(f"its metadata cannot be read: {error}") from error
 
 
 def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     image = read_image(source.root / path)
     write_image(target, clean_header(image.header), image.stored)
     if read_image(target).stored.tobytes(order="F") != image.stored.tobytes(order="F"):
-        raise NotCarried("its voxels did not come back as they were written; is the disk sound?")
+        raise NotShareable("its voxels did not come back as they were written; is the disk sound?")
 
 
 def _write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Mapping[str, Any]) -> Parts:
     if path == DESCRIPTION:
         return _write_description(source, path, target)
     if (name := parse_name(path)) is None:
-        raise NotCarried("is not named as BIDS asks")
+        raise NotShareable("is not named as BIDS asks")
     wishes, subject = source.wishes, name.entities.get("sub")
     content = read_with_additions(source.root, name, wishes.data_dictionary)
     kept, reasons = scrub_dictionary(
@@ -164,11 +164,11 @@ def _write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Map
     if name.suffix == "m0scan" and "IntendedFor" in kept:  # BIDS requires it: an empty list stays
         pruned.setdefault("IntendedFor", [])
     target.write_text(to_json({**pruned, **added}), encoding="utf-8")
-    left_out = [LeftOut(path, ABSENT, f"field {key}") for key in kept if pruned.get(key) != kept[key]]
+    left_out = [Excluded(path, ABSENT, f"field {key}") for key in kept if pruned.get(key) != kept[key]]
     for key, whole in reasons.items():
         reason, _, detail = whole.partition(": ")
         remedy = "" if whole == NO_COLUMN else f"--keep-field {NAME}"
-        left_out.append(LeftOut(path, reason, f"field {key}", remedy, detail=detail))
+        left_out.append(Excluded(path, reason, f"field {key}", remedy, detail=detail))
     return left_out
 
 
@@ -186,7 +186,7 @@ def _write_description(source: Source, path: PurePosixPath, target: Path) -> Par
     target.write_text(to_json({**({"Name": "n/a"} if "Name" in waiting else {}), **kept}), encoding="utf-8")
     return [
         *waiting.values(),
-        *(LeftOut(path, reason, f"field {field}", "say it in README") for field, reason in reasons.items()),
+        *(Excluded(path, reason, f"field {field}", "say it in README") for field, reason in reasons.items()),
     ]
 
 
@@ -196,14 +196,14 @@ def _write_table(source: Source, path: PurePosixPath, target: Path, *_: Any) -> 
     required = {column for column, rule in table_columns(path).items() if rule.is_required}
     if lost := sorted(required & {*table.columns} - {*shared.columns}):
         reasons = {one.what: one.whole_reason for one in left_out}
-        raise NotCarried(f"BIDS requires its column {lost[0]}: {reasons[f'column {lost[0]}']}")
+        raise NotShareable(f"BIDS requires its column {lost[0]}: {reasons[f'column {lost[0]}']}")
     if not shared.columns:
-        raise NotCarried("has no column that can be shared")
+        raise NotShareable("has no column that can be shared")
     target.write_text(format_table(shared), encoding="utf-8")
     return left_out
 
 
-def scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> tuple[Table, list[LeftOut]]:
+def scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> tuple[Table, list[Excluded]]:
     """Return what of a table may be shared: rows about what is present, and columns that are described."""
     name, wishes = parse_name(path), source.wishes
     sidecars = source.sidecars.near(name) if name else ()
@@ -218,12 +218,12 @@ def scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> tuple[T
     checked, bad_rows = check_rows(table, path)
     pruned = prune_table(checked, path, source.present)
     absent = [
-        LeftOut(path, "is about what is not in the output", f"line {line}")
+        Excluded(path, "is about what is not in the output", f"line {line}")
         for line in checked.lines
         if line not in pruned.lines
     ]
     if STIMULUS in pruned.columns and pruned.values(STIMULUS) != checked.values(STIMULUS):
-        absent.append(LeftOut(path, f"{ABSENT}: n/a", f"column {STIMULUS}", "--include 'stimuli/*'"))
+        absent.append(Excluded(path, f"{ABSENT}: n/a", f"column {STIMULUS}", "--include 'stimuli/*'"))
     shared, undescribed = scrub_columns(pruned, path, options)
     return shared, [*bad_rows, *absent, *undescribed]
 
@@ -256,7 +256,7 @@ def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any)
     """Copy a table of numbers, packed without name and time."""
     if told := find_telling_numbers(read_lines(source.root / path), gradients=path.suffix in GRADIENTS):
         kind, place = told
-        raise NotCarried(f"{place}: {kind}; only measurements go along")
+        raise NotShareable(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
         if path.suffix == ".gz":
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
@@ -269,7 +269,7 @@ def _write_text(source: Source, path: PurePosixPath, target: Path, *_: Any) -> N
     content = (source.root / path).read_bytes()
     waits = why_text_waits(content, path, source.identifiers)
     if waits and not source.wishes.is_accepted(path.name, content):
-        raise NotCarried(waits.reason, waits.remedy, waits=True)
+        raise NotShareable(waits.reason, waits.remedy, waits=True)
     target.write_bytes(content)
 
 
@@ -277,7 +277,9 @@ def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Pa
     emptied = scrub_edf(source.root / path, target, source.census.is_shared, source.identifiers.are_in)
     unusual, outside = "some are neither usual nor shared by three participants", "they belong to no record"
     return [
-        LeftOut(path, outside, what) if what == AFTER_RECORDS else LeftOut(path, unusual, f"texts of {what}")
+        Excluded(path, outside, what)
+        if what == AFTER_RECORDS
+        else Excluded(path, unusual, f"texts of {what}")
         for what in emptied
     ]
 
@@ -286,12 +288,12 @@ def _write_copy(source: Source, path: PurePosixPath, target: Path, *_: Any) -> N
     shutil.copyfile(source.root / path, target)  # bytes, through links: the copy is a plain file
 
 
-WRITERS: dict[Treatment, Callable[..., Parts | None]] = {
-    Treatment.IMAGE: _write_image,
-    Treatment.SIDECAR: _write_sidecar,
-    Treatment.TABLE: _write_table,
-    Treatment.RECORDING: _write_recording,
-    Treatment.TEXT: _write_text,
-    Treatment.EDF: _write_edf,
-    Treatment.COPY: _write_copy,
+WRITERS: dict[FileKind, Callable[..., Parts | None]] = {
+    FileKind.IMAGE: _write_image,
+    FileKind.SIDECAR: _write_sidecar,
+    FileKind.TABLE: _write_table,
+    FileKind.RECORDING: _write_recording,
+    FileKind.TEXT: _write_text,
+    FileKind.EDF: _write_edf,
+    FileKind.COPY: _write_copy,
 }

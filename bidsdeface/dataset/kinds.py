@@ -149,7 +149,7 @@ def shows_flip_angles(scan: Scan) -> bool:
     return scan.suffix in _WITH_FLIP_ANGLES and acquisition.startswith(_FLIP_ANGLES)
 
 
-def lenders(scan: Scan, scans: Sequence[Scan]) -> list[Scan]:
+def possible_donors(scan: Scan, scans: Sequence[Scan]) -> list[Scan]:
     """Return the scans whose mask may serve another, if they are on one grid; most likely first.
 
     Parameters

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.deidentify.altered import cap_ages, shift_back
-from bidsdeface.deidentify.excluded import NAME, LeftOut
-from bidsdeface.deidentify.patterns import PERSONAL, is_moment, looks_like, plain
+from bidsdeface.deidentify.excluded import NAME, Excluded
+from bidsdeface.deidentify.patterns import PERSONAL, find_pii, is_timestamp, plain
 from bidsdeface.deidentify.policy import KEEP, UNKNOWN, load_policy
 from bidsdeface.deidentify.tables import INDEX_COLUMNS, Table, is_about_people, read_rows
 from bidsdeface.deidentify.values import TO_FILL_IN, is_number, objection, texts_in
@@ -145,7 +145,7 @@ def told_by(column: str, path: PurePosixPath) -> str | None:
     return None if is_of_thing and not is_about_people(path) else kind
 
 
-def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, list[LeftOut]]:
+def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, list[Excluded]]:
     """Leave out the columns that nobody has described and that may tell a person.
 
     Parameters
@@ -159,10 +159,10 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> t
     Returns
     -------
     table : Table
-    left_out : list of LeftOut
+    left_out : list of Excluded
     """
     suffix, rules = path.stem.rpartition("_")[2], table_columns(path)
-    left_out: list[LeftOut] = []
+    left_out: list[Excluded] = []
     for column in table.columns:
         rule, entry, reason, detail = rules.get(column), options.dictionary.get(column), None, ""
         names, keep_it = {column, f"{suffix}:{column}"}, f"--keep-column {suffix}:{NAME}"
@@ -173,7 +173,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> t
             reason, keep_it = "you said so", ""
         elif column == SHIFTED:
             table, reason, bad = _shifted(table, path, options)
-            left_out += [LeftOut(path, "no date that can be shifted", line) for line in bad]
+            left_out += [Excluded(path, "no date that can be shifted", line) for line in bad]
             keep_it = "--work-dir DIR, so that dates are shifted by a private key"
         elif plain(column).strip().casefold() == AGE and is_about_people(path):
             values, reason = cap_ages(table.values(column), entry)
@@ -184,7 +184,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> t
             if "described" in reason:
                 keep_it = f"describe it in {_dictionary_name(path)} (Levels, or Units), or {keep_it}"
         if reason:
-            left_out.append(LeftOut(path, reason, f"column {column}", keep_it, detail=detail))
+            left_out.append(Excluded(path, reason, f"column {column}", keep_it, detail=detail))
     gone = {one.what for one in left_out}
     kept = [column for column in table.columns if f"column {column}" not in gone]
     return table.keep_columns(kept), left_out
@@ -195,7 +195,7 @@ def _is_index(column: str, table: Table, rule: ColumnRule | None) -> bool:
     values = [value for value in table.values(column) if value not in MISSING]
     if column not in INDEX_COLUMNS or not all(map(INDEX_COLUMNS[column][0].fullmatch, values)):
         return False
-    is_visit = column == "session_id" and not any(map(looks_like, values))
+    is_visit = column == "session_id" and not any(map(find_pii, values))
     return is_visit or (rule is not None and rule.is_index)
 
 
@@ -223,10 +223,10 @@ def _why_left_out(
     lines = {value: line for value, line in last_first if value not in MISSING}
     about_people, is_numeric = is_about_people(path), all(map(NUMBER.fullmatch, lines))
     at_once = {
-        "its name tells a person, a date or a place": looks_like(column) or options.is_telling(column),
+        "its name tells a person, a date or a place": find_pii(column) or options.is_telling(column),
         "may tell who somebody is": rule is None and told_by(column, path),
         "its numbers are dates, or a computer's clock": (
-            is_numeric and lines and all(is_moment(float(value)) for value in lines)
+            is_numeric and lines and all(is_timestamp(float(value)) for value in lines)
         ),
     }
     if reason := next((reason for reason, applies in at_once.items() if applies), None):
@@ -262,7 +262,7 @@ def _first_telling(
     telling = (
         line
         for value, line in lines.items()
-        if options.is_telling(value) or not kinds.isdisjoint(looks_like(value))
+        if options.is_telling(value) or not kinds.isdisjoint(find_pii(value))
     )
     return next(telling, None)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from bidsdeface.deidentify.columns import AGE, ALONE, own_spread, person_column
-from bidsdeface.deidentify.patterns import PERSONAL, is_moment, looks_like
+from bidsdeface.deidentify.patterns import PERSONAL, find_pii, is_timestamp
 from bidsdeface.deidentify.policy import Policy, Scrubbed, Telling, scrub_metadata
 from bidsdeface.deidentify.tables import Table
 from bidsdeface.deidentify.values import TO_FILL_IN, is_finite, is_number, leaves, texts_in
@@ -64,7 +64,7 @@ def scrub_dictionary(
     fields: dict[str, Any] = {}
 
     def tells(text: str) -> bool:
-        return telling(text) or not set(PERSONAL).isdisjoint(looks_like(text))
+        return telling(text) or not set(PERSONAL).isdisjoint(find_pii(text))
 
     for name, entry in dictionary.items():
         is_entry = isinstance(entry, Mapping) and bool(entry.keys() & DESCRIPTIVE)
@@ -144,7 +144,7 @@ def _scrub_entry(
                 reasons[place] = f"{len(telling)} of its levels: {TELLS}"
         elif any(map(tells, texts_in(value))):
             reasons[place] = TELLS
-        elif not is_finite(value) or any(is_number(one) and is_moment(one) for one in leaves(value)):
+        elif not is_finite(value) or any(is_number(one) and is_timestamp(one) for one in leaves(value)):
             reasons[place] = "is a date, or no number of JSON"
         else:
             kept[key] = value

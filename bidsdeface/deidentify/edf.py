@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from bidsdeface.deidentify.patterns import is_date_number, looks_like
+from bidsdeface.deidentify.patterns import find_pii, is_date_number
 from bidsdeface.deidentify.values import NOT_SAID, is_known
 from bidsdeface.errors import BidsdefaceError
 
@@ -107,7 +107,7 @@ def scrub_edf(
 
     @lru_cache(maxsize=10_000)
     def stays(text: str, is_usual: Callable[[str], bool]) -> bool:
-        return (is_usual(text) or is_shared(text)) and not (is_telling(text) or looks_like(text))
+        return (is_usual(text) or is_shared(text)) and not (is_telling(text) or find_pii(text))
 
     try:
         with source.open("rb") as file:

@@ -14,7 +14,7 @@ _COLUMNS = ("file", "what", "why", "to_keep_it")
 
 
 @dataclass(frozen=True, order=True)
-class LeftOut:
+class Excluded:
     """Something that stays behind.
 
     Attributes
@@ -49,12 +49,12 @@ class LeftOut:
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
-def as_table(left_out: Iterable[LeftOut]) -> str:
+def as_table(left_out: Iterable[Excluded]) -> str:
     r"""Return all of them as a tab-separated table, in the order of files.
 
     Examples
     --------
-    >>> as_table([LeftOut(PurePosixPath("a.txt"), "is unknown to BIDS")]).splitlines()[1].split("\t")
+    >>> as_table([Excluded(PurePosixPath("a.txt"), "is unknown to BIDS")]).splitlines()[1].split("\t")
     ['a.txt', 'file', 'is unknown to BIDS', 'n/a']
     """
     rows = [
@@ -69,13 +69,13 @@ def as_table(left_out: Iterable[LeftOut]) -> str:
     return "".join("\t".join(row) + "\n" for row in (_COLUMNS, *rows))
 
 
-def in_groups(left_out: Iterable[LeftOut]) -> Iterator[str]:
+def in_groups(left_out: Iterable[Excluded]) -> Iterator[str]:
     """Yield one line for each reason, with the first files that it is about, and what keeps them.
 
     Examples
     --------
     >>> files = (PurePosixPath(f"code/{name}") for name in "abcde")
-    >>> list(in_groups(LeftOut(path, "lies in code", remedy="--include 'code/*'") for path in files))
+    >>> list(in_groups(Excluded(path, "lies in code", remedy="--include 'code/*'") for path in files))
     ["code/a, code/b, code/c and 2 more: lies in code (to keep it: --include 'code/*')"]
     """
     groups: dict[tuple[str, str, str, bool], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))

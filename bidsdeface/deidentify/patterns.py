@@ -120,7 +120,7 @@ _DIGITS = re.compile(r"\d.*\d.*\d", re.DOTALL)
 _DATE_NUMBER = re.compile(r"((?:19|20)\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?")
 
 
-def looks_like(text: str) -> tuple[str, ...]:
+def find_pii(text: str) -> tuple[str, ...]:
     """Return the kinds of identifying things that a text seems to hold.
 
     Parameters
@@ -134,9 +134,9 @@ def looks_like(text: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> looks_like("scanned 2018-06-04 by jane@hospital.org")
+    >>> find_pii("scanned 2018-06-04 by jane@hospital.org")
     ('date', 'e-mail')
-    >>> looks_like("shifted to 1901-06-04, see doi:10.18112/openneuro.ds000001.v1.0.0")
+    >>> find_pii("shifted to 1901-06-04, see doi:10.18112/openneuro.ds000001.v1.0.0")
     ()
     """
     private = plain(_PUBLIC.sub(lambda match: match[0] if _PRIVATE_HOST.search(match[0]) else " ", text))
@@ -194,12 +194,12 @@ def is_date_number(value: float) -> bool:
     return match is not None and int(match[1]) >= FIRST_YEAR
 
 
-def is_moment(value: float) -> bool:
+def is_timestamp(value: float) -> bool:
     """Return True if a number reads as a date, or as the clock of a computer.
 
     Examples
     --------
-    >>> is_moment(19780304), is_moment(1559638309.235), is_moment(1523411)
+    >>> is_timestamp(19780304), is_timestamp(1559638309.235), is_timestamp(1523411)
     (True, True, False)
     """
     # Seconds since 1970, or thousandths or millionths of them, from 1990 to 2040.

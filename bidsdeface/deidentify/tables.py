@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 
-from bidsdeface.deidentify.excluded import LeftOut
-from bidsdeface.deidentify.patterns import LARGEST_NUMBER, is_moment
+from bidsdeface.deidentify.excluded import Excluded
+from bidsdeface.deidentify.patterns import LARGEST_NUMBER, is_timestamp
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.schema import table_columns
 
@@ -145,7 +145,7 @@ def is_about_people(path: PurePosixPath) -> bool:
     return path.parts[0] == "phenotype" or path.stem.rpartition("_")[2] in ABOUT_PEOPLE
 
 
-def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[LeftOut]]:
+def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]]:
     """Return a table without lines that are no rows, and rows that do not say what they are about.
 
     White space around an identifier is put right. In a table that is not about people, one bad line costs
@@ -186,7 +186,7 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[LeftOut]]
     good = {line: row for line, row in zip(table.lines, table.rows, strict=True) if line not in bad}
     if table.lines and not good:
         raise TableError(f"{path}: no line has a {index[0]}; write {INDEX_COLUMNS[index[0]][1]}")
-    left_out = [LeftOut(path, reason, f"line {line}", remedy) for line, (reason, remedy) in bad.items()]
+    left_out = [Excluded(path, reason, f"line {line}", remedy) for line, (reason, remedy) in bad.items()]
     return Table(table.columns, tuple(good.values()), tuple(good)), left_out
 
 
@@ -232,7 +232,7 @@ def find_telling_numbers(lines: Iterable[bytes], *, gradients: bool = False) -> 
 def _is_clock(values: Sequence[float]) -> bool:
     """Return True if numbers are days, or moments of one: other counters go on faster."""
     unit = next((one for one in (1.0, 1e3, 1e6) if max(values) < 1e10 * one), 1e6)
-    moments = sum(map(is_moment, values))
+    moments = sum(map(is_timestamp, values))
     return 2 * moments > len(values) and (max(values) - min(values)) / unit < A_DAY
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bidsdeface.deidentify.patterns import LARGEST_NUMBER, PERSONAL, is_date_number, looks_like
+from bidsdeface.deidentify.patterns import LARGEST_NUMBER, PERSONAL, find_pii, is_date_number
 from bidsdeface.deidentify.tables import read_rows
 from bidsdeface.schema import NOT_OF_BIDS, MetadataField, metadata_fields
 
@@ -178,7 +178,7 @@ def _objection_to_one(
     if name in _TEXTS:
         is_of_kind, otherwise = _TEXTS[name]
         return None if is_of_kind(one, detail, schema) else otherwise.format(detail)
-    found = next((kind for kind in looks_like(one) if kind in (*PERSONAL, "date")), None)
+    found = next((kind for kind in find_pii(one) if kind in (*PERSONAL, "date")), None)
     if found is None or (name == "task" and is_label(one, task)):
         return None
     return f"holds {'an' if found[0] in 'aeio' else 'a'} {found}"
@@ -207,7 +207,7 @@ _TEXTS: Mapping[str, tuple[Callable[[str, str, MetadataField], bool], str]] = {
         "has a name in it that is not known",
     ),
     "columns": (
-        lambda text, *_: bool(_COLUMN.fullmatch(text)) and not looks_like(text),
+        lambda text, *_: bool(_COLUMN.fullmatch(text)) and not find_pii(text),
         "not the name of a column",
     ),
 }

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.dataset.inheritance import read_gradients, read_metadata
-from bidsdeface.dataset.kinds import is_phase, lenders, may_show_none
+from bidsdeface.dataset.kinds import is_phase, may_show_none, possible_donors
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.dataset.people import identifiers_above, identifiers_of
 from bidsdeface.deidentify.identifiers import Identifiers
@@ -31,8 +31,8 @@ from bidsdeface.errors import (
     code_of_scan,
     describe,
 )
-from bidsdeface.head.fit import Fitted, Fitter, make_fitter, to_start
-from bidsdeface.head.lending import lent_mask
+from bidsdeface.head.fit import RegisteredScan, TemplateSet, make_template_set, to_start
+from bidsdeface.head.lending import mask_from_other
 from bidsdeface.head.mask import (
     BARE_BRAIN,
     Loaded,
@@ -40,16 +40,16 @@ from bidsdeface.head.mask import (
     find,
     load,
     look,
+    mask_from_file,
+    mask_from_set,
     middle,
-    not_judged,
-    take_drawn,
-    take_from_set,
+    not_applicable,
 )
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.head.resume import (
+    expected_record,
     finished_scans,
     is_by_hand,
-    promise,
     remember_input,
 )
 from bidsdeface.imaging.image import (
@@ -66,7 +66,7 @@ from bidsdeface.output.names import figure_name, no_face_outputs_of, outputs_of
 from bidsdeface.output.publish import open_staging, results_of, sharing_mask, withdraw, withdraw_failed
 from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.quality.checks import Rejected, bids_name, faults
-from bidsdeface.quality.evidence import Expected, measure_defaced
+from bidsdeface.quality.evidence import FaceRegions, measure_defaced
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
@@ -85,8 +85,8 @@ class Tools:
     Attributes
     ----------
     settings : MaskOptions
-    fitter : Fitter
-    expected : Expected
+    templates : TemplateSet
+    expected : FaceRegions
         The masks that a result is judged by.
     state : State or None
         What is private and stays.
@@ -95,8 +95,8 @@ class Tools:
     """
 
     settings: MaskOptions
-    fitter: Fitter
-    expected: Expected
+    templates: TemplateSet
+    expected: FaceRegions
     state: State | None
     identifiers: Callable[[str], Identifiers] = lambda subject: Identifiers()
 
@@ -109,9 +109,9 @@ def prepare(settings: MaskOptions, scratch: Path, state: State | None) -> Callab
     TemplateError
         The template is missing, or not what it says it is.
     """
-    fitter = make_fitter(settings.template, settings.regions)
-    regions_mm = tuple(fitter.template.regions_mm[name] for name in settings.regions)
-    expected = Expected(regions_mm, fitter.template.brain_mm, settings.guard_mm)
+    templates = make_template_set(settings.template, settings.regions)
+    regions_mm = tuple(templates.template.regions_mm[name] for name in settings.regions)
+    expected = FaceRegions(regions_mm, templates.template.brain_mm, settings.guard_mm)
     policy, keep = settings.policy, settings.keep_columns
     above = identifiers_above(settings.bids_dir, policy, keep)
 
@@ -119,7 +119,7 @@ def prepare(settings: MaskOptions, scratch: Path, state: State | None) -> Callab
     def identifiers(subject: str) -> Identifiers:
         return above | identifiers_of(settings.bids_dir, subject, policy, keep)
 
-    tools = Tools(settings, fitter, expected, state, identifiers)
+    tools = Tools(settings, templates, expected, state, identifiers)
     return partial(deface_head, tools)
 
 
@@ -139,7 +139,7 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
     if len(kept) == len(head.scans):
         yield from (Outcome(scan.stem, KEPT) for scan in head.scans)
         return
-    reference: Fitted | None = None
+    reference: RegisteredScan | None = None
     done: dict[Scan, Masked] = {}  # with all measures, of what is published by now
     sets: dict[PurePosixPath, Masked] = {}
     to_come = {scan.stem for scan in head.scans if scan.stem not in kept}
@@ -157,7 +157,7 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
                     done[scan] = replace(masked, measures=outcome.measures)
                 if not masked.no_face:
                     sets.setdefault(outputs_of(scan).mask, masked)
-                    reference = reference or (None if faults(masked.measures) else masked.fitted)
+                    reference = reference or (None if faults(masked.measures) else masked.registered)
             except UsageError as error:  # the request is wrong, not what is published
                 outcome = Outcome(scan.stem, FAILED, (str(error),), cause=code_of_run(error))
             except Exception as error:  # whatever one scan does, the others go on
@@ -173,7 +173,7 @@ def _mask(
     loaded: Loaded,
     of_set: Masked | None,
     done: Mapping[Scan, Masked],
-    reference: Fitted | None,
+    reference: RegisteredScan | None,
     tools: Tools,
 ) -> Masked:
     """Find the mask of a scan in the way that fits its kind.
@@ -184,20 +184,20 @@ def _mask(
         There is none that could be trusted.
     """
     if tools.settings.mask:
-        return take_drawn(tools.settings.mask, loaded.image)
-    if lent := lent_mask(loaded, done, tools.fitter):
+        return mask_from_file(tools.settings.mask, loaded.image)
+    if lent := mask_from_other(loaded, done, tools.templates):
         return lent
     if of_set is not None:
-        return take_from_set(of_set, loaded, tools.fitter, tools.expected)
+        return mask_from_set(of_set, loaded, tools.templates, tools.expected)
     scan, accepted = loaded.scan, loaded.scan.stem in tools.settings.accept
-    found = partial(find, loaded, reference, tools.fitter, tools.expected)
+    found = partial(find, loaded, reference, tools.templates, tools.expected)
     if scan.suffix in tools.settings.suffixes or not may_show_none(scan.datatype, scan.suffix):
         return found(accepted)
-    if any(is_phase(other) and lenders(other, [scan]) for other in loaded.head.scans):
+    if any(is_phase(other) and possible_donors(other, [scan]) for other in loaded.head.scans):
         with suppress(RegistrationError):  # phase shows a face where magnitude shows none, and needs a mask
             return found(False)
     try:
-        return look(loaded, reference, tools.fitter, accepted)
+        return look(loaded, reference, tools.templates, accepted)
     except Rejected as told:
         try:
             return found(accepted and not math.isnan(told.measures["face_seen"]))
@@ -238,14 +238,16 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
         volume = loaded.volume if masked.no_face else reduce_image(written, "the written image")
         LOGGER.debug("%s: written, read back and compared", scan.stem)
         measures = {**masked.measures, **_measure_written(volume, image.affine, masked, tools)}
-        whole = masked.fitted is not None and not masked.no_face
-        found = faults(measures, whole, not_judged(scan))
+        whole = masked.registered is not None and not masked.no_face
+        found = faults(measures, whole, not_applicable(scan))
         if found and scan.stem not in settings.accept:
             raise Rejected(found, measures)
         verdict, failed_checks = _verdict(masked, found, settings), tuple(map(bids_name, found))
         record = {
-            **_without_none(promise(settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask))),
-            "Reference": masked.fitted.reference if masked.fitted else None,
+            **_without_none(
+                expected_record(settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask))
+            ),
+            "Reference": masked.registered.reference if masked.registered else None,
             **({"MaskOf": masked.lent_by} if masked.lent_by else {}),
             "Verdict": verdict,
             **({"Evidence": masked.no_face} if masked.no_face else {}),
@@ -282,7 +284,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
         files[published.image_sidecar].write_text(to_json(sidecar))
         staged = files[published.figure] if published.figure else None
         if picture := _picture(scan, masked, staged, tools):
-            draw(picture, views(written, volume, middle(loaded, masked, tools.fitter)))
+            draw(picture, views(written, volume, middle(loaded, masked, tools.templates)))
         remember_input(
             tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
         )
@@ -317,13 +319,13 @@ def _make_way(
 
 
 def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Tools) -> dict[str, float]:
-    if masked.fitted is None or masked.lent_by:
+    if masked.registered is None or masked.lent_by:
         return {}
     hidden, _ = in_blocks(*canonical(masked.mask, affine))
     volume = replace(volume, seen=(hidden < 0.5).astype("float32"))
-    to_head = to_start(masked.fitted, tools.fitter)
-    head_mm = tools.fitter.surface.head_mm
-    second, own = masked.fitted.second, masked.fitted.brain
+    to_head = to_start(masked.registered, tools.templates)
+    head_mm = tools.templates.surface.head_mm
+    second, own = masked.registered.second, masked.registered.brain
     return measure_defaced(volume, to_head, head_mm, second, own, tools.expected)
 
 
@@ -347,10 +349,10 @@ def _verdict(masked: Masked, found: dict[str, str], settings: MaskOptions) -> st
     return BY_HAND if settings.mask else PASSED
 
 
-def _would_be(loaded: Loaded, reference: Fitted | None, tools: Tools) -> Masked | None:
+def _would_be(loaded: Loaded, reference: RegisteredScan | None, tools: Tools) -> Masked | None:
     """Return the mask that a scan would get if a person accepted it: to look at, never to publish."""
     with suppress(BidsdefaceError):
-        return find(loaded, reference, tools.fitter, tools.expected, True)
+        return find(loaded, reference, tools.templates, tools.expected, True)
     return None
 
 
@@ -358,7 +360,7 @@ def _tell(loaded: Loaded, masked: Masked | None, outcome: Outcome, tools: Tools)
     assert tools.state is not None  # by check_settings
     try:
         folder = report_folder(tools.state, tools.settings.output_dir)
-        centre = middle(loaded, masked, tools.fitter)
+        centre = middle(loaded, masked, tools.templates)
         mask = masked.mask if masked else None
         add_scan(folder, outcome, loaded.image, loaded.volume, mask, centre)
     except Exception as error:  # a picture costs no scan

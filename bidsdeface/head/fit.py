@@ -49,7 +49,7 @@ LEAST_BRAIN_ML, BRAIN_MM, NEARLY_AS_GOOD, LEAST_SIMILARITY = 300.0, 5.0, 1.5, 0.
 
 
 @dataclass(frozen=True)
-class Fitter:
+class TemplateSet:
     """What is needed of the templates, for any scan.
 
     Attributes
@@ -81,7 +81,7 @@ class Fitter:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class RegisteredScan:
     """A scan that has found its place.
 
     Attributes
@@ -106,7 +106,7 @@ class Fitted:
     brain: Brain | None = None
 
 
-def make_fitter(template_name: str, regions: tuple[str, ...]) -> Fitter:
+def make_template_set(template_name: str, regions: tuple[str, ...]) -> TemplateSet:
     """Load a template, and place it on WholeHead, which finds the heads, and lends what masks it lacks.
 
     Raises
@@ -115,12 +115,12 @@ def make_fitter(template_name: str, regions: tuple[str, ...]) -> Fitter:
         The template is missing, or not what it says it is.
     """
     start = whole_head(regions)
-    fitter = fitter_of(start)
+    templates = template_set_of(start)
     if template_name == start.name:
-        return fitter
+        return templates
     parts = find_template(template_name)
     try:
-        placed = fit(parts.name, parts.head, None, fitter, accepted=False)
+        placed = fit(parts.name, parts.head, None, templates, accepted=False)
     except Rejected as error:
         raise TemplateError(f"template {parts.name}: {error}; choose another template") from error
     except RegistrationError as error:
@@ -134,14 +134,14 @@ def make_fitter(template_name: str, regions: tuple[str, ...]) -> Fitter:
         for name in regions
     }
     template = make_template(parts.name, parts.head, parts.brain, masks)
-    return replace(fitter, template=template, link=np.linalg.inv(placed.to_template))
+    return replace(templates, template=template, link=np.linalg.inv(placed.to_template))
 
 
-def fitter_of(template: Template) -> Fitter:
+def template_set_of(template: Template) -> TemplateSet:
     """Return what finds heads, judges them and masks them by one template alone."""
     pose = pose_template(template)
     surface = head_surface(template, pose)
-    return Fitter(
+    return TemplateSet(
         template,
         template,
         pose,
@@ -153,7 +153,9 @@ def fitter_of(template: Template) -> Fitter:
     )
 
 
-def fit(name: str, volume: Volume, reference: Fitted | None, fitter: Fitter, accepted: bool) -> Fitted:
+def fit(
+    name: str, volume: Volume, reference: RegisteredScan | None, templates: TemplateSet, accepted: bool
+) -> RegisteredScan:
     """Find a scan's place: through the head's reference where that can be trusted, else by itself.
 
     Parameters
@@ -162,8 +164,8 @@ def fit(name: str, volume: Volume, reference: Fitted | None, fitter: Fitter, acc
         Of the scan.
     volume : Volume
         From `reduce_image`.
-    reference : Fitted or None
-    fitter : Fitter
+    reference : RegisteredScan or None
+    templates : TemplateSet
     accepted : bool
         A person has looked: go on whatever speaks against it.
 
@@ -176,19 +178,21 @@ def fit(name: str, volume: Volume, reference: Fitted | None, fitter: Fitter, acc
     """
     found = None
     if reference is not None:
-        found = _on_reference(volume, reference, fitter)
+        found = _on_reference(volume, reference, templates)
         if not faults(found.measures):
             return found
         LOGGER.info("%s: does not fit %s; registered by itself", name, reference.reference)
     try:
-        found = _by_itself(name, volume, fitter)
+        found = _by_itself(name, volume, templates)
     except RegistrationError:
         if found is None:
             raise
     return _accepted(found, accepted)
 
 
-def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitter, accepted: bool) -> Fitted:
+def fit_to_reference(
+    name: str, volume: Volume, reference: RegisteredScan, templates: TemplateSet, accepted: bool
+) -> RegisteredScan:
     """Find the place of an image that does not look like the template (an EPI) by its head's reference.
 
     Evidence is that the two images vouch for each other; else where its own brain, or the outline of what it
@@ -200,8 +204,8 @@ def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitte
         Of the image.
     volume : Volume
         From `reduce_image`.
-    reference : Fitted
-    fitter : Fitter
+    reference : RegisteredScan
+    templates : TemplateSet
     accepted : bool
         A person has looked: go on whatever speaks against it.
 
@@ -210,10 +214,12 @@ def fit_to_reference(name: str, volume: Volume, reference: Fitted, fitter: Fitte
     Rejected
         It cannot be trusted.
     """
-    return _accepted(_on_reference(volume, reference, fitter, by_brain=True), accepted)
+    return _accepted(_on_reference(volume, reference, templates, by_brain=True), accepted)
 
 
-def likely_places(volume: Volume, reference: Fitted | None, fitter: Fitter) -> list[np.ndarray]:
+def likely_places(
+    volume: Volume, reference: RegisteredScan | None, templates: TemplateSet
+) -> list[np.ndarray]:
     """Return all ways in which a head may lie in an image that need not look like a head, such as EPI.
 
     By its own brain, half turns too where they fit nearly as well; and by its head's reference, where the
@@ -223,35 +229,35 @@ def likely_places(volume: Volume, reference: Fitted | None, fitter: Fitter) -> l
     ----------
     volume : Volume
         From `reduce_image`.
-    reference : Fitted or None
-    fitter : Fitter
+    reference : RegisteredScan or None
+    templates : TemplateSet
 
     Returns
     -------
     list of numpy.ndarray, shape (4, 4)
         Scan world to the world of the template that heads are judged by. Empty if nothing can be told.
     """
-    surface, found = fitter.brain_surface, []
-    brain = find_brain(volume, grid_over_head(volume, surface), surface, fitter.weights)
+    surface, found = templates.brain_surface, []
+    brain = find_brain(volume, grid_over_head(volume, surface), surface, templates.weights)
     if brain is not None and brain.ml >= LEAST_BRAIN_ML:
         found += likely_placements(brain, surface, brain.centred_on(surface), BRAIN_MM, NEARLY_AS_GOOD)
     if reference is not None:
-        on_head = _points_on_head(reference.to_template, fitter.template)
+        on_head = _points_on_head(reference.to_template, templates.template)
         turned = _about(on_head.mean(axis=0), Rotation.from_rotvec(ANOTHER_START_RAD))
         rigid = place_rigidly(volume, reference.volume, [np.eye(4), turned], on_head)
-        to_head = to_start(reference, fitter)
+        to_head = to_start(reference, templates)
         found += [to_head, to_head @ rigid.to_template] if rigid.similarity >= LEAST_SIMILARITY else []
     return found
 
 
-def _accepted(fitted: Fitted, accepted: bool) -> Fitted:
+def _accepted(registered: RegisteredScan, accepted: bool) -> RegisteredScan:
     """Return what was found, unless something speaks against it that no person has accepted."""
-    if (against := faults(fitted.measures)) and not accepted:
-        raise Rejected(against, fitted.measures)
-    return fitted
+    if (against := faults(registered.measures)) and not accepted:
+        raise Rejected(against, registered.measures)
+    return registered
 
 
-def _by_itself(name: str, volume: Volume, fitter: Fitter) -> Fitted:
+def _by_itself(name: str, volume: Volume, templates: TemplateSet) -> RegisteredScan:
     """Place the template on a scan, from its brain if that is to be trusted and the outline agrees.
 
     A brain does not vouch for a placement that started from it: if the head's outline, which had no part in
@@ -263,40 +269,42 @@ def _by_itself(name: str, volume: Volume, fitter: Fitter) -> Fitted:
     RegistrationError
         No place is found.
     """
-    landscape = fitter.template.landscape
+    target = templates.template.target
     for is_evened in (False, True):
         scan = evened(volume) if is_evened else volume
         with suppress(RegistrationError):
-            brain, starts = _starts_by_brain(scan, fitter)
-            found = _judge(name, scan, place_from(scan, starts, landscape), brain, fitter)
+            brain, starts = _starts_by_brain(scan, templates)
+            found = _judge(name, scan, place_from(scan, starts, target), brain, templates)
             if found.brain and not faults(found.measures) and not outline_faults(found.measures):
                 del found.measures["lead"]  # there was no rival
                 return replace(found, volume=volume)
-    return _judge(name, volume, place(volume, fitter.pose, landscape, fitter.link), None, fitter)
+    return _judge(name, volume, place(volume, templates.pose, target, templates.link), None, templates)
 
 
-def _starts_by_brain(scan: Volume, fitter: Fitter) -> tuple[Brain, list[np.ndarray]]:
+def _starts_by_brain(scan: Volume, templates: TemplateSet) -> tuple[Brain, list[np.ndarray]]:
     """Return a scan's brain, where that alone places the template, and that turned a little."""
-    surface = fitter.brain_surface
-    brain = find_brain(scan, grid_over_head(scan, surface), surface, fitter.weights)
+    surface = templates.brain_surface
+    brain = find_brain(scan, grid_over_head(scan, surface), surface, templates.weights)
     if brain is None:
         raise RegistrationError(NO_HEAD)
     by_brain = fit_brain(brain, surface, brain.centred_on(surface)).to_template
     turned = _about(surface.centre, Rotation.from_rotvec(ANOTHER_START_RAD)) @ by_brain
-    return brain, [fitter.link @ by_brain, fitter.link @ turned]
+    return brain, [templates.link @ by_brain, templates.link @ turned]
 
 
-def _judge(name: str, volume: Volume, placement: Placement, brain: Brain | None, fitter: Fitter) -> Fitted:
+def _judge(
+    name: str, volume: Volume, placement: Placement, brain: Brain | None, templates: TemplateSet
+) -> RegisteredScan:
     """Measure a placement by the brain found already; if that fits badly, by one found where it lies."""
     to_template, measures = placement.to_template, dict[str, float]()
     if brain is not None:
-        measures = measure(volume, placement, to_template, fitter, brain)
+        measures = measure(volume, placement, to_template, templates, brain)
     if measures.get("brain_fit_mm", np.inf) > CLEAR_MM:
-        grid = np.linalg.inv(fitter.link) @ to_template
-        brain = find_brain(volume, grid, fitter.brain_surface, fitter.weights)
-        measures = measure(volume, placement, to_template, fitter, brain)
-    trusted = _trusted(brain, measures, to_template, fitter)
-    return Fitted(name, volume, to_template, placement.second, measures, trusted)
+        grid = np.linalg.inv(templates.link) @ to_template
+        brain = find_brain(volume, grid, templates.brain_surface, templates.weights)
+        measures = measure(volume, placement, to_template, templates, brain)
+    trusted = _trusted(brain, measures, to_template, templates)
+    return RegisteredScan(name, volume, to_template, placement.second, measures, trusted)
 
 
 def _about(centre: np.ndarray, turn: Rotation) -> np.ndarray:
@@ -311,7 +319,7 @@ def measure(
     volume: Volume,
     placement: Placement,
     to_template: np.ndarray,
-    fitter: Fitter,
+    templates: TemplateSet,
     brain: Brain | None,
     by_brain: bool = False,
 ) -> dict[str, float]:
@@ -324,32 +332,34 @@ def measure(
     placement : Placement
     to_template : numpy.ndarray, shape (4, 4)
         Scan world to template world; that of `placement`, unless it leads to a reference scan.
-    fitter : Fitter
+    templates : TemplateSet
     brain : Brain or None
         The scan's own, if one was found.
     by_brain : bool
         The scan may not show skull and scalp: its outline is that of the brain.
     """
-    to_start = np.linalg.inv(fitter.link) @ to_template
+    to_start = np.linalg.inv(templates.link) @ to_template
     return measure_placement(
         volume,
         placement,
         to_start,
-        fitter.pose,
-        fitter.surface,
-        fitter.start.regions_mm["face"],
+        templates.pose,
+        templates.surface,
+        templates.start.regions_mm["face"],
         brain,
-        fitter.brain_surface,
-        fitter.start.brain_mm if by_brain else None,
+        templates.brain_surface,
+        templates.start.brain_mm if by_brain else None,
     )
 
 
-def to_start(fitted: Fitted, fitter: Fitter) -> np.ndarray:
+def to_start(registered: RegisteredScan, templates: TemplateSet) -> np.ndarray:
     """Return the way from scan world to the world of the template that heads are judged by, (4, 4)."""
-    return np.linalg.inv(fitter.link) @ fitted.to_template
+    return np.linalg.inv(templates.link) @ registered.to_template
 
 
-def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter, must_show: bool = True) -> bool:
+def check_still(
+    name: str, volume: Volume, registered: RegisteredScan, templates: TemplateSet, must_show: bool = True
+) -> bool:
     """Check that a head lies where it lay in another image: the two are to share one mask.
 
     Parameters
@@ -358,9 +368,9 @@ def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter, must_
         What `volume` is, for the message.
     volume : Volume
         From `reduce_image`.
-    fitted : Fitted
+    registered : RegisteredScan
         The other image.
-    fitter : Fitter
+    templates : TemplateSet
     must_show : bool
         Whether an image that cannot be compared is refused as well.
 
@@ -374,8 +384,8 @@ def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter, must_
     RegistrationError
         It has moved by more than `STILL_MM`.
     """
-    on_head = _points_on_head(fitted.to_template, fitter.template)
-    moved = place_rigidly(volume, fitted.volume, [np.eye(4)], on_head)
+    on_head = _points_on_head(registered.to_template, templates.template)
+    moved = place_rigidly(volume, registered.volume, [np.eye(4)], on_head)
     moved_mm = disagreement_mm(np.linalg.inv(moved.to_template), np.eye(4), on_head)
     comparable = moved.similarity >= STILL_SIMILARITY
     if (comparable or must_show) and not (comparable and moved_mm <= STILL_MM):
@@ -386,12 +396,14 @@ def check_still(name: str, volume: Volume, fitted: Fitted, fitter: Fitter, must_
     return comparable
 
 
-def _on_reference(volume: Volume, reference: Fitted, fitter: Fitter, by_brain: bool = False) -> Fitted:
+def _on_reference(
+    volume: Volume, reference: RegisteredScan, templates: TemplateSet, by_brain: bool = False
+) -> RegisteredScan:
     """Return the place of a scan, or of a part of one, on its head's reference.
 
     If the two images vouch for each other, the reference's brain is the scan's; else its own is sought.
     """
-    on_head = _points_on_head(reference.to_template, fitter.template, stage=-1)  # many: a slab shows few
+    on_head = _points_on_head(reference.to_template, templates.template, stage=-1)  # many: a slab shows few
     middle = apply_affine(volume.affine, (np.array(volume.data.shape) - 1) / 2)
     starts = [np.eye(4), *(_about(middle, Rotation.from_rotvec(turn)) for turn in np.pi * np.eye(3))]
     for axis, way in itertools.product(np.eye(3), (-1, 1)):
@@ -401,29 +413,31 @@ def _on_reference(volume: Volume, reference: Fitted, fitter: Fitter, by_brain: b
     rigid = place_rigidly(evened(volume), evened(reference.volume), starts, on_head, mirror)
     LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
     to_template, second = (reference.to_template @ one for one in (rigid.to_template, rigid.second))
-    outline = apply_affine(np.linalg.inv(to_start(reference, fitter)), fitter.surface.outline.where)
+    outline = apply_affine(np.linalg.inv(to_start(reference, templates)), templates.surface.outline.where)
     placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
     likeness = outline_likeness(volume, reference.volume, rigid.to_template, outline)
     measures = measure_fit(placement) | {"reference_likeness": likeness}
     brain = reference.brain and reference.brain.moved(np.linalg.inv(rigid.to_template))
     if not lies_on_reference(measures):
-        grid = np.linalg.inv(fitter.link) @ to_template
-        own = find_brain(volume, grid, fitter.brain_surface, fitter.weights)
-        measures |= measure(volume, placement, to_template, fitter, own, by_brain)
-        brain = _trusted(own, measures, to_template, fitter) or brain
-    return Fitted(reference.reference, volume, to_template, reference.second @ rigid.second, measures, brain)
+        grid = np.linalg.inv(templates.link) @ to_template
+        own = find_brain(volume, grid, templates.brain_surface, templates.weights)
+        measures |= measure(volume, placement, to_template, templates, own, by_brain)
+        brain = _trusted(own, measures, to_template, templates) or brain
+    return RegisteredScan(
+        reference.reference, volume, to_template, reference.second @ rigid.second, measures, brain
+    )
 
 
 def _trusted(
-    brain: Brain | None, measures: dict[str, float], to_template: np.ndarray, fitter: Fitter
+    brain: Brain | None, measures: dict[str, float], to_template: np.ndarray, templates: TemplateSet
 ) -> Brain | None:
     """Return a brain with where its own surface places the template; None if it is not to be trusted."""
     if brain is None or not is_brain_trusted(measures):
         return None
-    fitted = fit_brain(brain, fitter.brain_surface, np.linalg.inv(fitter.link) @ to_template)
-    return replace(brain, to_template=fitter.link @ fitted.to_template)
+    registered = fit_brain(brain, templates.brain_surface, np.linalg.inv(templates.link) @ to_template)
+    return replace(brain, to_template=templates.link @ registered.to_template)
 
 
 def _points_on_head(to_template: np.ndarray, template: Template, stage: int = 1) -> np.ndarray:
     """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
-    return apply_affine(np.linalg.inv(to_template), template.landscape.stages[stage].where)
+    return apply_affine(np.linalg.inv(to_template), template.target.stages[stage].where)

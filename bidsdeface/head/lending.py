@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bidsdeface.dataset.kinds import is_of_series, is_phase, lenders, magnitudes_of, shows_flip_angles
+from bidsdeface.dataset.kinds import is_of_series, is_phase, magnitudes_of, possible_donors, shows_flip_angles
 from bidsdeface.dataset.names import Scan
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.head.fit import Fitter, check_still
+from bidsdeface.head.fit import TemplateSet, check_still
 from bidsdeface.head.mask import FIELD_ENDS, NONE_SEEN, Loaded, Masked
 from bidsdeface.imaging.image import is_on_grid
 
 
-def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Masked | None:
+def mask_from_other(loaded: Loaded, done: Mapping[Scan, Masked], templates: TemplateSet) -> Masked | None:
     """Return the mask of another scan for one that cannot be judged, and what the other was judged by.
 
     A phase image shows no outline of a head, and a map may have anything in the air. On the grid of the scan
@@ -24,7 +24,7 @@ def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Ma
     loaded : Loaded
     done : mapping of Scan to Masked
         Scans of this head that are published by now, with all measures.
-    fitter : Fitter
+    templates : TemplateSet
 
     Returns
     -------
@@ -40,7 +40,7 @@ def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Ma
     """
     scan = loaded.scan
     grids = {one: (masked.mask.shape, masked.affine) for one, masked in done.items()}
-    possible = [one for one in lenders(scan, list(done)) if is_on_grid(loaded.image, *grids[one])]
+    possible = [one for one in possible_donors(scan, list(done)) if is_on_grid(loaded.image, *grids[one])]
     if is_phase(scan):
         if not possible:
             raise ImageError(
@@ -52,7 +52,7 @@ def lent_mask(loaded: Loaded, done: Mapping[Scan, Masked], fitter: Fitter) -> Ma
     for lender in possible:
         masked, of_series = done[lender], is_of_series(scan, lender)
         is_certain = of_series and shows_flip_angles(scan)  # made together; flip angles have no outline
-        if masked.mask.any() and (is_certain or _may_share(masked, loaded, fitter, of_series)):
+        if masked.mask.any() and (is_certain or _may_share(masked, loaded, templates, of_series)):
             return _borrow(lender, done, loaded)
     return None
 
@@ -72,12 +72,14 @@ def _borrow(lender: Scan, done: Mapping[Scan, Masked], loaded: Loaded) -> Masked
     return replace(masked, lent_by=lender.stem)
 
 
-def _may_share(masked: Masked, loaded: Loaded, fitter: Fitter, of_series: bool) -> bool:
+def _may_share(masked: Masked, loaded: Loaded, templates: TemplateSet, of_series: bool) -> bool:
     """Tell whether a map shows the head where its lender does; if that cannot be seen, labels decide."""
-    if masked.fitted is None:
+    if masked.registered is None:
         return of_series
     try:
-        seen = check_still(str(loaded.scan.path), loaded.volume, masked.fitted, fitter, must_show=False)
+        seen = check_still(
+            str(loaded.scan.path), loaded.volume, masked.registered, templates, must_show=False
+        )
     except RegistrationError:
         return False
     return seen or of_series

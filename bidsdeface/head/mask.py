@@ -15,8 +15,8 @@ from bidsdeface.dataset.kinds import ANATOMICAL, may_show_none
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.head.fit import (
-    Fitted,
-    Fitter,
+    RegisteredScan,
+    TemplateSet,
     check_still,
     fit,
     fit_to_reference,
@@ -25,7 +25,7 @@ from bidsdeface.head.fit import (
     to_start,
 )
 from bidsdeface.head.series import brightest, check_series
-from bidsdeface.imaging.facemask import face_mask, read_drawn_mask
+from bidsdeface.imaging.facemask import face_mask, read_mask_by_hand
 from bidsdeface.imaging.foldover import find_foldover, head_voxels, on_grid
 from bidsdeface.imaging.image import Image, canonical, is_flat, is_on_grid, parse_image, read_bytes
 from bidsdeface.imaging.registration import place
@@ -42,7 +42,7 @@ from bidsdeface.quality.checks import Rejected, faults, lies_on_reference, outli
 from bidsdeface.quality.evidence import (
     EMPTIED,
     SPACING_MM,
-    Expected,
+    FaceRegions,
     measure_mask,
     measure_removed,
     tissue_left_ml,
@@ -95,7 +95,7 @@ class Masked:
     affine : numpy.ndarray, shape (4, 4)
         Of its grid.
     measures : dict of str to float
-    fitted : Fitted or None
+    registered : RegisteredScan or None
         None if no template was needed.
     folded : numpy.ndarray, shape (X, Y, Z), bool, or None
         Which part of the mask holds no face but what folded over to another place, if anything did.
@@ -108,7 +108,7 @@ class Masked:
     mask: NDArray[np.bool_]
     affine: NDArray[np.float64]
     measures: dict[str, float]
-    fitted: Fitted | None = None
+    registered: RegisteredScan | None = None
     folded: NDArray[np.bool_] | None = None
     no_face: str = ""
     lent_by: str = ""
@@ -133,7 +133,7 @@ def load(scan: Scan, head: Head) -> Loaded:
     return Loaded(scan, head, content, image, reduce_image(image, str(scan.path)))
 
 
-def take_from_set(masked: Masked, loaded: Loaded, fitter: Fitter, expected: Expected) -> Masked:
+def mask_from_set(masked: Masked, loaded: Loaded, templates: TemplateSet, expected: FaceRegions) -> Masked:
     """Return the mask of a set (echoes, inversions) for another scan of it, measured on that scan.
 
     Raises
@@ -148,17 +148,17 @@ def take_from_set(masked: Masked, loaded: Loaded, fitter: Fitter, expected: Expe
             f"{loaded.scan.path}: is not on the grid of its set, and BIDS has one mask for a set; "
             "set it apart"
         )
-    fitted = masked.fitted
-    if fitted is None:
+    registered = masked.registered
+    if registered is None:
         return masked
-    check_still(str(loaded.scan.path), loaded.volume, fitted, fitter)
-    check_series(loaded.image, fitted, fitter, each=loaded.scan.datatype == ANATOMICAL)
+    check_still(str(loaded.scan.path), loaded.volume, registered, templates)
+    check_series(loaded.image, registered, templates, each=loaded.scan.datatype == ANATOMICAL)
     face = masked.mask if masked.folded is None else masked.mask & ~masked.folded
-    own = _measure(loaded, face, fitted, fitter, expected)
+    own = _measure(loaded, face, registered, templates, expected)
     return replace(masked, measures={**masked.measures, **own})
 
 
-def take_drawn(path: Path, image: Image) -> Masked:
+def mask_from_file(path: Path, image: Image) -> Masked:
     """Return the mask that a person drew.
 
     Raises
@@ -166,19 +166,19 @@ def take_drawn(path: Path, image: Image) -> Masked:
     ImageError, UsageError
         It cannot be the mask of this scan.
     """
-    mask = read_drawn_mask(path, image)
+    mask = read_mask_by_hand(path, image)
     return Masked(mask, image.affine, {"mask_ml": float(mask.sum()) * voxel_ml(image.affine)})
 
 
-def look(loaded: Loaded, reference: Fitted | None, fitter: Fitter, accepted: bool) -> Masked:
+def look(loaded: Loaded, reference: RegisteredScan | None, templates: TemplateSet, accepted: bool) -> Masked:
     """Return that an image which may show no face (EPI, DWI, ASL) shows none, wherever its head may lie.
 
     Parameters
     ----------
     loaded : Loaded
-    reference : Fitted or None
+    reference : RegisteredScan or None
         Of another scan of this head.
-    fitter : Fitter
+    templates : TemplateSet
     accepted : bool
         A person has looked: an image that cannot be placed shows none.
 
@@ -187,7 +187,7 @@ def look(loaded: Loaded, reference: Fitted | None, fitter: Fitter, accepted: boo
     Rejected
         A face is seen, or it cannot be told.
     """
-    seen = face_in(loaded.image, loaded.volume, reference, fitter)
+    seen = face_in(loaded.image, loaded.volume, reference, templates)
     measures = {"face_seen": seen}
     if (found := faults(measures)) and not (accepted and np.isnan(seen)):
         cannot_tell = {"face_seen": "it cannot be placed, and so it may show a face"}
@@ -196,20 +196,20 @@ def look(loaded: Loaded, reference: Fitted | None, fitter: Fitter, accepted: boo
     return Masked(nothing, loaded.image.affine, measures, no_face=NONE_SEEN)
 
 
-def face_in(image: Image, volume: Volume, reference: Fitted | None, fitter: Fitter) -> float:
+def face_in(image: Image, volume: Volume, reference: RegisteredScan | None, templates: TemplateSet) -> float:
     """Return how much of a face an image shows, from `face_seen`; `volume` is of the image.
 
     Not a number where it cannot be placed, but has the outline of a head.
     """
     if not volume.data.any():
         return 0.0
-    places = likely_places(volume, reference, fitter)
-    if not places and not is_headlike(volume, fitter):
+    places = likely_places(volume, reference, templates)
+    if not places and not is_headlike(volume, templates):
         return 0.0
-    return face_seen([volume, *brightest(image)], places, fitter.skin, fitter.start.brain_mm)
+    return face_seen([volume, *brightest(image)], places, templates.skin, templates.start.brain_mm)
 
 
-def is_headlike(volume: Volume, fitter: Fitter) -> bool:
+def is_headlike(volume: Volume, templates: TemplateSet) -> bool:
     """Return True if what is in an image could be a face, and has the outline of a head or none that fits."""
     pieces, _ = ndimage.label(volume.data > tissue_threshold(volume))
     voxels = np.argwhere(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
@@ -217,25 +217,29 @@ def is_headlike(volume: Volume, fitter: Fitter) -> bool:
     if len(voxels) * voxel_ml(volume.affine) < LEAST_FACE_ML or sides_mm[1] < LEAST_FACE_MM:
         return False
     try:
-        placement = place(volume, fitter.pose, fitter.template.landscape)
+        placement = place(volume, templates.pose, templates.template.target)
     except RegistrationError:
         return True
-    measures = measure(volume, placement, placement.to_template, fitter, None)
+    measures = measure(volume, placement, placement.to_template, templates, None)
     return measures["outline_correlation"] >= LEAST_HEADLIKE
 
 
 def find(
-    loaded: Loaded, reference: Fitted | None, fitter: Fitter, expected: Expected, accepted: bool
+    loaded: Loaded,
+    reference: RegisteredScan | None,
+    templates: TemplateSet,
+    expected: FaceRegions,
+    accepted: bool,
 ) -> Masked:
     """Find the face with the template.
 
     Parameters
     ----------
     loaded : Loaded
-    reference : Fitted or None
+    reference : RegisteredScan or None
         Of another scan of this head.
-    fitter : Fitter
-    expected : Expected
+    templates : TemplateSet
+    expected : FaceRegions
     accepted : bool
         A person has looked: go on whatever speaks against it.
 
@@ -248,32 +252,34 @@ def find(
     shape = image.stored.shape[:3]
     try:
         if anatomical or reference is None:
-            fitted = fit(loaded.scan.stem, loaded.volume, reference, fitter, accepted)
+            registered = fit(loaded.scan.stem, loaded.volume, reference, templates, accepted)
         else:
-            fitted = fit_to_reference(loaded.scan.stem, loaded.volume, reference, fitter, accepted)
+            registered = fit_to_reference(loaded.scan.stem, loaded.volume, reference, templates, accepted)
     except RegistrationError:
-        if is_bare_brain(loaded.volume, fitter.brain_surface):
+        if is_bare_brain(loaded.volume, templates.brain_surface):
             return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
         raise
-    if outline_faults(fitted.measures) and is_bare_brain(loaded.volume, fitter.brain_surface):
+    if outline_faults(registered.measures) and is_bare_brain(loaded.volume, templates.brain_surface):
         return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
-    check_series(image, fitted, fitter, each=anatomical)
-    guard = expected.guard(fitted.brain)
-    face = face_mask(shape, image.affine, fitted.to_template, expected.regions_mm, guard)
+    check_series(image, registered, templates, each=anatomical)
+    guard = expected.guard(registered.brain)
+    face = face_mask(shape, image.affine, registered.to_template, expected.regions_mm, guard)
     measures = {
-        **fitted.measures,
+        **registered.measures,
         "guard_depth_mm": face.guard_depth_mm,
-        **_measure(loaded, face.mask, fitted, fitter, expected),
+        **_measure(loaded, face.mask, registered, templates, expected),
     }
     if face.mask.any():
-        if anatomical and _is_defaced(loaded.volume, fitted, measures, expected):
+        if anatomical and _is_defaced(loaded.volume, registered, measures, expected):
             nothing = {"mask_ml": 0.0, "removed_share": 0.0}
-            return Masked(np.zeros_like(face.mask), image.affine, measures | nothing, fitted, no_face=DEFACED)
-        masked = Masked(face.mask, image.affine, measures, fitted)
-        return _with_foldover(masked, loaded.volume, fitter, accepted)
+            return Masked(
+                np.zeros_like(face.mask), image.affine, measures | nothing, registered, no_face=DEFACED
+            )
+        masked = Masked(face.mask, image.affine, measures, registered)
+        return _with_foldover(masked, loaded.volume, templates, accepted)
     for of_nothing in ("face_found", "emptied_share"):
         measures.pop(of_nothing, None)
-    placements = (fitted.to_template, fitted.second)
+    placements = (registered.to_template, registered.second)
     # Beside a reference, it shows no more of the head than that shows when it is defaced.
     ends = lies_on_reference(measures) or field_ends_before_face(
         shape, image.affine, placements, expected.regions_mm
@@ -283,46 +289,54 @@ def find(
             "the face lies outside the field of view, but too near to be sure; cut the image farther "
             "from the face, or draw a mask and give it with --mask"
         )
-    return Masked(face.mask, image.affine, measures, fitted, no_face=FIELD_ENDS)
+    return Masked(face.mask, image.affine, measures, registered, no_face=FIELD_ENDS)
 
 
 def _measure(
-    loaded: Loaded, mask: NDArray[np.bool_], fitted: Fitted, fitter: Fitter, expected: Expected
+    loaded: Loaded,
+    mask: NDArray[np.bool_],
+    registered: RegisteredScan,
+    templates: TemplateSet,
+    expected: FaceRegions,
 ) -> dict[str, float]:
     """Measure a mask on a scan."""
     coarse, affine = world_aligned(loaded.volume, SPACING_MM), loaded.image.affine
     stored = loaded.image.stored
     first = stored.reshape(*stored.shape[:3], -1, order="F")[..., 0]
     found = {
-        **measure_mask(mask, affine, fitted.second, fitted.brain, expected),
-        **measure_removed(coarse, first, mask, affine, to_start(fitted, fitter), fitter.surface.head_mm),
+        **measure_mask(mask, affine, registered.second, registered.brain, expected),
+        **measure_removed(
+            coarse, first, mask, affine, to_start(registered, templates), templates.surface.head_mm
+        ),
     }
-    return {name: value for name, value in found.items() if name not in not_judged(loaded.scan)}
+    return {name: value for name, value in found.items() if name not in not_applicable(loaded.scan)}
 
 
-def not_judged(scan: Scan) -> tuple[str, ...]:
+def not_applicable(scan: Scan) -> tuple[str, ...]:
     """Name the measures that say nothing of a scan: EPI without fat, for one, shows little of a face."""
     return () if scan.datatype == ANATOMICAL else ("face_found",)
 
 
-def _is_defaced(scan: Volume, fitted: Fitted, measures: dict[str, float], expected: Expected) -> bool:
+def _is_defaced(
+    scan: Volume, registered: RegisteredScan, measures: dict[str, float], expected: FaceRegions
+) -> bool:
     """Tell whether nothing speaks against the mask, and all that should be in it had been emptied before."""
     if measures["emptied_share"] < EMPTIED or faults(measures):
         return False
-    placements = (fitted.to_template, fitted.second)
-    guard = expected.guard(fitted.brain)
+    placements = (registered.to_template, registered.second)
+    guard = expected.guard(registered.brain)
     left = (tissue_left_ml(scan, placed, expected.regions_mm, guard) for placed in placements)
     return not any(faults({"tissue_left_ml": ml}) for ml in left)
 
 
-def _with_foldover(masked: Masked, scan: Volume, fitter: Fitter, accepted: bool) -> Masked:
+def _with_foldover(masked: Masked, scan: Volume, templates: TemplateSet, accepted: bool) -> Masked:
     """Add to a mask what folded over to another place, if anything did."""
-    assert masked.fitted
-    to_head = to_start(masked.fitted, fitter)
-    found = find_foldover(scan, to_head, fitter.surface.head_mm)
+    assert masked.registered
+    to_head = to_start(masked.registered, templates)
+    found = find_foldover(scan, to_head, templates.surface.head_mm)
     if found is None:
         return masked
-    if found.sum() > head_voxels(scan, to_head, fitter.surface.head_mm):
+    if found.sum() > head_voxels(scan, to_head, templates.surface.head_mm):
         if accepted:
             return masked
         raise RegistrationError(
@@ -337,13 +351,13 @@ def _with_foldover(masked: Masked, scan: Volume, fitter: Fitter, accepted: bool)
     }
     LOGGER.info(
         "%s: something folded over; %.0f mL there are emptied too",
-        masked.fitted.reference,
+        masked.registered.reference,
         sizes["foldover_ml"],
     )
     return replace(masked, mask=mask, folded=folded, measures=masked.measures | sizes)
 
 
-def middle(loaded: Loaded, masked: Masked | None, fitter: Fitter) -> NDArray[np.float64]:
+def middle(loaded: Loaded, masked: Masked | None, templates: TemplateSet) -> NDArray[np.float64]:
     """Return where the slices of pictures go through: the head's middle, or what is in view nearest to it.
 
     Returns
@@ -352,7 +366,7 @@ def middle(loaded: Loaded, masked: Masked | None, fitter: Fitter) -> NDArray[np.
         World, RAS+ mm.
     """
     affine, last = loaded.image.affine, np.array(loaded.image.stored.shape[:3]) - 1
-    if not (masked and masked.fitted):
+    if not (masked and masked.registered):
         return apply_affine(affine, last / 2)
-    centre = apply_affine(np.linalg.inv(to_start(masked.fitted, fitter)), HEAD_CENTRE_MM)
+    centre = apply_affine(np.linalg.inv(to_start(masked.registered, templates)), HEAD_CENTRE_MM)
     return apply_affine(affine, np.clip(apply_affine(np.linalg.inv(affine), centre), 0, last))

@@ -13,7 +13,7 @@ from typing import Any
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_fetched
 from bidsdeface.dataset.inheritance import JsonError, read_json, read_metadata
-from bidsdeface.dataset.kinds import lenders
+from bidsdeface.dataset.kinds import possible_donors
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.deidentify.policy import policy_mark
 from bidsdeface.errors import BidsdefaceError
@@ -25,7 +25,7 @@ from bidsdeface.runtime.workdir import State
 METHOD = "remove"
 
 
-def promise(settings: MaskOptions, *, no_face: bool = False, by_hand: bool = False) -> dict[str, Any]:
+def expected_record(settings: MaskOptions, *, no_face: bool = False, by_hand: bool = False) -> dict[str, Any]:
     """Return what the ``Bidsdeface`` object of a result of these settings says.
 
     Parameters
@@ -68,7 +68,7 @@ def finished_scans(head: Head, settings: MaskOptions, state: State | None = None
     by_hand = {scan.stem for scan in head.scans if is_by_hand(settings, scan)}
     # The scans of a set share one mask, so they are done together or not at all; so is who lends a mask.
     to_do = [scan for scan in head.scans if scan.stem not in finished]
-    finished -= {one.stem for scan in to_do for one in lenders(scan, head.scans)} - by_hand
+    finished -= {one.stem for scan in to_do for one in possible_donors(scan, head.scans)} - by_hand
     undone = {outputs_of(scan).mask for scan in head.scans if scan.stem not in finished}
     return {
         scan.stem
@@ -88,9 +88,9 @@ def _result(scan: Scan, settings: MaskOptions) -> ImageFiles | None:
     """Return the files of a finished result that was made with the same settings, if there is one."""
     outputs = outputs_of(scan, settings.output_layout)
     possible = (
-        (outputs, promise(settings)),
-        (outputs, promise(settings, by_hand=True)),
-        (no_face_outputs_of(scan, settings.output_layout), promise(settings, no_face=True)),
+        (outputs, expected_record(settings)),
+        (outputs, expected_record(settings, by_hand=True)),
+        (no_face_outputs_of(scan, settings.output_layout), expected_record(settings, no_face=True)),
     )
     return next((files for files, said in possible if is_complete(settings.output_dir, files, said)), None)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.head.fit import Fitted, Fitter, check_still
+from bidsdeface.head.fit import RegisteredScan, TemplateSet, check_still
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image, spread
 
@@ -31,15 +31,15 @@ def brightest(image: Image) -> list[Volume]:
     return [reduce_image(replace(image, stored=series[..., number]), f"volume {number + 1}")]
 
 
-def check_series(image: Image, fitted: Fitted, fitter: Fitter, each: bool) -> None:
+def check_series(image: Image, registered: RegisteredScan, templates: TemplateSet, each: bool) -> None:
     """Check that the head lies still through a series; a single volume passes.
 
     Parameters
     ----------
     image : Image
-    fitted : Fitted
+    registered : RegisteredScan
         Of all volumes together.
-    fitter : Fitter
+    templates : TemplateSet
     each : bool
         Whether each volume must show the head. Else some from all through the series are looked at, and of
         these a part may show none, such as a spike or a strong diffusion weighting.
@@ -63,7 +63,7 @@ def check_series(image: Image, fitted: Fitted, fitter: Fitter, each: bool) -> No
             if each:
                 raise
             continue
-        compared += check_still(name, volume, fitted, fitter, must_show=each)
+        compared += check_still(name, volume, registered, templates, must_show=each)
     if compared < len(numbers) / 2:
         raise RegistrationError(
             "most volumes do not show the head that their median shows; leave it out, or draw its mask and "

@@ -213,5 +213,5 @@ def _brain_fits(
 def _off_mm(end: NDArray, points: NDArray, template: Surface) -> float:
     there = apply_affine(end, points)
     away = np.minimum(np.abs(template.distance_at(there)), BADLY_MM)[there[:, 2] > template.low_mm]
-    fitted = len(away) and 1 / MAX_SCALE < np.cbrt(np.linalg.det(end[:3, :3])) < MAX_SCALE
-    return float(np.sqrt(np.mean(away**2))) if fitted else BADLY_MM
+    registered = len(away) and 1 / MAX_SCALE < np.cbrt(np.linalg.det(end[:3, :3])) < MAX_SCALE
+    return float(np.sqrt(np.mean(away**2))) if registered else BADLY_MM

@@ -186,7 +186,7 @@ def _linear(field: NDArray, at: NDArray, step: int, axis: int) -> NDArray[np.flo
     return np.take(field, lower, axis) * (1 - share) + np.take(field, lower + 1, axis) * share
 
 
-def read_drawn_mask(path: Path, image: Image) -> NDArray[np.bool_]:
+def read_mask_by_hand(path: Path, image: Image) -> NDArray[np.bool_]:
     """Read a mask that a person drew on this very scan.
 
     Parameters

@@ -31,7 +31,7 @@ MOST_POINTS = 3000  # at which two scans are compared
 
 
 @dataclass(frozen=True)
-class Landscape:
+class RegistrationTarget:
     """What registration looks at in a template: points for each of `STAGES`.
 
     Attributes
@@ -72,7 +72,7 @@ class Placement:
 
 
 def place(
-    scan: Volume, pose_template: PoseTemplate, landscape: Landscape, link: NDArray | None = None
+    scan: Volume, pose_template: PoseTemplate, target: RegistrationTarget, link: NDArray | None = None
 ) -> Placement:
     """Place a template on a scan, from several starts that an exhaustive search finds.
 
@@ -82,7 +82,7 @@ def place(
         From `reduce_image`.
     pose_template : PoseTemplate
         Of the template that is robust to start from (WholeHead).
-    landscape : Landscape
+    target : RegistrationTarget
         Of the template to place.
     link : numpy.ndarray, shape (4, 4), optional
         From the world of `pose_template` to that of `landscape`; the identity if left out.
@@ -102,11 +102,11 @@ def place(
     first = [*upright[:STARTS], *(pose for turned in rivals for pose in turned[:1])]
     poses = [*first, *upright[STARTS:], *(pose for turned in rivals for pose in turned[1:])]
     link = np.eye(4) if link is None else link
-    return place_from(scan, [link @ pose.to_template for pose in poses], landscape, len(first))
+    return place_from(scan, [link @ pose.to_template for pose in poses], target, len(first))
 
 
 def place_from(
-    scan: Volume, starts: Sequence[NDArray], landscape: Landscape, least: int = STARTS
+    scan: Volume, starts: Sequence[NDArray], target: RegistrationTarget, least: int = STARTS
 ) -> Placement:
     """Place a template on a scan, from given starts.
 
@@ -116,7 +116,7 @@ def place_from(
         From `reduce_image`.
     starts : sequence of numpy.ndarray, shape (4, 4)
         Scan world to template world, RAS+ mm, the likeliest first.
-    landscape : Landscape
+    target : RegistrationTarget
     least : int
         How many starts to try at least; the others only until two of them agree.
 
@@ -130,10 +130,10 @@ def place_from(
     ends: list[tuple[NDArray, float]] = []
     for start in starts:
         from_template, similarity = np.linalg.inv(start), -1.0
-        for level, points, (_, freedom) in zip(levels, landscape.stages, STAGES, strict=True):
+        for level, points, (_, freedom) in zip(levels, target.stages, STAGES, strict=True):
             from_template, similarity = fit_affine(level, points, from_template, freedom)
         ends.append((from_template, similarity))
-        best = _best(ends, landscape.probes)
+        best = _best(ends, target.probes)
         if len(ends) >= least and best.disagreement_mm <= AGREEMENT_MM:
             break
     if not ends or best.similarity < 0:

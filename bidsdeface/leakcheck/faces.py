@@ -10,7 +10,7 @@ import numpy as np
 from bidsdeface.dataset.kinds import is_phase, may_show_none
 from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
-from bidsdeface.head.fit import make_fitter, measure
+from bidsdeface.head.fit import make_template_set, measure
 from bidsdeface.head.mask import LEAST_HEADLIKE, face_in
 from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
 from bidsdeface.imaging.facemask import Guard
@@ -36,8 +36,8 @@ def face_test() -> Callable[[Path], str | None]:
     this program has verified by way of another scan: phase, PET and the like, whose face mask, beside them,
     is empty, and images in which it saw no face.
     """
-    fitter = make_fitter(DEFAULT_TEMPLATE, REGIONS[0])
-    template = fitter.start
+    templates = make_template_set(DEFAULT_TEMPLATE, REGIONS[0])
+    template = templates.start
     regions_mm, guard = (template.regions_mm["face"],), Guard(template.brain_mm, DEFAULT_GUARD_MM)
 
     def shows_face(path: Path) -> str | None:
@@ -52,16 +52,16 @@ def face_test() -> Callable[[Path], str | None]:
         except ImageError:
             return None if _is_flat(path) else CANNOT_TELL
         if _may_show_none(path):
-            seen = face_in(image, scan, None, fitter)
+            seen = face_in(image, scan, None, templates)
             return CANNOT_TELL if math.isnan(seen) else FACE if seen > 1 else None
         try:
-            placement = place(scan, fitter.pose, template.landscape)
+            placement = place(scan, templates.pose, template.target)
         except RegistrationError:
             return CANNOT_TELL
         left = tissue_left_ml(scan, placement.to_template, regions_mm, guard)
         if left <= MOST_TISSUE_ML:
             return None
-        measures = measure(scan, placement, placement.to_template, fitter, None)
+        measures = measure(scan, placement, placement.to_template, templates, None)
         if not faults(measures):
             return FACE
         return CANNOT_TELL if measures["outline_correlation"] >= LEAST_HEADLIKE else None

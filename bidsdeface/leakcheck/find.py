@@ -18,7 +18,7 @@ from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of,
 from bidsdeface.dataset.people import Census
 from bidsdeface.deidentify.columns import ALONE, TableOptions, kept_of
 from bidsdeface.deidentify.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
-from bidsdeface.deidentify.patterns import looks_like
+from bidsdeface.deidentify.patterns import find_pii
 from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.errors import printable
 from bidsdeface.leakcheck import inspect
@@ -286,11 +286,11 @@ def _look_at_path(path: PurePosixPath, with_labels: bool) -> inspect.Told:
         # Labels of participants are numbers by right; what reads as a date or is long is no label.
         labels = re.findall(r"(?<=-)[A-Za-z0-9]+", shown)
         odd = {
-            "date": _SHORT_DATE.search(shown) or any("date" in looks_like(label) for label in labels),
+            "date": _SHORT_DATE.search(shown) or any("date" in find_pii(label) for label in labels),
             "record number": any(label.isdecimal() and len(label) >= LABEL_DIGITS for label in labels),
         }
-        kinds = {*compress(odd, odd.values()), *looks_like(shown.partition(".")[2])}
-        kinds |= set(looks_like(shown.replace("_", " ")) if name is None or shown != path.name else ())
+        kinds = {*compress(odd, odd.values()), *find_pii(shown.partition(".")[2])}
+        kinds |= set(find_pii(shown.replace("_", " ")) if name is None or shown != path.name else ())
         yield from ((kind, "path") for kind in sorted(kinds))
 
 

@@ -27,7 +27,7 @@ from bidsdeface.deidentify.edf import (
     read_header,
     read_signals,
 )
-from bidsdeface.deidentify.patterns import LARGEST_NUMBER, LOCAL, WAITING, is_date_number, looks_like
+from bidsdeface.deidentify.patterns import LARGEST_NUMBER, LOCAL, WAITING, find_pii, is_date_number
 from bidsdeface.deidentify.policy import Policy
 from bidsdeface.deidentify.tables import TableError, check_rows, find_telling_numbers, parse_table
 from bidsdeface.deidentify.values import texts_in
@@ -109,7 +109,7 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
         odd = {
             "reserved fields": not FORMAT.fullmatch(header["format"]) or any(signals["reserved"]),
             "labels of signals": not all(is_harmless_label(label) or is_shared(label) for label in labels),
-            "signals": any(map(looks_like, (*labels, *signals["transducer"]))),
+            "signals": any(map(find_pii, (*labels, *signals["transducer"]))),
             "numbers": not has_numbers(header, signals),
         }
         yield from (("EDF header", place) for place in compress(odd, odd.values()))
@@ -118,13 +118,13 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
             if find_records(stream, header, signals).stop < stream.seek(0, os.SEEK_END):
                 yield "bytes that belong to nothing", "after the last record"
             for text, times in read_annotations(stream, header, signals):
-                kinds.update(looks_like(text), ["date"] if any(map(is_date_number, times)) else [])
+                kinds.update(find_pii(text), ["date"] if any(map(is_date_number, times)) else [])
         stream.seek(begin)
         tail = b""  # annotations may also be in signals that are not labelled as such
         while chunk := stream.read(LINE_BYTES):
             for match in _ANNOTATION.finditer(tail + chunk):
                 texts = match["texts"].decode("utf-8", "replace").split("\x14")
-                kinds.update(*map(looks_like, texts))
+                kinds.update(*map(find_pii, texts))
             tail = chunk[-512:]
         yield from ((kind, "annotation") for kind in sorted(kinds))
 
@@ -173,7 +173,7 @@ def inspect_json(
 def inspect_description(path: Path) -> Told:
     """Look into the description of a dataset: names of its authors are no findings."""
     for field, value in read_json(path).items():
-        kinds = {kind for text in texts_in(value) for kind in looks_like(text) if kind in (*WAITING, *LOCAL)}
+        kinds = {kind for text in texts_in(value) for kind in find_pii(text) if kind in (*WAITING, *LOCAL)}
         yield from ((kind, f"field {field}") for kind in sorted(kinds))
 
 
@@ -227,7 +227,7 @@ def inspect_text(path: Path, is_root_text: bool = False, is_own_table: bool = Fa
         is_drawn = path.suffix in (".html", ".htm", ".svg", ".md") and _DRAWING.search(line)
         if (is_drawn or _INLINE_PICTURE.search(line)) and not ours:
             yield "picture in a report", f"line {number}"
-        kinds = looks_like(_INLINE_PICTURE.sub(" ", _LABEL.sub("", line) if ours or is_own_table else line))
+        kinds = find_pii(_INLINE_PICTURE.sub(" ", _LABEL.sub("", line) if ours or is_own_table else line))
         yield from ((kind, f"line {number}") for kind in kinds if kind in WAITING or not is_root_text)
         if is_root_text and "[removed]" in line:
             yield "text that version 0.1.0 redacted: run again", f"line {number}"
@@ -241,4 +241,4 @@ def _kinds_within(value: Any) -> Iterator[str]:
         for one in value:
             yield from _kinds_within(one)
     elif isinstance(value, str):
-        yield from looks_like(_LABEL.sub("", value))  # labels are looked at in the names of files
+        yield from find_pii(_LABEL.sub("", value))  # labels are looked at in the names of files

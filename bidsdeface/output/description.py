@@ -14,7 +14,7 @@ from bidsdeface import __version__
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.names import DESCRIPTION
-from bidsdeface.deidentify.patterns import LOCAL, looks_like
+from bidsdeface.deidentify.patterns import LOCAL, find_pii
 from bidsdeface.deidentify.values import is_finite, texts_in
 from bidsdeface.errors import UsageError
 from bidsdeface.output.names import BIDS, DERIVATIVES, IGNORED_MASKS
@@ -235,7 +235,7 @@ def _why_not_shared(field: str, value: Any) -> str:
         return "NaN or infinity, which JSON has not"
     if field in _LISTS and not isinstance(value, list):
         return "is not a list"
-    is_local = any(kind in LOCAL for text in texts_in(value) for kind in looks_like(text))
+    is_local = any(kind in LOCAL for text in texts_in(value) for kind in find_pii(text))
     return "holds a path or an address of your machine or network" if is_local else ""
 
 

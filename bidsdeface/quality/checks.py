@@ -115,7 +115,7 @@ class Check:
         value = measures.get(self.measure)
         return value is not None and self.decides(measures) and self.limit(value) is not None
 
-    def strain(self, value: float) -> float:
+    def limit_used(self, value: float) -> float:
         """Return how far a value is on the way from the best to the limit: 0 to 1, above 1 beyond it."""
         limit = self.least if value < self.best else self.most
         return (value - self.best) / (limit - self.best) if math.isfinite(value) else math.inf
@@ -329,7 +329,7 @@ def bids_name(measure: str) -> str:
 
 
 def faults(
-    measures: Mapping[str, float], whole: bool = False, not_judged: Collection[str] = ()
+    measures: Mapping[str, float], whole: bool = False, not_applicable: Collection[str] = ()
 ) -> dict[str, str]:
     """Return what speaks against a result: measure to words; empty if nothing does.
 
@@ -339,14 +339,14 @@ def faults(
         Any of those of `CHECKS`.
     whole : bool
         Whether every measure that has a limit must be there.
-    not_judged : collection of str
+    not_applicable : collection of str
         Those that need not be there all the same.
     """
     found = {}
     for check in CHECKS:
         if not check.decides(measures):
             continue
-        needed = whole and check.limits and check.measure not in not_judged
+        needed = whole and check.limits and check.measure not in not_applicable
         value = measures.get(check.measure, math.nan if needed else None)
         if value is not None and (limit := check.limit(value)) is not None:
             told = "{name} could not be measured" if math.isnan(value) else check.fault
@@ -379,7 +379,7 @@ class Rejected(RegistrationError):
         return "; ".join(self.faults.values())
 
 
-def strain(measures: Mapping[str, float]) -> float:
+def limit_used(measures: Mapping[str, float]) -> float:
     """Return how near a result is to being rejected, by the worst of its measures: above 1, it is."""
     asked = [check for check in CHECKS if check.measure in measures and check.decides(measures)]
-    return max((check.strain(measures[check.measure]) for check in asked), default=math.inf)
+    return max((check.limit_used(measures[check.measure]) for check in asked), default=math.inf)

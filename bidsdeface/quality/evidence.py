@@ -21,7 +21,7 @@ EMPTIED = 0.5  # so much of the face having one and the same value is the work o
 
 
 @dataclass(frozen=True)
-class Expected:
+class FaceRegions:
     """What the masks of a template are, and how far around the brain nothing is touched.
 
     Attributes
@@ -43,7 +43,7 @@ class Expected:
 
 
 def measure_mask(
-    mask: NDArray[np.bool_], affine: NDArray, second: NDArray, own: Brain | None, expected: Expected
+    mask: NDArray[np.bool_], affine: NDArray, second: NDArray, own: Brain | None, expected: FaceRegions
 ) -> dict[str, float]:
     """Measure a mask on the scan that it is for.
 
@@ -57,7 +57,7 @@ def measure_mask(
         Scan world to template world, from another start than the registration that made the mask.
     own : Brain or None
         The scan's own brain; None where it is not to be trusted.
-    expected : Expected
+    expected : FaceRegions
 
     Returns
     -------
@@ -121,7 +121,7 @@ def measure_defaced(
     head_mm: Volume,
     second: NDArray,
     own: Brain | None,
-    expected: Expected,
+    expected: FaceRegions,
 ) -> dict[str, float]:
     """Measure what is left in a defaced image.
 
@@ -138,7 +138,7 @@ def measure_defaced(
         Scan world to the template of `expected`, from another start than that of the mask.
     own : Brain or None
         The scan's own brain; None where it is not to be trusted.
-    expected : Expected
+    expected : FaceRegions
 
     Returns
     -------

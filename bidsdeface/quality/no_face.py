@@ -45,10 +45,10 @@ def is_bare_brain(scan: Volume, template: Surface) -> bool:
     whole = np.bincount(pieces.ravel())[1:].max() / shown.sum()
     inside = Volume(ndimage.binary_fill_holes(shown).astype(np.float32), scan.affine, scan.seen)
     brain = Brain(inside, float(whole))
-    fitted = fit_brain(brain, template, brain.centred_on(template))
-    away = template.distance_at(apply_affine(fitted.to_template, brain.places))
+    registered = fit_brain(brain, template, brain.centred_on(template))
+    away = template.distance_at(apply_affine(registered.to_template, brain.places))
     beyond_ml = float((away > BEYOND_MM).sum()) * voxel_ml(scan.affine)
-    return is_brain_trusted(brain_measures(brain, fitted)) and beyond_ml <= MAX_BEYOND_ML
+    return is_brain_trusted(brain_measures(brain, registered)) and beyond_ml <= MAX_BEYOND_ML
 
 
 def field_ends_before_face(

@@ -69,11 +69,11 @@ def measure_placement(
         "brain_ml": 0.0,
     }
     if brain is not None:
-        fitted = fit_brain(brain, brain_surface, to_template)
-        by_brain = np.linalg.inv(fitted.to_template)
+        registered = fit_brain(brain, brain_surface, to_template)
+        by_brain = np.linalg.inv(registered.to_template)
         by_both = (by_brain + by_outline) / 2  # leads to the middle between the two places
         measures |= {
-            **brain_measures(brain, fitted),
+            **brain_measures(brain, registered),
             "brain_shift_mm": disagreement_mm(placed, by_brain, surface.face),
             "face_shift_mm": disagreement_mm(placed, by_both, surface.face) if ratio >= 0 else np.inf,
             "witness_gap_mm": disagreement_mm(by_brain, by_outline, surface.face) if ratio >= 0 else np.inf,
@@ -81,13 +81,13 @@ def measure_placement(
     return measures
 
 
-def brain_measures(brain: Brain, fitted: BrainFit) -> dict[str, float]:
+def brain_measures(brain: Brain, registered: BrainFit) -> dict[str, float]:
     """Return the measures that decide whether a brain is trusted."""
     return {
         "brain_ml": brain.ml,
         "brain_whole": brain.whole,
-        "brain_fit_mm": fitted.off_mm,
-        "brain_lead": fitted.lead,
+        "brain_fit_mm": registered.off_mm,
+        "brain_lead": registered.lead,
     }
 
 

@@ -106,7 +106,7 @@ def restored(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
     to_template = defaced.to_template
     if to_template is None:
         volume = reduce_image(defaced.image, "the defaced image")
-        to_template = place(volume, tools.pose, tools.template.landscape).to_template
+        to_template = place(volume, tools.pose, tools.template.target).to_template
     return restore(surface, defaced.mask, tools.average, to_template)
 
 

@@ -17,7 +17,7 @@ from bidsdeface.errors import storage_errors
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import Volume, reduce_image
-from bidsdeface.quality.checks import CHECKS, strain
+from bidsdeface.quality.checks import CHECKS, limit_used
 from bidsdeface.quality.outcome import FAILED, Outcome
 from bidsdeface.report.figure import draw, views
 from bidsdeface.report.page import page
@@ -81,7 +81,7 @@ def write_page(folder: Path) -> Path | None:
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     if not told:
         return None
-    told.sort(key=lambda one: (one["verdict"] != FAILED, -strain(one["measures"])))
+    told.sort(key=lambda one: (one["verdict"] != FAILED, -limit_used(one["measures"])))
     sections = "\n".join(_section(one) for one in told)
     with _writing(folder) as unfinished:
         (unfinished / PAGE).touch(0o600)

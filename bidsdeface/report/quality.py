@@ -16,7 +16,7 @@ import numpy as np
 
 from bidsdeface.dataset.names import stem_of
 from bidsdeface.output.record import Published
-from bidsdeface.quality.checks import CHECKS, Check, bids_name, strain
+from bidsdeface.quality.checks import CHECKS, Check, bids_name, limit_used
 
 UNITS = {"mm": "mm", "ml": "mL"}
 LIMITED = tuple(check for check in CHECKS if check.limits)
@@ -132,7 +132,7 @@ def _measures(scan: Published) -> dict[str, float]:
 def _strain(scan: Published) -> float:
     """Return the strain; 0 for what nothing was measured of that has a limit."""
     measures = _measures(scan)
-    return strain(measures) if measures else 0.0
+    return limit_used(measures) if measures else 0.0
 
 
 def _scan_row(scan: Published, pictures: bool) -> str:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from bidsdeface.errors import TemplateError
 from bidsdeface.imaging.affine import Points, Surface
 from bidsdeface.imaging.pose import AIR_MARGIN_MM, PoseTemplate, saturated
-from bidsdeface.imaging.registration import SPACING_MM, STAGES, Landscape
+from bidsdeface.imaging.registration import SPACING_MM, STAGES, RegistrationTarget
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
 
 # Template points: how far around the brain (mm), and their spacing (mm), for each stage of registration.
@@ -43,7 +43,7 @@ class Template:
         Signed distance to the brain, negative inside, in mm.
     regions_mm : dict of str to Volume
         The same of what can be defaced: ``face``, and ``ears`` if the template has them.
-    landscape : Landscape
+    target : RegistrationTarget
         What registration looks at.
     """
 
@@ -51,7 +51,7 @@ class Template:
     head: Volume
     brain_mm: Volume
     regions_mm: dict[str, Volume]
-    landscape: Landscape
+    target: RegistrationTarget
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _places(volume: Volume, spacing: float) -> NDArray[np.float64]:
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
 
 
-def _landscape(head: Volume, brain_mm: Volume, face_mm: Volume) -> Landscape:
+def _landscape(head: Volume, brain_mm: Volume, face_mm: Volume) -> RegistrationTarget:
     coarse = world_aligned(head, SPACING_MM)
     finest = STAGES[-1][0]
     stages = []
@@ -207,4 +207,4 @@ def _landscape(head: Volume, brain_mm: Volume, face_mm: Volume) -> Landscape:
         level = smoothed(coarse, sigma) if sigma > finest else coarse
         value = interpolate(level.data, level.affine, where)
         stages.append(Points(where[np.isfinite(value)], value[np.isfinite(value)]))
-    return Landscape(tuple(stages), stages[0].where[::40])
+    return RegistrationTarget(tuple(stages), stages[0].where[::40])

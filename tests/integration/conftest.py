@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bidsdeface.head.fit import Fitted, Fitter, Rejected, fit, to_start
+from bidsdeface.head.fit import RegisteredScan, Rejected, TemplateSet, fit, to_start
 from bidsdeface.imaging.facemask import FaceMask, face_mask
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
 from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import SPACING_MM, Expected, measure_mask, measure_removed
+from bidsdeface.quality.evidence import SPACING_MM, FaceRegions, measure_mask, measure_removed
 from tests.heads import find_head
 
 
@@ -118,7 +118,7 @@ def _state(path: Path) -> tuple:
 class Masked:
     """A head with its mask, or with what speaks against it."""
 
-    fitted: Fitted | None
+    registered: RegisteredScan | None
     face: FaceMask | None
     faults: tuple[str, ...]
 
@@ -130,45 +130,45 @@ class Engine:
     the registration of before is taken.
     """
 
-    def __init__(self, fitter: Fitter, expected: Expected):
-        self._fitter, self._expected = fitter, expected
-        self._known: dict[str, Fitted | Rejected] = {}
+    def __init__(self, templates: TemplateSet, expected: FaceRegions):
+        self._fitter, self._expected = templates, expected
+        self._known: dict[str, RegisteredScan | Rejected] = {}
 
     def mask(self, image: Image) -> Masked:
         volume = reduce_image(image, "the head")
         key = hashlib.sha256(volume.data.tobytes() + np.round(volume.affine, 4).tobytes()).hexdigest()
         if key not in self._known:
             self._known[key] = self._fit(volume)
-        fitted = self._known[key]
-        if isinstance(fitted, Rejected):
-            return Masked(None, None, tuple(faults(fitted.measures).values()))
-        face = self.apply(image.stored.shape[:3], image.affine, fitted)
+        registered = self._known[key]
+        if isinstance(registered, Rejected):
+            return Masked(None, None, tuple(faults(registered.measures).values()))
+        face = self.apply(image.stored.shape[:3], image.affine, registered)
         coarse, head_mm = world_aligned(volume, SPACING_MM), self._fitter.surface.head_mm
         measures = {
-            **fitted.measures,
-            **measure_mask(face.mask, image.affine, fitted.second, fitted.brain, self._expected),
+            **registered.measures,
+            **measure_mask(face.mask, image.affine, registered.second, registered.brain, self._expected),
             "guard_depth_mm": face.guard_depth_mm,
             **measure_removed(
-                coarse, image.stored, face.mask, image.affine, to_start(fitted, self._fitter), head_mm
+                coarse, image.stored, face.mask, image.affine, to_start(registered, self._fitter), head_mm
             ),
         }
         nothing = () if face.mask.any() else ("the face lies outside the field of view",)
-        return Masked(fitted, face, (*nothing, *faults(measures).values()))
+        return Masked(registered, face, (*nothing, *faults(measures).values()))
 
-    def _fit(self, volume: Volume) -> Fitted | Rejected:
+    def _fit(self, volume: Volume) -> RegisteredScan | Rejected:
         try:
             return fit("the head", volume, None, self._fitter, accepted=False)
         except Rejected as rejected:
             return rejected
 
-    def apply(self, shape, affine, fitted: Fitted) -> FaceMask:
-        guard = self._expected.guard(fitted.brain)
-        return face_mask(shape, affine, fitted.to_template, self._expected.regions_mm, guard)
+    def apply(self, shape, affine, registered: RegisteredScan) -> FaceMask:
+        guard = self._expected.guard(registered.brain)
+        return face_mask(shape, affine, registered.to_template, self._expected.regions_mm, guard)
 
 
 @pytest.fixture(scope="session")
-def engine(fitter, expected):
-    return Engine(fitter, expected)
+def engine(templates, expected):
+    return Engine(templates, expected)
 
 
 def dice(one, other) -> float:

@@ -292,15 +292,15 @@ WRONG = (
 
 @pytest.mark.parametrize("name", ["average", "S04"])
 def test_no_wrong_placement_gets_by_though_both_registrations_agree(
-    name, average, fitter, expected, tmp_path, monkeypatch
+    name, average, templates, expected, tmp_path, monkeypatch
 ):
     """Every one fails, and none is taken for a field of view without a face."""
     bids_dir = make_dataset(tmp_path, {"sub-01/anat/sub-01_T1w.nii.gz": find_head(name)})
     settings = Settings(bids_dir=bids_dir, output_dir=tmp_path / "out", level="participant")
     settings.output_dir.mkdir()
     (head,) = find_heads(bids_dir).heads
-    right = place(load(head.reference, head).volume, fitter.pose, average.landscape)
-    wrong = {name: motion for name, motion in failures(average.landscape.probes) if name.startswith(WRONG)}
+    right = place(load(head.reference, head).volume, templates.pose, average.target)
+    wrong = {name: motion for name, motion in failures(average.target.probes) if name.startswith(WRONG)}
     assert len(wrong) == 17
     got_by = {}
     for name, motion in wrong.items():
@@ -308,7 +308,7 @@ def test_no_wrong_placement_gets_by_though_both_registrations_agree(
         placement = replace(right, to_template=moved, second=moved)
         for search in ("place", "place_from"):
             monkeypatch.setattr(fitting, search, lambda *_, placement=placement: placement)
-        (outcome,) = deface_head(Tools(settings, fitter, expected, None), head)
+        (outcome,) = deface_head(Tools(settings, templates, expected, None), head)
         if outcome.verdict != FAILED or not faults(outcome.measures):
             got_by[name] = outcome
     assert got_by == {}

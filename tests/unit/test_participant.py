@@ -7,7 +7,7 @@ import pytest
 
 from bidsdeface import cli, participant
 from bidsdeface.errors import Exit, TemplateError
-from bidsdeface.head.resume import promise
+from bidsdeface.head.resume import expected_record
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.runtime import scratch
 from bidsdeface.runtime.workers import Lost
@@ -56,7 +56,7 @@ def run(bids_dir, output_dir, monkeypatch, capsys):
 def publish(bids_dir, output_dir, **options):
     """Write what a finished run of every scan leaves, as far as a next run looks at it."""
     settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
-    write_results(bids_dir, output_dir, {"Bidsdeface": promise(settings)})
+    write_results(bids_dir, output_dir, {"Bidsdeface": expected_record(settings)})
 
 
 def files(folder):

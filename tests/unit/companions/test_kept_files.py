@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from bidsdeface import cli
-from bidsdeface.head.resume import promise
+from bidsdeface.head.resume import expected_record
 from bidsdeface.output.names import LAYOUTS
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset, write_results
@@ -35,7 +35,7 @@ def finished(request, tmp_path):
     """Return input and output of a finished run, and the options of its layout."""
     bids_dir, output_dir = make_dataset(tmp_path), tmp_path / "out"
     options = ("--output-layout", request.param, "--skip-bids-validation", "--skip-output-validation")
-    record = promise(Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant"))
+    record = expected_record(Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant"))
     if request.param == "derivatives":
         write_results(bids_dir, output_dir, {"Bidsdeface": {**record, "Measures": {}, "Verdict": "passed"}})
     else:

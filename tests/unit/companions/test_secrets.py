@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.companions.scope import alone_without, without_absent
-from bidsdeface.companions.select import Treatment, plan_carryover
+from bidsdeface.companions.select import FileKind, select_files
 from bidsdeface.companions.transfer import Wishes, carry_over, read_source
 from bidsdeface.companions.write import ABSENT
 from bidsdeface.dataset.people import all_identifiers
@@ -130,9 +130,9 @@ def is_readable(image):
 def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=()):
     """Do what a run does with a dataset, but for the defacing itself."""
     ignored = (root / ".bidsignore").read_text().splitlines() if (root / ".bidsignore").exists() else ()
-    carried, left_out = plan_carryover(bids_files(root), ignored=ignored, include=include)
+    carried, left_out = select_files(bids_files(root), ignored=ignored, include=include)
     wishes = Wishes(key=key, keep_columns=keep_columns)
-    to_deface = [one.path for one in carried if one.treatment is Treatment.DEFACE]
+    to_deface = [one.path for one in carried if one.file_kind is FileKind.DEFACE]
     absent = {*withheld, *(path for path in to_deface if not is_readable(root / path))}
     absent |= alone_without(carried, absent, carried)
     source = without_absent(read_source(root, carried, wishes, identifiers_in_all(root)), carried, absent)
@@ -394,7 +394,7 @@ def test_field_maps_and_what_they_correct_keep_their_common_name_or_lose_it_toge
 
 def test_a_participant_of_whom_nothing_is_left_is_in_no_table(tmp_path):
     root = full_dataset(tmp_path / "raw")
-    carried, _ = plan_carryover(bids_files(root))
+    carried, _ = select_files(bids_files(root))
     carried = [one for one in carried if not str(one.path).startswith("sub-02")]
     source = read_source(root, carried, Wishes(), Identifiers())
     carry_over(source, carried, tmp_path / "shared")
@@ -416,7 +416,7 @@ def test_a_sidecar_beside_several_images_is_read_into_that_of_each_defaced_one(t
     (tmp_path / beside).write_text('{"EchoTime": 0.003, "PatientName": "Doe"}')
     for one in images:
         (tmp_path / one).write_bytes(packed(image()))
-    carried, _ = plan_carryover([beside, *images])
+    carried, _ = select_files([beside, *images])
     source = read_source(tmp_path, carried, Wishes(), Identifiers())
     own = {one.with_name(one.name.replace(".nii.gz", ".json")) for one in images if one.name[17] in defaced}
     account = carry_over(source, carried, tmp_path / "out", dict.fromkeys(own, {"Bidsdeface": {}}))
@@ -436,7 +436,7 @@ def test_what_lies_farther_away_in_a_folder_is_read_into_a_sidecar_of_its_own_as
     (tmp_path / own[0]).write_text('{"FlipAngle": 9}')
     for one in images:
         (tmp_path / one).write_bytes(packed(image()))
-    carried, _ = plan_carryover([shared, own[0], *images])
+    carried, _ = select_files([shared, own[0], *images])
     source = read_source(tmp_path, carried, Wishes(), Identifiers())
     carry_over(source, carried, tmp_path / "out", dict.fromkeys(own, {"Bidsdeface": {}}))
     said = [json.loads((tmp_path / "out" / one).read_text()) for one in own]
@@ -451,7 +451,7 @@ def test_how_one_image_was_defaced_is_not_said_of_another(tmp_path):
     (tmp_path / sidecars[0]).write_text('{"EchoTime": 0.003}')
     for one in images:
         (tmp_path / one).write_bytes(packed(image()))
-    carried, _ = plan_carryover([sidecars[0], *images])
+    carried, _ = select_files([sidecars[0], *images])
     source = read_source(tmp_path, carried, Wishes(), Identifiers())
     defaced = {"DeidentificationMethod": ["Face removed"], "Bidsdeface": {"Verdict": "passed"}}
     provenance = {sidecars[0]: defaced, sidecars[1]: {"Bidsdeface": {"Verdict": "no-face"}}}

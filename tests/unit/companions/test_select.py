@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from bidsdeface.companions.prune import prune_metadata, prune_table
-from bidsdeface.companions.select import Treatment, companions_alone, plan_carryover
+from bidsdeface.companions.select import FileKind, companions_alone, select_files
 from bidsdeface.dataset.inheritance import applicable
 from bidsdeface.dataset.names import parse_name
 from bidsdeface.deidentify.edf import scrub_edf
@@ -18,52 +18,52 @@ P = PurePosixPath
 
 
 def decided(path, **options):
-    carried, left_out = plan_carryover([P(path)], **options)
-    return carried[0].treatment if carried else left_out[0].reason
+    carried, left_out = select_files([P(path)], **options)
+    return carried[0].file_kind if carried else left_out[0].reason
 
 
 @pytest.mark.parametrize(
-    ("path", "treatment"),
+    ("path", "file_kind"),
     [
-        ("sub-01/anat/sub-01_T1w.nii.gz", Treatment.DEFACE),
-        ("sub-01/ses-a/pet/sub-01_ses-a_pet.nii.gz", Treatment.DEFACE),
-        ("sub-01/perf/sub-01_asl.nii.gz", Treatment.DEFACE),
-        ("sub-01/perf/sub-01_m0scan.nii", Treatment.DEFACE),
-        ("sub-01/fmap/sub-01_magnitude1.nii.gz", Treatment.DEFACE),
-        ("sub-01/fmap/sub-01_TB1TFL.nii.gz", Treatment.DEFACE),
-        ("sub-01/fmap/sub-01_acq-anat_TB1TFL.nii.gz", Treatment.DEFACE),
-        ("sub-01/fmap/sub-01_phasediff.nii.gz", Treatment.DEFACE),
-        ("sub-01/fmap/sub-01_phase1.nii.gz", Treatment.DEFACE),
-        ("sub-01/fmap/sub-01_fieldmap.nii.gz", Treatment.DEFACE),
-        ("sub-01/func/sub-01_task-rest_part-phase_bold.nii.gz", Treatment.DEFACE),
-        ("sub-01/func/sub-01_task-rest_part-imag_sbref.nii.gz", Treatment.DEFACE),
-        ("sub-01/func/sub-01_task-rest_phase.nii.gz", Treatment.DEFACE),
-        ("sub-01/dwi/sub-01_part-phase_dwi.nii.gz", Treatment.DEFACE),
-        ("sub-01/dwi/sub-01_dwi.nii.gz", Treatment.DEFACE),
-        ("sub-01/dwi/sub-01_ADC.nii.gz", Treatment.DEFACE),
-        ("sub-01/fmap/sub-01_dir-AP_epi.nii.gz", Treatment.DEFACE),
-        ("sub-01/func/sub-01_task-rest_part-mag_bold.nii.gz", Treatment.DEFACE),
-        ("sub-01/perf/sub-01_noRF.nii.gz", Treatment.IMAGE),
-        ("sub-01/func/sub-01_task-rest_bold.nii.gz", Treatment.DEFACE),
-        ("sub-01/dwi/sub-01_dwi.bval", Treatment.RECORDING),
-        ("sub-01/func/sub-01_task-rest_physio.tsv.gz", Treatment.RECORDING),
-        ("sub-01/motion/sub-01_task-a_tracksys-b_motion.tsv", Treatment.RECORDING),
-        ("sub-01/func/sub-01_task-rest_events.tsv", Treatment.TABLE),
-        ("sub-01/eeg/sub-01_task-rest_eeg.bdf", Treatment.EDF),
-        ("sub-01/eeg/sub-01_task-rest_channels.tsv", Treatment.TABLE),
-        ("sub-01/sub-01_scans.tsv", Treatment.TABLE),
-        ("sub-01/ses-a/sub-01_ses-a_scans.json", Treatment.SIDECAR),
-        ("sub-01/sub-01_T1w.json", Treatment.SIDECAR),
-        ("task-rest_bold.json", Treatment.SIDECAR),
-        ("participants.tsv", Treatment.TABLE),
-        ("scans.json", Treatment.SIDECAR),
-        ("sessions.json", Treatment.SIDECAR),
-        ("dataset_description.json", Treatment.SIDECAR),
-        ("README.md", Treatment.TEXT),
+        ("sub-01/anat/sub-01_T1w.nii.gz", FileKind.DEFACE),
+        ("sub-01/ses-a/pet/sub-01_ses-a_pet.nii.gz", FileKind.DEFACE),
+        ("sub-01/perf/sub-01_asl.nii.gz", FileKind.DEFACE),
+        ("sub-01/perf/sub-01_m0scan.nii", FileKind.DEFACE),
+        ("sub-01/fmap/sub-01_magnitude1.nii.gz", FileKind.DEFACE),
+        ("sub-01/fmap/sub-01_TB1TFL.nii.gz", FileKind.DEFACE),
+        ("sub-01/fmap/sub-01_acq-anat_TB1TFL.nii.gz", FileKind.DEFACE),
+        ("sub-01/fmap/sub-01_phasediff.nii.gz", FileKind.DEFACE),
+        ("sub-01/fmap/sub-01_phase1.nii.gz", FileKind.DEFACE),
+        ("sub-01/fmap/sub-01_fieldmap.nii.gz", FileKind.DEFACE),
+        ("sub-01/func/sub-01_task-rest_part-phase_bold.nii.gz", FileKind.DEFACE),
+        ("sub-01/func/sub-01_task-rest_part-imag_sbref.nii.gz", FileKind.DEFACE),
+        ("sub-01/func/sub-01_task-rest_phase.nii.gz", FileKind.DEFACE),
+        ("sub-01/dwi/sub-01_part-phase_dwi.nii.gz", FileKind.DEFACE),
+        ("sub-01/dwi/sub-01_dwi.nii.gz", FileKind.DEFACE),
+        ("sub-01/dwi/sub-01_ADC.nii.gz", FileKind.DEFACE),
+        ("sub-01/fmap/sub-01_dir-AP_epi.nii.gz", FileKind.DEFACE),
+        ("sub-01/func/sub-01_task-rest_part-mag_bold.nii.gz", FileKind.DEFACE),
+        ("sub-01/perf/sub-01_noRF.nii.gz", FileKind.IMAGE),
+        ("sub-01/func/sub-01_task-rest_bold.nii.gz", FileKind.DEFACE),
+        ("sub-01/dwi/sub-01_dwi.bval", FileKind.RECORDING),
+        ("sub-01/func/sub-01_task-rest_physio.tsv.gz", FileKind.RECORDING),
+        ("sub-01/motion/sub-01_task-a_tracksys-b_motion.tsv", FileKind.RECORDING),
+        ("sub-01/func/sub-01_task-rest_events.tsv", FileKind.TABLE),
+        ("sub-01/eeg/sub-01_task-rest_eeg.bdf", FileKind.EDF),
+        ("sub-01/eeg/sub-01_task-rest_channels.tsv", FileKind.TABLE),
+        ("sub-01/sub-01_scans.tsv", FileKind.TABLE),
+        ("sub-01/ses-a/sub-01_ses-a_scans.json", FileKind.SIDECAR),
+        ("sub-01/sub-01_T1w.json", FileKind.SIDECAR),
+        ("task-rest_bold.json", FileKind.SIDECAR),
+        ("participants.tsv", FileKind.TABLE),
+        ("scans.json", FileKind.SIDECAR),
+        ("sessions.json", FileKind.SIDECAR),
+        ("dataset_description.json", FileKind.SIDECAR),
+        ("README.md", FileKind.TEXT),
     ],
 )
-def test_what_bids_knows_and_what_can_be_treated_goes_along(path, treatment):
-    assert decided(path) == treatment
+def test_what_bids_knows_and_what_can_be_treated_goes_along(path, file_kind):
+    assert decided(path) == file_kind
 
 
 @pytest.mark.parametrize(
@@ -103,16 +103,16 @@ def test_ignored_files_stay_behind(line):
 
 def test_a_name_that_is_not_utf8_stays_behind_whatever_is_included_and_can_be_printed():
     path = P("sub-01/anat/sub-01_\udcff_T1w.nii.gz")
-    carried, left_out = plan_carryover([path], include=["*"])
+    carried, left_out = select_files([path], include=["*"])
     assert carried == [] and left_out[0].reason == "has a name that is not UTF-8"
     for text in (as_table(left_out), *in_groups(left_out)):
         assert "sub-01_\\xff_T1w.nii.gz" in text and "rename it" in text and text.encode()
 
 
 def test_a_person_may_include_what_stays_behind():
-    assert decided("phenotype/a.tsv", include=["phenotype/*"]) == Treatment.TABLE
-    assert decided("code/a.py", include=["code/*"]) == Treatment.COPY
-    assert decided("derivatives/x/a.nii.gz", include=["derivatives/*"]) == Treatment.IMAGE
+    assert decided("phenotype/a.tsv", include=["phenotype/*"]) == FileKind.TABLE
+    assert decided("code/a.py", include=["code/*"]) == FileKind.COPY
+    assert decided("derivatives/x/a.nii.gz", include=["derivatives/*"]) == FileKind.IMAGE
 
 
 def test_metadata_of_upper_levels_applies_by_entities_and_suffix():

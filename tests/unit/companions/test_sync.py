@@ -12,9 +12,9 @@ import pytest
 
 from bidsdeface.companions import run, sync
 from bidsdeface.companions.run import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
-from bidsdeface.companions.scope import Scope, read_above
-from bidsdeface.companions.select import LeftOut, Treatment
-from bidsdeface.companions.sync import Shared, preview, preview_root, share, share_root
+from bidsdeface.companions.scope import SubjectScope, read_above
+from bidsdeface.companions.select import Excluded, FileKind
+from bidsdeface.companions.sync import SyncReport, preview, preview_root, share, share_root
 from bidsdeface.companions.write import WRITERS
 from bidsdeface.dataset import people
 from bidsdeface.dataset.validator import find_problems
@@ -53,7 +53,7 @@ def settings(tmp_path):
             sidecar = {"Bidsdeface": {"Measures": {}, "Verdict": "passed"}}
             (settings.output_dir / f"{name}.json").write_text(json.dumps(sidecar))
         (settings.output_dir / f"{MASK.replace('01', label)}.nii.gz").touch()
-        share(Scope(label), settings, None)
+        share(SubjectScope(label), settings, None)
     share_root(settings, None)
     return settings
 
@@ -74,7 +74,7 @@ def remove(settings, *names):
 
 
 def share_again(settings, *sessions):
-    share(Scope("01", sessions), settings, None)
+    share(SubjectScope("01", sessions), settings, None)
 
 
 def end_again(settings, *_):
@@ -228,7 +228,7 @@ def test_a_preview_says_what_would_stay_behind_and_writes_nothing(settings):
     (settings.bids_dir / "participants.tsv").write_text("participant_id\tx\nsub-01\tlong ago\nsub-02\ty\n")
     (settings.bids_dir / "README").write_text("MRN: A471142\n")
     before = {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")}
-    own = preview(Scope("01"), settings, None)
+    own = preview(SubjectScope("01"), settings, None)
     root = preview_root(settings, None, [own])
     assert {"file", "column x"} <= {one.what for one in root.left_out}
     assert any(one.waits for one in root.left_out)
@@ -351,7 +351,7 @@ def test_a_folder_without_files_takes_nothing_away(settings, caplog):
 def test_a_participant_whose_process_is_lost_may_be_shared_later(settings, monkeypatch, tmp_path):
     ends = [
         Lost("killed"),
-        Shared(left_out=(LeftOut(PurePosixPath("sub-02/func/x_bold.nii.gz"), "is empty"),)),
+        SyncReport(left_out=(Excluded(PurePosixPath("sub-02/func/x_bold.nii.gz"), "is empty"),)),
     ]
     monkeypatch.setattr(run, "run_in_workers", lambda *arguments: zip(arguments[2], ends, strict=True))
     assert share_dataset(settings, None, tmp_path) == {Exit.RETRY, Exit.FAILED}
@@ -369,7 +369,7 @@ def test_a_table_that_no_disk_space_was_left_for_may_be_shared_later(
         yield from ((item, result) for item in items for result in work(item))
 
     monkeypatch.setattr(run, "run_in_workers", in_this_process)
-    monkeypatch.setitem(WRITERS, Treatment.TABLE, full)
+    monkeypatch.setitem(WRITERS, FileKind.TABLE, full)
     assert share_dataset(settings, None, tmp_path) == code
     lines = [line for line in caplog.messages if line.startswith("left out: ")]
     assert any("participants.tsv" in line and ".tsv and " in line for line in lines), "with how many more"
@@ -389,7 +389,7 @@ def test_what_is_above_participants_is_read_once_for_all_of_a_process(settings, 
     monkeypatch.setattr(people, "parse_table", lambda *read: reads.append(read[1]) or parse(*read))
     above = read_above(settings)
     for label in ("01", "02"):
-        share(Scope(label), settings, None, above)
+        share(SubjectScope(label), settings, None, above)
     assert reads.count(PurePosixPath("participants.tsv")) == 1
 
 
@@ -462,7 +462,7 @@ def test_phase_stays_behind_with_its_sidecar_unless_it_was_defaced(settings, nam
     put(settings, {f"{A}{name}.nii.gz": packed(image(seed=9)), f"{A}{name}.json": "{}"})
     reason, remedy = PHASES[name]
     share_again(settings)
-    for shared in (share(Scope("01"), settings, None), preview(Scope("01"), settings, None)):
+    for shared in (share(SubjectScope("01"), settings, None), preview(SubjectScope("01"), settings, None)):
         told = behind(shared)
         if "asked" in reason or f"{A}{name}.nii.gz" in told:  # a preview takes for granted what is asked for
             one = told[f"{A}{name}.nii.gz"]
@@ -475,7 +475,7 @@ def test_phase_stays_behind_with_its_sidecar_unless_it_was_defaced(settings, nam
 
 def test_suffixes_that_do_not_name_a_head_leave_it_behind_and_say_how_to_have_it(settings):
     only = replace(settings, suffixes=("T2w",))
-    told = behind(share(Scope("01"), only, None))
+    told = behind(share(SubjectScope("01"), only, None))
     assert told[f"{A}fmap/sub-01_ses-a_magnitude1.nii.gz"].remedy == "--suffixes T2w magnitude1"
     assert told[f"{A}fmap/sub-01_ses-a_phasediff.nii.gz"].remedy == "--suffixes T2w phasediff magnitude1"
     assert f"{T1W}.nii.gz" in there(settings), "it was defaced before"
@@ -507,7 +507,7 @@ def test_what_describes_a_recording_that_cannot_be_made_safe_goes_with_it(settin
     written = {*RECORDING, f"{EEG}eeg.edf", f"{EEG}eeg.json"}
     assert written <= there(settings)
     put(settings, {f"{EEG}eeg.edf": b"no EDF"})
-    told = behind(share(Scope("01"), settings, None))
+    told = behind(share(SubjectScope("01"), settings, None))
     assert not written & there(settings)
     assert {told[name].reason for name in written - {f"{EEG}eeg.edf"}} == {"describes data that stay behind"}
     end_again(settings)
@@ -552,7 +552,7 @@ def test_a_series_that_was_not_defaced_takes_its_context_along(settings):
     (settings.output_dir / m0scan).parent.mkdir()
     shutil.copyfile(settings.bids_dir / f"{m0scan}.nii.gz", settings.output_dir / f"{m0scan}.nii.gz")
     (settings.output_dir / f"{m0scan}.json").write_text(json.dumps({"Bidsdeface": {"Measures": {}}}))
-    told = share(Scope("01"), settings, None).left_out
+    told = share(SubjectScope("01"), settings, None).left_out
     assert ("field IntendedFor", "names what is not in the output") in {
         (one.what, one.reason) for one in told
     }
@@ -564,7 +564,7 @@ def test_stimuli_are_named_where_they_go_along_and_nowhere_else(settings):
     events = "onset\tduration\tstim_file\n1\t1\ta.txt\n2\t1\tn/a\n"
     put(settings, {f"{EVENTS}.tsv": events})
     assert find_problems(settings.bids_dir) == []
-    told = behind(share(Scope("01"), settings, None))[f"{EVENTS}.tsv"]
+    told = behind(share(SubjectScope("01"), settings, None))[f"{EVENTS}.tsv"]
     assert told.what == "column stim_file" and "stimuli" in told.remedy
     assert (settings.output_dir / f"{EVENTS}.tsv").read_text() == events.replace("a.txt", "n/a")
     included = replace(settings, include=("stimuli/*",))

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from bidsdeface.companions.scope import Scope
+from bidsdeface.companions.scope import SubjectScope
 from bidsdeface.companions.sync import share
 from bidsdeface.dataset.annex import check_fetched, is_fetched
 from bidsdeface.dataset.inheritance import read_gradients, read_metadata
@@ -93,7 +93,7 @@ def test_so_is_a_table_of_a_complete_dataset(bids_dir, tmp_path, drop):
     settings = Settings(
         bids_dir=bids_dir, output_dir=tmp_path / "out", level="participant", output_layout="bids"
     )
-    left_out = {str(one.path): one.reason for one in share(Scope("01"), settings, None).left_out}
+    left_out = {str(one.path): one.reason for one in share(SubjectScope("01"), settings, None).left_out}
     assert left_out["sub-01/sub-01_scans.tsv"].endswith("run: datalad get sub-01/sub-01_scans.tsv")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bidsdeface.dataset.kinds import is_map, is_of_series, is_phase, lenders
+from bidsdeface.dataset.kinds import is_map, is_of_series, is_phase, possible_donors
 from bidsdeface.dataset.names import Scan
 
 
@@ -44,7 +44,7 @@ SCANS = [
     ],
 )
 def test_lenders_are_of_the_same_series_or_what_a_map_may_be_computed_from(name, expected):
-    assert [one.stem.removeprefix("sub-1_") for one in lenders(scan(name), SCANS)] == expected
+    assert [one.stem.removeprefix("sub-1_") for one in possible_donors(scan(name), SCANS)] == expected
 
 
 def test_phase_and_maps_are_told_from_what_shows_anatomy():
@@ -58,9 +58,9 @@ def test_phase_and_maps_are_told_from_what_shows_anatomy():
 
 def test_a_map_of_flip_angles_takes_the_mask_of_the_image_that_was_made_with_it():
     angles, anatomy = scan("fmap/acq-famp_TB1TFL"), scan("fmap/acq-anat_TB1TFL")
-    assert lenders(angles, SCANS)[0] == anatomy and is_of_series(anatomy, angles)
+    assert possible_donors(angles, SCANS)[0] == anatomy and is_of_series(anatomy, angles)
     assert is_map(angles) and not is_map(anatomy)
 
 
 def test_a_scan_of_another_session_lends_nothing():
-    assert lenders(scan("fmap/ses-x_run-1_phasediff"), SCANS) == []
+    assert possible_donors(scan("fmap/ses-x_run-1_phasediff"), SCANS) == []

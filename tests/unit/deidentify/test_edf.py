@@ -10,7 +10,7 @@ import edfio
 import numpy as np
 import pytest
 
-from bidsdeface.companions.select import Treatment
+from bidsdeface.companions.select import FileKind
 from bidsdeface.companions.write import WRITERS
 from bidsdeface.dataset.people import identifiers_of
 from bidsdeface.deidentify.edf import (
@@ -148,7 +148,7 @@ def test_the_account_names_removed_bytes_and_their_reason(tmp_path):
     (tmp_path / "x.edf").write_bytes(made((b"EEG Beck",), [(SAMPLES,)]) + b"Jane Beck")
     nobody = SimpleNamespace(is_shared=lambda text: False, are_in=lambda text: False)
     source = SimpleNamespace(root=tmp_path, census=nobody, identifiers=nobody)
-    parts = WRITERS[Treatment.EDF](source, PurePosixPath("x.edf"), tmp_path / "y.edf", None)
+    parts = WRITERS[FileKind.EDF](source, PurePosixPath("x.edf"), tmp_path / "y.edf", None)
     assert [(one.what, one.reason) for one in parts] == [
         ("bytes after the last record", "they belong to no record"),
         ("texts of labels", "some are neither usual nor shared by three participants"),

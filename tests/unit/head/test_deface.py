@@ -11,7 +11,7 @@ from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import BidsdefaceError, RegistrationError
 from bidsdeface.head import deface
 from bidsdeface.head.deface import Tools, deface_head
-from bidsdeface.head.fit import Fitted
+from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS, Masked
 from bidsdeface.imaging.image import read_image
 from bidsdeface.output.names import no_face_outputs_of, outputs_of
@@ -25,7 +25,7 @@ ECHOES = [f"sub-01/anat/sub-01_echo-{n}_MEGRE.nii.gz" for n in (1, 2, 3)]
 
 
 @pytest.fixture
-def run(tmp_path, fitter, expected, monkeypatch):
+def run(tmp_path, templates, expected, monkeypatch):
     """Deface a head of fake scans, for which `find` is told what to find."""
 
     def run_head(found, scans=("sub-01/anat/sub-01_T1w.nii.gz",), **options):
@@ -33,7 +33,7 @@ def run(tmp_path, fitter, expected, monkeypatch):
             make_dataset(tmp_path, scans)
             (tmp_path / "out").mkdir()
 
-        def find(loaded, reference, fitter, expected, accepted):
+        def find(loaded, reference, templates, expected, accepted):
             run_head.references[loaded.scan.stem] = reference
             result = found(loaded) if callable(found) else found
             if isinstance(result, Exception):
@@ -47,7 +47,7 @@ def run(tmp_path, fitter, expected, monkeypatch):
         settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
         state = open_state(settings.work_dir) if settings.work_dir else None
         (head,) = find_heads(bids_dir, suffixes=options.get("suffixes", ())).heads
-        outcomes = list(deface_head(Tools(settings, fitter, expected, state), head))
+        outcomes = list(deface_head(Tools(settings, templates, expected, state), head))
         return {outcome.scan: outcome for outcome in outcomes}, head
 
     run_head.references = {}
@@ -212,7 +212,7 @@ def test_a_measure_beyond_its_limit_fails_and_names_the_ways_out(run, tmp_path):
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_scan_that_is_held_back_places_no_other_scan(run, monkeypatch, trusted):
-    placed = Fitted("sub-01_T1w", None, np.eye(4), np.eye(4), {})
+    placed = RegisteredScan("sub-01_T1w", None, np.eye(4), np.eye(4), {})
     monkeypatch.setattr(deface, "_measure_written", lambda *_: {} if trusted else {"tissue_left_ml": 9.0})
     t1w, t2w = (f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w"))
     whole = {check.measure: check.best for check in CHECKS}
@@ -315,10 +315,10 @@ def test_images_of_one_set_whose_headers_differ_are_all_published(run, tmp_path)
 
 
 def test_an_image_of_a_set_with_another_mask_fails_and_takes_nothing_away(run, tmp_path, monkeypatch):
-    def from_set(of_set, loaded, fitter, expected):
+    def from_set(of_set, loaded, templates, expected):
         return replace(of_set, mask=np.roll(of_set.mask, int(loaded.scan.stem.endswith("echo-3_MEGRE")), 1))
 
-    monkeypatch.setattr(deface, "take_from_set", from_set)
+    monkeypatch.setattr(deface, "mask_from_set", from_set)
     outcomes, head = run({}, ECHOES)
     assert [one.verdict for one in outcomes.values()] == [PASSED, PASSED, FAILED]
     assert "another mask" in outcomes["sub-01_echo-3_MEGRE"].reasons[0]

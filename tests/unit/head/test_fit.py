@@ -26,73 +26,75 @@ def searches(monkeypatch):
     return done
 
 
-def face_off_mm(fitted, fitter, moved=None):
+def face_off_mm(registered, templates, moved=None):
     """Return how far the average's face is placed from where it is."""
     moved = np.eye(4) if moved is None else moved
-    found = apply_affine(np.linalg.inv(fitted.to_template), fitter.surface.face)
-    return np.linalg.norm(found - apply_affine(moved, fitter.surface.face), axis=1).max()
+    found = apply_affine(np.linalg.inv(registered.to_template), templates.surface.face)
+    return np.linalg.norm(found - apply_affine(moved, templates.surface.face), axis=1).max()
 
 
-def test_a_trusted_brain_places_the_head_without_a_search(average, fitter, searches):
+def test_a_trusted_brain_places_the_head_without_a_search(average, templates, searches):
     move = np.eye(4)
     move[:3, 3] = [30, -60, 150]
     scan = Volume(average.head.data, move @ average.head.affine, average.head.seen)
-    fitted = fit("x", scan, None, fitter, accepted=False)
-    assert not searches and face_off_mm(fitted, fitter, move) < 1
-    assert fitted.brain is not None and is_brain_trusted(fitted.measures)
-    assert "lead" not in fitted.measures  # there was no rival
+    registered = fit("x", scan, None, templates, accepted=False)
+    assert not searches and face_off_mm(registered, templates, move) < 1
+    assert registered.brain is not None and is_brain_trusted(registered.measures)
+    assert "lead" not in registered.measures  # there was no rival
 
 
-def test_a_brain_does_not_vouch_for_itself(average, fitter, searches, monkeypatch):
+def test_a_brain_does_not_vouch_for_itself(average, templates, searches, monkeypatch):
     """The outline objects to a placement that started from the brain: the search goes on without it."""
     monkeypatch.setattr(fitting, "outline_faults", lambda measures: {"outline_shift_mm": "far off"})
-    fitted = fit("x", average.head, None, fitter, accepted=False)
-    assert len(searches) == 1 and face_off_mm(fitted, fitter) < 1
-    assert fitted.brain is not None and fitted.measures["lead"] > 0.1
+    registered = fit("x", average.head, None, templates, accepted=False)
+    assert len(searches) == 1 and face_off_mm(registered, templates) < 1
+    assert registered.brain is not None and registered.measures["lead"] > 0.1
 
 
-def test_without_a_brain_the_head_is_searched_for(average, fitter, searches, monkeypatch):
+def test_without_a_brain_the_head_is_searched_for(average, templates, searches, monkeypatch):
     monkeypatch.setattr(fitting, "find_brain", lambda *_: None)
-    fitted = fit("x", average.head, None, fitter, accepted=False)
-    assert len(searches) == 1 and face_off_mm(fitted, fitter) < 1
-    assert fitted.brain is None and fitted.measures["brain_ml"] == 0
+    registered = fit("x", average.head, None, templates, accepted=False)
+    assert len(searches) == 1 and face_off_mm(registered, templates) < 1
+    assert registered.brain is None and registered.measures["brain_ml"] == 0
 
 
-def test_a_brain_that_puts_the_face_elsewhere_stops_a_placement(average, fitter, monkeypatch):
+def test_a_brain_that_puts_the_face_elsewhere_stops_a_placement(average, templates, monkeypatch):
     wrong = np.eye(4)
     wrong[2, 3] = 25
     search = fitting.place_from
 
     def place_from(scan, *_):
-        right = search(scan, [np.eye(4)] * 2, average.landscape)
+        right = search(scan, [np.eye(4)] * 2, average.target)
         return replace(right, to_template=wrong @ right.to_template, second=wrong @ right.second)
 
     for name in ("place", "place_from"):
         monkeypatch.setattr(fitting, name, place_from)
     with pytest.raises(Rejected) as rejected:
-        fit("x", average.head, None, fitter, accepted=False)
+        fit("x", average.head, None, templates, accepted=False)
     assert "brain_shift_mm" in str(rejected.value.args[0])
-    assert fit("x", average.head, None, fitter, accepted=True).to_template[2, 3] == pytest.approx(25, abs=1)
+    assert fit("x", average.head, None, templates, accepted=True).to_template[2, 3] == pytest.approx(
+        25, abs=1
+    )
 
 
-def test_a_scan_is_placed_through_its_reference_and_lent_its_brain(average, fitter, monkeypatch):
-    reference = fit("first", average.head, None, fitter, accepted=False)
+def test_a_scan_is_placed_through_its_reference_and_lent_its_brain(average, templates, monkeypatch):
+    reference = fit("first", average.head, None, templates, accepted=False)
     move = np.eye(4)
     move[:3, 3] = [6, -8, 5]
     inverted = np.where(average.head.data > 0.1, 1.1 - average.head.data, 0).astype(np.float32)
     scan = Volume(inverted, move @ average.head.affine, average.head.seen)
     monkeypatch.setattr(fitting, "find_brain", lambda *_: None)
-    fitted = fit("second", scan, reference, fitter, accepted=True)
-    assert fitted.reference == "first" and face_off_mm(fitted, fitter, move) < 2
-    assert fitted.brain is not None
-    moved_mm = (fitted.brain.places - reference.brain.places).mean(axis=0)
+    registered = fit("second", scan, reference, templates, accepted=True)
+    assert registered.reference == "first" and face_off_mm(registered, templates, move) < 2
+    assert registered.brain is not None
+    moved_mm = (registered.brain.places - reference.brain.places).mean(axis=0)
     assert np.allclose(moved_mm, move[:3, 3], atol=2)
 
 
 @pytest.fixture(scope="module")
-def first(average, fitter):
+def first(average, templates):
     """Return the average's place, as a reference."""
-    return fit("first", average.head, None, fitter, accepted=False)
+    return fit("first", average.head, None, templates, accepted=False)
 
 
 def slab_of(head, low_mm, high_mm, motion):
@@ -106,62 +108,64 @@ def slab_of(head, low_mm, high_mm, motion):
 
 
 @pytest.mark.parametrize("shift", [(0, 0, 0), (6, -8, 5)])
-def test_a_slab_lies_where_its_reference_shows_the_same(average, fitter, first, shift):
+def test_a_slab_lies_where_its_reference_shows_the_same(average, templates, first, shift):
     move = np.eye(4)
     move[:3, 3] = shift
-    fitted = fit("slab", slab_of(average.head, -50, 0, move), first, fitter, accepted=False)
-    assert fitted.reference == "first" and face_off_mm(fitted, fitter, move) < 3
-    assert fitted.measures["reference_likeness"] > 0.9 and fitted.measures["lead"] > 0.1
+    registered = fit("slab", slab_of(average.head, -50, 0, move), first, templates, accepted=False)
+    assert registered.reference == "first" and face_off_mm(registered, templates, move) < 3
+    assert registered.measures["reference_likeness"] > 0.9 and registered.measures["lead"] > 0.1
 
 
 @pytest.mark.parametrize("shift", [(0, 20, 0), (0, 0, -20), (0, 0, 80), (0, -90, 0)])
-def test_the_word_of_a_header_places_no_slab(average, fitter, first, shift):
+def test_the_word_of_a_header_places_no_slab(average, templates, first, shift):
     """Where it lies, the slab is found in its right place, or refused unless a person has looked."""
     move = np.eye(4)
     move[:3, 3] = shift
     slab = slab_of(average.head, -50, 0, move)
     try:
-        fitted = fit("slab", slab, first, fitter, accepted=False)
+        registered = fit("slab", slab, first, templates, accepted=False)
     except Rejected:
         return
-    assert face_off_mm(fitted, fitter, move) < 3
+    assert face_off_mm(registered, templates, move) < 3
 
 
-def test_what_a_person_accepts_is_placed_by_the_reference(average, fitter, first):
+def test_what_a_person_accepts_is_placed_by_the_reference(average, templates, first):
     move = np.eye(4)
     move[2, 3] = 80
     slab = slab_of(average.head, -50, 0, move)
-    assert fit("slab", slab, first, fitter, accepted=True).reference == "first"
+    assert fit("slab", slab, first, templates, accepted=True).reference == "first"
 
 
-def test_a_slab_that_its_header_mirrors_is_refused(average, fitter):
+def test_a_slab_that_its_header_mirrors_is_refused(average, templates):
     """Left and right differ in a head, if not in the average of many."""
     data = average.head.data.copy()
     places = apply_affine(average.head.affine, np.stack(np.indices(data.shape), -1))
     data[np.linalg.norm(places - [35, -40, -25], axis=-1) < 18] = 0.9
     head = replace(average.head, data=data)
-    reference = fit("first", head, None, fitter, accepted=False)
+    reference = fit("first", head, None, templates, accepted=False)
     honest, mirrored = (slab_of(head, -50, 0, np.diag([x, 1.0, 1.0, 1.0])) for x in (1.0, -1.0))
-    assert fit("slab", honest, reference, fitter, accepted=False).reference == "first"
+    assert fit("slab", honest, reference, templates, accepted=False).reference == "first"
     with pytest.raises(Rejected):
-        fit("slab", mirrored, reference, fitter, accepted=False)
+        fit("slab", mirrored, reference, templates, accepted=False)
 
 
-def test_a_slab_has_no_place_by_itself(average, fitter):
+def test_a_slab_has_no_place_by_itself(average, templates):
     with pytest.raises(RegistrationError, match="no head found"):
-        fit("slab", slab_of(average.head, -30, 0, np.eye(4)), None, fitter, accepted=False)
+        fit("slab", slab_of(average.head, -30, 0, np.eye(4)), None, templates, accepted=False)
 
 
-def test_an_uneven_coil_is_evened_out_before_a_head_is_searched_for(average, fitter, searches, monkeypatch):
+def test_an_uneven_coil_is_evened_out_before_a_head_is_searched_for(
+    average, templates, searches, monkeypatch
+):
     answers = iter(({"outline_shift_mm": "far off"}, {}))
     monkeypatch.setattr(fitting, "outline_faults", lambda measures: next(answers))
-    fitted = fit("x", average.head, None, fitter, accepted=False)
-    assert not searches and face_off_mm(fitted, fitter) < 5
-    assert fitted.volume is average.head
+    registered = fit("x", average.head, None, templates, accepted=False)
+    assert not searches and face_off_mm(registered, templates) < 5
+    assert registered.volume is average.head
 
 
-def test_what_shows_no_head_is_refused(fitter):
+def test_what_shows_no_head_is_refused(templates):
     data = np.random.default_rng(0).random((20, 20, 20), np.float32)
     speck = Volume(data, np.diag([2.0, 2.0, 2.0, 1.0]), np.ones_like(data))
     with pytest.raises(RegistrationError, match="no head found"):
-        fit("x", speck, None, fitter, accepted=False)
+        fit("x", speck, None, templates, accepted=False)

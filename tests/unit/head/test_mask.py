@@ -9,9 +9,9 @@ import pytest
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.head import mask as masking
-from bidsdeface.head.fit import Fitted, Rejected
-from bidsdeface.head.lending import lent_mask
-from bidsdeface.head.mask import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, find, middle, take_from_set
+from bidsdeface.head.fit import RegisteredScan, Rejected
+from bidsdeface.head.lending import mask_from_other
+from bidsdeface.head.mask import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, find, mask_from_set, middle
 from bidsdeface.head.series import check_series
 from bidsdeface.imaging.volume import apply_affine, reduce_image
 from bidsdeface.quality.checks import faults
@@ -31,7 +31,7 @@ def loaded():
 
 
 @pytest.fixture
-def finding(loaded, fitter, expected, monkeypatch):
+def finding(loaded, templates, expected, monkeypatch):
     """Find the mask of a scan whose registration and nature are told."""
 
     def run(
@@ -44,20 +44,20 @@ def finding(loaded, fitter, expected, monkeypatch):
         removed=None,
         left_ml=9.0,
     ):
-        def fit(name, volume, reference, fitter, accepted):
+        def fit(name, volume, reference, templates, accepted):
             if placed is None:
                 raise RegistrationError("no head found")
             if faults(measures or {}) and not accepted:
                 raise Rejected(faults(measures), measures)
             other = placed if second is None else second
-            return Fitted(name, volume, placed, other, dict(measures or {}))
+            return RegisteredScan(name, volume, placed, other, dict(measures or {}))
 
         monkeypatch.setattr(masking, "fit", fit)
         monkeypatch.setattr(masking, "is_bare_brain", lambda *_: bare)
         monkeypatch.setattr(masking, "measure_mask", lambda *_: own or {})
         monkeypatch.setattr(masking, "measure_removed", lambda *_: removed or WHOLE)
         monkeypatch.setattr(masking, "tissue_left_ml", lambda *_: left_ml)
-        return find(loaded, None, fitter, expected, accepted)
+        return find(loaded, None, templates, expected, accepted)
 
     return run
 
@@ -97,7 +97,7 @@ def test_nobody_can_accept_that_no_head_is_found(finding):
 @pytest.mark.parametrize("placed", [None, np.eye(4)])
 def test_a_bare_brain_is_not_cut_into_though_a_person_accepts_it(finding, placed, accepted):
     masked = finding(placed, BAD, accepted=accepted, bare=True)
-    assert masked.no_face == BARE_BRAIN and not masked.mask.any() and masked.fitted is None
+    assert masked.no_face == BARE_BRAIN and not masked.mask.any() and masked.registered is None
 
 
 def test_a_head_that_fits_is_never_taken_for_a_bare_brain(finding):
@@ -119,7 +119,7 @@ def test_a_face_that_may_not_have_been_removed_before_is_removed(finding, doubt)
 
 def test_a_field_of_view_far_from_the_face_has_none(finding):
     masked = finding(AWAY)
-    assert masked.no_face == FIELD_ENDS and not masked.mask.any() and masked.fitted
+    assert masked.no_face == FIELD_ENDS and not masked.mask.any() and masked.registered
 
 
 @pytest.mark.parametrize("accepted", [False, True])
@@ -129,33 +129,33 @@ def test_a_field_of_view_without_face_by_a_doubtful_placement_is_refused(finding
             finding(AWAY, accepted=accepted, **doubt)
 
 
-def test_a_set_shares_a_mask_on_one_grid_and_no_other(loaded, fitter, expected):
+def test_a_set_shares_a_mask_on_one_grid_and_no_other(loaded, templates, expected):
     shape = loaded.image.stored.shape
     masked = Masked(np.ones(shape, bool), loaded.image.affine, {})
-    assert take_from_set(masked, loaded, fitter, expected) is masked
+    assert mask_from_set(masked, loaded, templates, expected) is masked
     moved = loaded.image.affine @ shifted(0.1)
     for other in (
         Masked(np.ones(shape[::-1], bool), loaded.image.affine, {}),
         Masked(masked.mask, moved, {}),
     ):
         with pytest.raises(ImageError, match="not on the grid of its set"):
-            take_from_set(other, loaded, fitter, expected)
+            mask_from_set(other, loaded, templates, expected)
 
 
 @pytest.mark.parametrize(("datatype", "of_face"), [("anat", {"face_found": 0.1}), ("func", {})])
 def test_a_shared_mask_is_measured_on_each_scan_by_what_its_kind_shows(
-    loaded, fitter, expected, monkeypatch, datatype, of_face
+    loaded, templates, expected, monkeypatch, datatype, of_face
 ):
     monkeypatch.setattr(masking, "measure_mask", lambda *_: {"brain_in_mask_ml": 7.0})
     monkeypatch.setattr(masking, "measure_removed", lambda *_: {"face_found": 0.1})
     monkeypatch.setattr(masking, "check_still", lambda *_: None)
     monkeypatch.setattr(masking, "check_series", lambda *_, **__: None)
-    fitted = Fitted("first", loaded.volume, np.eye(4), np.eye(4), {})
+    registered = RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {})
     masked = Masked(
-        np.ones(loaded.image.stored.shape, bool), loaded.image.affine, {"brain_in_mask_ml": 0.0}, fitted
+        np.ones(loaded.image.stored.shape, bool), loaded.image.affine, {"brain_in_mask_ml": 0.0}, registered
     )
     another = replace(loaded, scan=replace(SCAN, datatype=datatype))
-    measures = take_from_set(masked, another, fitter, expected).measures
+    measures = mask_from_set(masked, another, templates, expected).measures
     assert measures == {"brain_in_mask_ml": 7.0, **of_face}
 
 
@@ -164,12 +164,12 @@ def series(loaded, *volumes):
     return replace(loaded, image=image, scan=replace(SCAN, datatype="func"))
 
 
-def test_a_series_in_which_the_head_moves_is_refused_and_a_spike_is_not(loaded, fitter):
+def test_a_series_in_which_the_head_moves_is_refused_and_a_spike_is_not(loaded, templates):
     still = loaded.image.stored
-    fitted = Fitted("x", loaded.volume, np.eye(4), np.eye(4), {})
+    registered = RegisteredScan("x", loaded.volume, np.eye(4), np.eye(4), {})
 
     def check(loaded, **options):
-        check_series(loaded.image, fitted, fitter, **options)
+        check_series(loaded.image, registered, templates, **options)
 
     spike = np.full(still.shape, 30000)
     check(series(loaded, still, spike, still), each=False)
@@ -184,23 +184,23 @@ def test_a_series_in_which_the_head_moves_is_refused_and_a_spike_is_not(loaded, 
 
 
 def test_a_series_of_a_set_in_which_the_head_moves_is_refused_wherever_it_stands_in_the_set(
-    loaded, fitter, expected
+    loaded, templates, expected
 ):
     still = loaded.image.stored
     first = Masked(
-        still > 0, loaded.image.affine, {}, Fitted("first", loaded.volume, np.eye(4), np.eye(4), {})
+        still > 0, loaded.image.affine, {}, RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {})
     )
     moved = np.roll(still, 2, axis=1)
     for scan in (SCAN, replace(SCAN, datatype="func")):
         another = replace(series(loaded, still, still, still, moved), scan=scan)
         with pytest.raises(RegistrationError, match="volume 4: the head has moved"):
-            take_from_set(first, another, fitter, expected)
+            mask_from_set(first, another, templates, expected)
 
 
-def test_a_map_takes_the_mask_of_its_series_unless_it_shows_the_head_elsewhere(loaded, fitter):
+def test_a_map_takes_the_mask_of_its_series_unless_it_shows_the_head_elsewhere(loaded, templates):
     lender, a_map = (replace(SCAN, path=Path(f"sub-1_{one}.nii"), suffix=one) for one in ("MP2RAGE", "T1map"))
-    fitted = Fitted("first", loaded.volume, np.eye(4), np.eye(4), {})
-    done = {lender: Masked(loaded.image.stored > 0, loaded.image.affine, {}, fitted)}
+    registered = RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {})
+    done = {lender: Masked(loaded.image.stored > 0, loaded.image.affine, {}, registered)}
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 4095, loaded.image.stored.shape)
     for stored, lent in (
@@ -210,20 +210,20 @@ def test_a_map_takes_the_mask_of_its_series_unless_it_shows_the_head_elsewhere(l
     ):
         image = as_image(np.asfortranarray(stored.astype(np.int16)), loaded.image.affine)
         one = replace(loaded, scan=a_map, image=image, volume=reduce_image(image, "x"))
-        found = lent_mask(one, done, fitter)
+        found = mask_from_other(one, done, templates)
         assert (found is not None) == lent
         assert found is None or found.lent_by == lender.stem
 
 
-def test_slices_of_pictures_go_through_what_is_in_view(loaded, fitter):
+def test_slices_of_pictures_go_through_what_is_in_view(loaded, templates):
     """The middle of the head may not be."""
     affine, last = loaded.image.affine, np.array(loaded.image.stored.shape) - 1
     for placed in (np.eye(4), AWAY, shifted(-300)):
-        fitted = Fitted("x", loaded.volume, placed, placed, {})
-        centre = middle(loaded, Masked(loaded.image.stored > 0, affine, {}, fitted), fitter)
+        registered = RegisteredScan("x", loaded.volume, placed, placed, {})
+        centre = middle(loaded, Masked(loaded.image.stored > 0, affine, {}, registered), templates)
         voxel = apply_affine(np.linalg.inv(affine), centre)
         assert (voxel > -1e-6).all() and (voxel < last + 1e-6).all()
-    assert np.allclose(middle(loaded, None, fitter), apply_affine(affine, last / 2))
+    assert np.allclose(middle(loaded, None, templates), apply_affine(affine, last / 2))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_slices_of_pictures_go_through_what_is_in_view(loaded, fitter):
     ids=["33 mL", "885 mL", "64 mm in two directions", "a slab"],
 )
 def test_what_cannot_be_placed_may_show_a_face_unless_it_is_too_little_for_one(
-    fitter, monkeypatch, field, size, expected
+    templates, monkeypatch, field, size, expected
 ):
 
     def nowhere(*_):
@@ -249,5 +249,5 @@ def test_what_cannot_be_placed_may_show_a_face_unless_it_is_too_little_for_one(
     x, y, z = size
     values[3 : 3 + x, 3 : 3 + y, 3 : 3 + z] = 500
     image = as_image(np.asfortranarray(values), np.diag([4.0, 4.0, 4.0, 1.0]))
-    found = masking.face_in(image, reduce_image(image, "x"), None, fitter)
+    found = masking.face_in(image, reduce_image(image, "x"), None, templates)
     assert found == expected or np.isnan(found) and np.isnan(expected)

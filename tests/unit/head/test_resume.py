@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.head.resume import finished_scans, promise, remember_input
+from bidsdeface.head.resume import expected_record, finished_scans, remember_input
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.output.names import outputs_of
 from bidsdeface.runtime.workdir import open_state
@@ -33,7 +33,7 @@ class Finished:
         output_dir = output_dir or self.settings.output_dir
         for name in outputs_of(self.scan).files:
             (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
-            (output_dir / name).write_text(json.dumps({"Bidsdeface": promise(self.settings)}))
+            (output_dir / name).write_text(json.dumps({"Bidsdeface": expected_record(self.settings)}))
         image = output_dir / outputs_of(self.scan).image
         image.write_text(voxels)
         return image
@@ -156,7 +156,7 @@ def test_in_a_complete_dataset_an_image_without_its_mask_is_not_taken_for_one_wi
     settings = replace(finished.settings, output_layout="bids")
     outputs = outputs_of(finished.scan, "bids")
     for name in outputs.files:
-        (settings.output_dir / name).write_text(json.dumps({"Bidsdeface": promise(settings)}))
+        (settings.output_dir / name).write_text(json.dumps({"Bidsdeface": expected_record(settings)}))
     assert finished_scans(finished.head, settings) == {finished.scan.stem}
     (settings.output_dir / outputs.mask).unlink()
     assert finished_scans(finished.head, settings) == set()

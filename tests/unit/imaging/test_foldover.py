@@ -34,9 +34,9 @@ def tight(average):
 
 
 @pytest.fixture
-def find(fitter):
+def find(templates):
     def run(scan, to_head=None):
-        return find_foldover(scan, np.eye(4) if to_head is None else to_head, fitter.surface.head_mm)
+        return find_foldover(scan, np.eye(4) if to_head is None else to_head, templates.surface.head_mm)
 
     return run
 
@@ -46,12 +46,12 @@ def put(scan, thing):
 
 
 @pytest.mark.parametrize("height_mm", [-20, -48, -65])
-def test_a_nose_at_the_back_is_found_with_all_its_edges(tight, find, fitter, height_mm):
+def test_a_nose_at_the_back_is_found_with_all_its_edges(tight, find, templates, height_mm):
     scan, points = tight
     nose = ball(points, [0, OCCIPUT_MM - 22, height_mm], 12)
     found = find(put(scan, nose))
     assert not (nose & ~found).any()
-    head_mm = fitter.surface.head_mm
+    head_mm = templates.surface.head_mm
     nearest = interpolate(head_mm.data, head_mm.affine, points[found], 0.0).min()
     assert nearest >= SKIN_MM  # nothing of the head goes
 

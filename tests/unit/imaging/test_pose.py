@@ -12,8 +12,8 @@ from bidsdeface.imaging.volume import Volume, apply_affine
 
 
 @pytest.fixture(scope="module")
-def template(fitter):
-    return fitter.pose
+def template(templates):
+    return templates.pose
 
 
 def all_poses(scan, template, count):

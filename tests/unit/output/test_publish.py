@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from bidsdeface.dataset.names import Scan
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.head.resume import is_complete
+from bidsdeface.output import publish
 from bidsdeface.output.names import outputs_of
-from bidsdeface.output.publish import open_staging, withdraw
+from bidsdeface.output.publish import open_staging, withdraw, withdraw_failed
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
 OUTPUTS = outputs_of(SCAN)
@@ -265,3 +266,12 @@ def test_a_sidecar_that_is_not_ours_does_not_count_as_complete(tmp_path, text):
     stage_and_publish(tmp_path)
     (tmp_path / OUTPUTS.image_sidecar).write_text(text)
     assert not is_complete(tmp_path, OUTPUTS, {"Version": "1"})
+
+
+def test_a_failure_whose_older_result_stays_is_an_error(tmp_path, monkeypatch):
+    def stays(*_):
+        raise BidsdefaceError("x: is a link out of OUTPUT_DIR")
+
+    assert withdraw_failed(SCAN, "broken", tmp_path).code is Exit.FAILED
+    monkeypatch.setattr(publish, "withdraw", stays)
+    assert withdraw_failed(SCAN, "broken", tmp_path).code is Exit.ERROR

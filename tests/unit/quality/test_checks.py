@@ -12,8 +12,8 @@ from bidsdeface.quality.checks import (
     bids_name,
     faults,
     is_brain_trusted,
+    limit_used,
     outline_faults,
-    strain,
 )
 
 GOOD = {check.measure: check.best for check in CHECKS if check.measure != "reference_likeness"}
@@ -40,7 +40,7 @@ def good_for(check):
 
 def test_a_result_that_could_not_be_better_has_no_fault_and_no_strain():
     assert faults(GOOD) == {}
-    assert strain(GOOD) == 0
+    assert limit_used(GOOD) == 0
 
 
 @pytest.mark.parametrize(("check", "limit", "beyond"), LIMITS)
@@ -156,19 +156,19 @@ def test_a_measure_that_was_not_taken_is_no_fault():
 
 
 def test_the_worst_measure_tells_how_near_a_result_is_to_being_rejected():
-    assert strain({"tissue_left_ml": 0.25, "stray_tissue_ml": 0.1}) == pytest.approx(0.5)
+    assert limit_used({"tissue_left_ml": 0.25, "stray_tissue_ml": 0.1}) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("check", "limit", "beyond"), LIMITS)
 def test_a_strain_is_1_at_the_limit_and_half_of_it_half_way(check, limit, beyond):
-    assert check.strain(limit) == pytest.approx(1)
-    assert check.strain((check.best + limit) / 2) == pytest.approx(0.5)
+    assert check.limit_used(limit) == pytest.approx(1)
+    assert check.limit_used((check.best + limit) / 2) == pytest.approx(0.5)
 
 
 @given(st.sampled_from(LIMITED), st.floats(-1e6, 1e6))
 def test_a_strain_is_above_1_exactly_where_there_is_a_fault(check, value):
-    beyond = check.strain(value) > 1
-    assert beyond == bool(faults({**good_for(check), check.measure: value})) or check.strain(
+    beyond = check.limit_used(value) > 1
+    assert beyond == bool(faults({**good_for(check), check.measure: value})) or check.limit_used(
         value
     ) == pytest.approx(1)
 
@@ -176,15 +176,15 @@ def test_a_strain_is_above_1_exactly_where_there_is_a_fault(check, value):
 @by_name
 def test_what_is_better_than_the_best_is_no_strain(check):
     if math.isinf(check.least):
-        assert check.strain(check.best - 1) <= 0
+        assert check.limit_used(check.best - 1) <= 0
     if math.isinf(check.most):
-        assert check.strain(check.best + 1) <= 0
+        assert check.limit_used(check.best + 1) <= 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_could_not_be_measured_is_the_worst_of_all(value):
-    assert strain({**GOOD, "similarity": value}) == math.inf
-    assert strain({}) == math.inf
+    assert limit_used({**GOOD, "similarity": value}) == math.inf
+    assert limit_used({}) == math.inf
 
 
 def test_every_check_says_what_it_measures_and_where_its_best_lies():

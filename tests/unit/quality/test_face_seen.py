@@ -12,14 +12,14 @@ HERE = np.eye(4)
 
 
 @pytest.fixture(scope="module")
-def template_head(fitter):
+def template_head(templates):
     """Return a function that makes an EPI of the template's head, of given brightness outside the brain."""
-    head = fitter.start.head
+    head = templates.start.head
     step = np.diag([2.0, 2.0, 2.0, 1.0])
     shape = tuple(n // 2 for n in head.data.shape)
     places = voxel_places(shape, head.affine @ step)
-    brain = region_distance((fitter.start.brain_mm,), HERE, places) < 0
-    inside = region_distance((fitter.surface.head_mm,), HERE, places) <= 0
+    brain = region_distance((templates.start.brain_mm,), HERE, places) < 0
+    inside = region_distance((templates.surface.head_mm,), HERE, places) <= 0
 
     def make(skin, above_mm=-np.inf, turned=HERE):
         noise = np.random.default_rng(0).random(shape) * 0.02
@@ -34,52 +34,52 @@ def template_head(fitter):
     return make
 
 
-def seen(volume, fitter, placement=HERE):
-    return face_seen([volume], [placement], fitter.skin, fitter.start.brain_mm)
+def seen(volume, templates, placement=HERE):
+    return face_seen([volume], [placement], templates.skin, templates.start.brain_mm)
 
 
 @pytest.mark.parametrize(
     ("skin", "is_face"), [(1, True), (0.4, True), (0.2, True), (0.05, False), (0, False)]
 )
-def test_a_face_is_seen_down_to_an_eighth_of_the_brain(template_head, fitter, skin, is_face):
-    assert (seen(template_head(skin), fitter) > 1) is is_face
+def test_a_face_is_seen_down_to_an_eighth_of_the_brain(template_head, templates, skin, is_face):
+    assert (seen(template_head(skin), templates) > 1) is is_face
 
 
 @pytest.mark.parametrize(
     ("above_mm", "skin", "is_face"), [(-40, 0.5, True), (-40, 0.2, False), (60, 1.0, False)]
 )
-def test_of_a_part_of_a_face_only_what_is_bright_counts(template_head, fitter, above_mm, skin, is_face):
-    assert (seen(template_head(skin, above_mm), fitter) > 1) is is_face
+def test_of_a_part_of_a_face_only_what_is_bright_counts(template_head, templates, above_mm, skin, is_face):
+    assert (seen(template_head(skin, above_mm), templates) > 1) is is_face
 
 
-def test_a_placement_that_is_somewhat_off_still_finds_the_face(template_head, fitter):
+def test_a_placement_that_is_somewhat_off_still_finds_the_face(template_head, templates):
     off = np.eye(4)
     off[1, 3], off[2, 3] = 10, 6
-    assert seen(template_head(0.5), fitter, off) > 1
+    assert seen(template_head(0.5), templates, off) > 1
 
 
-def test_the_volume_and_the_placement_that_show_most_count(template_head, fitter):
+def test_the_volume_and_the_placement_that_show_most_count(template_head, templates):
     dark, bright = template_head(0.0), template_head(1.0)
     far = np.eye(4)
     far[2, 3] = 200
-    both = face_seen([dark, bright], [far, HERE], fitter.skin, fitter.start.brain_mm)
-    assert both == seen(bright, fitter) > 1
+    both = face_seen([dark, bright], [far, HERE], templates.skin, templates.start.brain_mm)
+    assert both == seen(bright, templates) > 1
 
 
-def test_an_image_that_cannot_be_placed_says_nothing(fitter):
+def test_an_image_that_cannot_be_placed_says_nothing(templates):
     noise = np.random.default_rng(1).random((12, 14, 10)).astype(np.float32)
     volume = Volume(noise, np.diag([6.0, 6.0, 6.0, 1.0]), np.ones_like(noise))
-    places = likely_places(volume, None, fitter)
-    assert not places and np.isnan(face_seen([volume], places, fitter.skin, fitter.start.brain_mm))
+    places = likely_places(volume, None, templates)
+    assert not places and np.isnan(face_seen([volume], places, templates.skin, templates.start.brain_mm))
 
 
-def test_an_edge_of_the_field_of_view_is_no_skin(fitter):
+def test_an_edge_of_the_field_of_view_is_no_skin(templates):
     """Noise in a small field of view that ends where the face would be: nothing is met from the air."""
     noise = 0.4 + 0.6 * np.random.default_rng(1).random((16, 22, 10)).astype(np.float32)
     affine = np.diag([6.0, 6.0, 6.0, 1.0])
-    face = fitter.skin.mean(axis=0)
+    face = templates.skin.mean(axis=0)
     worst = 0.0
     for front_mm in range(-12, 13, 3):
         affine[:3, 3] = face + [-48, front_mm - 132, -20]
-        worst = max(worst, seen(Volume(noise, affine, np.ones_like(noise)), fitter))
+        worst = max(worst, seen(Volume(noise, affine, np.ones_like(noise)), templates))
     assert worst < 1

@@ -44,10 +44,10 @@ def field(head, defaced):
 
 
 @pytest.fixture(scope="module")
-def stray_ml(fitter):
+def stray_ml(templates):
     def measure(volume, to_template=None):
         to_template = np.eye(4) if to_template is None else to_template
-        return stray_tissue_ml(volume, to_template, fitter.surface.head_mm)
+        return stray_tissue_ml(volume, to_template, templates.surface.head_mm)
 
     return measure
 
@@ -56,8 +56,8 @@ def ball(points, centre, radius_mm):
     return np.linalg.norm(points - centre, axis=-1) < radius_mm
 
 
-def test_of_a_whole_face_nothing_is_left_and_nothing_is_astray(fitter, expected, with_values, defaced):
-    head_mm, here = fitter.surface.head_mm, np.eye(4)
+def test_of_a_whole_face_nothing_is_left_and_nothing_is_astray(templates, expected, with_values, defaced):
+    head_mm, here = templates.surface.head_mm, np.eye(4)
     measures = measure_defaced(with_values(defaced), here, head_mm, here, None, expected)
     assert measures == {"tissue_left_ml": 0.0, "stray_tissue_ml": 0.0}
 

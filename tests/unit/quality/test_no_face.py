@@ -25,20 +25,20 @@ def bare(head, to_brain_mm):
 
 
 @pytest.fixture(scope="module")
-def is_bare(fitter, with_values):
-    return lambda values: is_bare_brain(with_values(values), fitter.brain_surface)
+def is_bare(templates, with_values):
+    return lambda values: is_bare_brain(with_values(values), templates.brain_surface)
 
 
 @pytest.mark.parametrize(
     ("pose", "contrast"),
     [("as it is", "turned round"), ("chin up", "T1w"), ("off centre", "turned round")],
 )
-def test_a_brain_and_nothing_else_is_a_bare_brain(fitter, head, bare, pose, contrast):
+def test_a_brain_and_nothing_else_is_a_bare_brain(templates, head, bare, pose, contrast):
     (turn_deg, shift_mm), move = POSES[pose], np.eye(4)
     move[:3, :3] = Rotation.from_rotvec(turn_deg, degrees=True).as_matrix()
     move[:3, 3] = shift_mm
     values = np.where(bare > 0, CONTRASTS[contrast](bare), 0).astype(np.float32)
-    assert is_bare_brain(Volume(values, move @ head.affine, head.seen), fitter.brain_surface)
+    assert is_bare_brain(Volume(values, move @ head.affine, head.seen), templates.brain_surface)
 
 
 def test_a_whole_head_is_none(head, is_bare):
@@ -46,11 +46,11 @@ def test_a_whole_head_is_none(head, is_bare):
     assert not is_bare(np.where(head.data > 0.1, head.data, 0))  # air that somebody made empty
 
 
-def test_a_childs_head_in_nothing_is_none(fitter, head):
+def test_a_childs_head_in_nothing_is_none(templates, head):
     """Down to the mouth it is no larger than a large brain."""
     values = np.where(head.data > 0.1, head.data, 0)
     small = np.diag([0.8] * 3 + [1.0])
-    assert not is_bare_brain(Volume(values, small @ head.affine, head.seen), fitter.brain_surface)
+    assert not is_bare_brain(Volume(values, small @ head.affine, head.seen), templates.brain_surface)
 
 
 def test_a_head_cut_off_at_the_chin_or_at_the_neck_is_none(head, points, is_bare):

@@ -7,17 +7,14 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsdeface.errors import BidsdefaceError, Exit, UsageError
-from bidsdeface.output.publish import withdraw_failed
+from bidsdeface.errors import Exit, UsageError
 from bidsdeface.quality import outcome
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, PASSED, Outcome, OutcomeFile
-from tests.conftest import fake_head, make_dataset
 
 DONE = Outcome("sub-10_T1w", PASSED, measures={"similarity": 0.8})
 CHECKED = Outcome("sub-2_T1w", FAILED, ("/data/sub-2_T1w.nii: a marker",), {}, ("StrayTissueML",))
@@ -168,16 +165,3 @@ def test_a_line_holds_no_place_and_no_reason_and_is_one_line(verdict, reasons, c
 def test_only_a_failure_has_a_code():
     assert [one.code for one in (DONE, CHECKED, LOST)] == [0, 3, 75]
     assert replace(LOST, verdict=KEPT).code == 0
-
-
-def test_a_failure_whose_older_result_stays_is_an_error(tmp_path, monkeypatch):
-    def stays(*_):
-        raise BidsdefaceError("x: is a link out of OUTPUT_DIR")
-
-    from bidsdeface.dataset.query import find_heads
-
-    bids_dir = make_dataset(tmp_path, image=fake_head())
-    (head,) = find_heads(bids_dir).heads
-    assert withdraw_failed(head.scans[0], "broken", Path(tmp_path)).code is Exit.FAILED
-    monkeypatch.setattr(outcome, "withdraw", stays)
-    assert withdraw_failed(head.scans[0], "broken", Path(tmp_path)).code is Exit.ERROR

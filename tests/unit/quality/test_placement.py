@@ -15,10 +15,10 @@ from bidsdeface.quality.checks import CHECKS, faults
 
 
 @pytest.fixture(scope="session")
-def measured(fitter):
+def measured(templates):
     def measure_at(to_template, scan=None):
         placement = Placement(to_template, 0.8, to_template, 0.1, 0.3)
-        return measure(scan or fitter.start.head, placement, to_template, fitter, None)
+        return measure(scan or templates.start.head, placement, to_template, templates, None)
 
     return measure_at
 
@@ -67,7 +67,7 @@ def test_the_heads_own_outline_sees_a_shift_by_15_mm(measured, shift_mm):
 
 @pytest.mark.parametrize("turn_deg", each_way(15.0))
 def test_the_heads_own_outline_sees_a_turn_by_15_degrees(measured, average, turn_deg):
-    found = measured(moved(turn_deg, about=average.landscape.probes.mean(axis=0)))
+    found = measured(moved(turn_deg, about=average.target.probes.mean(axis=0)))
     assert found["outline_shift_mm"] > 15  # the face lies at the end of a lever
     assert "outline_shift_mm" in faults(found)
 

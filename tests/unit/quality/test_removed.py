@@ -16,11 +16,11 @@ def mask(head, expected):
 
 
 @pytest.fixture
-def measured(head, fitter):
+def measured(head, templates):
     def measure(values, mask, stored=None):
         scan = Volume(values.astype(np.float32), head.affine, head.seen)
         stored = scan.data if stored is None else stored
-        head_mm = fitter.surface.head_mm
+        head_mm = templates.surface.head_mm
         return measure_removed(world_aligned(scan, SPACING_MM), stored, mask, head.affine, np.eye(4), head_mm)
 
     return measure
@@ -54,7 +54,7 @@ def test_air_with_its_noise_where_the_face_should_be_is_a_fault(head, mask, meas
 
 
 @pytest.mark.parametrize("fill", [0, -1000, 7])
-def test_a_mask_in_air_alone_is_a_fault_even_if_the_air_is_empty(head, mask, measured, fitter, fill):
+def test_a_mask_in_air_alone_is_a_fault_even_if_the_air_is_empty(head, mask, measured, templates, fill):
     """Of a head that ends above the brows, say; whatever value stands for nothing."""
     air = mask & (head.data < 0.02)
     out_of_view = mask & ~air
@@ -62,6 +62,6 @@ def test_a_mask_in_air_alone_is_a_fault_even_if_the_air_is_empty(head, mask, mea
     in_air = air & np.roll(air, -2, 1) & np.roll(air, -4, 1)  # clear of the skin
     stored = np.where(air, fill, 1)
     found = measure_removed(
-        world_aligned(scan, SPACING_MM), stored, in_air, head.affine, np.eye(4), fitter.surface.head_mm
+        world_aligned(scan, SPACING_MM), stored, in_air, head.affine, np.eye(4), templates.surface.head_mm
     )
     assert found["face_found"] < 0.2 and list(faults(found)) == ["face_found"]

@@ -18,7 +18,7 @@ import pytest
 from scipy import ndimage
 
 from bidsdeface.errors import TemplateError
-from bidsdeface.head.fit import make_fitter
+from bidsdeface.head.fit import make_template_set
 from bidsdeface.imaging.volume import apply_affine, interpolate
 from bidsdeface.settings import Settings
 from bidsdeface.templates.source import EMBEDDED_ROOT, find_template, whole_head
@@ -150,13 +150,13 @@ def test_a_template_without_masks_is_lent_those_of_the_whole_head(root, tmp_path
             image = nib.load(path)
             nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), smaller @ image.affine), path)
     next(root.glob("tpl-MyHead/*face*")).unlink()
-    fitter = make_fitter("MyHead", regions)
+    templates = make_template_set("MyHead", regions)
     voxels = np.stack(np.meshgrid(*map(np.arange, masks["face"].shape), indexing="ij"), -1)
     places = apply_affine(smaller @ embedded("T1w").affine, voxels)
     for region in regions:
-        lent, own = distance_of(fitter.template, region, places) < 0, masks[region]
+        lent, own = distance_of(templates.template, region, places) < 0, masks[region]
         assert 2 * (lent & own).sum() / (lent.sum() + own.sum()) > 0.93
-    assert not (fitter.template.brain_mm.data < 0).all()
+    assert not (templates.template.brain_mm.data < 0).all()
 
 
 def as_cohorts(root, labels):
