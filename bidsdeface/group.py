@@ -14,7 +14,7 @@ from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import claim_shareable
-from bidsdeface.output.publish import open_staging, results_of
+from bidsdeface.output.publish import open_staging
 from bidsdeface.output.record import published_scans, to_json
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.reidentify.audit import audited
@@ -93,7 +93,7 @@ def _name_orphans(settings: Settings) -> None:
             continue
         names = [one.image]
         if parse_name(one.original):
-            names = results_of(settings.output_dir, scan_at(settings.bids_dir / one.original))
+            names = settings.output.results_of(scan_at(settings.bids_dir / one.original))
         there = (settings.output_dir / name for name in names)
         files = " ".join(shlex.quote(str(path)) for path in there if path.exists())
         LOGGER.warning("%s: its original is gone; if it is not to be shared: rm %s", one.image, files)

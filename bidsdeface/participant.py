@@ -20,8 +20,7 @@ from bidsdeface.head.options import DEFAULT_TEMPLATE
 from bidsdeface.head.resume import finished_scans
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
-from bidsdeface.output.names import no_face_outputs_of, outputs_of
-from bidsdeface.output.publish import withdraw, withdraw_failed
+from bidsdeface.output.publish import OutputDataset
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
@@ -68,12 +67,12 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
     for problem in plan.problems:
         LOGGER.error("FAILED %s", problem)
     for scan in () if settings.dry_run else plan.twins:
-        withdraw(settings.output_dir, scan, settings.output_layout)
+        settings.output.withdraw(scan)
         file.add(Outcome(scan.stem, FAILED))
     _check_remedies(settings, plan.heads)
     codes |= warn_of_waiting(settings, state)
     if settings.dry_run:
-        _print_plan(plan.heads, settings.output_layout)
+        _print_plan(plan.heads, settings.output)
         if not complete:
             return codes
         with scratch_folder(state.folder if state else temporary_dir()) as scratch:
@@ -129,11 +128,10 @@ def _judged(settings: Settings, heads: Sequence[Head], outcomes: Sequence[Outcom
     """Return the images that were verified when they were published, by this run or an earlier one."""
     failed = {outcome.scan for outcome in outcomes if outcome.verdict == FAILED}
     scans = [scan for head in heads for scan in head.scans if scan.stem not in failed]
-    layout = settings.output_layout
     return {
         image
         for scan in scans
-        for image in (outputs_of(scan, layout).image, no_face_outputs_of(scan, layout).image)
+        for image in (settings.output.outputs_of(scan, no_face=no_face).image for no_face in (False, True))
     }
 
 
@@ -151,11 +149,11 @@ def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
         )
 
 
-def _print_plan(heads: Sequence[Head], layout: str) -> None:
+def _print_plan(heads: Sequence[Head], output: OutputDataset) -> None:
     for head in heads:
         print(f"{head.name}, reference {head.reference.stem} ({head.reason})")
         for scan in head.scans:
-            outputs = outputs_of(scan, layout)
+            outputs = output.outputs_of(scan)
             print(f"  {printable(scan.path)}\n    -> {outputs.image}\n    -> {outputs.mask}")
 
 
@@ -227,9 +225,7 @@ def _without_worker(
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished
-        else withdraw_failed(
-            scan, f"{scan.path}: {lost.reason}", settings.output_dir, settings.output_layout, lost.code
-        )
+        else settings.output.withdraw_failed(scan, f"{scan.path}: {lost.reason}", lost.code)
         for scan in head.scans
         if scan.stem not in told
     ]

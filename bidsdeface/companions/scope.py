@@ -172,7 +172,7 @@ def sort_participant(
             replace(one, file_kind=FileKind.DEFACE)
             if one.file_kind is FileKind.IMAGE
             and not settings.force
-            and is_defaced(settings.output_dir, one.path)
+            and is_defaced(settings.output_dir / one.path)
             else one
             for one in carried
         ),

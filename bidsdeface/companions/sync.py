@@ -36,9 +36,9 @@ from bidsdeface.deidentify.excluded import FILE, Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
-from bidsdeface.output.names import BIDS, outputs_of
+from bidsdeface.output.names import BIDS, mask_of, sidecar_of
 from bidsdeface.output.publish import files_below, one_at_a_time, open_staging, remove_empty, remove_files
-from bidsdeface.output.record import is_defaced, own_fields, sidecar_of
+from bidsdeface.output.record import is_defaced, own_fields
 from bidsdeface.runtime.workdir import State
 
 LOGGER = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ def _without_undefaced(files: Selection, unless_asked: bool = False) -> Selectio
     return files.without(
         _why_not_defaced(settings, one.path)
         for one in files.within
-        if one.file_kind is FileKind.DEFACE and not is_defaced(settings.output_dir, one.path)
+        if one.file_kind is FileKind.DEFACE and not is_defaced(settings.output_dir / one.path)
         if not (unless_asked and _is_asked(settings, one.path))
     )
 
@@ -221,7 +221,7 @@ def _put(selection: Selection, files: Sequence[Selected], there: Collection[Pure
     settings, absent = selection.settings, selection.absent
     same = {one.path for one in files if one.file_kind is FileKind.IMAGE and _is_same(settings, one.path)}
     defaced = {one.path for one in files if one.file_kind is FileKind.DEFACE} - absent
-    provenance = {sidecar_of(path): own_fields(settings.output_dir, path) for path in sorted(defaced)}
+    provenance = {sidecar_of(path): own_fields(settings.output_dir / path) for path in sorted(defaced)}
     source = selection.source()
     with open_staging(settings.output_dir) as staging:
         to_do = [one for one in files if one.path not in same]
@@ -246,7 +246,7 @@ def _remove_stale(
     gone = []
     for folder in {path.parent for path in stale}:
         with one_at_a_time(settings.output_dir / folder):
-            late = [one for one in absent if one.parent == folder and is_defaced(settings.output_dir, one)]
+            late = [one for one in absent if one.parent == folder and is_defaced(settings.output_dir / one)]
             needed = {name for one in late for name in (one, sidecar_of(one), *_masks_of(settings, one))}
             here = [path for path in stale if path.parent == folder and path not in needed]
             remove_files(settings.output_dir, here)
@@ -265,8 +265,8 @@ def _above_in_output(settings: MetadataOptions) -> Iterator[PurePosixPath]:
 
 
 def _masks_of(settings: MetadataOptions, path: PurePosixPath) -> tuple[PurePosixPath, PurePosixPath]:
-    outputs = outputs_of(scan_at(settings.bids_dir / path), BIDS)
-    return outputs.mask, outputs.mask_sidecar
+    mask = mask_of(scan_at(settings.bids_dir / path), BIDS)
+    return mask, sidecar_of(mask)
 
 
 def _is_same(settings: MetadataOptions, path: PurePosixPath) -> bool:
@@ -308,5 +308,5 @@ def _may_go(settings: MetadataOptions, path: PurePosixPath) -> bool:
 
 def _is_there(settings: MetadataOptions, one: Selected) -> bool:
     if one.file_kind is FileKind.DEFACE:
-        return is_defaced(settings.output_dir, one.path)
+        return is_defaced(settings.output_dir / one.path)
     return (settings.output_dir / one.path).is_file()

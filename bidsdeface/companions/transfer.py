@@ -23,7 +23,8 @@ from bidsdeface.dataset.people import Census
 from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
-from bidsdeface.output.record import sidecar_of, to_json
+from bidsdeface.output.names import sidecar_of
+from bidsdeface.output.record import to_json
 
 # They say what else there is: written when that is known, tables before what describes them.
 _LATER = {FileKind.TABLE: 1, FileKind.SIDECAR: 2}

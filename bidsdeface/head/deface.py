@@ -62,8 +62,8 @@ from bidsdeface.imaging.image import (
 )
 from bidsdeface.imaging.methods import background, remove, stored_as
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
-from bidsdeface.output.names import figure_name, no_face_outputs_of, outputs_of
-from bidsdeface.output.publish import open_staging, results_of, sharing_mask, withdraw, withdraw_failed
+from bidsdeface.output.names import figure_name, mask_of
+from bidsdeface.output.publish import open_staging
 from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.quality.checks import Rejected, bids_name, faults
 from bidsdeface.quality.evidence import FaceRegions, measure_defaced
@@ -151,12 +151,12 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
             loaded, masked = None, None
             try:
                 loaded = load(scan, head)
-                masked = _mask(loaded, sets.get(outputs_of(scan).mask), done, reference, tools)
+                masked = _mask(loaded, sets.get(mask_of(scan)), done, reference, tools)
                 if to_publish:
                     outcome = _publish(loaded, masked, tools, to_come)
                     done[scan] = replace(masked, measures=outcome.measures)
                 if not masked.no_face:
-                    sets.setdefault(outputs_of(scan).mask, masked)
+                    sets.setdefault(mask_of(scan), masked)
                     reference = reference or (None if faults(masked.measures) else masked.registered)
             except UsageError as error:  # the request is wrong, not what is published
                 outcome = Outcome(scan.stem, FAILED, (str(error),), cause=code_of_run(error))
@@ -219,9 +219,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
         The written files are not as they should be; nothing was published.
     """
     scan, image, settings = loaded.scan, loaded.image, tools.settings
-    layout = settings.output_layout
-    outputs = outputs_of(scan, layout)
-    published = no_face_outputs_of(scan, layout) if masked.no_face else outputs
+    published = settings.output.outputs_of(scan, no_face=bool(masked.no_face))
     metadata = read_metadata(settings.bids_dir, scan)
     fill = stored_as(0.0, image) if is_phase(scan) else background(image)  # phase has no dark and bright
     uri = scan.uri if not settings.is_complete else None
@@ -269,13 +267,13 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
             no_face=bool(masked.no_face),
             skull_stripped=masked.no_face == BARE_BRAIN,
         )
-        if not masked.no_face:
-            of_set = [one.uri for one in loaded.head.scans if outputs_of(one, layout).mask == outputs.mask]
+        if published.mask and published.mask_sidecar:
+            of_set = [one.uri for one in loaded.head.scans if mask_of(one) == mask_of(scan)]
             sources = of_set if uri else []
-            write_image(files[outputs.mask], mask_header(image.header), masked.mask.view("uint8"))
-            check_mask_written(masked.mask, image.affine, read_image(files[outputs.mask]))
-            _make_way(loaded, outputs.mask, masked, settings, to_come)
-            files[outputs.mask_sidecar].write_text(to_json(mask_sidecar(record, sources)))
+            write_image(files[published.mask], mask_header(image.header), masked.mask.view("uint8"))
+            check_mask_written(masked.mask, image.affine, read_image(files[published.mask]))
+            _make_way(loaded, published.mask, masked, settings, to_come)
+            files[published.mask_sidecar].write_text(to_json(mask_sidecar(record, sources)))
         dropped = sorted(metadata.keys() - sidecar.keys())
         LOGGER.debug("%s: fields that are left out: %s", scan.stem, ", ".join(dropped))
         if published.bval and published.bvec:
@@ -288,7 +286,7 @@ def _publish(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[s
         remember_input(
             tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
         )
-        staging.publish(files, stale=results_of(settings.output_dir, scan, layout))
+        staging.publish(files, stale=settings.output.results_of(scan))
     return Outcome(scan.stem, verdict, measures=measures, failed_checks=failed_checks)
 
 
@@ -307,7 +305,7 @@ def _make_way(
         same_grid = is_on_grid(there, masked.mask.shape, loaded.image.affine)
         if same_grid and np.array_equal(there.stored > 0, masked.mask):
             return
-    for other in sharing_mask(settings.output_dir, loaded.scan, settings.output_layout):
+    for other in settings.output.sharing_mask(loaded.scan):
         if settings.mask:
             LOGGER.warning("%s: withdrawn, as it had another mask; give it --mask as well", other.stem)
         elif other.stem not in to_come or is_by_hand(settings, other):
@@ -315,7 +313,7 @@ def _make_way(
                 f"{loaded.scan.path}: is of one set with {other.stem}, which has another mask, and BIDS "
                 "has one for a set; do the whole set at once, or give its mask with --mask"
             )
-        withdraw(settings.output_dir, other, settings.output_layout)
+        settings.output.withdraw(other)
 
 
 def _measure_written(volume: Volume, affine: NDArray, masked: Masked, tools: Tools) -> dict[str, float]:
@@ -334,7 +332,7 @@ def _picture(scan: Scan, masked: Masked, staged: Path | None, tools: Tools) -> P
     if staged or tools.state is None:
         return staged
     folder = make_private(tools.state.folder_for(COMPLETE, tools.settings.output_dir) / FIGURES)
-    return folder / figure_name(scan, "noface" if masked.no_face else "defaced")
+    return folder / figure_name(scan, no_face=bool(masked.no_face))
 
 
 def _without_none(record: dict[str, Any]) -> dict[str, Any]:
@@ -377,7 +375,7 @@ def _fail(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
             "else draw its face mask and give it with --mask"
         )
     reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
-    outcome = withdraw_failed(scan, reason, settings.output_dir, settings.output_layout, code_of_scan(error))
+    outcome = settings.output.withdraw_failed(scan, reason, code_of_scan(error))
     if not isinstance(error, Rejected):
         return outcome
     return replace(outcome, measures=error.measures, failed_checks=tuple(map(bids_name, error.faults)))

@@ -12,14 +12,15 @@ from typing import Any
 
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_fetched
-from bidsdeface.dataset.inheritance import JsonError, read_json, read_metadata
+from bidsdeface.dataset.inheritance import read_metadata
 from bidsdeface.dataset.kinds import possible_donors
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.deidentify.policy import policy_mark
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.imaging.image import read_bytes
-from bidsdeface.output.names import ImageFiles, no_face_outputs_of, outputs_of
+from bidsdeface.output.names import Outputs, mask_of
+from bidsdeface.output.record import read_record
 from bidsdeface.runtime.workdir import State
 
 METHOD = "remove"
@@ -69,28 +70,26 @@ def finished_scans(head: Head, settings: MaskOptions, state: State | None = None
     # The scans of a set share one mask, so they are done together or not at all; so is who lends a mask.
     to_do = [scan for scan in head.scans if scan.stem not in finished]
     finished -= {one.stem for scan in to_do for one in possible_donors(scan, head.scans)} - by_hand
-    undone = {outputs_of(scan).mask for scan in head.scans if scan.stem not in finished}
+    undone = {mask_of(scan) for scan in head.scans if scan.stem not in finished}
     return {
         scan.stem
         for scan in head.scans
-        if scan.stem in finished and (outputs_of(scan).mask not in undone or scan.stem in by_hand)
+        if scan.stem in finished and (mask_of(scan) not in undone or scan.stem in by_hand)
     }
 
 
 def is_by_hand(settings: MaskOptions, scan: Scan) -> bool:
     """Tell whether a scan is published with a mask that a person drew."""
-    return is_complete(
-        settings.output_dir, outputs_of(scan, settings.output_layout), {"MaskSource": "by hand"}
-    )
+    return is_complete(settings.output_dir, settings.output.outputs_of(scan), {"MaskSource": "by hand"})
 
 
-def _result(scan: Scan, settings: MaskOptions) -> ImageFiles | None:
+def _result(scan: Scan, settings: MaskOptions) -> Outputs | None:
     """Return the files of a finished result that was made with the same settings, if there is one."""
-    outputs = outputs_of(scan, settings.output_layout)
+    outputs = settings.output.outputs_of(scan)
     possible = (
         (outputs, expected_record(settings)),
         (outputs, expected_record(settings, by_hand=True)),
-        (no_face_outputs_of(scan, settings.output_layout), expected_record(settings, no_face=True)),
+        (settings.output.outputs_of(scan, no_face=True), expected_record(settings, no_face=True)),
     )
     return next((files for files, said in possible if is_complete(settings.output_dir, files, said)), None)
 
@@ -155,7 +154,7 @@ def _fingerprint(state: State, content: bytes, metadata: Mapping[str, Any], imag
     return state.derive("fingerprint", content, said, image.read_bytes())
 
 
-def is_complete(output_dir: Path, outputs: ImageFiles, provenance: Mapping[str, Any]) -> bool:
+def is_complete(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any]) -> bool:
     """Look for a finished result that was made with the same settings.
 
     Parameters
@@ -173,8 +172,5 @@ def is_complete(output_dir: Path, outputs: ImageFiles, provenance: Mapping[str, 
     """
     if not all((output_dir / name).is_file() for name in outputs.files):
         return False
-    try:
-        found = read_json(output_dir / outputs.image_sidecar)["Bidsdeface"]
-        return all(found.get(name) == value for name, value in provenance.items())
-    except (JsonError, OSError, KeyError, AttributeError):  # not a sidecar of ours
-        return False
+    record = read_record(output_dir / outputs.image)
+    return all(record.get(name) == value for name, value in provenance.items())

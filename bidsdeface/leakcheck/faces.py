@@ -17,8 +17,8 @@ from bidsdeface.imaging.facemask import Guard
 from bidsdeface.imaging.image import is_flat, is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.leakcheck.find import own_record
-from bidsdeface.output.names import BIDS, DERIVATIVES, outputs_of
+from bidsdeface.output.names import BIDS, DERIVATIVES, mask_of
+from bidsdeface.output.record import read_record
 from bidsdeface.quality.checks import faults
 from bidsdeface.quality.evidence import tissue_left_ml
 
@@ -74,8 +74,8 @@ def is_emptied(path: Path) -> bool:
     scan = scan_at(path)
     labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
     layout = BIDS if labels == scan.entities else DERIVATIVES
-    mask_path = path.with_name(outputs_of(replace(scan, entities=labels), layout).mask.name)
-    if not own_record(path).get("Method"):
+    mask_path = path.with_name(mask_of(replace(scan, entities=labels), layout).name)
+    if not read_record(path).get("Method"):
         return False
     try:
         image, mask = read_image(path), read_image(mask_path)
@@ -95,7 +95,7 @@ def _may_show_none(path: Path) -> bool:
 
 def showed_none(path: Path) -> bool:
     """Return True if an image's sidecar says that no face was seen in it before it was published."""
-    return bool(own_record(path).get("Evidence"))
+    return bool(read_record(path).get("Evidence"))
 
 
 def _is_flat(path: Path) -> bool:

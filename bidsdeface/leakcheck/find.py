@@ -9,12 +9,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_fetched, leads_to_annex
 from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metadata, read_json
-from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
 from bidsdeface.dataset.people import Census
 from bidsdeface.deidentify.columns import ALONE, TableOptions, kept_of
 from bidsdeface.deidentify.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
@@ -22,6 +21,7 @@ from bidsdeface.deidentify.patterns import find_pii
 from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.errors import printable
 from bidsdeface.leakcheck import inspect
+from bidsdeface.output.record import read_record
 
 FaceTest = Callable[[Path], str | None]
 REPOSITORIES = (".git", ".datalad")  # of whoever shares the dataset
@@ -245,7 +245,7 @@ def _look_into(at: _Dataset, path: PurePosixPath, file: Path, shows_face: FaceTe
         return
     if kind == "nifti":
         yield from inspect.inspect_nifti(file)
-        is_own_mask = suffix_of(file) == "defacemask" and "Version" in own_record(file)
+        is_own_mask = suffix_of(file) == "defacemask" and "Version" in read_record(file)
         if shows_face and not is_own_mask and (shown := shows_face(file)):
             yield SHOWN_FACE, shown
     elif kind == "scanner":
@@ -268,15 +268,6 @@ def _look_into(at: _Dataset, path: PurePosixPath, file: Path, shows_face: FaceTe
         yield from inspect.inspect_table(file, path, options, at.made_by_010)
     else:
         yield from inspect.inspect_text(file, is_text, path.name in OWN_TABLES)
-
-
-def own_record(image: Path) -> Mapping[str, Any]:
-    """Return how an image was defaced, if it or its mask is one of ours: what its sidecar says of that."""
-    try:
-        record = read_json(image.with_name(f"{stem_of(image)}.json"))["Bidsdeface"]
-    except (JsonError, OSError, KeyError):
-        return {}
-    return record if isinstance(record, Mapping) else {}
 
 
 def _look_at_path(path: PurePosixPath, with_labels: bool) -> inspect.Told:

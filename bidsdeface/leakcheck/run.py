@@ -21,9 +21,9 @@ from bidsdeface.leakcheck.find import (
     REPOSITORIES,
     Finding,
     find_leaks,
-    own_record,
     survey_dataset,
 )
+from bidsdeface.output.record import read_record
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND
 from bidsdeface.runtime.scratch import PRIVATE, environment_in
 from bidsdeface.runtime.workdir import State
@@ -196,4 +196,4 @@ def _is_judged(settings: MetadataOptions, path: PurePosixPath) -> bool:
 
 def _is_answered_for(settings: MetadataOptions, path: PurePosixPath) -> bool:
     """Tell whether a person answers for an image."""
-    return own_record(settings.output_dir / path).get("Verdict") in (ACCEPTED, BY_HAND)
+    return read_record(settings.output_dir / path).get("Verdict") in (ACCEPTED, BY_HAND)

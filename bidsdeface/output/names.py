@@ -1,10 +1,11 @@
-"""Where the results of a scan go in the output dataset. Names only, no files."""
+"""Names of the output files of a scan. No file is opened."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
+from typing import TypeVar
 
 from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES, OF_A_SET
-from bidsdeface.dataset.names import Scan, join_name
+from bidsdeface.dataset.names import Scan, join_name, stem_of
 
 DERIVATIVES, BIDS = LAYOUTS = ("derivatives", "bids")
 
@@ -17,44 +18,43 @@ _AFTER_MOD = ("chunk",)
 IGNORED_MASKS = "".join(f"**/{name}/*_defacemask.*\n" for name in DATATYPES if name != ANATOMICAL)
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """Files that one scan leaves if nothing is removed from it, relative to the root of the output dataset.
+# The image's sidecar vouches for all the others, and the image is without it for the shortest time.
+PUBLICATION_ORDER = ("mask", "mask_sidecar", "bval", "bvec", "figure", "image", "image_sidecar")
+_Path = TypeVar("_Path", bound=PurePath)
 
-    A complete dataset has no place for the figure, and its gradients are carried over by themselves.
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Names of the files of one published scan, relative to the root of the output dataset.
+
+    Attributes
+    ----------
+    image, image_sidecar : PurePosixPath
+    mask, mask_sidecar : PurePosixPath, optional
+        Of a defaced scan.
+    bval, bvec : PurePosixPath, optional
+        Of a diffusion series in a derivative dataset; a complete dataset carries them over by themselves.
+    figure : PurePosixPath, optional
+        A complete dataset has no place for it.
     """
 
+    image: PurePosixPath
+    image_sidecar: PurePosixPath
+    mask: PurePosixPath | None
+    mask_sidecar: PurePosixPath | None
     bval: PurePosixPath | None
     bvec: PurePosixPath | None
     figure: PurePosixPath | None
-    image: PurePosixPath
-    image_sidecar: PurePosixPath
 
     @property
     def files(self) -> tuple[PurePosixPath, ...]:
-        """All that is published, in order.
-
-        The image's sidecar vouches for all the others, and the image is without it for the shortest time.
-        """
-        names = (self.bval, self.bvec, self.figure, self.image, self.image_sidecar)
+        """All files, in the order of publication."""
+        names = (getattr(self, field) for field in PUBLICATION_ORDER)
         return tuple(name for name in names if name)
 
 
-@dataclass(frozen=True)
-class Outputs(ImageFiles):
-    """Files that a defaced scan leaves."""
-
-    mask: PurePosixPath
-    mask_sidecar: PurePosixPath
-
-    @property
-    def files(self) -> tuple[PurePosixPath, ...]:
-        """All that is published, in order."""
-        return (self.mask, self.mask_sidecar, *super().files)
-
-
-def outputs_of(scan: Scan, layout: str = DERIVATIVES) -> Outputs:
-    """Name the defaced image, its face mask and their sidecars.
+def outputs_of(scan: Scan, layout: str = DERIVATIVES, *, no_face: bool = False) -> Outputs:
+    """Name the files of a published scan.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def outputs_of(scan: Scan, layout: str = DERIVATIVES) -> Outputs:
         The raw scan.
     layout : str, optional
         One of `LAYOUTS`.
+    no_face : bool, optional
+        Whether the scan shows no face, so that it is published without a mask.
 
     Returns
     -------
@@ -78,7 +80,27 @@ def outputs_of(scan: Scan, layout: str = DERIVATIVES) -> Outputs:
     'sub-01/anat/sub-01_mod-T1w_desc-face_defacemask.nii.gz'
     >>> str(outputs_of(scan, "bids").image), str(outputs_of(scan, "bids").mask)
     ('sub-01/anat/sub-01_echo-2_T1w.nii', 'sub-01/anat/sub-01_mod-T1w_defacemask.nii.gz')
+    >>> str(outputs_of(scan, no_face=True).image)
+    'sub-01/anat/sub-01_echo-2_desc-noface_T1w.nii.gz'
     """
+    is_derivative = layout == DERIVATIVES
+    has_gradients = is_derivative and (scan.datatype, scan.suffix) == ("dwi", "dwi")
+    figure = PurePosixPath(f"sub-{scan.subject}", "figures", figure_name(scan, no_face=no_face))
+    image = scan.folder / (f"{figure.stem}.nii.gz" if is_derivative else f"{scan.stem}{scan.extension}")
+    mask = None if no_face else mask_of(scan, layout)
+    return Outputs(
+        image=image,
+        image_sidecar=sidecar_of(image),
+        mask=mask,
+        mask_sidecar=sidecar_of(mask) if mask else None,
+        bval=scan.folder / f"{scan.stem}.bval" if has_gradients else None,  # without desc: it is inherited
+        bvec=scan.folder / f"{scan.stem}.bvec" if has_gradients else None,
+        figure=figure if is_derivative else None,
+    )
+
+
+def mask_of(scan: Scan, layout: str = DERIVATIVES) -> PurePosixPath:
+    """Name the face mask of a scan, which all scans of its set share."""
     labels = dict(scan.entities)
     before, after = (
         [(key, labels[key]) for key in keys if key in labels] for keys in (_BEFORE_MOD, _AFTER_MOD)
@@ -86,43 +108,16 @@ def outputs_of(scan: Scan, layout: str = DERIVATIVES) -> Outputs:
     if scan.datatype != ANATOMICAL:
         before, after = [pair for pair in scan.entities if pair[0] not in OF_A_SET], []
     desc = [("desc", "face")] if layout == DERIVATIVES else []
-    mask = scan.folder / join_name([*before, ("mod", scan.suffix), *after, *desc], "defacemask")
-    return Outputs(
-        **vars(_image_files(scan, "defaced", layout)),
-        mask=mask.with_name(f"{mask.name}.nii.gz"),
-        mask_sidecar=mask.with_name(f"{mask.name}.json"),
-    )
+    stem = join_name([*before, ("mod", scan.suffix), *after, *desc], "defacemask")
+    return scan.folder / f"{stem}.nii.gz"
 
 
-def no_face_outputs_of(scan: Scan, layout: str = DERIVATIVES) -> ImageFiles:
-    """Name the copy of an image that shows no face, and its sidecar.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> scan = Scan(Path("sub-01_T1w.nii"), (("sub", "01"),), "T1w", ".nii")
-    >>> str(no_face_outputs_of(scan).image)
-    'sub-01/anat/sub-01_desc-noface_T1w.nii.gz'
-    """
-    return _image_files(scan, "noface", layout)
+def sidecar_of(image: _Path) -> _Path:
+    """Name the sidecar of an image."""
+    return image.with_name(f"{stem_of(image)}.json")
 
 
-def figure_name(scan: Scan, desc: str) -> str:
+def figure_name(scan: Scan, *, no_face: bool = False) -> str:
     """Name the picture of a defaced scan, or of one that shows no face."""
-    return f"{join_name((*scan.entities, ('desc', desc)), scan.suffix)}.png"
-
-
-def _image_files(scan: Scan, desc: str, layout: str) -> ImageFiles:
-    if layout == BIDS:
-        image, sidecar = scan.folder / f"{scan.stem}{scan.extension}", scan.folder / f"{scan.stem}.json"
-        return ImageFiles(None, None, None, image, sidecar)
-    figure = figure_name(scan, desc)
-    stem = figure.removesuffix(".png")
-    is_dwi = (scan.datatype, scan.suffix) == ("dwi", "dwi")
-    return ImageFiles(
-        bval=scan.folder / f"{scan.stem}.bval" if is_dwi else None,  # BIDS has no desc for these: inherited
-        bvec=scan.folder / f"{scan.stem}.bvec" if is_dwi else None,
-        figure=PurePosixPath(f"sub-{scan.subject}", "figures", figure),
-        image=scan.folder / f"{stem}.nii.gz",
-        image_sidecar=scan.folder / f"{stem}.json",
-    )
+    desc = ("desc", "noface" if no_face else "defaced")
+    return f"{join_name((*scan.entities, desc), scan.suffix)}.png"

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from bidsdeface.dataset.names import Scan, parse_name
 from bidsdeface.errors import BidsdefaceError, Exit, code_of_run, storage_errors, worst
-from bidsdeface.output.names import DERIVATIVES, no_face_outputs_of, outputs_of
+from bidsdeface.output.names import DERIVATIVES, Outputs, mask_of, outputs_of
 from bidsdeface.quality.outcome import FAILED, Outcome
 from bidsdeface.runtime.scratch import private_folder
 
@@ -84,67 +84,71 @@ def open_staging(output_dir: Path) -> Iterator[Staging]:
         yield Staging(output_dir, folder)
 
 
-def withdraw(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> None:
-    """Remove an older result of a scan, whatever its verdict, the image's sidecar first.
+@dataclass(frozen=True)
+class OutputDataset:
+    """An output dataset: it knows the names of its files, and withdraws results.
 
-    A mask that other published scans share stays.
-
-    Parameters
+    Attributes
     ----------
-    output_dir : Path
-        Root of the output dataset.
-    scan : Scan
-        Files of it that do not exist are passed over.
-    layout : str, optional
-        Of the output dataset.
-
-    Raises
-    ------
-    BidsdefaceError
-        If a file exists and cannot be removed.
+    root : Path
+    layout : str
+        One of `bidsdeface.output.names.LAYOUTS`.
     """
-    own = results_of(output_dir, scan, layout)
-    for name in own:
-        check_inside(output_dir / name, output_dir)
-    with one_at_a_time((output_dir / own[0]).parent):
-        remove_files(output_dir, own)
 
+    root: Path
+    layout: str = DERIVATIVES
 
-def withdraw_failed(
-    scan: Scan, reason: str, output_dir: Path, layout: str = DERIVATIVES, cause: Exit = Exit.FAILED
-) -> Outcome:
-    """Remove an older result of a scan that failed, and return the outcome with its reasons."""
-    try:
-        withdraw(output_dir, scan, layout)
-    except BidsdefaceError as error:
-        reasons = (reason, f"its older result could not be removed: {error}")
-        return Outcome(scan.stem, FAILED, reasons, cause=worst({cause, code_of_run(error)}))
-    return Outcome(scan.stem, FAILED, (reason,), cause=cause)
+    def outputs_of(self, scan: Scan, *, no_face: bool = False) -> Outputs:
+        """Name the files of a published scan; see `bidsdeface.output.names.outputs_of`."""
+        return outputs_of(scan, self.layout, no_face=no_face)
 
+    def withdraw(self, scan: Scan) -> None:
+        """Remove an older result of a scan, whatever its verdict, the image's sidecar first.
 
-def results_of(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> list[PurePosixPath]:
-    """Return the files that a scan may have left, and that no other published scan needs.
+        Files that do not exist are passed over. A mask that other published scans share stays.
 
-    In the order in which to remove them: what vouches for others comes first.
-    """
-    outputs = outputs_of(scan, layout)
-    files = [*outputs.files, *no_face_outputs_of(scan, layout).files]
-    needed = (outputs.mask, outputs.mask_sidecar) if sharing_mask(output_dir, scan, layout) else ()
-    return [name for name in dict.fromkeys(reversed(files)) if name not in needed]
+        Raises
+        ------
+        BidsdefaceError
+            If a file exists and cannot be removed.
+        """
+        own = self.results_of(scan)
+        for name in own:
+            check_inside(self.root / name, self.root)
+        with one_at_a_time((self.root / own[0]).parent):
+            remove_files(self.root, own)
 
+    def withdraw_failed(self, scan: Scan, reason: str, cause: Exit = Exit.FAILED) -> Outcome:
+        """Remove an older result of a scan that failed, and return the outcome with its reasons."""
+        try:
+            self.withdraw(scan)
+        except BidsdefaceError as error:
+            reasons = (reason, f"its older result could not be removed: {error}")
+            return Outcome(scan.stem, FAILED, reasons, cause=worst({cause, code_of_run(error)}))
+        return Outcome(scan.stem, FAILED, (reason,), cause=cause)
 
-def sharing_mask(output_dir: Path, scan: Scan, layout: str = DERIVATIVES) -> list[Scan]:
-    """Return the other published scans that have the same mask file: those of a set."""
-    found = []
-    end = f"_desc-defaced_{scan.suffix}.json" if layout == DERIVATIVES else f"_{scan.suffix}.json"
-    for name in filter(None, map(parse_name, sorted((output_dir / scan.folder).glob(f"*{end}")))):
-        entities = tuple(pair for pair in name.entities.items() if pair != ("desc", "defaced"))
-        other = Scan(Path(name.path), entities, scan.suffix, scan.extension, scan.datatype)
-        outputs = outputs_of(other, layout)
-        shares = other.stem != scan.stem and outputs.mask == outputs_of(scan, layout).mask
-        if shares and (output_dir / outputs.image).exists():  # not an inherited sidecar
-            found.append(other)
-    return found
+    def results_of(self, scan: Scan) -> list[PurePosixPath]:
+        """Return the files that a scan may have left, and that no other published scan needs.
+
+        In the order in which to remove them: what vouches for others comes first.
+        """
+        outputs = self.outputs_of(scan)
+        files = [*outputs.files, *self.outputs_of(scan, no_face=True).files]
+        needed = (outputs.mask, outputs.mask_sidecar) if self.sharing_mask(scan) else ()
+        return [name for name in dict.fromkeys(reversed(files)) if name not in needed]
+
+    def sharing_mask(self, scan: Scan) -> list[Scan]:
+        """Return the other published scans that have the same mask file: those of a set."""
+        sharing = []
+        desc = "_desc-defaced" if self.layout == DERIVATIVES else ""
+        sidecars = sorted((self.root / scan.folder).glob(f"*{desc}_{scan.suffix}.json"))
+        for name in filter(None, map(parse_name, sidecars)):
+            entities = tuple(pair for pair in name.entities.items() if pair != ("desc", "defaced"))
+            other = Scan(Path(name.path), entities, scan.suffix, scan.extension, scan.datatype)
+            shares = other.stem != scan.stem and mask_of(other) == mask_of(scan)
+            if shares and (self.root / self.outputs_of(other).image).exists():  # not an inherited sidecar
+                sharing.append(other)
+        return sharing
 
 
 def _move(staged: Path, target: Path) -> os.stat_result:

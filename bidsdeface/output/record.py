@@ -11,10 +11,10 @@ from typing import Any
 from bidsdeface import __version__
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL
-from bidsdeface.dataset.names import RAW, natural_key, stem_of
+from bidsdeface.dataset.names import RAW, natural_key
 from bidsdeface.deidentify.policy import DROP, Policy, Rule, Telling, file_fields, load_policy, scrub_metadata
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.output.names import BIDS
+from bidsdeface.output.names import BIDS, sidecar_of
 
 # DICOM PS3.16 CID 7050, and a private code of our own ("99" marks private coding schemes).
 _CODES = (
@@ -195,25 +195,29 @@ def _is_named_so(path: Path, output_dir: Path, layout: str) -> bool:
     return is_of_scan and not any(part[0] == "." for part in path.relative_to(output_dir).parts)
 
 
-def sidecar_of(image: PurePosixPath) -> PurePosixPath:
-    """Name the sidecar of an image that keeps its own name."""
-    return image.with_name(f"{stem_of(image)}.json")
+def read_record(image: Path) -> Mapping[str, Any]:
+    """Return how an image was defaced and judged, by its sidecar; empty for one that is not ours."""
+    try:
+        record = read_json(sidecar_of(image))["Bidsdeface"]
+    except (JsonError, OSError, KeyError):
+        return {}
+    return record if isinstance(record, Mapping) else {}
 
 
-def is_defaced(output_dir: Path, image: PurePosixPath) -> bool:
-    """Return True if the defacing engine has published an image of a complete dataset, by its sidecar."""
-    return (output_dir / image).is_file() and "Bidsdeface" in own_fields(output_dir, image)
+def is_defaced(image: Path) -> bool:
+    """Return True if this program has published an image of a complete dataset, by its sidecar."""
+    return image.is_file() and "Bidsdeface" in own_fields(image)
 
 
-def own_fields(output_dir: Path, image: PurePosixPath) -> dict[str, Any]:
-    """Return what the sidecar of an image of a complete dataset says of how it was defaced.
+def own_fields(image: Path) -> dict[str, Any]:
+    """Return the fields that this program has written to the sidecar of an image of a complete dataset.
 
     Raises
     ------
     BidsdefaceError
-        It cannot be read. It may be ours: what it vouches for is not to be removed.
+        The sidecar cannot be read. It may be ours: what it vouches for is not to be removed.
     """
-    path = output_dir / sidecar_of(image)
+    path = sidecar_of(image)
     try:
         sidecar = read_json(path)
     except (FileNotFoundError, NotADirectoryError, JsonError):  # none of ours

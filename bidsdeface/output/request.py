@@ -9,6 +9,7 @@ from typing import Any
 from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_looked_at, suffixes_of_heads
 from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.output.names import BIDS, DERIVATIVES
+from bidsdeface.output.publish import OutputDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,11 @@ class Request:
     force: bool = False
     validate_output: bool = True
     verbosity: int = 0
+
+    @cached_property
+    def output(self) -> OutputDataset:
+        """The output dataset."""
+        return OutputDataset(self.output_dir, self.output_layout)
 
     @property
     def is_complete(self) -> bool:

@@ -16,7 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.dataset.names import scan_at
 from bidsdeface.errors import BidsdefaceError, storage_errors
-from bidsdeface.output.publish import open_staging, withdraw_failed
+from bidsdeface.output.publish import open_staging
 from bidsdeface.reidentify.dataset import published_cases
 from bidsdeface.reidentify.findings import Audit, verdict
 from bidsdeface.reidentify.options import AuditOptions
@@ -110,7 +110,7 @@ def _withdraw(matched: Mapping[Case, tuple[str, ...]], settings: AuditOptions, p
             f"{', '.join(attackers)}); withdrawn, as --strict asks; leave it out, or deface it with "
             "--regions face,ears or a larger --mask"
         )
-        outcome = withdraw_failed(scan_at(case.original), reason, settings.output_dir, settings.output_layout)
+        outcome = settings.output.withdraw_failed(scan_at(case.original), reason)
         LOGGER.error("FAILED [%d/%d] %s", number, len(matched), "; ".join(outcome.reasons))
         if case.defaced.exists():
             raise BidsdefaceError(

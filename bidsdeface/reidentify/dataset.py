@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bidsdeface.dataset.names import Scan, scan_at
 from bidsdeface.errors import BidsdefaceError, UsageError
-from bidsdeface.output.names import BIDS, DERIVATIVES, outputs_of
+from bidsdeface.output.names import BIDS, DERIVATIVES, mask_of, outputs_of
 from bidsdeface.output.record import Published, published_scans
 from bidsdeface.reidentify.study import Case
 
@@ -67,8 +67,7 @@ def _source(published: Published, bids_dir: Path, layout: str) -> Scan:
 
 
 def _case(scan: Scan, scans: list[Scan], output_dir: Path, layout: str) -> Case:
-    outputs = outputs_of(scan, layout)
-    files = (scan.path, output_dir / outputs.image, output_dir / outputs.mask)
+    files = (scan.path, output_dir / outputs_of(scan, layout).image, output_dir / mask_of(scan, layout))
     others = [other for other in scans if other.subject == scan.subject and other != scan]
     best = min(
         others, key=lambda other: (other.session == scan.session, other.suffix != scan.suffix), default=None

@@ -14,7 +14,7 @@ from bidsdeface.head.deface import Tools, deface_head
 from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS, Masked
 from bidsdeface.imaging.image import read_image
-from bidsdeface.output.names import no_face_outputs_of, outputs_of
+from bidsdeface.output.names import outputs_of
 from bidsdeface.quality.checks import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
 from bidsdeface.runtime.workdir import open_state
@@ -78,7 +78,7 @@ def test_that_one_scan_of_a_set_is_a_bare_brain_says_nothing_of_the_others(run, 
     outcomes, head = run(found, ECHOES)
     assert [outcomes[scan.stem].verdict for scan in head.scans] == [NO_FACE, FAILED, FAILED]
     for scan, files in zip(head.scans, (3, 0, 0), strict=True):
-        assert len(there(tmp_path, no_face_outputs_of(scan))) == files
+        assert len(there(tmp_path, outputs_of(scan, no_face=True))) == files
         assert there(tmp_path, outputs_of(scan)) == []
 
 
@@ -262,12 +262,12 @@ def test_a_result_of_the_other_kind_is_removed(run, tmp_path):
     outcomes, _ = run({"no_face": BARE_BRAIN}, force=True)
     assert outcomes[scan.stem].verdict == NO_FACE
     assert there(tmp_path, outputs_of(scan)) == []
-    assert len(there(tmp_path, no_face_outputs_of(scan))) == 3
+    assert len(there(tmp_path, outputs_of(scan, no_face=True))) == 3
     run({}, force=True)
     assert len(there(tmp_path, outputs_of(scan))) == 5
-    assert there(tmp_path, no_face_outputs_of(scan)) == []
+    assert there(tmp_path, outputs_of(scan, no_face=True)) == []
     run(RegistrationError("no head"), force=True)
-    assert there(tmp_path, outputs_of(scan)) == there(tmp_path, no_face_outputs_of(scan)) == []
+    assert there(tmp_path, outputs_of(scan)) == there(tmp_path, outputs_of(scan, no_face=True)) == []
 
 
 @pytest.mark.parametrize("error", [BidsdefaceError("disk full"), ValueError("a bug")])

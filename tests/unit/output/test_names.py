@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bidsdeface.dataset.names import Scan
-from bidsdeface.output.names import LAYOUTS, no_face_outputs_of, outputs_of
+from bidsdeface.output.names import LAYOUTS, outputs_of
 
 # Entities of raw anatomical images, in the order of BIDS.
 ENTITIES = (
@@ -45,7 +45,7 @@ def test_names_are_those_of_the_design():
 
 
 def test_a_scan_without_face_has_an_image_a_sidecar_and_a_picture_and_no_mask():
-    outputs = no_face_outputs_of(scan("sub-01_ses-a_acq-x_T1w.nii"))
+    outputs = outputs_of(scan("sub-01_ses-a_acq-x_T1w.nii"), no_face=True)
     assert {key: str(name) for key, name in vars(outputs).items() if name} == {
         "figure": "sub-01/figures/sub-01_ses-a_acq-x_desc-noface_T1w.png",
         "image": "sub-01/ses-a/anat/sub-01_ses-a_acq-x_desc-noface_T1w.nii.gz",
@@ -55,12 +55,12 @@ def test_a_scan_without_face_has_an_image_a_sidecar_and_a_picture_and_no_mask():
 
 @given(scans())
 def test_a_result_with_and_one_without_face_share_no_file(scan):
-    assert not {*outputs_of(scan).files} & {*no_face_outputs_of(scan).files}
+    assert not {*outputs_of(scan).files} & {*outputs_of(scan, no_face=True).files}
 
 
-@pytest.mark.parametrize("outputs", [outputs_of, no_face_outputs_of])
-def test_what_vouches_for_the_others_comes_last(outputs):
-    found = outputs(scan("sub-01_T1w.nii"))
+@pytest.mark.parametrize("no_face", [False, True])
+def test_what_vouches_for_the_others_comes_last(no_face):
+    found = outputs_of(scan("sub-01_T1w.nii"), no_face=no_face)
     assert found.files[-2:] == (found.image, found.image_sidecar)
 
 

@@ -14,9 +14,8 @@ import pytest
 from bidsdeface.dataset.names import Scan
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.head.resume import is_complete
-from bidsdeface.output import publish
 from bidsdeface.output.names import outputs_of
-from bidsdeface.output.publish import open_staging, withdraw, withdraw_failed
+from bidsdeface.output.publish import OutputDataset, open_staging
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
 OUTPUTS = outputs_of(SCAN)
@@ -59,7 +58,7 @@ def test_the_sidecar_that_vouches_for_all_files_comes_last_and_is_withdrawn_firs
     monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(Path(b)), replace(a, b)))
     stage_and_publish(tmp_path)
     monkeypatch.setattr(Path, "unlink", lambda path, **k: (removed.append(path), unlink(path, **k)))
-    withdraw(tmp_path, SCAN)
+    OutputDataset(tmp_path).withdraw(SCAN)
     assert [path.relative_to(tmp_path) for path in moved] == [Path(name) for name in FILES]
     own = [path.relative_to(tmp_path) for path in removed if "_desc-noface_" not in path.name]
     assert own == [Path(name) for name in reversed(FILES)]
@@ -233,8 +232,8 @@ def test_a_read_only_disk_is_one_clear_line(small_disk):
 
 def test_a_withdrawn_result_is_gone_and_withdrawing_twice_is_no_error(tmp_path):
     stage_and_publish(tmp_path)
-    withdraw(tmp_path, SCAN)
-    withdraw(tmp_path, SCAN)
+    OutputDataset(tmp_path).withdraw(SCAN)
+    OutputDataset(tmp_path).withdraw(SCAN)
     assert names(tmp_path) == []
 
 
@@ -244,9 +243,9 @@ def test_a_mask_that_a_set_shares_stays_while_another_of_the_set_has_its_result(
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    withdraw(tmp_path, echoes[1])
+    OutputDataset(tmp_path).withdraw(echoes[1])
     assert names(tmp_path) == sorted(str(name) for name in outputs_of(echoes[0]).files)
-    withdraw(tmp_path, echoes[0])
+    OutputDataset(tmp_path).withdraw(echoes[0])
     assert names(tmp_path) == []
 
 
@@ -272,6 +271,6 @@ def test_a_failure_whose_older_result_stays_is_an_error(tmp_path, monkeypatch):
     def stays(*_):
         raise BidsdefaceError("x: is a link out of OUTPUT_DIR")
 
-    assert withdraw_failed(SCAN, "broken", tmp_path).code is Exit.FAILED
-    monkeypatch.setattr(publish, "withdraw", stays)
-    assert withdraw_failed(SCAN, "broken", tmp_path).code is Exit.ERROR
+    assert OutputDataset(tmp_path).withdraw_failed(SCAN, "broken").code is Exit.FAILED
+    monkeypatch.setattr(OutputDataset, "withdraw", stays)
+    assert OutputDataset(tmp_path).withdraw_failed(SCAN, "broken").code is Exit.ERROR
