@@ -26,14 +26,14 @@ from bidsdeface.dataset.inheritance import (
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.dataset.people import Census
 from bidsdeface.deidentify.altered import day_offset
-from bidsdeface.deidentify.columns import TableOptions, kept_of, scrub_columns
+from bidsdeface.deidentify.columns import TableOptions, columns_to_keep, scrub_columns
 from bidsdeface.deidentify.contents import LINE_BYTES, open_unpacked, read_lines
 from bidsdeface.deidentify.dictionary import NO_COLUMN, scrub_dictionary
 from bidsdeface.deidentify.edf import AFTER_RECORDS, scrub_edf
 from bidsdeface.deidentify.excluded import NAME, Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.policy import Policy, load_policy
-from bidsdeface.deidentify.tables import Table, check_rows, find_telling_numbers, format_table, parse_table
+from bidsdeface.deidentify.tables import Table, check_rows, find_identifying_number, format_table, parse_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.output.description import describe_shareable
@@ -155,10 +155,10 @@ def _write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Map
         content,
         _columns_described_by(source, name, content),
         wishes.policy,
-        kept_of(name.suffix, wishes.keep_columns),
+        columns_to_keep(name.suffix, wishes.keep_columns),
         name.entities.get("task"),
         datatype=name.datatype,
-        telling=source.identifiers.are_in,
+        identifies=source.identifiers.are_in,
     )
     pruned = prune_metadata(kept, subject, source.present, source.fieldmaps_of(subject), wishes.policy)
     if name.suffix == "m0scan" and "IntendedFor" in kept:  # BIDS requires it: an empty list stays
@@ -254,7 +254,7 @@ def _columns_described_by(source: Source, dictionary: FileName, content: Mapping
 
 def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     """Copy a table of numbers, packed without name and time."""
-    if told := find_telling_numbers(read_lines(source.root / path), gradients=path.suffix in GRADIENTS):
+    if told := find_identifying_number(read_lines(source.root / path), gradients=path.suffix in GRADIENTS):
         kind, place = told
         raise NotShareable(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:

@@ -22,9 +22,8 @@ from bidsdeface.deidentify.columns import (
     FEWEST_PEOPLE,
     SHIFTED,
     Spread,
-    person_column,
+    personal_kind,
     spread_of,
-    told_by,
 )
 from bidsdeface.deidentify.contents import open_unpacked
 from bidsdeface.deidentify.dictionary import DESCRIPTIVE
@@ -168,7 +167,7 @@ def _in_sidecar(content: Mapping[str, Any], policy: Policy) -> Found:
         is_name = rule is None and isinstance(value, str) and len(words_of(value)) <= _LONGEST_NAME
         if rule and rule.action == DROP and rule.kind in KINDS:
             yield rule.kind, value
-        elif is_name and person_column(name) == PERSON:
+        elif is_name and personal_kind(name) == PERSON:
             yield PERSON, value
         else:
             for one in within:
@@ -184,7 +183,7 @@ def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Fo
     table, bids = parse_table(content, path), table_columns(path)
     suffix, about_people = suffix_of(path), is_about_people(path)
     for column in table.columns:
-        kind = DAY if column == SHIFTED else told_by(column, path) if column not in bids else None
+        kind = DAY if column == SHIFTED else personal_kind(column, path) if column not in bids else None
         is_kept = bool({column, f"{suffix}:{column}"} & keep_columns)
         if kind in KINDS and not is_kept and (about_people or kind == PERSON):
             yield kind, list(dict.fromkeys(table.values(column)))

@@ -16,7 +16,7 @@ from typing import Any
 from bidsdeface.deidentify.values import is_number
 from bidsdeface.schema import MISSING
 
-FIRST_YEAR_TOLD = 1925
+FIRST_TRUE_YEAR = 1925
 # Scans of 1975 to 2099 come to lie between 1700 and 1924: before what BIDS takes for a true date,
 # and after 1677, where pandas ends.
 LEAST_DAYS, SPAN_DAYS = 64_100, 36_500
@@ -83,10 +83,10 @@ def shift_back(text: str, days: int) -> str | None:
         return None
     with suppress(ValueError):  # no such day
         day = datetime.strptime(match["day"].replace("-", ""), "%Y%m%d").date()
-        if day.year < FIRST_YEAR_TOLD:
+        if day.year < FIRST_TRUE_YEAR:
             return text.strip()
         day -= timedelta(days=days)
-        if day.year < FIRST_YEAR_TOLD:
+        if day.year < FIRST_TRUE_YEAR:
             return day.isoformat().replace("-", match["dash"]) + match["rest"]
     return None
 

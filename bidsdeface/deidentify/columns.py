@@ -16,7 +16,7 @@ from typing import Any
 
 from bidsdeface.deidentify.altered import cap_ages, shift_back
 from bidsdeface.deidentify.excluded import NAME, Excluded
-from bidsdeface.deidentify.patterns import PERSONAL, find_pii, is_timestamp, plain
+from bidsdeface.deidentify.patterns import PERSONAL, find_pii, is_timestamp, unaccented
 from bidsdeface.deidentify.policy import KEEP, UNKNOWN, load_policy
 from bidsdeface.deidentify.tables import INDEX_COLUMNS, Table, is_about_people, read_rows
 from bidsdeface.deidentify.values import TO_FILL_IN, is_number, objection, texts_in
@@ -98,7 +98,7 @@ class TableOptions:
     spread : callable
         Returns how the values of a column spread over the people of the dataset; for tables of one
         participant.
-    is_telling : callable
+    identifies : callable
         Returns True if a text holds an identifier of this dataset.
     days : callable or None
         Returns by how many days the dates of a participant go back; without it, dates are dropped.
@@ -108,41 +108,38 @@ class TableOptions:
 
     dictionary: Mapping[str, Any]
     spread: Callable[[str], Spread]
-    is_telling: Callable[[str], bool] = lambda text: False
+    identifies: Callable[[str], bool] = lambda text: False
     days: Callable[[str], int] | None = None
     keep: Sequence[str] = ()
     drop: Sequence[str] = ()
 
 
-def kept_of(table: str, keep_columns: Iterable[str]) -> list[str]:
+def columns_to_keep(table: str, keep_columns: Iterable[str]) -> list[str]:
     """Return the columns to keep of tables with a suffix, of those given as ``NAME`` or ``TABLE:NAME``."""
     return [name for of, _, name in (one.rpartition(":") for one in keep_columns) if of in ("", table)]
 
 
-def person_column(column: str) -> str | None:
-    """Return what a column tells of a person by its name, if it does: a kind of identifier, or ``text``.
-
-    Examples
-    --------
-    >>> [person_column(column) for column in ("Date of Birth", "MRN", "comments_2", "group")]
-    ['day', 'whole', 'text', None]
-    """
-    return _person_columns().get(re.sub(r"_?\d+$|[\W_]", "", plain(column)).casefold())
-
-
-def told_by(column: str, path: PurePosixPath) -> str | None:
-    """Return the kind of personal information that the name of a column in a table announces, or None.
+def personal_kind(column: str, path: PurePosixPath | None = None) -> str | None:
+    """Return what the name of a column says of a person: a kind of identifier, ``text``, or None.
 
     In a table that is not about people, free text is about things, and so are a name, a device, a city.
 
+    Parameters
+    ----------
+    column : str
+    path : PurePosixPath, optional
+        Of its table, relative to the dataset.
+
     Examples
     --------
-    >>> [told_by("name", PurePosixPath(path)) for path in ("participants.tsv", "a_events.tsv")]
+    >>> [personal_kind(column) for column in ("Date of Birth", "MRN", "comments_2", "group")]
+    ['day', 'whole', 'text', None]
+    >>> [personal_kind("name", PurePosixPath(path)) for path in ("participants.tsv", "a_events.tsv")]
     ['person', None]
     """
-    kind = person_column(column)
+    kind = _personal_kinds().get(re.sub(r"_?\d+$|[\W_]", "", unaccented(column)).casefold())
     is_of_thing = kind == "text" or column.casefold() in _OF_THINGS
-    return None if is_of_thing and not is_about_people(path) else kind
+    return None if is_of_thing and path and not is_about_people(path) else kind
 
 
 def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, list[Excluded]]:
@@ -175,7 +172,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> t
             table, reason, bad = _shifted(table, path, options)
             left_out += [Excluded(path, "no date that can be shifted", line) for line in bad]
             keep_it = "--work-dir DIR, so that dates are shifted by a private key"
-        elif plain(column).strip().casefold() == AGE and is_about_people(path):
+        elif unaccented(column).strip().casefold() == AGE and is_about_people(path):
             values, reason = cap_ages(table.values(column), entry)
             table = table.with_values(column, values)
             keep_it = f'describe it in {_dictionary_name(path)} with "Units": "year" (or month, week, day)'
@@ -223,8 +220,8 @@ def _why_left_out(
     lines = {value: line for value, line in last_first if value not in MISSING}
     about_people, is_numeric = is_about_people(path), all(map(NUMBER.fullmatch, lines))
     at_once = {
-        "its name tells a person, a date or a place": find_pii(column) or options.is_telling(column),
-        "may tell who somebody is": rule is None and told_by(column, path),
+        "its name tells a person, a date or a place": find_pii(column) or options.identifies(column),
+        "may tell who somebody is": rule is None and personal_kind(column, path),
         "its numbers are dates, or a computer's clock": (
             is_numeric and lines and all(is_timestamp(float(value)) for value in lines)
         ),
@@ -257,12 +254,12 @@ def _first_telling(
         return None
     if is_numeric:  # whole numbers may be somebody's; parts of decimals are nobody's
         asked = {value: line for value, line in lines.items() if about_people and value.strip().isdecimal()}
-        return next((line for value, line in asked.items() if options.is_telling(value)), None)
+        return next((line for value, line in asked.items() if options.identifies(value)), None)
     kinds = {*PERSONAL} if rule and rule.pattern else {*PERSONAL, "date"}  # names of stimuli may have a date
     telling = (
         line
         for value, line in lines.items()
-        if options.is_telling(value) or not kinds.isdisjoint(find_pii(value))
+        if options.identifies(value) or not kinds.isdisjoint(find_pii(value))
     )
     return next(telling, None)
 
@@ -305,5 +302,5 @@ def _dictionary_name(path: PurePosixPath) -> str:
 
 
 @cache
-def _person_columns() -> Mapping[str, str]:
-    return {row["column"]: row["tells"] for row in read_rows(Path(__file__).with_name("columns.tsv"))}
+def _personal_kinds() -> Mapping[str, str]:
+    return {row["column"]: row["kind"] for row in read_rows(Path(__file__).with_name("columns.tsv"))}

@@ -92,7 +92,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
         yield from iter(lambda: stream.readline(LINE_BYTES), b"")
 
 
-def gzip_headers_tell(path: Path) -> set[str]:
+def gzip_extras(path: Path) -> set[str]:
     """Say what the headers of a gzip file's members have besides the data, and whether anything follows them.
 
     Parameters

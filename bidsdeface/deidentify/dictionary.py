@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from bidsdeface.deidentify.columns import AGE, ALONE, own_spread, person_column
+from bidsdeface.deidentify.columns import AGE, ALONE, own_spread, personal_kind
 from bidsdeface.deidentify.patterns import PERSONAL, find_pii, is_timestamp
-from bidsdeface.deidentify.policy import Policy, Scrubbed, Telling, scrub_metadata
+from bidsdeface.deidentify.policy import Policy, Scrubbed, TextTest, scrub_metadata
 from bidsdeface.deidentify.tables import Table
-from bidsdeface.deidentify.values import TO_FILL_IN, is_finite, is_number, leaves, texts_in
+from bidsdeface.deidentify.values import TO_FILL_IN, is_finite, is_number, texts_in, values_in
 from bidsdeface.schema import MISSING, NUMBER
 
 DESCRIPTIVE = {
@@ -32,7 +32,7 @@ def scrub_dictionary(
     task: str | None = None,
     *,
     datatype: str | None = None,
-    telling: Telling = lambda text: False,
+    identifies: TextTest = lambda text: False,
 ) -> Scrubbed:
     """Keep what a data dictionary says of the columns that stay, and definitions of HED.
 
@@ -50,7 +50,7 @@ def scrub_dictionary(
         Label of ``task-`` in the file's name.
     datatype : str, optional
         Folder of the file, as of `scrub_metadata`.
-    telling : callable, optional
+    identifies : callable, optional
         Returns True if a text holds an identifier of this dataset.
 
     Returns
@@ -64,7 +64,7 @@ def scrub_dictionary(
     fields: dict[str, Any] = {}
 
     def tells(text: str) -> bool:
-        return telling(text) or not set(PERSONAL).isdisjoint(find_pii(text))
+        return identifies(text) or not set(PERSONAL).isdisjoint(find_pii(text))
 
     for name, entry in dictionary.items():
         is_entry = isinstance(entry, Mapping) and bool(entry.keys() & DESCRIPTIVE)
@@ -82,7 +82,7 @@ def scrub_dictionary(
             reasons[name] = NO_COLUMN
         else:
             kept[name] = _scrub_entry(entry, name, tells, reasons)
-    metadata, why = scrub_metadata(fields, policy, task, datatype=datatype, telling=telling)
+    metadata, why = scrub_metadata(fields, policy, task, datatype=datatype, identifies=identifies)
     kept |= metadata
     return {name: kept[name] for name in dictionary if name in kept}, reasons | why
 
@@ -114,7 +114,7 @@ def draft_dictionary(
     return {
         column: _drafted(column, table, (said or {}).get(column))
         for column in columns
-        if not person_column(column)
+        if not personal_kind(column)
     }
 
 
@@ -138,13 +138,13 @@ def _scrub_entry(
         if key not in DESCRIPTIVE:
             reasons[place] = "BIDS has no such key in a data dictionary"
         elif key == "Levels" and isinstance(value, Mapping):
-            telling = [level for level in value if any(map(tells, texts_in({level: value[level]})))]
-            kept[key] = {level: value[level] for level in value if level not in telling}
-            if telling:
-                reasons[place] = f"{len(telling)} of its levels: {TELLS}"
+            matching = [level for level in value if any(map(tells, texts_in({level: value[level]})))]
+            kept[key] = {level: value[level] for level in value if level not in matching}
+            if matching:
+                reasons[place] = f"{len(matching)} of its levels: {TELLS}"
         elif any(map(tells, texts_in(value))):
             reasons[place] = TELLS
-        elif not is_finite(value) or any(is_number(one) and is_timestamp(one) for one in leaves(value)):
+        elif not is_finite(value) or any(is_number(one) and is_timestamp(one) for one in values_in(value)):
             reasons[place] = "is a date, or no number of JSON"
         else:
             kept[key] = value

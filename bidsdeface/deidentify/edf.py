@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from bidsdeface.deidentify.patterns import find_pii, is_date_number
-from bidsdeface.deidentify.values import NOT_SAID, is_known
+from bidsdeface.deidentify.values import NOT_AVAILABLE, is_known
 from bidsdeface.errors import BidsdefaceError
 
 # Electrodes of the 10-20, 10-10 and 10-5 systems, contacts (LA12, A'3), references and other sensors.
@@ -73,7 +73,7 @@ def scrub_edf(
     source: Path,
     target: Path,
     is_shared: Callable[[str], bool] = lambda text: False,
-    is_telling: Callable[[str], bool] = lambda text: False,
+    identifies: Callable[[str], bool] = lambda text: False,
 ) -> tuple[str, ...]:
     """Write a copy that names nobody: all bytes of the file, patched where a text may not stay.
 
@@ -88,7 +88,7 @@ def scrub_edf(
         ``.edf`` or ``.bdf``; a preview has the null device as its target, and copies nothing.
     is_shared : callable, optional
         Returns True if several participants share a text.
-    is_telling : callable, optional
+    identifies : callable, optional
         Returns True if a text tells who it is, and never stays.
 
     Returns
@@ -107,7 +107,7 @@ def scrub_edf(
 
     @lru_cache(maxsize=10_000)
     def stays(text: str, is_usual: Callable[[str], bool]) -> bool:
-        return (is_usual(text) or is_shared(text)) and not (is_telling(text) or find_pii(text))
+        return (is_usual(text) or is_shared(text)) and not (identifies(text) or find_pii(text))
 
     try:
         with source.open("rb") as file:
@@ -280,7 +280,7 @@ def _changes(
         onset, *duration = _times(match) or [0]
         text = match["text"]
         if is_date_number(onset) or (text and not stays(_text(text), is_harmless_annotation)):
-            return NOT_SAID.encode()[: len(match[0])]
+            return NOT_AVAILABLE.encode()[: len(match[0])]
         return match[0].partition(b"\x15")[0] if any(map(is_date_number, duration)) else match[0]
 
     at, clean = 0, {**ANONYMOUS, "format": FORMAT.findall(header["format"])[0], "reserved": ""}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bidsdeface.deidentify.patterns import dates_in, plain
-from bidsdeface.deidentify.values import is_number, leaves
+from bidsdeface.deidentify.patterns import dates_in, unaccented
+from bidsdeface.deidentify.values import is_number, values_in
 
 # What a field may tell: a person's name, each word of which is looked for; a number, code or place, which is
 # looked for as a whole; a day.
@@ -63,7 +63,7 @@ class Identifiers:
         """
         if not self.phrases:
             return
-        words = [(match.start(), plain(match[0]).casefold()) for match in _WORD.finditer(text)]
+        words = [(match.start(), unaccented(match[0]).casefold()) for match in _WORD.finditer(text)]
         for at, (start, _) in enumerate(words):
             phrases = (tuple(word for _, word in words[at : at + length]) for length in self._lengths)
             if not self.phrases.isdisjoint(phrases):
@@ -94,7 +94,7 @@ def identifiers_in(value: Any, kind: str) -> Identifiers:
     [('2019', '03', '12'), ('20190312',)]
     """
     phrases: set[tuple[str, ...]] = set()
-    single = (one for one in leaves(value, with_keys=False) if isinstance(one, str) or is_number(one))
+    single = (one for one in values_in(value, with_keys=False) if isinstance(one, str) or is_number(one))
     for text in (f"{one:.0f}" if isinstance(one, float) and one.is_integer() else str(one) for one in single):
         words = words_of(text)
         if kind == DAY:
@@ -124,10 +124,10 @@ def are_of_names(labels: Iterable[str], phrases: Iterable[tuple[str, ...]]) -> s
     """
     several = [phrase for phrase in phrases if len(phrase) > 1]
     words = {"".join(phrase) for phrase in several} | {word for phrase in several for word in phrase}
-    plainly = {label: re.sub(r"\d", "", plain(label)).casefold() for label in labels}
+    plainly = {label: re.sub(r"\d", "", unaccented(label)).casefold() for label in labels}
     return {label for label, word in plainly.items() if len(word) >= SHORTEST_WORD and word in words}
 
 
 def words_of(text: str) -> tuple[str, ...]:
     """Return the words and numbers of a text, without case and accents."""
-    return tuple(word.casefold() for word in _WORD.findall(plain(text)))
+    return tuple(word.casefold() for word in _WORD.findall(unaccented(text)))

@@ -139,7 +139,7 @@ def find_pii(text: str) -> tuple[str, ...]:
     >>> find_pii("shifted to 1901-06-04, see doi:10.18112/openneuro.ds000001.v1.0.0")
     ()
     """
-    private = plain(_PUBLIC.sub(lambda match: match[0] if _PRIVATE_HOST.search(match[0]) else " ", text))
+    private = unaccented(_PUBLIC.sub(lambda match: match[0] if _PRIVATE_HOST.search(match[0]) else " ", text))
     kinds = ["date"] if any(day.year >= FIRST_YEAR for _, day in dates_in(private)) else []
     after = [private[match.end() : match.end() + 24] for match in _BORN.finditer(private)]
     if any(dates_in(text) or _ANY_DAY.match(text) for text in after):
@@ -167,12 +167,12 @@ def dates_in(text: str) -> list[tuple[int, date]]:
     return sorted(found)
 
 
-def plain(text: str) -> str:
+def unaccented(text: str) -> str:
     """Return a text without accents and invisible characters, and with plain dashes.
 
     Examples
     --------
-    >>> plain("M\u00fcller"), plain("1978\u201103\u201104"), plain("Mu\u0308l\u00adler")
+    >>> unaccented("M\u00fcller"), unaccented("1978\u201103\u201104"), unaccented("Mu\u0308l\u00adler")
     ('Muller', '1978-03-04', 'Muller')
     """
     if text.isascii():

@@ -16,7 +16,15 @@ from typing import Any
 
 from bidsdeface.deidentify.altered import cap_age
 from bidsdeface.deidentify.tables import read_rows
-from bidsdeface.deidentify.values import NOT_SAID, is_finite, is_known, is_label, leaves, objection, texts_in
+from bidsdeface.deidentify.values import (
+    NOT_AVAILABLE,
+    is_finite,
+    is_known,
+    is_label,
+    objection,
+    texts_in,
+    values_in,
+)
 from bidsdeface.errors import UsageError
 from bidsdeface.schema import NOT_OF_BIDS, metadata_fields, required_fields
 
@@ -33,7 +41,7 @@ _SETTINGS = ("flag", "number -100000..100000", "known filter setting")
 # Values that a person keeps, names of files, and what is known as a whole: they name nobody.
 _PUBLIC = ("", FILES, "known", "codes", "listed")
 _TELLS = "holds an identifier of this dataset"
-Telling = Callable[[str], bool]
+TextTest = Callable[[str], bool]
 Scrubbed = tuple[dict[str, Any], dict[str, str]]  # what is kept, and why the rest is not
 
 
@@ -129,7 +137,7 @@ def scrub_metadata(
     task: str | None = None,
     *,
     datatype: str | None = None,
-    telling: Telling = lambda text: False,
+    identifies: TextTest = lambda text: False,
 ) -> Scrubbed:
     """Keep what the policy lets through.
 
@@ -145,7 +153,7 @@ def scrub_metadata(
         Label of ``task-`` in the file's name.
     datatype : str, optional
         Folder of the file; of ``anat``, coordinates of landmarks go.
-    telling : callable, optional
+    identifies : callable, optional
         Return True for a text that holds an identifier of the dataset. Asked of every text that would stay,
         but for names of files, and fields that a person keeps as they are.
 
@@ -171,12 +179,12 @@ def scrub_metadata(
         rule = policy.get(name, UNKNOWN)
         if (datatype, name) == _OF_THE_FACE and rule.kind:
             rule = Rule(DROP, reason="shape of the face")
-        found, result = _objection(name, value, rule, task, telling), value
+        found, result = _objection(name, value, rule, task, identifies), value
         if found is None and isinstance(value, Mapping) and rule.kind in _OBJECT_KINDS:
             result, inner = (
-                scrub_metadata(value, policy, task, datatype=datatype, telling=telling)
+                scrub_metadata(value, policy, task, datatype=datatype, identifies=identifies)
                 if rule.kind == "object"
-                else _scrub_filters(value, telling)
+                else _scrub_filters(value, identifies)
             )
             reasons |= {f"{name}.{part}": reason for part, reason in inner.items()}
             found = None if result or not value else "nothing in it may stay"
@@ -184,7 +192,7 @@ def scrub_metadata(
             result = _GENERALISED[rule.kind](value)
         if found is not None:
             reasons[name] = found
-            result = NOT_SAID
+            result = NOT_AVAILABLE
         if found is None or (rule.action != DROP and _may_say_nothing(name, rule)):
             kept[name] = result
     return kept, reasons
@@ -233,7 +241,7 @@ def _check_kind(action: str, kind: str) -> None:
         objection("", ["x", 0], kind)
 
 
-def _objection(field: str, value: Any, rule: Rule, task: str | None, telling: Telling) -> str | None:
+def _objection(field: str, value: Any, rule: Rule, task: str | None, identifies: TextTest) -> str | None:
     """Return why a field is left out, or None."""
     if rule.action == DROP:
         return f"left out by the policy{rule.reason and f': {rule.reason}'}"
@@ -246,7 +254,7 @@ def _objection(field: str, value: Any, rule: Rule, task: str | None, telling: Te
         return None if is_fit else "not an object"
     is_label_of_task = rule.kind == "task" and isinstance(value, str) and is_label(value, task)
     is_public = rule.kind.partition(" ")[0] in _PUBLIC or is_label_of_task
-    tells = _TELLS if not is_public and any(map(telling, texts_in(value))) else None
+    tells = _TELLS if not is_public and any(map(identifies, texts_in(value))) else None
     return objection(field, value, rule.kind, task) or tells
 
 
@@ -254,24 +262,24 @@ def _may_say_nothing(field: str, rule: Rule) -> bool:
     """Return True if BIDS asks for the field, and takes ``n/a`` for an answer."""
     schema = metadata_fields().get(field, NOT_OF_BIDS)
     is_asked_for = field in required_fields() or rule.kind == "filters"
-    takes_it = "string" in schema.types and NOT_SAID in (schema.values or {NOT_SAID})
+    takes_it = "string" in schema.types and NOT_AVAILABLE in (schema.values or {NOT_AVAILABLE})
     return is_asked_for and takes_it and not schema.is_list
 
 
-def _scrub_filters(filters: Mapping[str, Any], telling: Telling, names: str = "filter") -> Scrubbed:
+def _scrub_filters(filters: Mapping[str, Any], identifies: TextTest, names: str = "filter") -> Scrubbed:
     """Keep filters and settings of known names, whose values are numbers or known."""
     kept: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     for name, value in filters.items():
-        if not is_known(name, names) or telling(name):
+        if not is_known(name, names) or identifies(name):
             reasons[name] = f"not a known name ({names})"
         elif isinstance(value, Mapping):
-            inner, why = _scrub_filters(value, telling, "filter setting")
+            inner, why = _scrub_filters(value, identifies, "filter setting")
             reasons |= {f"{name}.{one}": reason for one, reason in why.items()}
             kept |= {name: inner} if inner or not value else {}
-        elif any(map(telling, texts_in(value))):
+        elif any(map(identifies, texts_in(value))):
             reasons[name] = _TELLS
-        elif all(any(objection("", one, kind) is None for kind in _SETTINGS) for one in leaves(value)):
+        elif all(any(objection("", one, kind) is None for kind in _SETTINGS) for one in values_in(value)):
             kept[name] = value
         else:
             reasons[name] = "not a number or a known value (filter setting)"

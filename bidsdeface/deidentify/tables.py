@@ -190,7 +190,7 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
     return Table(table.columns, tuple(good.values()), tuple(good)), left_out
 
 
-def find_telling_numbers(lines: Iterable[bytes], *, gradients: bool = False) -> tuple[str, str] | None:
+def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) -> tuple[str, str] | None:
     """Return what a recording has that is no measurement, or None.
 
     A counter may pass through numbers that read as dates, and one value may be as large as a record number;

@@ -16,7 +16,7 @@ from bidsdeface.deidentify.patterns import LARGEST_NUMBER, PERSONAL, find_pii, i
 from bidsdeface.deidentify.tables import read_rows
 from bidsdeface.schema import NOT_OF_BIDS, MetadataField, metadata_fields
 
-NOT_SAID = "n/a"
+NOT_AVAILABLE = "n/a"
 TO_FILL_IN = "…"  # in a draft, where a person is to say something
 LONGEST_NAME = 120
 _TABLE = Path(__file__).with_name("values.tsv")
@@ -72,24 +72,24 @@ def objection(field: str, value: Any, kind: str, task: str | None = None) -> str
     if name == "":
         return None
     schema = metadata_fields().get(field, NOT_OF_BIDS)
-    within = leaves(value, into_objects=name == "mapping" or (name == "text" and "object" in schema.types))
-    found = (_objection_to_one(one, name, detail, schema, task) for one in within if one != NOT_SAID)
+    within = values_in(value, into_objects=name == "mapping" or (name == "text" and "object" in schema.types))
+    found = (_objection_to_one(one, name, detail, schema, task) for one in within if one != NOT_AVAILABLE)
     return next(filter(None, found), None)
 
 
-def leaves(value: Any, *, into_objects: bool = True, with_keys: bool = True) -> Iterator[Any]:
+def values_in(value: Any, *, into_objects: bool = True, with_keys: bool = True) -> Iterator[Any]:
     """Yield the single values within a value of JSON, and the keys of its objects, or these as they are.
 
     Examples
     --------
-    >>> list(leaves({"a": [1, [True, None]]})), list(leaves([{"a": 1}, [2]], into_objects=False))
+    >>> list(values_in({"a": [1, [True, None]]})), list(values_in([{"a": 1}, [2]], into_objects=False))
     (['a', 1, True, None], [{'a': 1}, 2])
     """
     if into_objects and isinstance(value, Mapping):
         value = [part for item in value.items() for part in (item if with_keys else item[1:])]
     if isinstance(value, list):
         for one in value:
-            yield from leaves(one, into_objects=into_objects, with_keys=with_keys)
+            yield from values_in(one, into_objects=into_objects, with_keys=with_keys)
     else:
         yield value
 
@@ -107,7 +107,7 @@ def is_finite(value: Any) -> bool:
     >>> is_finite({"a": [1, "b"]}), is_finite({"a": [float("nan")]})
     (True, False)
     """
-    return all(not isinstance(one, float) or math.isfinite(one) for one in leaves(value))
+    return all(not isinstance(one, float) or math.isfinite(one) for one in values_in(value))
 
 
 def texts_in(value: Any) -> list[str]:
@@ -118,7 +118,7 @@ def texts_in(value: Any) -> list[str]:
     >>> texts_in({"a": [1, "b", "n/a"]})
     ['a', 'b']
     """
-    return [one for one in leaves(value) if isinstance(one, str) and one != NOT_SAID]
+    return [one for one in values_in(value) if isinstance(one, str) and one != NOT_AVAILABLE]
 
 
 def is_known(text: str, lists: str) -> bool:

@@ -15,8 +15,8 @@ from bidsdeface.dataset.annex import is_fetched, leads_to_annex
 from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metadata, read_json
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
 from bidsdeface.dataset.people import Census
-from bidsdeface.deidentify.columns import ALONE, TableOptions, kept_of
-from bidsdeface.deidentify.contents import START_BYTES, gzip_headers_tell, kind_of, open_unpacked
+from bidsdeface.deidentify.columns import ALONE, TableOptions, columns_to_keep
+from bidsdeface.deidentify.contents import START_BYTES, gzip_extras, kind_of, open_unpacked
 from bidsdeface.deidentify.patterns import find_pii
 from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.errors import printable
@@ -234,7 +234,7 @@ def _look(at: _Dataset, path: PurePosixPath, shows_face: FaceTest | None) -> ins
 
 
 def _look_into(at: _Dataset, path: PurePosixPath, file: Path, shows_face: FaceTest | None) -> inspect.Told:
-    for told in sorted(gzip_headers_tell(file)):
+    for told in sorted(gzip_extras(file)):
         yield "gzip header", told
     with open_unpacked(file) as stream:
         kind, _, maker = kind_of(stream.read(START_BYTES)).partition(" ")
@@ -259,7 +259,7 @@ def _look_into(at: _Dataset, path: PurePosixPath, file: Path, shows_face: FaceTe
     elif extension == ".json" and path.name == DESCRIPTION.name:
         yield from inspect.inspect_description(file)
     elif extension == ".json":
-        keep = kept_of(suffix_of(path), at.keep_columns)
+        keep = columns_to_keep(suffix_of(path), at.keep_columns)
         yield from inspect.inspect_json(file, at.policy, name, keep)
     elif _HEADERLESS.fullmatch(path.name):
         yield from inspect.inspect_recording(file)

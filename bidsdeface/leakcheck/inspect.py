@@ -29,7 +29,7 @@ from bidsdeface.deidentify.edf import (
 )
 from bidsdeface.deidentify.patterns import LARGEST_NUMBER, LOCAL, WAITING, find_pii, is_date_number
 from bidsdeface.deidentify.policy import Policy
-from bidsdeface.deidentify.tables import TableError, check_rows, find_telling_numbers, parse_table
+from bidsdeface.deidentify.tables import TableError, check_rows, find_identifying_number, parse_table
 from bidsdeface.deidentify.values import texts_in
 from bidsdeface.schema import has_no_columns
 
@@ -211,7 +211,7 @@ def inspect_table(path: Path, name: PurePosixPath, options: TableOptions, made_b
 
 def inspect_recording(path: Path) -> Told:
     """Look into a table without a header, which is to have measurements only."""
-    if told := find_telling_numbers(read_lines(path), gradients=path.suffix in (".bval", ".bvec")):
+    if told := find_identifying_number(read_lines(path), gradients=path.suffix in (".bval", ".bvec")):
         yield told
 
 

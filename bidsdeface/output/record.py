@@ -12,7 +12,15 @@ from bidsdeface import __version__
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL
 from bidsdeface.dataset.names import RAW, natural_key
-from bidsdeface.deidentify.policy import DROP, Policy, Rule, Telling, file_fields, load_policy, scrub_metadata
+from bidsdeface.deidentify.policy import (
+    DROP,
+    Policy,
+    Rule,
+    TextTest,
+    file_fields,
+    load_policy,
+    scrub_metadata,
+)
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.output.names import BIDS, sidecar_of
 
@@ -42,7 +50,7 @@ def image_sidecar(
     source_uri: str | None,
     policy: Policy | None = None,
     task: str | None = None,
-    telling: Telling = lambda text: False,
+    identifies: TextTest = lambda text: False,
     *,
     no_face: bool = False,
     skull_stripped: bool = False,
@@ -63,7 +71,7 @@ def image_sidecar(
         From `load_policy`; ours by default.
     task : str, optional
         Label of the task in the scan's name.
-    telling : callable, optional
+    identifies : callable, optional
         Return True for a text that holds an identifier of the dataset.
     no_face : bool, optional
         Whether the image shows no face: then nothing was removed, and nothing is claimed.
@@ -76,7 +84,7 @@ def image_sidecar(
     """
     policy = load_policy() if policy is None else policy
     without_files = {**policy, **dict.fromkeys(file_fields(policy), Rule(DROP))}
-    kept, _ = scrub_metadata(source_metadata, without_files, task, datatype="anat", telling=telling)
+    kept, _ = scrub_metadata(source_metadata, without_files, task, datatype="anat", identifies=identifies)
     if source_uri:
         kept |= {
             "Description": "Image that shows no face; nothing was removed"

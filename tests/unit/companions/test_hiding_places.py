@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.dataset.validator import find_problems
-from bidsdeface.deidentify.contents import gzip_headers_tell
+from bidsdeface.deidentify.contents import gzip_extras
 from bidsdeface.leakcheck.find import find_leaks
 from tests.conftest import fake_head
 from tests.fullset import PHYSICS, edf, full_dataset, image, packed
@@ -190,7 +190,7 @@ def test_names_in_later_members_of_a_gzip_file_are_found_and_its_padding_is_not(
         ("c", packed(b"1") + b"Doe", {"bytes after the data"}),
     ):
         (tmp_path / name).write_bytes(content)
-        assert gzip_headers_tell(tmp_path / name) == told
+        assert gzip_extras(tmp_path / name) == told
 
 
 @pytest.mark.parametrize("label", ["20190304", "190304", "040319"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bidsdeface.deidentify.altered import cap_ages, day_offset
 from bidsdeface.deidentify.columns import (
     TableOptions,
-    _person_columns,
+    _personal_kinds,
     scrub_columns,
     spread_of,
 )
@@ -404,7 +404,7 @@ def test_what_stays_of_a_table_is_byte_for_byte_what_came_in(path, data):
 
 
 def test_what_the_name_of_a_column_tells_is_a_kind_of_identifier_or_free_text():
-    assert set(_person_columns().values()) == {*KINDS, "text"}
+    assert set(_personal_kinds().values()) == {*KINDS, "text"}
 
 
 def test_spread_counts_people_not_rows():

@@ -12,7 +12,7 @@ KNOWN = identifiers_in("Zwingli^Ulrich", PERSON)
 
 
 def scrub(dictionary, columns=("age", "group"), **options):
-    return scrub_dictionary(dictionary, columns, telling=KNOWN.are_in, **options)
+    return scrub_dictionary(dictionary, columns, identifies=KNOWN.are_in, **options)
 
 
 def test_what_describes_the_columns_that_stay_stays_as_it_is():

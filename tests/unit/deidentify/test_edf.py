@@ -278,7 +278,7 @@ def test_what_tells_never_stays_and_annotations_keep_their_label(scrubbed):
     record = (SAMPLES, SAMPLES, notes(tal(b"+0", b""), tal(b"+1", b"Eyes Open"), tal(b"+1", b"T1")))
     content = made((b"Beck1", b"T1", NOTES), [record])
     clean, emptied = scrubbed(
-        content, is_telling=lambda text: text in ("Beck1", "Eyes Open", "EDF Annotations"), **FREE
+        content, identifies=lambda text: text in ("Beck1", "Eyes Open", "EDF Annotations"), **FREE
     )
     assert clean[256:304] == b"".ljust(16) + b"T1".ljust(16) + NOTES.ljust(16)
     assert b"Eyes" not in clean and clean.count(b"T1") == 2 and emptied == ("annotations", "labels")

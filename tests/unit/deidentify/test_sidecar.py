@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bidsdeface.deidentify.policy import DROP, KEEP, load_policy, scrub_metadata
-from bidsdeface.deidentify.values import is_known, leaves, objection
+from bidsdeface.deidentify.values import is_known, objection, values_in
 from bidsdeface.errors import UsageError
 from bidsdeface.schema import _parts, _schema, metadata_fields, required_fields
 
@@ -94,7 +94,7 @@ NAMES = st.from_regex(r"[A-Z][a-z]{2,8}[ ^_,][A-Z][a-z]{3,8}\Z")
 
 def is_told(value):
     """Return True for a value of which nothing but that there is none is told."""
-    return all(isinstance(one, str) and is_known(one, "unknown") for one in leaves(value))
+    return all(isinstance(one, str) and is_known(one, "unknown") for one in values_in(value))
 
 
 def test_all_physics_of_a_real_sidecar_stays_and_all_else_is_gone():
@@ -118,7 +118,7 @@ def test_a_dropped_field_is_never_kept(metadata, personal, data):
     finite = {
         field
         for field, value in metadata.items()
-        if all(not isinstance(one, float) or math.isfinite(one) for one in leaves(value))
+        if all(not isinstance(one, float) or math.isfinite(one) for one in values_in(value))
     }
     assert finite - named == {field for field in kept if field in finite}
     assert all(kept[field] == "n/a" for field in kept.keys() - finite)
@@ -273,10 +273,10 @@ def test_every_reason_says_what_is_wrong(field, value, reason):
 )
 def test_every_text_that_would_stay_is_asked_for_identifiers_of_the_dataset(field, value):
     assert scrub_metadata({field: value})[0] == {field: value}
-    for text in [one for one in leaves(value) if isinstance(one, str)][-1:]:
-        kept, reasons = scrub_metadata({field: value}, telling=lambda one, text=text: one == text)
+    for text in [one for one in values_in(value) if isinstance(one, str)][-1:]:
+        kept, reasons = scrub_metadata({field: value}, identifies=lambda one, text=text: one == text)
         assert kept.get(field, "n/a") == "n/a" and field in reasons
-    kept, _ = scrub_metadata({field: value}, load_policy(keep=[field]), telling=lambda _: True)
+    kept, _ = scrub_metadata({field: value}, load_policy(keep=[field]), identifies=lambda _: True)
     assert kept == {field: value}
 
 
@@ -288,7 +288,7 @@ def test_every_text_that_would_stay_is_asked_for_identifiers_of_the_dataset(fiel
     + [("StimulusPresentation", {"SoftwareName": "PsychoPy"})],
 )
 def test_names_of_files_numbers_known_values_and_the_label_of_the_task_are_not_asked(field, value):
-    assert scrub_metadata({field: value}, task="rest", telling=lambda _: True)[0] == {field: value}
+    assert scrub_metadata({field: value}, task="rest", identifies=lambda _: True)[0] == {field: value}
 
 
 def test_the_words_of_the_study_stay_unless_they_hold_an_identifier_of_the_dataset():
@@ -298,7 +298,7 @@ def test_the_words_of_the_study_stay_unless_they_hold_an_identifier_of_the_datas
         "EchoTime": 0.1,
     }
     assert scrub_metadata(told)[0] == told
-    kept, reasons = scrub_metadata(told, telling=lambda text: "Winawer" in text)
+    kept, reasons = scrub_metadata(told, identifies=lambda text: "Winawer" in text)
     assert kept == {"EchoTime": 0.1}
     assert set(reasons.values()) == {"holds an identifier of this dataset"}
 

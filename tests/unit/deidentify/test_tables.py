@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bidsdeface.deidentify.tables import (
     TableError,
     check_rows,
-    find_telling_numbers,
+    find_identifying_number,
     format_table,
     parse_table,
 )
@@ -107,7 +107,7 @@ STEPS = range(400)
     ],
 )
 def test_clocks_dates_and_numbers_of_persons_are_told(columns, told):
-    assert find_telling_numbers(lines(*columns)) == told
+    assert find_identifying_number(lines(*columns)) == told
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_clocks_dates_and_numbers_of_persons_are_told(columns, told):
     ],
 )
 def test_measurements_pass(column):
-    assert find_telling_numbers(lines(STEPS, column)) is None
+    assert find_identifying_number(lines(STEPS, column)) is None
 
 
 @pytest.mark.parametrize(
     ("text", "told"), [(b"0 1000.5\n", False), (b"0 19780304\n", True), (b"0 100000\n", True)]
 )
 def test_no_gradient_is_large(text, told):
-    assert (find_telling_numbers([text], gradients=True) is not None) == told
+    assert (find_identifying_number([text], gradients=True) is not None) == told
