@@ -7,11 +7,11 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from bidsdeface.errors import BidsdefaceError, Exit, code_of_run, counted, describe, may_pass, worst
-from bidsdeface.options import parse, settings_of
-from bidsdeface.runtime.workdir import State, log_of_run, open_state
+from bidsdeface.options import parse
+from bidsdeface.runtime.workdir import log_of_run, open_state
 from bidsdeface.settings import Settings, check_settings
 
 
@@ -28,11 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit code, see `Exit`.
     """
-    arguments = parse(sys.argv[1:] if argv is None else argv)
-    _log_to_stderr(arguments.verbosity)
     try:
         with _sigterm_as_exit():
-            settings = settings_of(arguments)
+            settings = parse(sys.argv[1:] if argv is None else argv)
+            _log_to_stderr(settings.verbosity)
             check_settings(settings)
             return worst(counted(_run(settings), settings.fail_on))
     except Exception as error:
@@ -46,21 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings) -> set[Exit]:
-    if settings.work_dir is None:
-        return _run_level(settings, None)
-    state = open_state(settings.work_dir)
-    with log_of_run(state):
-        return _run_level(settings, state)
+    state = open_state(settings.work_dir) if settings.work_dir else None
+    with log_of_run(state) if state else nullcontext():
+        if settings.level == "group":
+            from bidsdeface.group import run_group_level
 
+            return run_group_level(settings, state)
+        from bidsdeface.participant import run_participant_level
 
-def _run_level(settings: Settings, state: State | None) -> set[Exit]:
-    if settings.level == "group":
-        from bidsdeface.group import run_group_level
-
-        return run_group_level(settings, state)
-    from bidsdeface.participant import run_participant_level
-
-    return run_participant_level(settings, state)
+        return run_participant_level(settings, state)
 
 
 def _log_to_stderr(verbosity: int) -> None:

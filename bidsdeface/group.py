@@ -1,7 +1,5 @@
 """The group level: tables and a page of what is published, the end of a complete dataset, the leak check."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shlex
@@ -29,9 +27,9 @@ LOGGER = logging.getLogger(__name__)
 
 
 def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]:
-    """Sum up what is published in ``quality.tsv`` and ``report.html``, with the audit if it is asked for.
+    """Write ``quality.tsv`` and ``report.html`` about all published scans, with the audit if requested.
 
-    A complete dataset gets what is above its participants; its report and tables go to the work dir.
+    A complete dataset gets its dataset-level files; its report and tables go to the work dir.
 
     Parameters
     ----------
@@ -42,29 +40,31 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
     Returns
     -------
     set of Exit
-        What came up; empty if all is well.
+        Every code that applies; empty if all is well.
 
     Raises
     ------
     BidsdefaceError
-        Nothing was published yet, a sidecar cannot be read, or a file cannot be written.
+        Nothing is published yet, a sidecar cannot be read, or a file cannot be written.
     """
     complete = settings.is_complete
     private = state.folder_for(COMPLETE, settings.output_dir) if state else None
     place = private if complete else settings.output_dir
     check_all_fetched(settings.output_dir)
-    if complete:
-        is_empty, needed = not any(settings.output_dir.glob("sub-*/")), "participant"
-    else:
-        is_empty, needed = not published_scans(settings.output_dir, settings.output_layout), "defaced scan"
-    if is_empty:
+    results = (
+        settings.output_dir.glob("sub-*/")
+        if complete
+        else published_scans(settings.output_dir, settings.output_layout)
+    )
+    if not any(results):
+        needed = "participant" if complete else "defaced scan"
         raise BidsdefaceError(f"{settings.output_dir}: no {needed} here; run the participant level first")
     codes = warn_of_waiting(settings, state)
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:
         if complete:
             claim_shareable(settings.output_dir)
         with audited(settings, state, scratch) if settings.reidentify else nullcontext() as audit:
-            # The audit may withdraw scans: all that follows is about those that are left.
+            # The audit may withdraw scans, so everything below comes after it.
             if complete:
                 codes |= settle_dataset(settings, state, scratch)
             else:
@@ -84,19 +84,19 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
 
 
 def _name_orphans(settings: Settings) -> None:
-    """Name the results whose original is gone, and how to remove them.
+    """Name the results whose original no longer exists, and how to remove them.
 
     A link to annexed content that was dropped still counts as an original.
     """
-    for one in published_scans(settings.output_dir, settings.output_layout):
-        if one.original is None or os.path.lexists(settings.bids_dir / one.original):
+    for result in published_scans(settings.output_dir, settings.output_layout):
+        if result.original is None or os.path.lexists(settings.bids_dir / result.original):
             continue
-        names = [one.image]
-        if parse_name(one.original):
-            names = settings.output.results_of(scan_at(settings.bids_dir / one.original))
-        there = (settings.output_dir / name for name in names)
-        files = " ".join(shlex.quote(str(path)) for path in there if path.exists())
-        LOGGER.warning("%s: its original is gone; if it is not to be shared: rm %s", one.image, files)
+        names = [result.image]
+        if parse_name(result.original):
+            names = settings.output.results_of(scan_at(settings.bids_dir / result.original))
+        paths = (settings.output_dir / name for name in names)
+        files = " ".join(shlex.quote(str(path)) for path in paths if path.exists())
+        LOGGER.warning("%s: its original is gone; if it is not to be shared: rm %s", result.image, files)
 
 
 def _write_report(settings: Settings, folder: Path, audit: Audit | None) -> None:

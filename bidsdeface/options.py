@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from bidsdeface import __version__
@@ -33,78 +34,45 @@ Of several, the first of 5, 1, 2, 75, 4, 3 counts.
 Long options may also be spelled with underscores (--participant_label)."""
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Take the command line apart; wrong usage ends the process with exit code 2."""
-    return make_parser().parse_args([_with_hyphens(argument) for argument in argv])
+def parse(argv: Sequence[str]) -> Settings:
+    """Return the settings that a command line asks for. Wrong usage ends the process with exit code 2.
+
+    Raises
+    ------
+    BidsdefaceError
+        The filter file cannot be read, or the values of ``--fail-on`` contradict each other.
+    """
+    given = vars(make_parser().parse_args([_with_hyphens(argument) for argument in argv]))
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    given["regions"] = tuple(given["regions"].split(","))
+    given.setdefault("n_procs", default_n_procs(given["omp_nthreads"]))
+    words = set(chain.from_iterable(given.pop("fail_on", ())))
+    if len(words) > 1 and "none" in words:
+        raise UsageError("--fail-on none: stands alone; leave it out, or the codes")
+    if words:
+        given["fail_on"] = tuple(code for code in OPTIONAL if str(code.value) in words)
+    return Settings(**given)
 
 
 def _with_hyphens(argument: str) -> str:
     """Spell a long option with hyphens: ``--work_dir=a_b`` becomes ``--work-dir=a_b``."""
-    if not argument.startswith("--"):
-        return argument
     name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
-
-
-def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Make the settings of parsed arguments."""
-    return Settings(
-        bids_dir=arguments.bids_dir,
-        output_dir=arguments.output_dir,
-        level=arguments.level,
-        participants=tuple(label.removeprefix("sub-") for label in arguments.participant_label),
-        sessions=tuple(label.removeprefix("ses-") for label in arguments.session_label),
-        filters=read_filters(arguments.bids_filter_file) if arguments.bids_filter_file else {},
-        suffixes=tuple(arguments.suffixes),
-        longitudinal=arguments.longitudinal,
-        template=arguments.template,
-        guard_mm=arguments.guard_mm,
-        regions=tuple(arguments.regions.split(",")),
-        mask=arguments.mask,
-        accept=tuple(arguments.accept),
-        output_layout=arguments.output_layout,
-        include=tuple(arguments.include),
-        metadata_policy=arguments.metadata_policy,
-        keep_fields=tuple(arguments.keep_field),
-        drop_fields=tuple(arguments.drop_field),
-        keep_columns=tuple(arguments.keep_column),
-        drop_columns=tuple(arguments.drop_column),
-        data_dictionary=arguments.data_dictionary,
-        accept_texts=tuple(arguments.accept_text),
-        accept_labels=arguments.accept_labels,
-        private_report=arguments.private_report,
-        reidentify=arguments.reidentify,
-        strict=arguments.strict,
-        keep_renders=arguments.keep_renders,
-        n_procs=arguments.n_procs or default_n_procs(arguments.omp_nthreads),
-        omp_nthreads=arguments.omp_nthreads,
-        validate=arguments.validate,
-        validate_output=arguments.validate_output,
-        work_dir=arguments.work_dir,
-        dry_run=arguments.dry_run,
-        force=arguments.force,
-        stop_on_first_crash=arguments.stop_on_first_crash,
-        fail_on=_fail_on(arguments.fail_on),
-        outcomes=arguments.outcomes,
-        verbosity=arguments.verbosity,
-    )
-
-
-def _fail_on(given: Sequence[Sequence[str]]) -> tuple[Exit, ...]:
-    words = [word for some in given for word in some]
-    if "none" in words and len(set(words)) > 1:
-        raise UsageError("--fail-on none: stands alone; leave it out, or the codes")
-    return tuple(Exit(int(word)) for word in words if word != "none") if words else OPTIONAL
+    return (name.replace("_", "-") if name.startswith("--") else name) + equals + value
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the parser of the command line.
+
+    Every ``dest`` is the name of a field of `Settings`. An option that is not given leaves the field's own
+    default.
+    """
     parser = argparse.ArgumentParser(
         prog="bidsdeface",
         usage=USAGE,
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
     parser.add_argument("bids_dir", metavar="BIDS_DIR", type=Path, help="root of the dataset")
@@ -129,24 +97,27 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_selection(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--participant-label",
+        dest="participants",
         metavar="LABEL",
         nargs="+",
         action="extend",
-        default=[],
+        type=lambda label: label.removeprefix("sub-"),
         help="participants, with or without sub- (default: all)",
     )
     group.add_argument(
         "--session-label",
+        dest="sessions",
         metavar="LABEL",
         nargs="+",
         action="extend",
-        default=[],
+        type=lambda label: label.removeprefix("ses-"),
         help="sessions, with or without ses- (default: all)",
     )
     group.add_argument(
         "--bids-filter-file",
+        dest="filters",
         metavar="FILE",
-        type=Path,
+        type=lambda path: read_filters(Path(path)),
         help='JSON of pybids queries by suffix, as in fMRIPrep: {"t1w": {"acquisition": "mprage"}}',
     )
     group.add_argument(
@@ -154,7 +125,6 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         metavar="SUFFIX",
         nargs="+",
         action="extend",
-        default=[],
         help="images to deface, such as T1w, or default bold (default: anat, all anatomical ones; of a "
         "complete dataset also perf, pet and field maps)",
     )
@@ -212,7 +182,6 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
         metavar="FILE_STEM",
         nargs="+",
         action="extend",
-        default=[],
         help="publish these scans, such as sub-01_T1w, though their checks failed: you have looked",
     )
 
@@ -231,15 +200,35 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
         type=Path,
         help="table of sidecar fields on top of the built-in one",
     )
-    for option, metavar, text in (
-        ("--keep-field", "NAME", "sidecar fields that you have looked at: keep them as they are"),
-        ("--drop-field", "NAME", "sidecar fields to drop"),
-        ("--keep-column", "TABLE:NAME", "table columns that you have looked at, as in participants:notes"),
-        ("--drop-column", "TABLE:NAME", "table columns to leave out"),
-        ("--accept-text", "FILE", "texts that you have read, such as README: they go along as they are"),
-        ("--include", "PATTERN", "files to take along that would stay behind, such as 'stimuli/*'"),
+    for option, field, metavar, text in (
+        (
+            "--keep-field",
+            "keep_fields",
+            "NAME",
+            "sidecar fields that you have looked at: keep them as they are",
+        ),
+        ("--drop-field", "drop_fields", "NAME", "sidecar fields to drop"),
+        (
+            "--keep-column",
+            "keep_columns",
+            "TABLE:NAME",
+            "table columns that you have looked at, as in participants:notes",
+        ),
+        ("--drop-column", "drop_columns", "TABLE:NAME", "table columns to leave out"),
+        (
+            "--accept-text",
+            "accept_texts",
+            "FILE",
+            "texts that you have read, such as README: they go along as they are",
+        ),
+        (
+            "--include",
+            "include",
+            "PATTERN",
+            "files to take along that would stay behind, such as 'stimuli/*'",
+        ),
     ):
-        group.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=text)
+        group.add_argument(option, dest=field, metavar=metavar, nargs="+", action="extend", help=text)
     group.add_argument(
         "--accept-labels",
         action="store_true",
@@ -311,7 +300,6 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         action="extend",
         type=_codes,
-        default=[],
         help="which of the exit codes 3, 4 and 5 count, or none: the others become 0 (default: all)",
     )
     group.add_argument(

@@ -1,26 +1,24 @@
 """The participant level: plan the heads, deface them in processes, say what became of each scan."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.companions.run import is_whole, preview_dataset, share_dataset, warn_of_waiting
 from bidsdeface.dataset.names import Head
-from bidsdeface.dataset.query import find_heads
+from bidsdeface.dataset.query import Plan, find_heads
 from bidsdeface.dataset.validator import check_valid
 from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, printable
 from bidsdeface.head.options import DEFAULT_TEMPLATE
 from bidsdeface.head.resume import finished_scans
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
-from bidsdeface.output.publish import OutputDataset
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
@@ -29,30 +27,57 @@ from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger("bidsdeface")
-TOLD = ("similarity", "mask_disagreement_mm", "brain_shift_mm", "outline_shift_mm", "tissue_left_ml")
+LOGGED = ("similarity", "mask_disagreement_mm", "brain_shift_mm", "outline_shift_mm", "tissue_left_ml")
 
 
 def run_participant_level(settings: Settings, state: State | None = None) -> set[Exit]:
-    """Deface the scans that were asked for.
+    """Deface the selected scans.
 
     Parameters
     ----------
     settings : Settings
     state : State, optional
-        Private state in the work dir, by which changed inputs are known.
+        Private state in the work dir, by which changed inputs are recognised.
 
     Returns
     -------
     set of Exit
-        What came up; empty if every scan is done, now or by an earlier run.
+        Every code that applies; empty if all scans are done, now or by an earlier run.
 
     Raises
     ------
     BidsdefaceError
-        Nothing can be done at all; the message says why.
+        The run cannot start or go on at all; the message says why.
     """
-    complete = settings.is_complete  # then there is more to do than heads
-    file = OutcomeFile(None if settings.dry_run else settings.outcomes)
+    outcome_file = OutcomeFile(None if settings.dry_run else settings.outcomes)
+    plan = _plan_heads(settings, outcome_file)
+    codes = warn_of_waiting(settings, state) | ({Exit.FAILED} if plan.problems else set())
+    private = state.folder if state else temporary_dir()
+    if settings.dry_run:
+        return codes | _preview(settings, state, plan.heads, private)
+    if state:
+        sweep(temporary_dir())  # what killed runs without a work dir have left
+    with scratch_folder(private) as scratch:
+        _open_output(settings, plan.heads, state, scratch)
+        outcomes = _deface(settings, plan.heads, scratch, state, outcome_file)
+        codes |= {outcome.code for outcome in outcomes} - {Exit.DONE}
+        if not (codes and settings.stop_on_first_crash):
+            codes |= _finish(settings, plan.heads, outcomes, scratch, state, codes)
+        elif codes <= set(OPTIONAL):  # these alone would mean that everything else is done
+            codes.add(Exit.ERROR)
+    if settings.private_report and state:
+        from bidsdeface.report.private import report_folder, write_page
+
+        page = write_page(report_folder(state, settings.output_dir))
+        LOGGER.info("private report: %s", page or "nothing to show")
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in sorted(counts)]
+    LOGGER.info("in all: %s", ", ".join(parts) or "no scan to deface")
+    return codes | outcome_file.close()
+
+
+def _plan_heads(settings: Settings, outcome_file: OutcomeFile) -> Plan:
+    """Find the heads to deface. Log what is wrong with the input, and withdraw results that are ambiguous."""
     check_ours(settings.output_dir, settings.output_layout)
     plan = find_heads(
         settings.bids_dir,
@@ -61,78 +86,15 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         settings.filters,
         settings.to_deface,
         longitudinal=settings.longitudinal,
-        scans_expected=not complete,
+        scans_expected=not settings.is_complete,
     )
-    codes = {Exit.FAILED} if plan.problems else set()
     for problem in plan.problems:
         LOGGER.error("FAILED %s", problem)
     for scan in () if settings.dry_run else plan.twins:
         settings.output.withdraw(scan)
-        file.add(Outcome(scan.stem, FAILED))
+        outcome_file.add(Outcome(scan.stem, FAILED))
     _check_remedies(settings, plan.heads)
-    codes |= warn_of_waiting(settings, state)
-    if settings.dry_run:
-        _print_plan(plan.heads, settings.output)
-        if not complete:
-            return codes
-        with scratch_folder(state.folder if state else temporary_dir()) as scratch:
-            return codes | preview_dataset(settings, state, scratch)
-    if state:
-        sweep(temporary_dir())  # of runs without a work dir
-    with scratch_folder(state.folder if state else temporary_dir()) as scratch:  # which it sweeps
-        if settings.validate:
-            subjects = {head.subject for head in plan.heads}
-            if complete or not subjects:
-                subjects = set(settings.participants)
-            check_valid(settings.bids_dir, sorted(subjects), scratch)
-        if complete:
-            claim_shareable(settings.output_dir)
-            if state is None:
-                LOGGER.info(
-                    "without --work-dir, dates are dropped, and pictures and quality.tsv are not kept"
-                )
-        else:
-            write_dataset_files(settings.output_dir, settings.bids_dir)
-        outcomes: list[Outcome] = []
-        to_do: list[Head] = []
-        for head in plan.heads:
-            # With private state, inputs have to be read to tell: that is for the workers.
-            if state is None and len(finished_scans(head, settings)) == len(head.scans):
-                outcomes += [Outcome(scan.stem, KEPT) for scan in head.scans]
-            else:
-                to_do.append(head)
-        for outcome in outcomes:
-            file.add(outcome)
-        outcomes += _deface(settings, to_do, scratch, state, file)
-        codes |= {outcome.code for outcome in outcomes} - {Exit.DONE}
-        if codes and settings.stop_on_first_crash:
-            if codes <= set(OPTIONAL):  # they would say that all else is done
-                codes.add(Exit.ERROR)
-        else:
-            if complete:
-                codes |= share_dataset(settings, state, scratch)
-            judged = _judged(settings, plan.heads, outcomes)
-            codes |= check_leaks(settings, state, scratch, files_of_run(settings), verified=judged)
-            if complete and settings.validate_output and is_whole(settings):
-                codes |= check_output_valid(settings, scratch, codes)
-    if settings.private_report and state:
-        from bidsdeface.report.private import report_folder, write_page
-
-        page = write_page(report_folder(state, settings.output_dir))
-        LOGGER.info("private report: %s", page or "nothing to show")
-    _log_summary(outcomes)
-    return codes | file.close()
-
-
-def _judged(settings: Settings, heads: Sequence[Head], outcomes: Sequence[Outcome]) -> set[PurePosixPath]:
-    """Return the images that were verified when they were published, by this run or an earlier one."""
-    failed = {outcome.scan for outcome in outcomes if outcome.verdict == FAILED}
-    scans = [scan for head in heads for scan in head.scans if scan.stem not in failed]
-    return {
-        image
-        for scan in scans
-        for image in (settings.output.outputs_of(scan, no_face=no_face).image for no_face in (False, True))
-    }
+    return plan
 
 
 def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
@@ -149,55 +111,106 @@ def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
         )
 
 
-def _print_plan(heads: Sequence[Head], output: OutputDataset) -> None:
+def _preview(settings: Settings, state: State | None, heads: Sequence[Head], private: Path) -> set[Exit]:
+    """Print every scan with its reference and its outputs, and log which files would stay behind."""
     for head in heads:
         print(f"{head.name}, reference {head.reference.stem} ({head.reason})")
         for scan in head.scans:
-            outputs = output.outputs_of(scan)
+            outputs = settings.output.outputs_of(scan)
             print(f"  {printable(scan.path)}\n    -> {outputs.image}\n    -> {outputs.mask}")
+    if not settings.is_complete:
+        return set()
+    with scratch_folder(private) as scratch:
+        return preview_dataset(settings, state, scratch)
+
+
+def _open_output(settings: Settings, heads: Sequence[Head], state: State | None, scratch: Path) -> None:
+    """Validate the input, and mark the output folder as a dataset of this program."""
+    subjects = {head.subject for head in heads}
+    if settings.validate:
+        of_request = settings.is_complete or not subjects
+        check_valid(settings.bids_dir, sorted(settings.participants if of_request else subjects), scratch)
+    if not settings.is_complete:
+        write_dataset_files(settings.output_dir, settings.bids_dir)
+        return
+    claim_shareable(settings.output_dir)
+    if state is None:
+        LOGGER.info("without --work-dir, dates are dropped, and pictures and quality.tsv are not kept")
+
+
+def _finish(
+    settings: Settings,
+    heads: Sequence[Head],
+    outcomes: Sequence[Outcome],
+    scratch: Path,
+    state: State | None,
+    codes: Set[Exit],
+) -> set[Exit]:
+    """Complete the dataset, look for leaks, and validate what was written."""
+    failed = {outcome.scan for outcome in outcomes if outcome.verdict == FAILED}
+    # Images that were verified when they were published, by this run or an earlier one.
+    verified = {
+        settings.output.outputs_of(scan, no_face=no_face).image
+        for head in heads
+        for scan in head.scans
+        if scan.stem not in failed
+        for no_face in (False, True)
+    }
+    added = share_dataset(settings, state, scratch) if settings.is_complete else set()
+    added |= check_leaks(settings, state, scratch, files_of_run(settings), verified=verified)
+    if settings.is_complete and settings.validate_output and is_whole(settings):
+        added |= check_output_valid(settings, scratch, codes | added)
+    return added
 
 
 def _deface(
-    settings: Settings, heads: Sequence[Head], scratch: Path, state: State | None, file: OutcomeFile
+    settings: Settings,
+    heads: Sequence[Head],
+    scratch: Path,
+    state: State | None,
+    outcome_file: OutcomeFile,
 ) -> list[Outcome]:
-    if heads and settings.template != DEFAULT_TEMPLATE:
+    """Deface the heads that are not done yet, log and return what became of each scan."""
+    # With private state the inputs have to be read to tell what is done: workers do that.
+    to_do = [head for head in heads if state or len(finished_scans(head, settings)) < len(head.scans)]
+    not_kept = set(to_do)
+    kept = [Outcome(scan.stem, KEPT) for head in heads if head not in not_kept for scan in head.scans]
+    for outcome in kept:
+        outcome_file.add(outcome)
+    if to_do and settings.template != DEFAULT_TEMPLATE:
         from bidsdeface.templates.source import find_template
 
-        find_template(settings.template)  # fetched once, before the workers would do so all at once
+        find_template(settings.template)  # fetched once, before all workers do so at the same time
     outcomes: list[Outcome] = []
-    to_come = {head: len(head.scans) for head in heads}
-    scans, failed = sum(to_come.values()), False
+    total = sum(len(head.scans) for head in to_do)
     hidden = settings.verbosity < 0 or not sys.stderr.isatty()
+    arguments = (settings, scratch, state)
     try:
-        with (
-            tqdm(total=scans, unit="scan", disable=hidden) as bar,
-            logging_redirect_tqdm([LOGGER]),
-        ):
-            arguments = (settings, scratch, state)
-            for head, result in run_in_workers(_prepare, arguments, heads, settings.n_procs):
+        with tqdm(total=total, unit="scan", disable=hidden) as bar, logging_redirect_tqdm([LOGGER]):
+            for head, result in run_in_workers(_prepare, arguments, to_do, settings.n_procs):
                 if isinstance(result, BidsdefaceError):
                     raise result  # the template is missing: the same for every head
-                if isinstance(result, Lost):
-                    told = {outcome.scan for outcome in outcomes}
-                    new = _without_worker(settings, head, told, result, state)
-                else:
-                    new = [result]
-                for outcome in new:
-                    _log_outcome(outcome, len(outcomes) + 1, scans)
+                is_lost = isinstance(result, Lost)
+                for outcome in _give_up(settings, head, outcomes, result, state) if is_lost else [result]:
                     outcomes.append(outcome)
-                    file.add(outcome)
+                    outcome_file.add(outcome)
+                    _log_outcome(outcome, len(outcomes), total)
                     bar.update()
-                    failed = failed or outcome.verdict == FAILED
-                    to_come[head] -= 1
-                if settings.stop_on_first_crash and failed and not to_come[head]:
+                if settings.stop_on_first_crash and _is_crash(head, outcomes):
                     LOGGER.error(
                         "stopped at the first failure, as asked; %d scans were not tried",
-                        scans - len(outcomes),
+                        total - len(outcomes),
                     )
                     break
     finally:
         sweep(settings.output_dir)
-    return outcomes
+    return kept + outcomes
+
+
+def _is_crash(head: Head, outcomes: Sequence[Outcome]) -> bool:
+    """Return True if a scan has failed, and all scans of the current head are reported."""
+    reported = {outcome.scan for outcome in outcomes}
+    return any(outcome.verdict == FAILED for outcome in outcomes) and {s.stem for s in head.scans} <= reported
 
 
 def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[..., Iterator[Outcome]]:
@@ -210,40 +223,35 @@ def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable
 
 
 def _silence_libraries() -> None:
-    """Close standard output and error: ANTs and ITK write to them what comes back as an exception as well."""
+    """Close standard output and error. ANTs and ITK print there what they also raise as an exception."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
     os.close(nowhere)
 
 
-def _without_worker(
-    settings: Settings, head: Head, told: Set[str], lost: Lost, state: State | None
+def _give_up(
+    settings: Settings, head: Head, outcomes: Sequence[Outcome], lost: Lost, state: State | None
 ) -> list[Outcome]:
-    """Give up the scans of a head of which a lost worker has not told what became of them."""
+    """Return outcomes for the scans of a head that its lost worker has not reported."""
+    reported = {outcome.scan for outcome in outcomes}
     finished = finished_scans(head, settings, state)
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished
         else settings.output.withdraw_failed(scan, f"{scan.path}: {lost.reason}", lost.code)
         for scan in head.scans
-        if scan.stem not in told
+        if scan.stem not in reported
     ]
 
 
 def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
     if outcome.verdict == FAILED:
-        reasons = " ".join("; ".join(outcome.reasons).split())  # one line, whatever libraries say
+        reasons = " ".join("; ".join(outcome.reasons).split())  # on one line, whatever libraries say
         LOGGER.error("FAILED [%d/%d] %s", number, total, reasons)
-    elif outcome.verdict == KEPT:
-        LOGGER.info("[%d/%d] %s: kept, done by an earlier run", number, total, outcome.scan)
-    else:
-        seen = [f"{name} {outcome.measures[name]:.2f}" for name in TOLD if name in outcome.measures]
-        said = f"{outcome.verdict}  {', '.join(seen)}".rstrip()
-        LOGGER.info("[%d/%d] %s: %s", number, total, outcome.scan, said)
-
-
-def _log_summary(outcomes: Sequence[Outcome]) -> None:
-    verdicts = [outcome.verdict for outcome in outcomes]
-    parts = [f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts))]
-    LOGGER.info("in all: %s", ", ".join(parts) or "no scan to deface")
+        return
+    measured = [f"{name} {outcome.measures[name]:.2f}" for name in LOGGED if name in outcome.measures]
+    result = f"{outcome.verdict}  {', '.join(measured)}".rstrip()
+    if outcome.verdict == KEPT:
+        result = "kept, done by an earlier run"
+    LOGGER.info("[%d/%d] %s: %s", number, total, outcome.scan, result)

@@ -1,8 +1,8 @@
 """Everything the user asked for, as one frozen object, and its check against the file system."""
 
-import math
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path, PurePosixPath
@@ -65,31 +65,49 @@ def check_settings(settings: Settings) -> None:
         ``dataset_description.json`` of the input cannot be read.
     """
     _check_input(settings.bids_dir)
-    if settings.dry_run and settings.level == "group":
-        raise UsageError("--dry-run: is for the participant level; leave it out")
-    _check_apart(settings.output_dir, "OUTPUT_DIR", settings.bids_dir, "BIDS_DIR")
-    _check_apart(settings.bids_dir, "BIDS_DIR", settings.output_dir, "OUTPUT_DIR")
-    if settings.work_dir is not None:
-        _check_apart(settings.work_dir, "--work-dir", settings.bids_dir, "BIDS_DIR")
-        _check_apart(settings.work_dir, "--work-dir", settings.output_dir, "OUTPUT_DIR")
-        private = state_folder(settings.work_dir)  # in the work dir's parent the datasets may well be
-        for dataset, name in ((settings.bids_dir, "BIDS_DIR"), (settings.output_dir, "OUTPUT_DIR")):
-            _check_apart(private, "--work-dir's private folder", dataset, name)
-            _check_apart(dataset, name, private, "--work-dir's private folder")
+    for is_wrong, message in (
+        (
+            settings.dry_run and settings.level == "group",
+            "--dry-run: is for the participant level; leave it out",
+        ),
+        *_overlaps(settings),
+        *_conflicts(settings),
+    ):
+        if is_wrong:
+            raise UsageError(message)
+    _check_accepted(settings)
+    if settings.data_dictionary:
+        _check_dictionary(settings.data_dictionary)
+    _ = settings.policy  # a table that makes no sense is reported before any work
+    if not settings.dry_run:
+        _make_writable(settings.output_dir)
+
+
+def _overlaps(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """For pairs of places that must not mix, yield whether the first lies in the second, and the message."""
+    datasets = bids, output = (settings.bids_dir, "BIDS_DIR"), (settings.output_dir, "OUTPUT_DIR")
+    pairs = [(output, bids), (bids, output)]
+    if settings.work_dir:
+        work = (settings.work_dir, "--work-dir")
+        private = (state_folder(settings.work_dir), "--work-dir's private folder")
+        pairs += [(work, bids), (work, output)]
+        # The work dir itself may well hold the datasets; its private folder may not.
+        pairs += [pair for dataset in datasets for pair in ((private, dataset), (dataset, private))]
     else:
-        _check_apart(temporary_dir(), "TMPDIR", settings.bids_dir, "BIDS_DIR")
-        _check_apart(temporary_dir(), "TMPDIR", settings.output_dir, "OUTPUT_DIR")
-    if not (math.isfinite(settings.guard_mm) and 0 <= settings.guard_mm <= MAX_GUARD_MM):
-        raise UsageError(
-            f"--guard-mm {settings.guard_mm:g}: not a margin around the brain; "
-            f"give 0 to {MAX_GUARD_MM:g} mm (default {DEFAULT_GUARD_MM:g})"
+        pairs += [((temporary_dir(), "TMPDIR"), dataset) for dataset in datasets]
+    if settings.outcomes and settings.level == "participant":
+        pairs += [((settings.outcomes, "--outcomes"), dataset) for dataset in datasets]
+    for (inner, inner_name), (outer, outer_name) in pairs:
+        yield (
+            inner.resolve().is_relative_to(outer.resolve()),
+            f"{inner}: {inner_name} lies inside {outer_name} ({outer}), and the two must not mix; "
+            "choose a folder elsewhere",
         )
-    if settings.mask is not None and not os.path.isfile(settings.mask):
-        raise UsageError(f"{settings.mask}: no such file; give --mask an existing NIfTI image")
-    if settings.private_report and settings.work_dir is None:
-        raise UsageError("--private-report: shows faces, so it needs a place to stay; give --work-dir DIR")
-    _check_outcomes(settings)
-    _check_audit(settings)
+
+
+def _conflicts(settings: Settings) -> tuple[tuple[object, str], ...]:
+    """Return the conditions under which options are refused, each with its message, in order of the check."""
+    no_work_dir, no_audit = settings.work_dir is None, not settings.reidentify
     of_complete = {
         "--include": settings.include,
         "--keep-column": settings.keep_columns,
@@ -97,16 +115,50 @@ def check_settings(settings: Settings) -> None:
         "--data-dictionary": settings.data_dictionary,
         "--accept-text": settings.accept_texts,
     }
-    if not settings.is_complete and (given := [name for name, value in of_complete.items() if value]):
-        raise UsageError(
-            f"{', '.join(given)}: about files that only a complete dataset has; add --output-layout bids"
-        )
-    _check_accepted(settings)
-    if settings.data_dictionary:
-        _check_dictionary(settings.data_dictionary)
-    _ = settings.policy  # a table that makes no sense is told before any work
-    if not settings.dry_run:
-        _make_writable(settings.output_dir)
+    misplaced = [name for name, value in of_complete.items() if value and not settings.is_complete]
+    return (
+        (
+            not 0 <= settings.guard_mm <= MAX_GUARD_MM,  # also if it is not a number
+            f"--guard-mm {settings.guard_mm:g}: not a margin around the brain; "
+            f"give 0 to {MAX_GUARD_MM:g} mm (default {DEFAULT_GUARD_MM:g})",
+        ),
+        (
+            settings.mask and not os.path.isfile(settings.mask),
+            f"{settings.mask}: no such file; give --mask an existing NIfTI image",
+        ),
+        (
+            settings.private_report and no_work_dir,
+            "--private-report: shows faces, so it needs a place to stay; give --work-dir DIR",
+        ),
+        (
+            settings.outcomes and settings.level == "group",
+            "--outcomes: is about scans as they are defaced; give it to the participant level",
+        ),
+        (
+            settings.reidentify and settings.level == "participant",
+            "--reidentify: is about all defaced scans; give it to the group level, afterwards",
+        ),
+        (
+            settings.strict and no_audit,
+            "--strict: is about what face recognition finds; add --reidentify",
+        ),
+        (
+            settings.keep_renders and no_audit,
+            "--keep-renders: is about what face recognition finds; add --reidentify",
+        ),
+        (
+            settings.keep_renders and no_work_dir,
+            "--keep-renders: shows faces, so it needs a place to stay; give --work-dir DIR",
+        ),
+        (
+            settings.reidentify and settings.is_complete and no_work_dir,
+            "--reidentify: a complete dataset has no place for what it finds; give --work-dir DIR",
+        ),
+        (
+            misplaced,
+            f"{', '.join(misplaced)}: about files that only a complete dataset has; add --output-layout bids",
+        ),
+    )
 
 
 def _check_accepted(settings: Settings) -> None:
@@ -133,29 +185,6 @@ def _check_dictionary(folder: Path) -> None:
             raise UsageError(str(error)) from error
 
 
-def _check_outcomes(settings: Settings) -> None:
-    if settings.outcomes is None:
-        return
-    if settings.level != "participant":
-        raise UsageError("--outcomes: is about scans as they are defaced; give it to the participant level")
-    _check_apart(settings.outcomes, "--outcomes", settings.bids_dir, "BIDS_DIR")
-    _check_apart(settings.outcomes, "--outcomes", settings.output_dir, "OUTPUT_DIR")
-
-
-def _check_audit(settings: Settings) -> None:
-    if settings.reidentify and settings.level != "group":
-        raise UsageError("--reidentify: is about all defaced scans; give it to the group level, afterwards")
-    for option, given in (("--strict", settings.strict), ("--keep-renders", settings.keep_renders)):
-        if given and not settings.reidentify:
-            raise UsageError(f"{option}: is about what face recognition finds; add --reidentify")
-    if settings.work_dir is None and settings.keep_renders:
-        raise UsageError("--keep-renders: shows faces, so it needs a place to stay; give --work-dir DIR")
-    if settings.work_dir is None and settings.reidentify and settings.is_complete:
-        raise UsageError(
-            "--reidentify: a complete dataset has no place for what it finds; give --work-dir DIR"
-        )
-
-
 def _check_input(bids_dir: Path) -> None:
     if not os.path.isdir(bids_dir):  # unlike Path.is_dir, False and no error where entry is denied
         raise UsageError(
@@ -173,20 +202,10 @@ def _check_input(bids_dir: Path) -> None:
     read_sidecar(bids_dir, PurePosixPath(description.name))
 
 
-def _check_apart(inner: Path, inner_name: str, outer: Path, outer_name: str) -> None:
-    """Refuse `inner` when it is `outer` or lies inside it."""
-    if inner.resolve().is_relative_to(outer.resolve()):
-        raise UsageError(
-            f"{inner}: {inner_name} lies inside {outer_name} ({outer}), and the two must not mix; "
-            "choose a folder elsewhere"
-        )
-
-
 def _make_writable(output_dir: Path) -> None:
     try:
         with storage_errors(output_dir):
             output_dir.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=output_dir):  # has no name: another's dataset stays as it is
-                pass
+            tempfile.TemporaryFile(dir=output_dir).close()  # has no name: a foreign dataset stays as it is
     except BidsdefaceError as error:
         raise UsageError(str(error)) from error

@@ -81,7 +81,7 @@ def _input(action: argparse.Action) -> dict[str, Any]:
         found |= {"integer": True, "minimum": 1}
     if action.choices:
         found["value-choices"] = list(action.choices)
-    if action.option_strings and isinstance(action.default, str | int | float) and kind != "Flag":
+    if action.option_strings and action.default != argparse.SUPPRESS and kind != "Flag":
         found["default-value"] = action.default
     return found
 

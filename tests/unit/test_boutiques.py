@@ -20,9 +20,5 @@ def test_the_command_line_that_boutiques_makes_is_understood(tmp_path):
     given = {"bids_dir": str(tmp_path), "output_dir": "out", "level": "participant"}
     invocation.write_text(json.dumps({**given, "participant_label": ["01", "02"], "guard_mm": 5}))
     made = boutiques.execute("simulate", "-i", str(invocation), str(DESCRIPTOR)).shell_command
-    arguments = parse(made.split()[made.split().index(str(tmp_path)) :])
-    assert (arguments.level, arguments.participant_label, arguments.guard_mm) == (
-        "participant",
-        ["01", "02"],
-        5,
-    )
+    settings = parse(made.split()[made.split().index(str(tmp_path)) :])
+    assert (settings.level, settings.participants, settings.guard_mm) == ("participant", ("01", "02"), 5)

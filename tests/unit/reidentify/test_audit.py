@@ -201,7 +201,7 @@ def test_a_scan_that_cannot_be_withdrawn_is_an_error_and_no_report_claims_that_i
     settings, monkeypatch
 ):
     conducted(monkeypatch, [0.0] * PEOPLE)
-    monkeypatch.setattr("bidsdeface.quality.outcome.withdraw", lambda *_: None)
+    monkeypatch.setattr("bidsdeface.output.publish.OutputDataset.withdraw", lambda *_: None)
     with pytest.raises(BidsdefaceError, match="sub-0_desc-defaced_T1w.nii.gz: is still there"):
         run_group_level(replace(settings, strict=True))
     assert not (settings.output_dir / "report.html").exists()
