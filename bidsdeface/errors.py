@@ -4,8 +4,6 @@ The message of each is one line that names the file, the cause and the way out. 
 is, without a traceback. A subclass exists only where somebody tells it apart from the others.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -132,7 +130,7 @@ class Exit(IntEnum):
 
     meaning: str
 
-    def __new__(cls, code: int, meaning: str = "") -> Exit:
+    def __new__(cls, code: int, meaning: str = "") -> "Exit":
         """Make a member that is its number and knows its meaning."""
         member = int.__new__(cls, code)
         member._value_ = code

@@ -33,14 +33,20 @@ from bidsdeface.deidentify.edf import AFTER_RECORDS, scrub_edf
 from bidsdeface.deidentify.excluded import NAME, Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.policy import Policy, load_policy
-from bidsdeface.deidentify.tables import Table, check_rows, find_identifying_number, format_table, parse_table
+from bidsdeface.deidentify.tables import (
+    GRADIENTS,
+    Table,
+    check_rows,
+    find_identifying_number,
+    format_table,
+    parse_table,
+)
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.output.description import describe_shareable
 from bidsdeface.output.record import to_json
 from bidsdeface.schema import table_columns
 
-GRADIENTS = (".bval", ".bvec")
 ABSENT = "names what is not in the output"
 
 

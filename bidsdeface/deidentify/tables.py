@@ -26,6 +26,7 @@ INDEX_COLUMNS = {
     "sample_id": (re.compile(r"sample-[A-Za-z0-9+]+"), "sample-<label>"),
     "filename": (re.compile(r"[A-Za-z0-9+._/-]+"), "the file's path below the participant's folder"),
 }
+GRADIENTS = (".bval", ".bvec")
 A_DAY = 86_400.0
 _NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
 _NUMBERS = re.compile(_NUMBER + rb"(?:[\t ]" + _NUMBER + rb")*")  # tabs, and blanks between gradients

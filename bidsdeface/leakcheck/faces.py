@@ -1,9 +1,9 @@
-"""Tell whether an image shows a face: what is in it decides, not its name or what is said of it."""
+"""Test whether an image shows a face, by its voxels; its name and its sidecar do not decide."""
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -28,13 +28,13 @@ MOST_TISSUE_ML = 5.0
 
 
 def face_test() -> Callable[[Path], str | None]:
-    """Load the template once, and return the function that tells what of a face an image file shows.
+    """Load the template once, and return the function that tests an image file for a face.
 
-    That function takes a path and returns `FACE`, `CANNOT_TELL`, or None where there is none: no head, a
-    field of view without the face, or a face that was taken out. Images that may show none (EPI, DWI, ASL)
-    are looked at as they are before they are defaced. Where the test cannot tell, it is None for images that
-    this program has verified by way of another scan: phase, PET and the like, whose face mask, beside them,
-    is empty, and images in which it saw no face.
+    That function takes a path and returns `FACE`, `CANNOT_TELL`, or None if the image shows no face: no head,
+    a field of view without the face, or a face that was removed. Images that may show none (EPI, DWI, ASL)
+    are tested as they are before defacing. Where the test cannot tell, the result is None for images that
+    this program has verified by another scan (phase, PET and the like, with one value throughout the face
+    mask beside them), and for images in which it saw no face before publication.
     """
     templates = make_template_set(DEFAULT_TEMPLATE, REGIONS[0])
     template = templates.start
@@ -42,24 +42,26 @@ def face_test() -> Callable[[Path], str | None]:
 
     def shows_face(path: Path) -> str | None:
         shown = look(path)
-        is_settled = shown == CANNOT_TELL and (is_emptied(path) or showed_none(path))
+        # This program has verified the image by way of another scan, or saw no face before it was published.
+        is_settled = shown == CANNOT_TELL and (is_emptied(path) or read_record(path).get("Evidence"))
         return None if is_settled else shown
 
     def look(path: Path) -> str | None:
+        image = None
         try:
             image = read_image(path)
             scan = reduce_image(image, str(path))
         except ImageError:
-            return None if _is_flat(path) else CANNOT_TELL
-        if _may_show_none(path):
+            return None if image and is_flat(image) else CANNOT_TELL
+        name = parse_name(path)
+        if name and name.datatype and may_show_none(name.datatype, name.suffix) and not is_phase(name):
             seen = face_in(image, scan, None, templates)
             return CANNOT_TELL if math.isnan(seen) else FACE if seen > 1 else None
         try:
             placement = place(scan, templates.pose, template.target)
         except RegistrationError:
             return CANNOT_TELL
-        left = tissue_left_ml(scan, placement.to_template, regions_mm, guard)
-        if left <= MOST_TISSUE_ML:
+        if tissue_left_ml(scan, placement.to_template, regions_mm, guard) <= MOST_TISSUE_ML:
             return None
         measures = measure(scan, placement, placement.to_template, templates, None)
         if not faults(measures):
@@ -70,7 +72,7 @@ def face_test() -> Callable[[Path], str | None]:
 
 
 def is_emptied(path: Path) -> bool:
-    """Return True if an image's sidecar says how it was defaced, and there is one value in its face mask."""
+    """Return True if an image was defaced, by its sidecar, and has one value throughout its face mask."""
     scan = scan_at(path)
     labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
     layout = BIDS if labels == scan.entities else DERIVATIVES
@@ -84,23 +86,3 @@ def is_emptied(path: Path) -> bool:
     inside = mask.stored > 0
     is_inside = bool(inside.any()) and is_on_grid(image, inside.shape, mask.affine)
     return is_inside and bool(np.ptp(image.stored[inside]) == 0)
-
-
-def _may_show_none(path: Path) -> bool:
-    name = parse_name(PurePosixPath(path))
-    if name is None or name.datatype is None or is_phase(name):
-        return False
-    return may_show_none(name.datatype, name.suffix)
-
-
-def showed_none(path: Path) -> bool:
-    """Return True if an image's sidecar says that no face was seen in it before it was published."""
-    return bool(read_record(path).get("Evidence"))
-
-
-def _is_flat(path: Path) -> bool:
-    """Return True if an image can be read and has nothing to see a face in."""
-    try:
-        return is_flat(read_image(path))
-    except ImageError:
-        return False

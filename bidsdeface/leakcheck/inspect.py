@@ -1,6 +1,7 @@
-"""Look into one file for what may tell who it is; say the place and the kind, never the value."""
+"""Check one file for what may identify a person; findings name the place and the kind, never the value."""
 
 import io
+import mmap
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -9,7 +10,9 @@ from itertools import compress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+from PIL import Image
 
 from bidsdeface.dataset.inheritance import JsonError, TwiceError, read_json
 from bidsdeface.dataset.names import FileName
@@ -29,12 +32,13 @@ from bidsdeface.deidentify.edf import (
 )
 from bidsdeface.deidentify.patterns import LARGEST_NUMBER, LOCAL, WAITING, find_pii, is_date_number
 from bidsdeface.deidentify.policy import Policy
-from bidsdeface.deidentify.tables import TableError, check_rows, find_identifying_number, parse_table
+from bidsdeface.deidentify.tables import TableError, check_rows, parse_table
 from bidsdeface.deidentify.values import texts_in
+from bidsdeface.imaging.image import clean_header
 from bidsdeface.schema import has_no_columns
 
-Told = Iterator[tuple[str, str]]  # kind, place
-# What is found in a file that is not what its name says.
+Found = Iterator[tuple[str, str]]  # kind and place
+# Findings in a file that is not what its name says.
 UNREADABLE: Mapping[type[Exception], tuple[str, str]] = {
     TwiceError: ("not JSON", "a field that stands twice"),
     JsonError: ("not JSON", "whole file"),
@@ -42,12 +46,12 @@ UNREADABLE: Mapping[type[Exception], tuple[str, str]] = {
 }
 
 LARGE_HEADER_NUMBER = {"toffset": 1e4}  # seconds: from three in the morning on
-# Written by this program, and looked at only for what stands out in their text.
+# Written by this program; only their texts are checked.
 OWN_FIELDS = {
     "Bidsdeface", "Description", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "Sources",
 }  # fmt: skip
 _LABEL = re.compile(r"(?:sub|ses)-[A-Za-z0-9+]+")
-# What 0.1.0 put in the place of names and numbers: in texts, at the end of a cell, and as a whole cell.
+# How version 0.1.0 replaced names and numbers: in texts, at the end of a cell, and as a whole cell.
 _FALSIFIED, _REMOVED = re.compile(r"\[removed\]|\.removed\d*$"), re.compile(r"removed\d*")
 _DRAWING = re.compile(r"<svg\b", re.IGNORECASE)
 # Pictures as text: in a data URL, or by how PNG, JPEG, GIF, TIFF and WebP begin in base64.
@@ -59,12 +63,8 @@ _GENERATOR = re.compile(r'<meta\s+name="generator"\s+content="bidsdeface', re.IG
 _ANNOTATION = re.compile(ANNOTATION_TIME + rb"\x14(?P<texts>[^\x00]{1,400})\x14")
 
 
-def inspect_nifti(path: Path) -> Told:
-    """Look into the header of an image, and for bytes before and after its voxels."""
-    import nibabel as nib
-
-    from bidsdeface.imaging.image import clean_header
-
+def inspect_nifti(path: Path) -> Found:
+    """Check the header of an image, and the bytes before and after its voxels."""
     with open_unpacked(path) as stream:
         start = stream.read(544)
         is_version_2 = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
@@ -72,8 +72,7 @@ def inspect_nifti(path: Path) -> Told:
         size = header_class.sizeof_hdr
         header = header_class.from_fileobj(io.BytesIO(start[:size]), check=False)
         clean = clean_header(header)
-        for field in header:
-            yield from ((kind, f"header field {field}") for kind in _told_by_field(field, header, clean))
+        yield from _header_findings(header, clean)
         offset = int(header["vox_offset"]) or clean.single_vox_offset
         length, is_filled = len(start), any(start[size:offset])
         for block in iter(lambda: stream.read(LINE_BYTES), b""):
@@ -86,19 +85,20 @@ def inspect_nifti(path: Path) -> Told:
             yield "bytes that belong to nothing", "after the voxels"
 
 
-def _told_by_field(field: str, header: Any, clean: Any) -> Iterator[str]:
-    """Yield what a header has that it need not have."""
-    value, largest = header[field], LARGE_HEADER_NUMBER.get(field, LARGEST_NUMBER)
-    is_clean = value.tobytes() == clean[field].tobytes() or field in ("vox_offset", "magic", "eol_check")
-    if value.dtype.kind in "SV":
-        if not is_clean and value.item().strip(b"\0 r"):
-            yield "header text"
-    elif any(map(is_date_number, np.ravel(value))) or (not is_clean and np.any(np.abs(value) >= largest)):
-        yield "number in the header"
+def _header_findings(header: Any, clean: Any) -> Found:
+    """Yield texts and numbers in a header that no reader needs."""
+    for field in header:
+        value, largest = header[field], LARGE_HEADER_NUMBER.get(field, LARGEST_NUMBER)
+        is_clean = value.tobytes() == clean[field].tobytes() or field in ("vox_offset", "magic", "eol_check")
+        if value.dtype.kind in "SV":
+            if not is_clean and value.item().strip(b"\0 r"):
+                yield "header text", f"header field {field}"
+        elif any(map(is_date_number, np.ravel(value))) or (not is_clean and np.any(np.abs(value) >= largest)):
+            yield "number in the header", f"header field {field}"
 
 
-def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: False) -> Told:
-    """Look into the header of an EDF or BDF file, and into its annotations; labels may be shared ones."""
+def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: False) -> Found:
+    """Check the header and the annotations of an EDF or BDF file; `is_shared` accepts labels of signals."""
     with path.open("rb") as stream:
         header = read_header(stream)
         for field, harmless in {**ANONYMOUS, "patient": "X F M"}.items():
@@ -119,66 +119,59 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
                 yield "bytes that belong to nothing", "after the last record"
             for text, times in read_annotations(stream, header, signals):
                 kinds.update(find_pii(text), ["date"] if any(map(is_date_number, times)) else [])
-        stream.seek(begin)
-        tail = b""  # annotations may also be in signals that are not labelled as such
-        while chunk := stream.read(LINE_BYTES):
-            for match in _ANNOTATION.finditer(tail + chunk):
-                texts = match["texts"].decode("utf-8", "replace").split("\x14")
-                kinds.update(*map(find_pii, texts))
-            tail = chunk[-512:]
+        # Annotations may also be in signals that are not labelled as such.
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for match in _ANNOTATION.finditer(content, begin):
+                kinds.update(*map(find_pii, match["texts"].decode("utf-8", "replace").split("\x14")))
         yield from ((kind, "annotation") for kind in sorted(kinds))
 
 
-def inspect_picture(path: Path, kind: str, own: bool = False) -> Told:
-    """Look into a picture's metadata; what it shows, nobody here can tell, unless it is one of ours.
+def inspect_picture(path: Path, kind: str, own: bool = False) -> Found:
+    """Check the metadata of a picture; what it shows is not checked, so that only ours are no findings.
 
-    One of ours lies where ours do, and says so in its text.
+    One of ours lies where our pictures do (`own`), and says so in its text.
     """
-    from PIL import Image
-
     try:
         with Image.open(path) as picture:
             marked = kind == "PNG" and picture.info.get(OWN_PICTURES[0]) == OWN_PICTURES[1]
-            said = {key: value for key, value in picture.info.items() if not marked or key != OWN_PICTURES[0]}
+            texts = {key: text for key, text in picture.info.items() if not marked or key != OWN_PICTURES[0]}
             odd = {
                 kind: not (own and marked),
                 "EXIF": bool(picture.getexif()),
-                "text inside": any(isinstance(one, str) for one in said.values()) or "comment" in said,
+                "text inside": any(isinstance(text, str) for text in texts.values()) or "comment" in texts,
             }
             yield from (("picture", place) for place in compress(odd, odd.values()))
     except OSError:  # a kind that Pillow does not read, or a damaged one
-        yield "picture", kind
-        yield "not looked into", kind
+        yield from (("picture", kind), ("not looked into", kind))
 
 
 def inspect_json(
     path: Path, policy: Policy, name: FileName | None = None, keep_columns: Collection[str] = ()
-) -> Told:
-    """Look into a sidecar or a data dictionary, by the policy."""
-    metadata = read_json(path, may_repeat=False)
+) -> Found:
+    """Check a sidecar or a data dictionary: by the policy, nothing in it should be left out or changed."""
     task, datatype = (name.entities.get("task"), name.datatype) if name else (None, None)
     columns = () if name and has_no_columns(name.suffix) else None
-    for field, value in metadata.items():
+    for field, value in read_json(path, may_repeat=False).items():
         if field in OWN_FIELDS:
             yield from ((kind, f"field {field}") for kind in _kinds_within(value))
             continue
         kept, reasons = scrub_dictionary(
             {field: value}, columns, policy, keep_columns, task, datatype=datatype
         )
-        yield from (("identifying or unknown field", f"field {one}") for one in reasons)
+        yield from (("identifying or unknown field", f"field {place}") for place in reasons)
         if not reasons and kept.get(field) != value:
             yield "field that says too much", f"field {field}"
 
 
-def inspect_description(path: Path) -> Told:
-    """Look into the description of a dataset: names of its authors are no findings."""
+def inspect_description(path: Path) -> Found:
+    """Check the description of a dataset; its authors' names are no findings."""
     for field, value in read_json(path).items():
-        kinds = {kind for text in texts_in(value) for kind in find_pii(text) if kind in (*WAITING, *LOCAL)}
-        yield from ((kind, f"field {field}") for kind in sorted(kinds))
+        kinds = {kind for text in texts_in(value) for kind in find_pii(text)}
+        yield from ((kind, f"field {field}") for kind in sorted(kinds & {*WAITING, *LOCAL}))
 
 
-def inspect_table(path: Path, name: PurePosixPath, options: TableOptions, made_by_010: bool) -> Told:
-    """Look into a table with a header: columns that nobody described, dates, ages, falsified values.
+def inspect_table(path: Path, name: PurePosixPath, options: TableOptions, made_by_010: bool) -> Found:
+    """Check a table with a header: undescribed columns, dates, ages above 89, values altered by 0.1.0.
 
     Parameters
     ----------
@@ -192,8 +185,8 @@ def inspect_table(path: Path, name: PurePosixPath, options: TableOptions, made_b
     table, bad_rows = check_rows(parse_table(path.read_bytes(), PurePosixPath(name.name)), name)
     # Dates of before 1925 are shifted dates: they come back as they are.
     shared, left_out = scrub_columns(table, name, replace(options, days=lambda subject: 0))
-    for one in (*bad_rows, *left_out):
-        yield ("date" if SHIFTED in one.what else one.reason), one.what
+    for excluded in (*bad_rows, *left_out):
+        yield ("date" if SHIFTED in excluded.what else excluded.reason), excluded.what
     for column in table.columns:
         values = table.values(column)
         is_kept = column != SHIFTED and column in shared.columns
@@ -209,16 +202,10 @@ def inspect_table(path: Path, name: PurePosixPath, options: TableOptions, made_b
         yield from ((kind, f"column {column}") for kind in compress(odd, odd.values()))
 
 
-def inspect_recording(path: Path) -> Told:
-    """Look into a table without a header, which is to have measurements only."""
-    if told := find_identifying_number(read_lines(path), gradients=path.suffix in (".bval", ".bvec")):
-        yield told
+def inspect_text(path: Path, is_root_text: bool = False, is_own_table: bool = False) -> Found:
+    """Check a text line by line; a README and the like only for what holds it back for a person.
 
-
-def inspect_text(path: Path, is_root_text: bool = False, is_own_table: bool = False) -> Told:
-    """Look into text, line by line; of a README and its like, only for what it should wait for.
-
-    In our own tables and report, labels stand by right: they are looked at in the names of files.
+    Our own tables and reports may hold labels: these are checked in the names of files.
     """
     ours = False
     for number, raw in enumerate(read_lines(path), start=1):
@@ -234,11 +221,10 @@ def inspect_text(path: Path, is_root_text: bool = False, is_own_table: bool = Fa
 
 
 def _kinds_within(value: Any) -> Iterator[str]:
-    """Yield what stands out in texts; the numbers of published codes do not."""
+    """Yield the kinds of identifiers in texts; numbers of published codes and labels are none."""
     if isinstance(value, Mapping):
-        value = [one for name, one in value.items() if name != "CodeValue"]
-    if isinstance(value, list):
-        for one in value:
-            yield from _kinds_within(one)
-    elif isinstance(value, str):
-        yield from find_pii(_LABEL.sub("", value))  # labels are looked at in the names of files
+        value = [part for name, part in value.items() if name != "CodeValue"]
+    for part in value if isinstance(value, list) else ():
+        yield from _kinds_within(part)
+    if isinstance(value, str):
+        yield from find_pii(_LABEL.sub("", value))

@@ -1,4 +1,4 @@
-"""The leak check at the end of a run: look at what was written, and say what still identifies."""
+"""The leak check at the end of a run: check the output, and name what may identify a person."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import filecmp
 import logging
 import os
 import re
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache
+from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 
 from bidsdeface import __version__
@@ -19,6 +20,7 @@ from bidsdeface.dataset.names import DESCRIPTION, suffix_of
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.leakcheck.find import (
     REPOSITORIES,
+    FaceTest,
     Finding,
     find_leaks,
     survey_dataset,
@@ -38,11 +40,12 @@ def check_leaks(
     scratch: Path,
     files: Iterable[PurePosixPath],
     verified: Collection[PurePosixPath] = (),
+    histories: Sequence[Finding] = (),
 ) -> set[Exit]:
-    """Look into files of the output, and say in one line each what still identifies.
+    """Check files of the output, and name in one line each what may identify a person.
 
-    Whether an image shows a face is looked at, whatever its kind, unless it has been verified or a person
-    answers for it. With private state, an image in which no face was seen is not looked at again.
+    Images of all kinds are tested for a face, unless they have been verified or a person answers for them.
+    With private state, an image that shows no face is tested only once.
 
     Parameters
     ----------
@@ -55,42 +58,45 @@ def check_leaks(
         Relative to the output dataset.
     verified : collection of PurePosixPath, optional
         Images that were judged when they were defaced.
+    histories : sequence of Finding, optional
+        Findings to name first.
 
     Returns
     -------
     set of Exit
-        `Exit.LEAK` if something was found; the code of each process that was lost.
+        `Exit.LEAK` if there is a finding; the code of each process that was lost.
     """
-    by_participant: dict[str, list[tuple[PurePosixPath, bool]]] = defaultdict(list)
-    for path in sorted({path for path in files if not _is_judged(settings, path)}):
-        shows = _is_image(path) and path not in verified and not _is_answered_for(settings, path)
-        by_participant[path.parts[0]].append((path, shows))
-    items = list(by_participant.values())
-    if min(settings.n_procs, len(items)) > 1 or any(shows for item in items for _, shows in item):
-        results = (
-            result
-            for _, result in run_in_workers(_prepare, (settings, state, scratch), items, settings.n_procs)
-        )
+    to_check = sorted({path for path in files if not _is_judged(settings, path)})
+    images = {
+        path
+        for path in to_check
+        if _is_image(path) and path not in verified and not _is_answered_for(settings, path)
+    }
+    of_participants = [list(paths) for _, paths in groupby(to_check, key=lambda path: path.parts[0])]
+    if min(settings.n_procs, len(of_participants)) > 1 or images:
+        arguments = (settings, state, scratch, frozenset(images))
+        pairs = run_in_workers(_prepare, arguments, of_participants, settings.n_procs)
+        results = (result for _, result in pairs)
     else:
-        results = (_check(item, settings, None) for item in items)
+        results = (_check(paths, settings, None) for paths in of_participants)
     codes: set[Exit] = set()
-    for result in results:
+    for result in chain([histories], results):
         if isinstance(result, BidsdefaceError):
             raise result
         if isinstance(result, Lost):
             LOGGER.error("LEAK check: %s", result.reason)
             codes.add(result.code)
             continue
-        for one in result:
-            LOGGER.error("LEAK %s, %s: %s", one.path, one.place, one.kind)
+        for finding in result:
+            LOGGER.error("LEAK %s, %s: %s", finding.path, finding.place, finding.kind)
             codes.add(Exit.LEAK)
     return codes
 
 
 def check_whole_output(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
-    """Look into all of the output; parameters as of `check_leaks`.
+    """Check the whole output; parameters as of `check_leaks`.
 
-    Private folders of runs that go on are passed over. Repositories are not searched, and one line says so.
+    Private folders of other runs are passed over. Repositories are not searched, and one line says so.
 
     Returns
     -------
@@ -100,70 +106,70 @@ def check_whole_output(settings: MetadataOptions, state: State | None, scratch: 
     survey = survey_dataset(settings.output_dir, passed_over=(PRIVATE,))
     if survey.notice:
         LOGGER.warning(survey.notice)
-    for one in survey.histories:
-        LOGGER.error("LEAK %s, %s: %s", one.path, one.place, one.kind)
-    codes = {Exit.LEAK} if survey.histories else set()
-    return codes | check_leaks(settings, state, scratch, survey.files)
+    return check_leaks(settings, state, scratch, survey.files, histories=survey.histories)
 
 
 def files_of_run(settings: MetadataOptions) -> list[PurePosixPath]:
     """List the files that a participant-level run answers for, whichever run has written them.
 
-    Those at the root, and those of the participants and sessions that were asked for; other tasks may be
-    at work on all others. What is hidden is not written by any run.
+    These are the files at the root, and those of the participants and sessions that were asked for; other
+    tasks may be at work on all others. No run writes hidden folders.
     """
     root = settings.output_dir
-    found = [
+    files = [
         PurePosixPath(path.name)
         for path in root.iterdir()
         if path.name not in REPOSITORIES and (not path.is_dir() or path.is_symlink())
     ]
     labels = settings.participants or (participants(root) if settings.sessions else ())
     folders = [f"sub-{label}" for label in labels] if labels or settings.sessions else [""]
-    ours = {f"ses-{label}" for label in settings.sessions}
+    wanted = {f"ses-{label}" for label in settings.sessions}
     for folder in folders:
         for path in survey_dataset(root / folder, passed_over=(PRIVATE,)).files:
             whole = PurePosixPath(folder) / path
             session = {part for part in re.split("[/_]", str(path)) if part.startswith("ses-")}
-            if len(whole.parts) > 1 and (not ours or not session or session & ours):
-                found.append(whole)
-    return [path for path in found if not any(part.startswith(".") for part in path.parts[:-1])]
+            if len(whole.parts) > 1 and (not wanted or not session or session & wanted):
+                files.append(whole)
+    return [path for path in files if not any(part.startswith(".") for part in path.parts[:-1])]
 
 
 def _prepare(
-    settings: MetadataOptions, state: State | None, scratch: Path
-) -> Callable[[Sequence[tuple[PurePosixPath, bool]]], list[list[Finding]]]:
+    settings: MetadataOptions, state: State | None, scratch: Path, images: Collection[PurePosixPath]
+) -> Callable[[Sequence[PurePosixPath]], list[list[Finding]]]:
     os.environ.update(environment_in(scratch))
-    test: list[Callable[[Path], str | None]] = []
+
+    @cache
+    def load_test() -> FaceTest:
+        from bidsdeface.leakcheck.faces import face_test  # heavy
+
+        return face_test()
 
     def shows_face(path: Path) -> str | None:
-        if state and state.remembered(_name(state, path)) == _content(state, path):
+        if path.relative_to(settings.output_dir) not in images:
             return None
-        if not test:
-            from bidsdeface.leakcheck.faces import face_test  # heavy
-
-            test.append(face_test())
-        shown = test[0](path)
-        if state and shown is None:
-            state.remember(_name(state, path), _content(state, path))
+        if state is None:
+            return load_test()(path)
+        name = state.derive("name of a face test", os.fsencode(path.resolve())).hex()
+        content = state.derive("no face seen", __version__.encode(), path.read_bytes())
+        if state.remembered(name) == content:
+            return None
+        if (shown := load_test()(path)) is None:
+            state.remember(name, content)
         return shown
 
-    return lambda item: [_check(item, settings, shows_face)]
+    return lambda paths: [_check(paths, settings, shows_face)]
 
 
 def _check(
-    item: Sequence[tuple[PurePosixPath, bool]],
-    settings: MetadataOptions,
-    shows_face: Callable[[Path], str | None] | None,
+    paths: Sequence[PurePosixPath], settings: MetadataOptions, shows_face: FaceTest | None
 ) -> list[Finding]:
-    looked_at = {settings.output_dir / path for path, shows in item if shows}
     return list(
         find_leaks(
             settings.output_dir,
             policy=settings.policy,
             keep_columns=settings.keep_columns,
-            shows_face=lambda path: shows_face(path) if shows_face and path in looked_at else None,
-            files=[path for path, _ in item],
+            shows_face=shows_face,
+            files=paths,
             described_in=settings.bids_dir if settings.is_complete else None,
             data_dictionary=settings.data_dictionary,
             look_at_labels=False,  # the run has named them
@@ -171,18 +177,9 @@ def _check(
     )
 
 
-def _name(state: State, path: Path) -> str:
-    return state.derive("name of a face test", os.fsencode(path.resolve())).hex()
-
-
-def _content(state: State, path: Path) -> bytes:
-    return state.derive("no face seen", __version__.encode(), path.read_bytes())
-
-
 def _is_image(path: PurePosixPath) -> bool:
-    """Tell whether a file may be an image to look for a face in."""
-    is_image = path.name.endswith((".nii", ".nii.gz"))
-    return is_image and suffix_of(path) != "defacemask"
+    """Return True for a file that may be an image to test for a face."""
+    return path.name.endswith((".nii", ".nii.gz")) and suffix_of(path) != "defacemask"
 
 
 def _is_judged(settings: MetadataOptions, path: PurePosixPath) -> bool:
@@ -195,5 +192,5 @@ def _is_judged(settings: MetadataOptions, path: PurePosixPath) -> bool:
 
 
 def _is_answered_for(settings: MetadataOptions, path: PurePosixPath) -> bool:
-    """Tell whether a person answers for an image."""
+    """Return True if a person answers for an image."""
     return read_record(settings.output_dir / path).get("Verdict") in (ACCEPTED, BY_HAND)

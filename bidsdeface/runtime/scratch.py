@@ -1,9 +1,9 @@
-"""Folders that only this run uses: private, held by a lock, swept when nobody holds them any more.
+"""Private folders of one run: each is held by a lock, and removed when nobody holds it any more.
 
-When a run is killed, a process that outlives it removes the folder that could tell whose heads these are
-(`scratch_folder`). What else is left behind, any later run of the same user removes if its lock is free.
-On some cluster file systems locks do not reach other machines, or there are none: then a folder must
-also have lain untouched for a day.
+If a run is killed, a process that outlives it removes its `scratch_folder`, whose files could identify
+participants. Any later run of the same user removes other folders that were left behind, if their lock is
+free. On some cluster file systems locks do not reach other machines, or there are none: there, a folder must
+also have been untouched for a day.
 """
 
 import fcntl
@@ -31,20 +31,20 @@ _REMOVE_AFTER = 'cat; for _ in 1 2 3 4 5; do rm -rf -- "$1" && exit; sleep 1; do
 
 @contextmanager
 def private_folder(parent: Path, *, must_be_private: bool = True) -> Iterator[Path]:
-    """Give a folder that only this user can enter, gone at the end.
+    """Make a folder that only this user can enter, and remove it at the end.
 
     Parameters
     ----------
     parent : pathlib.Path
         Where to make it; swept first.
     must_be_private : bool, optional
-        Refuse a file system that cannot keep others out, such as CIFS. What is about to be published may be
-        written there all the same.
+        Refuse a file system that cannot keep others out, such as CIFS. Files that are about to be published
+        may be written there.
 
     Yields
     ------
     pathlib.Path
-        With mode 0700. It holds the lock, and nothing else yet.
+        With mode 0700. It contains the lock and nothing else yet.
 
     Raises
     ------
@@ -67,10 +67,11 @@ def private_folder(parent: Path, *, must_be_private: bool = True) -> Iterator[Pa
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """Give a private folder for a whole run: gone at the end, and soon after the run is killed.
+    """Make a private folder for a whole run, and remove it at the end, or soon after the run is killed.
 
-    A process in a session of its own sees to that, so that it outlives the signal to a whole process group.
-    Where it is killed as well (the end of a container, or of a job in a control group), `sweep` is left.
+    A process in a session of its own removes it, so that it survives a signal to the whole process group.
+    Where that process is killed as well (the end of a container, or of a job in a control group), a later
+    `sweep` removes the folder.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def check_keeps_others_out(folder: Path) -> None:
-    """Refuse a folder that this program has made, and that others may enter all the same.
+    """Refuse a folder that this program has made if others may enter it.
 
     Raises
     ------
@@ -124,8 +125,7 @@ def sweep(parent: Path) -> None:
     Parameters
     ----------
     parent : pathlib.Path
-        A folder that others may write to as well, such as ``/tmp``: no link is followed. Nothing happens
-        if it is not there.
+        A folder that others may write to as well, such as ``/tmp``: no link is followed. It need not exist.
     """
     with suppress(OSError):
         for name in os.listdir(parent):
@@ -135,7 +135,7 @@ def sweep(parent: Path) -> None:
 
 
 def make_private(folder: Path) -> Path:
-    """Make a folder that stays, for nobody else to enter, and what is missing above it.
+    """Make a lasting folder that only this user can enter, and missing folders above it.
 
     Raises
     ------
@@ -154,15 +154,12 @@ def make_private(folder: Path) -> Path:
 
 
 def temporary_dir() -> Path:
-    """Return ``$TMPDIR`` as it is set, even if it cannot be used: nothing is to go elsewhere unasked."""
+    """Return ``$TMPDIR`` as it is set, even if it cannot be used: no other place is taken unasked."""
     return Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
 
 
 def environment_in(folder: Path) -> dict[str, str]:
-    """Return what keeps the files of libraries and programs inside a folder.
-
-    They are temporary files of all kinds, and what the validator's deno has compiled.
-    """
+    """Return the variables that keep temporary files, and the cache of the validator's deno, in a folder."""
     return {"TMPDIR": str(folder), "DENO_DIR": str(folder / "deno")}
 
 
@@ -170,21 +167,16 @@ def _claim(parent: Path) -> tuple[Path, int]:
     """Make a private folder and hold its lock."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{PRIVATE}{_system()}-", dir=parent))
-        with suppress(FileNotFoundError):  # another run's sweep may take the folder at this moment
-            try:
-                lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-            except OSError:  # such as a full disk
-                with suppress(OSError):
-                    folder.rmdir()
-                raise
+        # Another run's sweep may remove the folder at this moment.
+        with suppress(FileNotFoundError), ExitStack() as on_failure:
+            on_failure.callback(shutil.rmtree, folder, ignore_errors=True)
+            lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            on_failure.callback(os.close, lock)
             with suppress(OSError):  # no locks on this file system
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                if os.path.samestat(os.fstat(lock), os.stat(folder / _LOCK)):
-                    return folder, lock
-            except OSError:
-                os.close(lock)
-                raise
+            if os.path.samestat(os.fstat(lock), os.stat(folder / _LOCK)):
+                on_failure.pop_all()
+                return folder, lock
 
 
 def _remove_abandoned(folder: Path, system: str) -> None:
@@ -214,9 +206,9 @@ def _remove_abandoned(folder: Path, system: str) -> None:
 
 
 def _system() -> str:
-    """Return a name of the running system: its containers have the same, and after a restart it has another.
+    """Return a name of the running system, shared by its containers; it changes with each restart.
 
-    It is not the host's name: that would tell in the output where it was made.
+    It does not reveal the host's name.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()

@@ -1,7 +1,7 @@
 """Private state that outlives a run: the key, fingerprints made with it, and logs. Never in a dataset.
 
-It lies in ``bidsdeface`` in the work dir, and only its owner may enter. Plain hashes of originals would tell
-whoever holds a copy that this is it; with a key that stays here they tell nobody.
+It lies in ``bidsdeface`` in the work dir, and only its owner may enter. Anybody with a copy of an original
+could recognise its plain hash; fingerprints cannot be recognised without the key.
 """
 
 import hmac

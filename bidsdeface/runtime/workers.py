@@ -1,11 +1,9 @@
-"""Run a function over items in processes of their own, and outlive any of them.
+"""Run a function over items in worker processes, and survive the death of any of them.
 
-A worker that is killed, by the kernel for memory or by hand, costs its own item and no other: that is
-why this is not ``concurrent.futures``, whose pool breaks as a whole. Results do not depend on how many
-workers there are: numeric libraries get one thread in each.
+A worker that is killed, by the kernel for memory or by hand, costs its own item and no other. The pool of
+``concurrent.futures`` breaks as a whole instead. Results do not depend on the number of workers: numeric
+libraries get one thread in each.
 """
-
-from __future__ import annotations
 
 import logging
 import mmap
@@ -16,10 +14,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bidsdeface.errors import OUT_OF_MEMORY, BidsdefaceError, Exit, code_of_scan, describe
 
@@ -37,7 +36,7 @@ LOGGER = logging.getLogger("bidsdeface")
 
 @dataclass(frozen=True)
 class Lost:
-    """What comes back for an item without a result.
+    """The outcome of an item without a result.
 
     Attributes
     ----------
@@ -62,7 +61,7 @@ class _PipeHandler(logging.Handler):
         try:
             self._pipe.send(("log", (record.levelno, self.format(record))))
         except OSError:
-            os._exit(1)  # the parent is gone: nobody is left to work for
+            os._exit(1)  # the parent is gone
 
 
 def run_in_workers(
@@ -90,7 +89,7 @@ def run_in_workers(
     """
     context = multiprocessing.get_context("spawn")
     waiting = list(reversed(items))
-    busy: dict[Connection, tuple[Any, Any]] = {}
+    busy: dict[Any, tuple[Any, Any]] = {}  # by the pipe to a worker: its process and its item
 
     def start() -> None:
         pipe, far_end = context.Pipe()
@@ -103,7 +102,7 @@ def run_in_workers(
         if waiting:
             item = waiting.pop()
             busy[pipe] = (process, item)
-            with suppress(OSError):  # it died meanwhile: the pipe says so below
+            with suppress(OSError):  # the worker died meanwhile: reading from the pipe says so
                 pipe.send(item)
         else:
             pipe.close()
@@ -113,30 +112,27 @@ def run_in_workers(
         for _ in range(min(n_procs, len(items))):
             start()
         while busy:
-            for pipe in wait(list(busy)):
-                assert isinstance(pipe, Connection)
+            for pipe in cast("list[Connection]", wait(list(busy))):
                 process, item = busy[pipe]
                 try:
                     kind, content = pipe.recv()
                 except (EOFError, OSError):
-                    del busy[pipe]
                     process.join()
-                    yield item, Lost(_cause_of_death(process.exitcode))
-                    if waiting:
-                        start()
-                    continue
+                    kind, content = "lost", Lost(_cause_of_death(process.exitcode))
                 if kind == "log":
                     LOGGER.log(*content)
                     continue
-                if kind == "end":
+                if kind != "result":
                     del busy[pipe]
+                if kind == "end":
                     hand_over(pipe, process)
                 if content is not None:
                     yield item, content
+                if kind == "lost" and waiting:
+                    start()
     finally:
         for process, _ in busy.values():
             process.kill()
-        for process, _ in busy.values():
             process.join()
 
 
@@ -148,36 +144,31 @@ def _work(pipe: Connection, prepare: Callable[..., Any], arguments: tuple, level
     LOGGER.handlers = [_PipeHandler(pipe)]
     LOGGER.setLevel(level)
     LOGGER.propagate = False
-    function: Callable[[Any], Iterable[Any]] | None = None
-    while True:
-        try:
+
+    @cache
+    def prepared() -> Callable[[Any], Iterable[Any]]:
+        # Raise an error if memory is short from the start: OpenBLAS would try for ever to get some.
+        mmap.mmap(-1, LEAST_MEMORY_BYTES).close()
+        return prepare(*arguments)
+
+    with suppress(EOFError):  # the parent has closed the pipe: there are no more items
+        while True:
             item = pipe.recv()
-        except EOFError:
-            return
-        try:
-            if function is None:
-                _check_memory()
-                function = prepare(*arguments)
-            for result in function(item):
-                pipe.send(("result", result))
             end: Any = None
-        except BidsdefaceError as error:
-            end = error
-        except Exception as error:
-            LOGGER.debug("unexpected error", exc_info=True)
-            end = Lost(describe(error), code_of_scan(error))
-        pipe.send(("end", end))
-
-
-def _check_memory() -> None:
-    """Raise an error where memory is short from the start: OpenBLAS would try for ever to get some."""
-    mmap.mmap(-1, LEAST_MEMORY_BYTES).close()
+            try:
+                for result in prepared()(item):
+                    pipe.send(("result", result))
+            except BidsdefaceError as error:
+                end = error
+            except Exception as error:
+                LOGGER.debug("unexpected error", exc_info=True)
+                end = Lost(describe(error), code_of_scan(error))
+            pipe.send(("end", end))
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is killed: what it would publish, nobody asked for any more."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    """End this process when its parent is killed: nobody waits for its results any more."""
+    if parent := multiprocessing.parent_process():
         wait([parent.sentinel])
         os._exit(1)
 
@@ -237,12 +228,10 @@ def _cgroups(root: Path, own: Path) -> Iterator[Path]:
 
 
 def _cgroup_limit(folder: Path) -> int | None:
-    """Processors' worth of time that a cgroup grants (``docker run --cpus``), if it has a say."""
+    """Return how many processors a cgroup grants (``docker run --cpus``), or None if it has no limit."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):  # version 2, version 1
-        try:
+        with suppress(OSError, ValueError):
             quota, period = " ".join((folder / name).read_text() for name in names).split()
             if quota not in ("max", "-1"):
                 return ceil(int(quota) / int(period))
-        except (OSError, ValueError):
-            continue
     return None
