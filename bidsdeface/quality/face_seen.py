@@ -37,7 +37,8 @@ def skin_of(head_mm: Volume, face_mm: Volume) -> NDArray[np.float64]:
     face_mm : Volume
         Signed distance to its face region, negative inside.
     """
-    first = _met(head_mm, *_corners(face_mm), axis=1)
+    low, high = _corners(face_mm)
+    first = _met(head_mm, low, high, axis=1)
     return first[interpolate(face_mm.data, face_mm.affine, first, np.inf) < 0]
 
 
@@ -67,7 +68,8 @@ def _met(head_mm: Volume, low: NDArray, high: NDArray, axis: int) -> NDArray[np.
     points = np.moveaxis(np.stack(np.meshgrid(*sides, indexing="ij"), -1), axis, 0)
     inside = interpolate(head_mm.data, head_mm.affine, points, np.inf) <= 0
     places = np.nonzero(inside.any(axis=0))
-    return points[(inside.argmax(axis=0)[places], *places)]
+    first = (inside.argmax(axis=0)[places], *places)
+    return points[first]
 
 
 def face_seen(
