@@ -24,13 +24,10 @@ from benchmarks.heads import find_heads
 from bidsdeface.head.fit import TemplateSet, fit, make_template_set
 from bidsdeface.imaging.image import Image, mask_header, read_image
 from bidsdeface.imaging.volume import reduce_image, tissue_threshold
-from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
-from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate
+from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, draw, look_at
+from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate, rate
 from bidsdeface.reidentify.people import Person, as_float, at_one_mm, make_person, scan
-from bidsdeface.reidentify.picture import draw
-from bidsdeface.reidentify.ranks import rate
-from bidsdeface.reidentify.recognise import DlibRecogniser
-from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
+from bidsdeface.reidentify.recognise import GALLERY_LIGHT, DlibRecogniser, Sight
 from bidsdeface.templates.source import whole_head
 
 ALL_PEOPLE = ("bidsdeface", "front cut off")

@@ -101,16 +101,16 @@ def _name_orphans(settings: Settings) -> None:
 
 def _write_report(settings: Settings, folder: Path, audit: Audit | None) -> None:
     scans = published_scans(settings.output_dir, settings.output_layout)
-    within = folder == settings.output_dir
     texts = {"quality.json": to_json(quality.COLUMNS), "quality.tsv": quality.table(scans)}
-    sections = []
+    sections = [quality.section(scans, pictures=folder == settings.output_dir)]
     if audit:
         texts["reidentification.json"] = to_json(reidentification.description(audit))
         texts["reidentification.tsv"] = reidentification.table(audit)
-        sections.append(reidentification.section(audit))
+        sections.insert(0, reidentification.section(audit))
     elif (folder / "reidentification.tsv").exists():
-        sections.append("<h2>Re-identification</h2><p><i>reidentification.tsv</i> is of an earlier run.</p>")
-    sections.append(quality.section(scans, pictures=within))
+        sections.insert(
+            0, "<h2>Re-identification</h2><p><i>reidentification.tsv</i> is of an earlier run.</p>"
+        )
     texts["report.html"] = page("Defacing report", "\n".join(sections))
     with open_staging(folder) as staging:
         for name, text in texts.items():

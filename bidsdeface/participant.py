@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
@@ -183,10 +182,10 @@ def _deface(
         find_template(settings.template)  # fetched once, before all workers do so at the same time
     outcomes: list[Outcome] = []
     total = sum(len(head.scans) for head in to_do)
-    hidden = settings.verbosity < 0 or not sys.stderr.isatty()
     arguments = (settings, scratch, state)
     try:
-        with tqdm(total=total, unit="scan", disable=hidden) as bar, logging_redirect_tqdm([LOGGER]):
+        quiet = settings.verbosity < 0 or None  # None: without a terminal
+        with tqdm(total=total, unit="scan", disable=quiet) as bar, logging_redirect_tqdm([LOGGER]):
             for head, result in run_in_workers(_prepare, arguments, to_do, settings.n_procs):
                 if isinstance(result, BidsdefaceError):
                     raise result  # the template is missing: the same for every head

@@ -75,9 +75,11 @@ def check_settings(settings: Settings) -> None:
     ):
         if is_wrong:
             raise UsageError(message)
-    _check_accepted(settings)
-    if settings.data_dictionary:
-        _check_dictionary(settings.data_dictionary)
+    for path in dictionaries_in(settings.data_dictionary) if settings.data_dictionary else ():
+        try:
+            read_sidecar(path.parent, PurePosixPath(path.name))
+        except BidsdefaceError as error:
+            raise UsageError(str(error)) from error
     _ = settings.policy  # a table that makes no sense is reported before any work
     if not settings.dry_run:
         _make_writable(settings.output_dir)
@@ -116,6 +118,9 @@ def _conflicts(settings: Settings) -> tuple[tuple[object, str], ...]:
         "--accept-text": settings.accept_texts,
     }
     misplaced = [name for name, value in of_complete.items() if value and not settings.is_complete]
+    unknown = [name for name in settings.accept_texts if not _is_in_input(name, settings)]
+    dictionary = settings.data_dictionary
+    fault = "holds no data dictionary" if dictionary and os.path.isdir(dictionary) else "no such folder"
     return (
         (
             not 0 <= settings.guard_mm <= MAX_GUARD_MM,  # also if it is not a number
@@ -158,31 +163,25 @@ def _conflicts(settings: Settings) -> tuple[tuple[object, str], ...]:
             misplaced,
             f"{', '.join(misplaced)}: about files that only a complete dataset has; add --output-layout bids",
         ),
+        (
+            unknown,
+            f"--accept-text {''.join(unknown[:1])}: no such file in {settings.bids_dir}; give its name alone "
+            "(README)",
+        ),
+        (
+            dictionary and not dictionaries_in(dictionary),
+            f"{dictionary}: {fault}; give "
+            "--data-dictionary a folder with participants.json, task-NAME_events.json and the like",
+        ),
     )
 
 
-def _check_accepted(settings: Settings) -> None:
-    there = os.listdir(settings.bids_dir) if settings.accept_texts else []
-    for name in settings.accept_texts:
-        may_be_included = settings.include and "/" not in name
-        if name not in there and not (may_be_included and any(settings.bids_dir.rglob(escape(name)))):
-            raise UsageError(
-                f"--accept-text {name}: no such file in {settings.bids_dir}; give its name alone (README)"
-            )
-
-
-def _check_dictionary(folder: Path) -> None:
-    found = dictionaries_in(folder)
-    if not found:
-        raise UsageError(
-            f"{folder}: {'holds no data dictionary' if os.path.isdir(folder) else 'no such folder'}; give "
-            "--data-dictionary a folder with participants.json, task-NAME_events.json and the like"
-        )
-    for path in found:
-        try:
-            read_sidecar(folder, PurePosixPath(path.name))
-        except BidsdefaceError as error:
-            raise UsageError(str(error)) from error
+def _is_in_input(name: str, settings: Settings) -> bool:
+    """Return True if a file of this name is at the root, or anywhere if ``--include`` may take it along."""
+    may_be_included = settings.include and "/" not in name
+    return name in os.listdir(settings.bids_dir) or bool(
+        may_be_included and any(settings.bids_dir.rglob(escape(name)))
+    )
 
 
 def _check_input(bids_dir: Path) -> None:

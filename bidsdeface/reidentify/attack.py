@@ -1,12 +1,10 @@
-"""Four attackers, and what each of them sees of a defaced head.
+"""The attackers, what each of them sees of a defaced head, and pictures of it.
 
-All of them compare with a gallery of intact faces. *Plain* looks for a face in the defaced head and
-compares what it finds. *Informed* knows how the original was turned and where its eyes and nose were.
-*Restoring* first fills the hole with the template's average face. *Mask* has nothing but the published face
-mask, and looks at its surface as *informed* does.
+All attackers compare with a gallery of intact faces. *Plain* looks for a face in the defaced head and
+compares it. *Informed* knows how the original was turned and where its eyes and nose were. *Restoring* first
+fills the hole with the template's average face, as the strongest published attack does (Schwarz et al.,
+NeuroImage 2021). *Mask* has only the published face mask, and looks at its surface as *informed* does.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,23 +12,34 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from bidsdeface.imaging.image import Image
+from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import place
-from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.reidentify.recognise import Recogniser
-from bidsdeface.reidentify.render import Surface, image_surface, mask_surface
-from bidsdeface.reidentify.restore import average_face, restore
-from bidsdeface.reidentify.sight import PROBE_LIGHT, Sight, look, look_as, remembered
+from bidsdeface.imaging.volume import apply_affine, in_blocks, reduce_image
+from bidsdeface.reidentify.recognise import PROBE_LIGHT, Recogniser, Sight, look, look_as, remembered
+from bidsdeface.reidentify.render import (
+    FINE_MM,
+    Surface,
+    View,
+    image_surface,
+    make_surface,
+    mask_surface,
+    render,
+    shifted,
+    tissue_surface,
+)
 from bidsdeface.templates.template import Template, pose_template
 
 ATTACKERS = ("plain", "informed", "restoring", "mask")
+AVERAGE_SKIN_SHARE = 1.4  # the skin of an average is a slope; its faint outer part is not the shape of a face
+PICTURE_YAWS = (0.0, 45.0)
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a study needs, made once.
+    """Everything that a study needs, made once.
 
     Attributes
     ----------
@@ -40,7 +49,7 @@ class Tools:
     average : Surface
         Of the template.
     folder : pathlib.Path
-        Private; what was seen is kept there, so that an interrupted study goes on where it stopped.
+        Private. It keeps what was seen, so that an interrupted study continues where it stopped.
     """
 
     recogniser: Recogniser
@@ -50,7 +59,7 @@ class Tools:
     folder: Path
 
     @classmethod
-    def of(cls, recogniser: Recogniser, template: Template, folder: Path) -> Tools:
+    def of(cls, recogniser: Recogniser, template: Template, folder: Path) -> "Tools":
         """Return the tools for a template."""
         return cls(recogniser, template, pose_template(template), average_face(template), folder)
 
@@ -63,10 +72,9 @@ class Defaced:
     ----------
     image : Image
     mask : Image
-        On its grid; above 0 where it was defaced.
+        On the grid of the image; above 0 where it was defaced.
     to_template : numpy.ndarray, shape (4, 4), optional
-        World of the image to that of the template; the restoring attacker registers the image if it is not
-        given.
+        World of the image to that of the template. Without it, the restoring attacker registers the image.
     """
 
     image: Image
@@ -83,36 +91,19 @@ def attack(
     ----------
     defaced : Defaced
     original : Sight
-        What was seen of the same scan before.
+        What was seen of the same scan before defacing.
     tools : Tools
     attackers : sequence of str
         Some of `ATTACKERS`.
     """
-    surface = image_surface(defaced.image, "the defaced image")
-    sights = {}
-    if "plain" in attackers:
-        sights["plain"] = look(surface, tools.recogniser)
-    if "informed" in attackers:
-        sights["informed"] = look_as(original, surface, tools.recogniser)
-    if "restoring" in attackers:
-        sights["restoring"] = look(restored(surface, defaced, tools), tools.recogniser)
-    if "mask" in attackers:
-        sights["mask"] = look_as(original, cast(defaced), tools.recogniser)
-    return sights
-
-
-def restored(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
-    """Return a defaced head, of which this is the surface, with the template's average face."""
-    to_template = defaced.to_template
-    if to_template is None:
-        volume = reduce_image(defaced.image, "the defaced image")
-        to_template = place(volume, tools.pose, tools.template.target).to_template
-    return restore(surface, defaced.mask, tools.average, to_template)
-
-
-def cast(defaced: Defaced) -> Surface:
-    """Return the surface of a face mask."""
-    return mask_surface(defaced.mask.stored > 0, defaced.mask.affine)
+    surface, recogniser = image_surface(defaced.image, "the defaced image"), tools.recogniser
+    looks: dict[str, Callable[[], Sight]] = {
+        "plain": lambda: look(surface, recogniser),
+        "informed": lambda: look_as(original, surface, recogniser),
+        "restoring": lambda: look(_restored(surface, defaced, tools), recogniser),
+        "mask": lambda: look_as(original, _cast(defaced), recogniser),
+    }
+    return {name: looks[name]() for name in ATTACKERS if name in attackers}
 
 
 def look_at(
@@ -123,9 +114,9 @@ def look_at(
     Parameters
     ----------
     key : str
-        What the image is; another for each image and each version of it.
+        Identifies the image and its version.
     image : callable
-        Returns the image; called only if need be.
+        Returns the image; called only if it has to be looked at.
     """
     sights = remembered(
         f"{key} {light}",
@@ -145,3 +136,91 @@ def attack_on(
     """Return what each attacker sees of a defaced head, from the folder if it was attacked before."""
     full_key = " ".join((key, *attackers))
     return remembered(full_key, lambda: attack(defaced(), original, tools, attackers), tools.folder)
+
+
+def average_face(template: Template) -> Surface:
+    """Return the surface of a template's head, in template world."""
+    head = template.head
+    return tissue_surface(head.data, head.affine, template.name, AVERAGE_SKIN_SHARE)
+
+
+def restore(head: Surface, mask: Image, average: Surface, to_template: NDArray) -> Surface:
+    """Return a head with the average's surface where the mask says that something was removed.
+
+    Parameters
+    ----------
+    head : Surface
+        Of the defaced image.
+    mask : Image
+        On the grid of that image; above 0 where it was defaced.
+    average : Surface
+        From `average_face`.
+    to_template : numpy.ndarray, shape (4, 4)
+        World of the image to that of the template.
+    """
+    hidden, affine = in_blocks(*canonical(mask.stored > 0, mask.affine), FINE_MM)
+    # Both grids are made of the same blocks, so they differ by whole voxels.
+    offset = np.round((np.linalg.inv(affine) @ head.affine)[:3, 3]).astype(int)
+    low = np.minimum(offset, 0)
+    solid = np.zeros(np.maximum(offset + head.solid.shape, hidden.shape) - low, np.float32)
+    solid[_box(offset - low, head.solid.shape)] = head.solid
+    box = tuple(slice(i.min(), i.max() + 1) for i in np.nonzero(hidden > 0.5))
+    first, shape = np.array([s.start for s in box]), hidden[box].shape
+    voxels = np.linalg.inv(average.affine) @ to_template @ affine
+    face = ndimage.affine_transform(
+        average.solid, voxels[:3, :3], apply_affine(voxels, first), shape, order=1, prefilter=False
+    )
+    face *= hidden[box] > 0.5
+    where = _box(first - low, shape)
+    solid[where] = np.maximum(solid[where], face)
+    return make_surface(solid, shifted(affine, low))
+
+
+def draw(path: Path, original: Image, defaced: Defaced, sight: Sight, tools: Tools) -> None:
+    """Draw the original, the defaced head, the restored head and the mask, from the front and the side.
+
+    The picture shows a face: it is for private folders only.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        PNG file to write, mode 0600.
+    original : Image
+    defaced : Defaced
+    sight : Sight
+        Of the original; all four are seen from there.
+    tools : Tools
+    """
+    from PIL import Image as Picture
+
+    surface = image_surface(defaced.image, "the defaced image")
+    surfaces = (
+        image_surface(original, "the original"),
+        surface,
+        _restored(surface, defaced, tools),
+        _cast(defaced),
+    )
+    rows = [
+        np.concatenate([render(one, View(sight.pitch, yaw, sight.centre)) for one in surfaces], axis=1)
+        for yaw in PICTURE_YAWS
+    ]
+    path.touch(0o600)
+    Picture.fromarray(np.concatenate(rows)).save(path)
+
+
+def _restored(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
+    """Return a defaced head, whose surface this is, with the template's average face."""
+    to_template = defaced.to_template
+    if to_template is None:
+        volume = reduce_image(defaced.image, "the defaced image")
+        to_template = place(volume, tools.pose, tools.template.target).to_template
+    return restore(surface, defaced.mask, tools.average, to_template)
+
+
+def _cast(defaced: Defaced) -> Surface:
+    """Return the surface of the face mask."""
+    return mask_surface(defaced.mask.stored > 0, defaced.mask.affine)
+
+
+def _box(corner: NDArray, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(start, start + size) for start, size in zip(corner, shape, strict=True))

@@ -1,6 +1,9 @@
-"""The figures of a study: how many were recognised before, and how many by each attacker after."""
+"""The figures of a study: how many heads are recognised before defacing, and by each attacker after it.
 
-from __future__ import annotations
+Three rules keep the figures honest. A tie counts against the claim that is made: before defacing, that the
+attack has power; after it, that it has none. A probe that the attacker cannot compare (NaN) is a miss at
+every rank. Such a probe counts as chance in the AUC, as the attacker can only guess.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from bidsdeface.reidentify.ranks import Rate, auc, curve, rate, true_ranks
-from bidsdeface.reidentify.sight import EMBEDDING, Sight
+from bidsdeface.reidentify.recognise import EMBEDDING, Sight
 
+CONFIDENCE = 0.95
+RESAMPLES = 2000
 RANKS = (1, 5)
-MIN_BEFORE = 0.5  # below this, an attack that finds nobody afterwards proves nothing
+MIN_BEFORE = 0.5  # below this, an attack that finds nobody after defacing proves nothing
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A scan under attack, and all that was seen of it.
+    """A scan under attack, and everything that was seen of it.
 
     Attributes
     ----------
     person : str
     cluster : str
-        Probes of one cluster may hang together: the scans of a person, the siblings of a base head.
+        Probes of one cluster may depend on each other: scans of a person, siblings of a base head.
     gallery : Sight
-        Of the same person in another picture: what the probe is to be matched with.
+        The same person in another picture, with which the probe should match.
     original : Sight
         Before defacing.
     after : dict of str to Sight
@@ -46,15 +50,49 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """A share of probes, with 95 % intervals.
+
+    Attributes
+    ----------
+    hits, count : int
+        Number of hits, and of probes.
+    exact : tuple of float
+        Clopper-Pearson: right where probes are independent.
+    clustered : tuple of float
+        Bootstrap of whole clusters. It says nothing where all or no probes were hit, or where there is one
+        cluster: there, use the exact interval.
+    chance : float
+        Rate of guessing.
+    """
+
+    hits: int
+    count: int
+    exact: tuple[float, float]
+    clustered: tuple[float, float]
+    chance: float
+
+    @property
+    def value(self) -> float:
+        """The share itself; NaN without probes."""
+        return self.hits / self.count if self.count else float("nan")
+
+    @property
+    def above_chance(self) -> bool:
+        """Whether chance lies below the exact interval."""
+        return self.exact[0] > self.chance
+
+
+@dataclass(frozen=True)
 class Figures:
-    """How one attack went.
+    """Figures of one attack.
 
     Attributes
     ----------
     detected : Rate
         Heads in which the detector saw a face.
     ranks : dict of int to Rate
-        Heads whose person was among the first 1, 5.
+        Heads whose person was among the first 1 and 5.
     auc : float
         How often a head is nearer to its own person than to another.
     curve : tuple of float
@@ -68,26 +106,26 @@ class Figures:
 
     @property
     def reidentifiable(self) -> bool:
-        """Whether people are found more often than by guessing, beyond what may be luck."""
+        """Whether people are found significantly more often than by guessing."""
         return any(found.above_chance for found in self.ranks.values())
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found.
+    """Figures of a study.
 
     Attributes
     ----------
     people : int
         In the gallery.
     synthetic : int
-        How many of them do not exist.
+        Number of synthetic people among them.
     faceless : int
-        Heads left out, because no face was seen in the original or in its gallery picture.
+        Number of heads left out, because no face was seen in the original or in its gallery picture.
     before : Figures
         Of the originals.
     after : dict of str to Figures
-        Of the defaced, by attacker.
+        Of the defaced heads, by attacker.
     """
 
     people: int
@@ -104,16 +142,16 @@ class Findings:
 
 @dataclass(frozen=True)
 class Audit:
-    """What may be published of the study of a dataset.
+    """The part of a dataset's study that may be published.
 
     Attributes
     ----------
     findings : Findings
         Of all scans under attack.
     left : Findings or None
-        Of those of them that have not been withdrawn; None if none was.
+        Of the scans that were not withdrawn; None if none was withdrawn.
     withdrawn : int
-        How many were.
+        Number of withdrawn scans.
     whole : bool
         Whether every defaced scan of the dataset was under attack.
     """
@@ -129,61 +167,39 @@ def evaluate(
 ) -> Findings:
     """Return the figures of a study.
 
-    The gallery has one picture of each person, that of the person's first probe, and the strangers; a further
-    probe of a person looks for its own picture in place of that one.
-
-    Parameters
-    ----------
-    probes : sequence of Probe
-    strangers : sequence of Sight
-        Synthetic people who fill up the gallery.
-    others : sequence of Probe
-        Scans that are not counted, but whose people stand in the gallery too.
+    The gallery holds one picture of each person, that of the person's first probe, the synthetic strangers, and
+    the people of other probes, which are not counted. Another probe of the same person is compared with its own
+    picture in place of that one.
     """
     lineup = _Lineup.of(probes, strangers, others)
-    kept = lineup.probes
-    clusters = [probe.cluster for probe in kept]
-
-    def figures(sights: Sequence[Sight], ties_to_attacker: bool) -> Figures:
-        apart = lineup.distances(sights)
-        ranks = true_ranks(apart, lineup.truth, ties_to_attacker)
-        return Figures(
-            rate(np.array([sight.has_face for sight in sights], bool), clusters, 0.0),
-            {k: rate(ranks <= k, clusters, k / max(lineup.people, k)) for k in RANKS},
-            auc(apart, lineup.truth),
-            tuple(curve(ranks, lineup.people)),
-        )
-
     return Findings(
         lineup.people,
         lineup.synthetic,
-        len(probes) - len(kept),
-        figures([probe.original for probe in kept], ties_to_attacker=False),
-        {
-            name: figures([probe.after[name] for probe in kept], ties_to_attacker=True)
-            for name in (kept[0].after if kept else ())
-        },
+        len(probes) - len(lineup.probes),
+        lineup.figures([probe.original for probe in lineup.probes], ties_to_attacker=False),
+        {name: lineup.figures(sights) for name, sights in lineup.after.items()},
     )
 
 
 def matches(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> list[tuple[str, ...]]:
     """Return, for each probe, the attackers for whom its person comes first in the gallery, ties included.
 
-    None for a probe that `evaluate` leaves out.
+    A probe that `evaluate` leaves out has none.
     """
     lineup = _Lineup.of(probes, strangers)
-    kept = lineup.probes
-    found: dict[int, tuple[str, ...]] = {id(probe): () for probe in kept}
-    for name in kept[0].after if kept else ():
-        apart = lineup.distances([probe.after[name] for probe in kept])
-        for probe, first in zip(kept, true_ranks(apart, lineup.truth) == 1, strict=True):
-            found[id(probe)] += (name,) if first else ()
-    return [found.get(id(probe), ()) for probe in probes]
+    is_first = {
+        name: true_ranks(lineup.distances(sights), lineup.truth) == 1 for name, sights in lineup.after.items()
+    }
+    matched = {
+        id(probe): tuple(name for name, first in is_first.items() if first[k])
+        for k, probe in enumerate(lineup.probes)
+    }
+    return [matched.get(id(probe), ()) for probe in probes]
 
 
 @dataclass(frozen=True)
 class _Lineup:
-    """The probes that show a face, and the gallery in which each is looked for."""
+    """The probes that show a face, and the gallery in which each is searched."""
 
     probes: list[Probe]
     gallery: list[Sight]
@@ -191,39 +207,136 @@ class _Lineup:
     synthetic: int
 
     @classmethod
-    def of(cls, probes: Sequence[Probe], strangers: Sequence[Sight], others: Sequence[Probe] = ()) -> _Lineup:
-        kept = [probe for probe in probes if probe.has_face]
+    def of(
+        cls, probes: Sequence[Probe], strangers: Sequence[Sight], others: Sequence[Probe] = ()
+    ) -> "_Lineup":
+        with_face = [probe for probe in probes if probe.has_face]
         filling = [sight for sight in strangers if sight.has_face]
-        real = [*kept, *(probe for probe in others if probe.has_face)]
+        real = [*with_face, *(probe for probe in others if probe.has_face)]
         first = {probe.person: probe.gallery for probe in reversed(real)}
         number = {person: index for index, person in enumerate(first)}
-        truth = np.array([number[probe.person] for probe in kept], int)
-        return cls(kept, [*first.values(), *filling], truth, len(filling))
+        truth = np.array([number[probe.person] for probe in with_face], int)
+        return cls(with_face, [*first.values(), *filling], truth, len(filling))
 
     @property
     def people(self) -> int:
         return len(self.gallery)
 
+    @property
+    def after(self) -> dict[str, list[Sight]]:
+        """What each attacker saw of each probe."""
+        names = self.probes[0].after if self.probes else ()
+        return {name: [probe.after[name] for probe in self.probes] for name in names}
+
+    def figures(self, sights: Sequence[Sight], ties_to_attacker: bool = True) -> Figures:
+        apart = self.distances(sights)
+        ranks = true_ranks(apart, self.truth, ties_to_attacker)
+        clusters = [probe.cluster for probe in self.probes]
+        return Figures(
+            rate(np.array([sight.has_face for sight in sights], bool), clusters, 0.0),
+            {k: rate(ranks <= k, clusters, k / max(self.people, k)) for k in RANKS},
+            auc(apart, self.truth),
+            tuple(curve(ranks, self.people)),
+        )
+
     def distances(self, sights: Sequence[Sight]) -> NDArray[np.float64]:
-        """Return how far a sight of each probe is from everybody, shape (probes, people)."""
+        """Return the distance of one sight of each probe from everybody, shape (probes, people)."""
         apart = distances(sights, self.gallery)
+        own = [probe.gallery for probe in self.probes]
         apart[np.arange(len(sights)), self.truth] = [
-            distances([sight], [probe.gallery])[0, 0]
-            for sight, probe in zip(sights, self.probes, strict=True)
+            distances([sight], [picture])[0, 0] for sight, picture in zip(sights, own, strict=True)
         ]
         return apart
 
 
 def distances(sights: Sequence[Sight], gallery: Sequence[Sight]) -> NDArray[np.float64]:
-    """Return how far each sight is from each of a gallery, shape (sights, gallery); NaN of nothing seen."""
-    one, other = (
+    """Return the distance of each sight from each of a gallery, shape (sights, gallery); NaN if not seen."""
+    rows, columns = (
         np.array([sight.embedding for sight in side]).reshape(-1, EMBEDDING) for side in (sights, gallery)
     )
-    return cdist(one, other)
+    return cdist(rows, columns)
+
+
+def true_ranks(
+    distances: NDArray, truth: NDArray[np.int64], ties_to_attacker: bool = True
+) -> NDArray[np.float64]:
+    """Return the rank at which each probe finds its own person.
+
+    Parameters
+    ----------
+    distances : numpy.ndarray, shape (probes, people)
+        From each probe to each person of the gallery; a row with NaN is a miss.
+    truth : numpy.ndarray, shape (probes,)
+        Index of the person whom each probe shows.
+    ties_to_attacker : bool
+        Whether the right person comes first among equally near people, or last.
+
+    Returns
+    -------
+    numpy.ndarray, shape (probes,)
+        From 1; infinity for misses.
+    """
+    own = np.take_along_axis(distances, truth[:, None], axis=1)
+    before = (distances < own).sum(axis=1)
+    equal = (distances == own).sum(axis=1) - 1
+    ranks = 1.0 + before + (0 if ties_to_attacker else equal)
+    return np.where(np.isnan(distances).any(axis=1), np.inf, ranks)
+
+
+def curve(ranks: NDArray, people: int) -> NDArray[np.float64]:
+    """Return the cumulative match curve: the share of probes found within the first 1, 2 … people."""
+    if not len(ranks):
+        return np.full(people, np.nan)
+    return (ranks[:, None] <= np.arange(1, people + 1)).mean(axis=0)
+
+
+def auc(distances: NDArray, truth: NDArray[np.int64]) -> float:
+    """Return how often a probe is nearer to its own person than to another; ties and misses count one half.
+
+    NaN without probes, or without another person.
+    """
+    if not len(distances) or distances.shape[1] < 2:
+        return float("nan")
+    first, last = (true_ranks(distances, truth, ties_to_attacker) for ties_to_attacker in (True, False))
+    others = distances.shape[1] - 1
+    farther = others + 1 - (first + last) / 2
+    return float(np.where(np.isinf(first), 0.5, farther / others).mean())
+
+
+def rate(hit: NDArray[np.bool_], clusters: Sequence[str], chance: float) -> Rate:
+    """Return the share of hits and its intervals, from one hit (bool) and one cluster for each probe."""
+    hits, count = int(hit.sum()), len(hit)
+    return Rate(hits, count, exact_interval(hits, count), cluster_interval(hit, clusters), chance)
+
+
+def exact_interval(hits: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of Clopper and Pearson (Biometrika 1934); 0 to 1 without probes."""
+    from scipy.stats import binomtest
+
+    if not count:
+        return 0.0, 1.0
+    interval = binomtest(hits, count).proportion_ci(CONFIDENCE, "exact")
+    return float(interval.low), float(interval.high)
+
+
+def cluster_interval(values: NDArray, clusters: Sequence[str], seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile interval of a mean, from a bootstrap of whole clusters.
+
+    One cluster gives no information: 0 to 1.
+    """
+    names, member = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        return 0.0, 1.0
+    sums, sizes = (np.bincount(member, weights, len(names)) for weights in (values.astype(float), None))
+    drawn = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(means, [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def verdict(findings: Findings) -> str:
-    """Return in a sentence what the study allows to say."""
+    """Return the conclusion of the study, in one sentence."""
     if findings.underpowered:
         first = findings.before.ranks[1]
         return (

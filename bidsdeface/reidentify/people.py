@@ -5,8 +5,6 @@ ears and jaw, so that siblings of one base head differ everywhere, as people do.
 another day: it lies differently, and bias field, sharpness and noise are others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -83,10 +81,8 @@ def scan(person: Person, seed: int) -> Image:
     """
     rng = np.random.default_rng(seed)
     grid = _Grid.of(person.head)
-    values, _ = canonical(person.head.stored, person.head.affine)
-    if values.ndim > 3:
-        values = values.reshape(*values.shape[:3], -1)[..., 0]
-    values = np.nan_to_num(person.head.scaled(values))
+    view, affine = _first_volume(person.head)
+    values = np.nan_to_num(person.head.scaled(view))
     turn = Rotation.from_euler("xyz", rng.normal(0, TURN_DEG), degrees=True)
     soft = SOFT_MM * np.stack([_smooth_noise(rng, grid, SOFT_REACH_MM) for _ in range(3)])
     about = np.moveaxis(grid.points, 0, -1) - grid.centre
@@ -108,7 +104,7 @@ def scan(person: Person, seed: int) -> Image:
         slab = scanned[:, :, planes] * grid.upsample(bias, planes)
         real, imaginary = (level * rng.standard_normal(slab.shape, np.float32) for _ in range(2))
         scanned[:, :, planes] = np.hypot(slab + real, imaginary)
-    return as_float(person.head, scanned, canonical(person.head.stored, person.head.affine)[1])
+    return as_float(person.head, scanned, affine)
 
 
 def at_one_mm(image: Image) -> Image:
@@ -116,8 +112,7 @@ def at_one_mm(image: Image) -> Image:
 
     Nobody looks closer than that, and a person made of finer voxels takes more than 1 GB.
     """
-    view, affine = canonical(image.stored, image.affine)
-    values, affine = in_blocks(view.reshape(*view.shape[:3], -1)[..., 0], affine, FINE_MM)
+    values, affine = in_blocks(*_first_volume(image), FINE_MM)
     return as_float(image, image.scaled(values), affine)
 
 
@@ -135,7 +130,7 @@ class _Grid:
     points: NDArray[np.float32]
 
     @classmethod
-    def of(cls, image: Image) -> _Grid:
+    def of(cls, image: Image) -> "_Grid":
         view, affine = canonical(image.stored, image.affine)
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
         nodes = [
@@ -162,13 +157,19 @@ class _Grid:
 
     def upsample(self, field: NDArray, planes: slice) -> NDArray[np.float32]:
         """Return a number for each voxel of some planes from one for each node, linear."""
-        weights = []
-        ranges = (range(self.shape[0]), range(self.shape[1]), range(planes.start, planes.stop))
-        for axis, (voxels, spacing) in enumerate(zip(ranges, self.spacing, strict=True)):
-            at = np.array(voxels) * spacing / LATTICE_MM
-            weights.append(np.maximum(1 - np.abs(at[:, None] - np.arange(field.shape[axis])), 0))
-        x, y, z = (np.asarray(w, np.float32) for w in weights)
-        return np.einsum("xi,yj,zk,ijk->xyz", x, y, z, field.astype(np.float32), optimize=True)
+        voxels = (range(self.shape[0]), range(self.shape[1]), range(planes.start, planes.stop))
+        weights = [
+            np.maximum(1 - np.abs(np.array(at)[:, None] * spacing / LATTICE_MM - np.arange(nodes)), 0)
+            for at, spacing, nodes in zip(voxels, self.spacing, field.shape, strict=True)
+        ]
+        x, y, z, nodes = (np.asarray(part, np.float32) for part in (*weights, field))
+        return np.einsum("xi,yj,zk,ijk->xyz", x, y, z, nodes, optimize=True)
+
+
+def _first_volume(image: Image) -> tuple[NDArray, NDArray[np.float64]]:
+    """Return the stored values of the first volume, axes nearest to R, A, S, and their affine."""
+    view, affine = canonical(image.stored, image.affine)
+    return view.reshape(*view.shape[:3], -1)[..., 0], affine
 
 
 def _crown_mm(head: Image) -> float:

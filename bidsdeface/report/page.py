@@ -1,6 +1,9 @@
-"""A page of HTML that stands alone: no script, nothing from elsewhere."""
+"""Self-contained HTML pages, without scripts or external content, and tables as TSV."""
 
-from __future__ import annotations
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bidsdeface import __version__
 
@@ -17,7 +20,7 @@ thead th { font-weight: 600; vertical-align: bottom }
 
 
 def page(title: str, content: str) -> str:
-    """Return a whole page.
+    """Return a complete HTML page.
 
     Parameters
     ----------
@@ -32,3 +35,12 @@ def page(title: str, content: str) -> str:
         f"<title>bidsdeface: {title.lower()}</title><style>{STYLE}</style></head>\n"
         f"<body><h1>{title}</h1>\n{content}\n</body></html>\n"
     )
+
+
+def tsv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return a table as BIDS has it, with ``n/a`` for absent values."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), restval="n/a", delimiter="\t", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

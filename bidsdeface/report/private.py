@@ -1,7 +1,5 @@
 """The private report: every scan before and after, worst first. It shows faces: for the work dir only."""
 
-from __future__ import annotations
-
 import html
 import json
 import os
@@ -35,7 +33,7 @@ def report_folder(state: State, output_dir: Path) -> Path:
 def add_scan(
     folder: Path, outcome: Outcome, image: Image, volume: Volume, mask: NDArray | None, centre: NDArray
 ) -> None:
-    """Keep the pictures of a scan, before and after, and what became of it.
+    """Add a scan to the report: its outcome, and pictures before and after.
 
     Parameters
     ----------
@@ -45,68 +43,66 @@ def add_scan(
     image, volume : Image, Volume
         The scan as it was read, and at coarse resolution.
     mask : numpy.ndarray of bool or None
-        Of a scan that failed, the mask that it would get; None if none was found: then there is no "after".
+        For a scan that failed, the mask that it would get; None if none was found: then there is no "after".
     centre : numpy.ndarray, shape (3,)
         World coordinates (RAS+ mm) through which the slices go.
 
     Raises
     ------
     BidsdefaceError
-        It cannot be written.
+        The report cannot be written.
     """
     rows = [views(image, volume, centre, mask)]
     if mask is not None:
         defaced = replace(image, stored=remove(image, mask))
         rows.append(views(defaced, reduce_image(defaced, "the defaced image"), centre))
     with _writing(folder) as unfinished:
-        for name in (f"{outcome.scan}.png", f"{outcome.scan}.json"):
-            (unfinished / name).touch(0o600)
         draw(unfinished / f"{outcome.scan}.png", *rows)
         (unfinished / f"{outcome.scan}.json").write_text(json.dumps(asdict(outcome)), encoding="utf-8")
 
 
 def write_page(folder: Path) -> Path | None:
-    """Put everything that was told, by this run or others, on one page, worst first.
+    """Write a page about all scans added by this or earlier runs, worst first.
 
     Returns
     -------
     pathlib.Path or None
-        The page; None if nothing was told.
+        The page; None if no scan was added.
 
     Raises
     ------
     BidsdefaceError
-        It cannot be written.
+        The report cannot be written.
     """
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    if not told:
+    outcomes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    if not outcomes:
         return None
-    told.sort(key=lambda one: (one["verdict"] != FAILED, -limit_used(one["measures"])))
-    sections = "\n".join(_section(one) for one in told)
+    outcomes.sort(key=lambda outcome: (outcome["verdict"] != FAILED, -limit_used(outcome["measures"])))
+    content = (
+        f"<p>{len(outcomes)} scans, worst first. Above, each as it came, with the mask outlined; below, as "
+        "it was defaced, or, of a scan that failed, as it would be if you accepted it. "
+        "<b>This page shows faces: it is for you alone.</b></p>" + "\n".join(map(_section, outcomes))
+    )
     with _writing(folder) as unfinished:
-        (unfinished / PAGE).touch(0o600)
-        content = (
-            f"<p>{len(told)} scans, worst first. Above, each as it came, with the mask outlined; below, as "
-            "it was defaced, or, of a scan that failed, as it would be if you accepted it. "
-            f"<b>This page shows faces: it is for you alone.</b></p>{sections}"
-        )
         (unfinished / PAGE).write_text(page("Private report", content), encoding="utf-8")
     return folder / PAGE
 
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[Path]:
-    """Give a private folder whose files come into the report at the end, each whole."""
+    """Give a private folder whose files are moved into the report at the end, each complete."""
     with private_folder(make_private(folder)) as unfinished, storage_errors(folder):
         yield unfinished
         for path in unfinished.glob("*.*"):
+            path.chmod(0o600)
             os.replace(path, folder / path.name)
 
 
-def _section(told: dict[str, Any]) -> str:
-    name, verdict = html.escape(told["scan"]), html.escape(told["verdict"])
-    reasons = "".join(f"<p>{html.escape(reason)}</p>" for reason in told["reasons"])
-    rows = "".join(_row(check, told["measures"]) for check in CHECKS if check.measure in told["measures"])
+def _section(outcome: dict[str, Any]) -> str:
+    name, verdict = html.escape(outcome["scan"]), html.escape(outcome["verdict"])
+    reasons = "".join(f"<p>{html.escape(reason)}</p>" for reason in outcome["reasons"])
+    measures = outcome["measures"]
+    rows = "".join(_row(check, measures) for check in CHECKS if check.measure in measures)
     return (
         f"<section><h2>{name}: <span class='{verdict}'>{verdict}</span></h2>{reasons}"
         f"<img src='{name}.png' alt='{name} before and after' loading='lazy'>"
@@ -115,9 +111,8 @@ def _section(told: dict[str, Any]) -> str:
 
 
 def _row(check: Any, measures: dict[str, float]) -> str:
-    value = measures[check.measure]
     mark = " class='failed'" if check.is_fault(measures) else ""
     return (
-        f"<tr{mark}><th>{check.measure}</th><td class='number'>{value:.2f}</td>"
+        f"<tr{mark}><th>{check.measure}</th><td class='number'>{measures[check.measure]:.2f}</td>"
         f"<td>{html.escape(check.description)}</td></tr>"
     )

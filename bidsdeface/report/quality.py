@@ -1,13 +1,9 @@
-"""The quality of every published scan: a table, its description, and a part of a page, worst first."""
+"""The quality of every published scan: a table, its description, and a section of the report, worst first."""
 
-from __future__ import annotations
-
-import csv
-import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,6 +13,7 @@ import numpy as np
 from bidsdeface.dataset.names import stem_of
 from bidsdeface.output.record import Published
 from bidsdeface.quality.checks import CHECKS, Check, bids_name, limit_used
+from bidsdeface.report.page import tsv
 
 UNITS = {"mm": "mm", "ml": "mL"}
 LIMITED = tuple(check for check in CHECKS if check.limits)
@@ -28,7 +25,7 @@ def _column(check: Check) -> dict[str, str]:
     return {"Description": check.description + limits, **({"Units": unit} if unit else {})}
 
 
-# The columns of quality.tsv, and what quality.json says of them.
+# The columns of quality.tsv, as quality.json describes them.
 COLUMNS: dict[str, dict[str, Any]] = {
     "scan": {"Description": "Path of the published image, relative to the dataset"},
     "Verdict": {
@@ -57,31 +54,26 @@ COLUMNS: dict[str, dict[str, Any]] = {
 
 def table(scans: Sequence[Published]) -> str:
     """Return ``quality.tsv``."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(COLUMNS), restval="n/a", delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_row(one) for one in scans)
-    return text.getvalue()
+    return tsv(COLUMNS, [{name: row[name] for name in COLUMNS if name in row} for row in map(_row, scans)])
 
 
 def section(scans: Sequence[Published], pictures: bool) -> str:
-    """Return the quality of a dataset as a part of an HTML page.
+    """Return the quality of a dataset as a section of an HTML page.
 
     Parameters
     ----------
     scans : sequence of Published
     pictures : bool
-        Whether the page lies in the dataset, whose pictures the scans' names then lead to.
+        Whether the page is part of the dataset, so that the names of scans can link to its pictures.
     """
-    counts = Counter(one.record["Verdict"] for one in scans)
-    levels = COLUMNS["Verdict"]["Levels"]
+    counts = Counter(scan.record["Verdict"] for scan in scans)
     verdicts = "".join(
         f"<li><b>{counts[verdict]} {escape(verdict)}</b>: {escape(meaning)}</li>"
-        for verdict, meaning in levels.items()
+        for verdict, meaning in COLUMNS["Verdict"]["Levels"].items()
         if counts[verdict]
     )
     worst_first = sorted(scans, key=_strain, reverse=True)
-    rows = "\n".join(_scan_row(one, pictures) for one in worst_first)
+    rows = "\n".join(_scan_row(scan, pictures) for scan in worst_first)
     headings = "".join(f'<th class="number">{_spaced(bids_name(check.measure))}</th>' for check in LIMITED)
     limits = "\n".join(_limit_row(check, scans) for check in CHECKS)
     return f"""\
@@ -103,23 +95,25 @@ to its limit (100 %); marked is what is beyond a limit, which a person has accep
 
 
 def _made_with(scans: Sequence[Published]) -> str:
-    """Return what was run, in words."""
-    said = []
-    for name in ("Version", "Template", "Method", "Regions", "GuardMM"):
-        values = {str(_row(one, (name,)).get(name, "")) for one in scans} - {""}
-        said.append(f"{name} {' and '.join(sorted(values))}" if values else "")
-    return escape("; ".join(filter(None, said)))
+    """Return version and settings of the runs that made the results, in words."""
+    rows = list(map(_row, scans))
+    values = {
+        name: sorted({str(row[name]) for row in rows if name in row})
+        for name in ("Version", "Template", "Method", "Regions", "GuardMM")
+    }
+    return escape("; ".join(f"{name} {' and '.join(some)}" for name, some in values.items() if some))
 
 
-def _row(scan: Published, names: Iterable[str] = tuple(COLUMNS)) -> dict[str, Any]:
+def _row(scan: Published) -> dict[str, Any]:
+    """Return what the sidecar records of a scan, without empty values."""
     record = scan.record
     lists = {name: ",".join(record.get(name, [])) for name in ("Regions", "Accepted")}
     values = {**record, **record["Measures"], **lists, "scan": scan.image}
-    return {name: values[name] for name in names if values.get(name) not in (None, "")}
+    return {name: value for name, value in values.items() if value not in (None, "")}
 
 
 def _measures(scan: Published) -> dict[str, float]:
-    """Return what was measured, by the names of `CHECKS`; NaN for what could not be."""
+    """Return the measures by their names in `CHECKS`; NaN for those that could not be taken."""
     stored = scan.record["Measures"]
     named = {check.measure: bids_name(check.measure) for check in CHECKS}
     return {
@@ -130,36 +124,33 @@ def _measures(scan: Published) -> dict[str, float]:
 
 
 def _strain(scan: Published) -> float:
-    """Return the strain; 0 for what nothing was measured of that has a limit."""
+    """Return the strain; 0 for a scan without measures."""
     measures = _measures(scan)
     return limit_used(measures) if measures else 0.0
 
 
 def _scan_row(scan: Published, pictures: bool) -> str:
-    measures = _measures(scan)
-    name = stem_of(scan.image)
+    measures, strain, name = _measures(scan), _strain(scan), stem_of(scan.image)
     shown = escape(re.sub("_desc-(defaced|noface)", "", name))
     if pictures:
         figure = PurePosixPath(scan.image.parts[0], "figures", f"{name}.png")
         shown = f'<a href="{escape(str(figure))}">{shown}</a>'
-    cells = []
-    for check in LIMITED:
-        mark = " beyond" if check.is_fault(measures) else ""
-        cells.append(f'<td class="number{mark}">{_number(measures.get(check.measure))}</td>')
-    worst = _strain(scan)
-    percent = f"{100 * worst:.0f} %" if math.isfinite(worst) else "n/a"
-    percent = percent if measures else "–"
+    cells = "".join(
+        f'<td class="number{" beyond" if check.is_fault(measures) else ""}">'
+        f"{_number(measures.get(check.measure))}</td>"
+        for check in LIMITED
+    )
+    percent = "–" if not measures else f"{100 * strain:.0f} %" if math.isfinite(strain) else "n/a"
     verdict = escape(str(scan.record["Verdict"]))
-    return f'<tr><th>{shown}</th><td>{verdict}</td><td class="number">{percent}</td>{"".join(cells)}</tr>'
+    return f'<tr><th>{shown}</th><td>{verdict}</td><td class="number">{percent}</td>{cells}</tr>'
 
 
 def _limit_row(check: Check, scans: Sequence[Published]) -> str:
     measured = [_measures(scan).get(check.measure, math.nan) for scan in scans]
-    values = [value for value in measured if math.isfinite(value)]
-    middle = _number(float(np.median(values))) if values else "n/a"
-    ends = f"{_number(min(values))} to {_number(max(values))}" if values else "n/a"
+    values = [value for value in measured if math.isfinite(value)] or [math.nan]
+    ends = f"{_number(min(values))} to {_number(max(values))}" if math.isfinite(values[0]) else "n/a"
     return (
-        f"<tr><th>{bids_name(check.measure)}</th><td>{middle}</td><td>{ends}</td>"
+        f"<tr><th>{bids_name(check.measure)}</th><td>{_number(float(np.median(values)))}</td><td>{ends}</td>"
         f"<td>{escape(check.limits)}</td><td>{escape(check.description)}</td></tr>"
     )
 
@@ -174,6 +165,4 @@ def _number(value: float | None) -> str:
 
 def _spaced(name: str) -> str:
     """Let a browser break a name of several words."""
-    return "".join(
-        f"<wbr/>{c}" if c.isupper() and k and name[k - 1].islower() else c for k, c in enumerate(name)
-    )
+    return re.sub("(?<=[a-z])(?=[A-Z])", "<wbr/>", name)

@@ -1,15 +1,11 @@
-"""What a study found, to publish: a table, its description, and a part of a page. Aggregates only."""
+"""The published results of a study, aggregates only: a table, its description, and a section of a page."""
 
-from __future__ import annotations
-
-import csv
-import io
 from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from bidsdeface.reidentify.findings import RANKS, Audit, Figures, Findings, verdict
-from bidsdeface.reidentify.ranks import Rate
+from bidsdeface.reidentify.findings import RANKS, Audit, Figures, Findings, Rate, verdict
+from bidsdeface.report.page import tsv
 
 ATTACKERS = {
     "plain": "looks for a face in the defaced head",
@@ -62,57 +58,70 @@ COLUMNS: dict[str, dict[str, Any]] = {
 WHOLE, PART = "all defaced scans", "some participants or sessions, not the whole dataset"
 AXES = "share of heads found among the nearest … people"
 WIDTH, HEIGHT, MARGIN = 560, 300, 45
+RIGHT = WIDTH - 110  # end of the curves; names stand beyond
 COLOURS = {
     "before": "#222",
+    "chance": "#999",
     **dict(zip(ATTACKERS, ("#1b6ca8", "#c0392b", "#2e8b57", "#8e5ea2"), strict=True)),
 }
 
 
 def table(audit: Audit) -> str:
     """Return ``reidentification.tsv``."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(COLUMNS), delimiter="\t", lineterminator="\n")
-    writer.writeheader()
-    for condition, attacker, figures in _rows(audit):
-        row = {
+    findings = audit.findings
+    common = {
+        "people": findings.people,
+        "synthetic": findings.synthetic,
+        "faceless": findings.faceless,
+        "withdrawn": audit.withdrawn,
+        "underpowered": "yes" if findings.underpowered else "no",
+    }
+    rows = [
+        {
+            **common,
             "condition": condition,
             "attacker": attacker,
             "heads": figures.detected.count,
-            "people": audit.findings.people,
-            "synthetic": audit.findings.synthetic,
-            "faceless": audit.findings.faceless,
-            "withdrawn": audit.withdrawn,
-            "underpowered": "yes" if audit.findings.underpowered else "no",
             "detected": figures.detected.hits,
             "auc": _number(figures.auc),
+            **{name: value for k, rate in figures.ranks.items() for name, value in _rank_columns(k, rate)},
         }
-        for k, found in figures.ranks.items():
-            values = (found.value, *found.exact, *found.clustered, found.chance)
-            names = ("rate", "low", "high", "cluster_low", "cluster_high", "chance")
-            row[f"rank{k}"] = found.hits
-            row |= {f"rank{k}_{name}": _number(value) for name, value in zip(names, values, strict=True)}
-        writer.writerow(row)
-    return text.getvalue()
+        for condition, attacker, figures in _rows(audit)
+    ]
+    return tsv(COLUMNS, rows)
+
+
+def _rank_columns(k: int, rate: Rate) -> Iterator[tuple[str, Any]]:
+    yield f"rank{k}", rate.hits
+    names = ("rate", "low", "high", "cluster_low", "cluster_high", "chance")
+    for name, value in zip(names, (rate.value, *rate.exact, *rate.clustered, rate.chance), strict=True):
+        yield f"rank{k}_{name}", _number(value)
 
 
 def description(audit: Audit) -> dict[str, Any]:
-    """Return ``reidentification.json``: what the columns mean."""
+    """Return ``reidentification.json``, which describes the columns."""
     heads = f"{COLUMNS['heads']['Description']}; of {WHOLE if audit.whole else PART}"
     return {**COLUMNS, "heads": {"Description": heads}}
 
 
 def section(audit: Audit) -> str:
-    """Return the study as a part of an HTML page: verdict, table, curves; nothing from elsewhere."""
+    """Return the study as a section of an HTML page: conclusion, table and curves."""
     findings = audit.findings
     rows = "\n".join(_table_row(*row) for row in _rows(audit))
     heads = findings.before.detected.count
+    headings = "".join(f"<th>rank {k}</th><th>chance</th>" for k in RANKS)
     meanings = "".join(f"<li><b>{name}</b> {escape(text)}</li>" for name, text in ATTACKERS.items())
+    withdrawn = (
+        f"<p>{audit.withdrawn} scans whose person came first for an attacker were withdrawn. They are "
+        "counted <i>after</i> defacing, and are not published any more; <i>left</i> is without them. What is "
+        "left was chosen by these very attacks, so it does not say how good the defacing is.</p>"
+    )
     return f"""\
 <h2>Re-identification</h2>
 <p><b>{escape(verdict(findings))}</b> {"" if audit.whole else f"Under attack: {PART}."}</p>
-{_withdrawn(audit)}
+{withdrawn if audit.withdrawn else ""}
 <table>
-<thead><tr><th></th><th>attacker</th><th>face detected</th>{_rank_headings()}<th>AUC</th></tr></thead>
+<thead><tr><th></th><th>attacker</th><th>face detected</th>{headings}<th>AUC</th></tr></thead>
 {rows}
 </table>
 <p>Each of {heads} heads was looked for among {findings.people} people, {findings.synthetic} of them
@@ -123,16 +132,6 @@ are not to be compared with those of studies with photographs.</p>
 {_curves(findings)}"""
 
 
-def _withdrawn(audit: Audit) -> str:
-    if not audit.withdrawn:
-        return ""
-    return (
-        f"<p>{audit.withdrawn} scans whose person came first for an attacker were withdrawn. They are "
-        "counted <i>after</i> defacing, and are not published any more; <i>left</i> is without them. What is "
-        "left was chosen by these very attacks, so it does not say how good the defacing is.</p>"
-    )
-
-
 def _rows(audit: Audit) -> Iterator[tuple[str, str, Figures]]:
     yield "before", "plain", audit.findings.before
     for condition, findings in (("after", audit.findings), ("left", audit.left)):
@@ -140,21 +139,13 @@ def _rows(audit: Audit) -> Iterator[tuple[str, str, Figures]]:
             yield condition, attacker, figures
 
 
-def _rank_headings() -> str:
-    return "".join(f"<th>rank {k}</th><th>chance</th>" for k in RANKS)
-
-
 def _table_row(condition: str, attacker: str, figures: Figures) -> str:
     cells = [condition, attacker, f"{figures.detected.hits} of {figures.detected.count}"]
-    for found in figures.ranks.values():
-        cells += [_rate(found), f"{100 * found.chance:.3g} %"]
-    cells.append(f"{figures.auc:.2f}")
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _rate(found: Rate) -> str:
-    low, high = (_percent(end) for end in found.exact)
-    return f"{found.hits} of {found.count}: {_percent(found.value)} ({low} – {high})"
+    for rate in figures.ranks.values():
+        low, high = (_percent(end) for end in rate.exact)
+        cells.append(f"{rate.hits} of {rate.count}: {_percent(rate.value)} ({low} – {high})")
+        cells.append(f"{100 * rate.chance:.3g} %")
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in (*cells, f"{figures.auc:.2f}")) + "</tr>"
 
 
 def _percent(share: float) -> str:
@@ -166,38 +157,39 @@ def _number(value: float) -> str:
 
 
 def _curves(findings: Findings) -> str:
-    """Return the cumulative match curves as SVG: places in the gallery across, share of heads up."""
+    """Return the cumulative match curves as SVG: rank in the gallery on x, share of heads on y."""
     people = max(findings.people, 2)
-    lines = [("before", findings.before.curve), *((n, f.curve) for n, f in findings.after.items())]
+    curves = {"before": findings.before.curve, **{name: f.curve for name, f in findings.after.items()}}
     chance = tuple(k / people for k in range(1, people + 1))
-    parts = [_line(chance, people, "#999", dashed=True)]
-    parts += [_line(curve, people, COLOURS[name], 5 if name == "before" else 2) for name, curve in lines]
-    for number, name in enumerate([*(name for name, _ in lines), "chance"]):
-        colour = COLOURS.get(name, "#999")
-        parts.append(f'<text x="{WIDTH - 90}" y="{HEIGHT - 160 + 18 * number}" fill="{colour}">{name}</text>')
-    for share in (0.0, 0.5, 1.0):
-        parts.append(f'<text x="8" y="{_y(share) + 4:.0f}">{share:.1f}</text>')
-    parts += [
-        f'<text x="{MARGIN}" y="{HEIGHT - 8}">1</text>',
-        f'<text x="{WIDTH - 110}" y="{HEIGHT - 8}" text-anchor="end">{people}</text>',
-        f'<text x="{(MARGIN + WIDTH - 110) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{AXES}</text>',
+    lines = [
+        _line(curve, people, COLOURS[name], 5 if name == "before" else 2) for name, curve in curves.items()
     ]
+    texts = [
+        *(
+            (f'x="{WIDTH - 90}" y="{HEIGHT - 160 + 18 * number}" fill="{COLOURS[name]}"', name)
+            for number, name in enumerate((*curves, "chance"))
+        ),
+        *((f'x="8" y="{_y(share) + 4:.0f}"', f"{share:.1f}") for share in (0.0, 0.5, 1.0)),
+        (f'x="{MARGIN}" y="{HEIGHT - 8}"', "1"),
+        (f'x="{RIGHT}" y="{HEIGHT - 8}" text-anchor="end"', people),
+        (f'x="{(MARGIN + RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle"', AXES),
+    ]
+    labels = "".join(f"<text {look}>{text}</text>" for look, text in texts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'font-family="sans-serif" font-size="13">{"".join(parts)}</svg>'
+        f'font-family="sans-serif" font-size="13">{_line(chance, people, COLOURS["chance"], dashed=True)}'
+        f"{''.join(lines)}{labels}</svg>"
     )
 
 
 def _line(curve: tuple[float, ...], people: int, colour: str, thick: int = 2, dashed: bool = False) -> str:
-    width = WIDTH - 110 - MARGIN
-    points = [
-        f"{MARGIN + width * k / (people - 1):.1f},{_y(share):.1f}"
+    points = " ".join(
+        f"{MARGIN + (RIGHT - MARGIN) * k / (people - 1):.1f},{_y(share):.1f}"
         for k, share in enumerate(curve)
         if share == share
-    ]
+    )
     dashes = ' stroke-dasharray="4 4"' if dashed else ""
-    look = f'fill="none" stroke="{colour}" stroke-width="{thick}"{dashes}'
-    return f'<polyline points="{" ".join(points)}" {look}/>'
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{thick}"{dashes}/>'
 
 
 def _y(share: float) -> float:

@@ -57,8 +57,8 @@ def test_a_head_is_recognised_before_and_the_study_goes_on_where_it_stopped(case
 def test_a_gallery_is_filled_up_with_synthetic_people_made_from_all_scans(case):
     other = Case("S04 again", "sub-02", case.original, case.defaced, case.mask)
     added = list(strangers([case, other, other], 10))
-    assert len(added) == 8 and len({stranger.key for stranger in added}) == 8
-    assert {stranger.case.key for stranger in added} == {"S04", "S04 again"}
+    assert len(added) == 8 and len({stranger.seed for stranger in added}) == 8
+    assert {stranger.key for stranger in added} == {"S04", "S04 again"}
     assert list(strangers([case], 1)) == []
 
 
@@ -74,7 +74,8 @@ def test_a_study_without_face_recognition_stops_before_the_work(case, tmp_path, 
 
 # The program with a gallery of the two people alone, for time.
 SMALL_GALLERY = (
-    "import sys; from bidsdeface import audit, cli; audit.GALLERY = 2; sys.exit(cli.main(sys.argv[1:]))"
+    "import sys; from bidsdeface import cli; from bidsdeface.reidentify import audit; audit.GALLERY = 2; "
+    "sys.exit(cli.main(sys.argv[1:]))"
 )
 
 

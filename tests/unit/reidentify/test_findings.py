@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from bidsdeface.reidentify import sight as sights
+from bidsdeface.reidentify import recognise as sights
 from bidsdeface.reidentify.findings import Probe, evaluate, matches
-from bidsdeface.reidentify.recognise import Face
+from bidsdeface.reidentify.recognise import EMBEDDING, YAWS, Face, Sight, look, look_as, remembered
 from bidsdeface.reidentify.render import image_surface
-from bidsdeface.reidentify.sight import EMBEDDING, YAWS, Sight, look, look_as, remembered
 from tests.conftest import as_image
 from tests.unit.reidentify.test_render import ball
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from bidsdeface.reidentify.ranks import auc, cluster_interval, curve, exact_interval, rate, true_ranks
+from bidsdeface.reidentify.findings import auc, cluster_interval, curve, exact_interval, rate, true_ranks
 
 MISS = [np.nan] * 4
 

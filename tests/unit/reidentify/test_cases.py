@@ -5,7 +5,8 @@ import json
 import pytest
 
 from bidsdeface.errors import BidsdefaceError, UsageError
-from bidsdeface.reidentify.dataset import published_cases
+from bidsdeface.reidentify import audit
+from bidsdeface.reidentify.options import AuditOptions
 
 RECORD = {"Method": "remove", "Measures": {}}
 
@@ -28,6 +29,10 @@ def make(tmp_path, *stems):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     return raw, out
+
+
+def published_cases(bids_dir, output_dir, **request):
+    return audit.published_cases(AuditOptions(bids_dir=bids_dir, output_dir=output_dir, **request))
 
 
 def others(tmp_path, *stems):
@@ -115,7 +120,7 @@ def test_in_a_complete_dataset_a_scan_has_its_own_name_and_says_that_it_was_defa
         for root in (raw, out):
             (root / "sub-01/anat").mkdir(parents=True, exist_ok=True)
             (root / "sub-01/anat" / name).write_text(text)
-    (case,) = published_cases(raw, out, "bids")
+    (case,) = published_cases(raw, out, output_layout="bids")
     assert case.original == raw / "sub-01/anat/sub-01_T1w.nii"
     assert case.defaced == out / "sub-01/anat/sub-01_T1w.nii"
     assert case.mask == out / "sub-01/anat/sub-01_mod-T1w_defacemask.nii.gz"
@@ -123,7 +128,7 @@ def test_in_a_complete_dataset_a_scan_has_its_own_name_and_says_that_it_was_defa
 
 def test_those_who_were_asked_for_are_under_attack_and_may_be_known_from_any_other_scan(tmp_path):
     raw, out = make(tmp_path, "sub-01_ses-a_T1w", "sub-01_ses-b_T1w", "sub-02_ses-a_T1w")
-    (case,) = published_cases(raw, out, participants=["01"], sessions=["a"])
+    (case,) = published_cases(raw, out, participants=("01",), sessions=("a",))
     assert case.original.name == "sub-01_ses-a_T1w.nii.gz"
     assert case.other == raw / "sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz"
     with pytest.raises(UsageError, match="no defaced scan of sub-03, sub-04 here"):

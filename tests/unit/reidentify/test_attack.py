@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bidsdeface.imaging.volume import apply_affine, interpolate
+from bidsdeface.reidentify.attack import AVERAGE_SKIN_SHARE, average_face, restore
 from bidsdeface.reidentify.render import tissue_surface
-from bidsdeface.reidentify.restore import AVERAGE_SKIN_SHARE, average_face, restore
 from bidsdeface.templates.source import whole_head
 from tests.conftest import as_image
 
