@@ -167,9 +167,9 @@ def evaluate(
 ) -> Findings:
     """Return the figures of a study.
 
-    The gallery holds one picture of each person, that of the person's first probe, the synthetic strangers, and
-    the people of other probes, which are not counted. Another probe of the same person is compared with its own
-    picture in place of that one.
+    The gallery holds one picture of each person (that of the person's first probe), the synthetic strangers,
+    and the people of `others`, which are not counted. Another probe of the same person is compared with its
+    own picture in place of that one.
     """
     lineup = _Lineup.of(probes, strangers, others)
     return Findings(
