@@ -28,13 +28,12 @@ from bidsdeface.head.fit import (
     RegisteredScan,
     TemplateSet,
     fit,
-    is_faceless,
     make_template_set,
     measure,
     template_set_of,
     to_start,
 )
-from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS, NONE_SEEN
+from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS
 from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover
@@ -158,11 +157,10 @@ def _result(
     try:
         registered = fit(name, scan, None, templates, accepted=False)
     except RegistrationError as error:
+        bare = is_bare_brain(scan, templates.brain_surface)
         measures = error.measures if isinstance(error, Rejected) else {}
-        evidence = BARE_BRAIN if is_bare_brain(scan, templates.brain_surface) else ""
-        evidence = evidence or (NONE_SEEN if is_faceless(scan, templates) else "")
-        found = [evidence] if evidence else sorted(faults(measures)) or ["no head found"]
-        return {**row, "verdict": "no-face" if evidence else "failed", "faults": found, "measures": measures}
+        found = [BARE_BRAIN] if bare else sorted(faults(measures)) or ["no head found"]
+        return {**row, "verdict": "no-face" if bare else "failed", "faults": found, "measures": measures}
     if outline_faults(registered.measures) and is_bare_brain(scan, templates.brain_surface):
         return {**row, "verdict": "no-face", "faults": [BARE_BRAIN], "measures": registered.measures}
     return {**row, **judge(registered, templates, expected)}

@@ -59,14 +59,6 @@ def find_head(name: str) -> Path:
     return path
 
 
-def find_person(name: str) -> Path:
-    """Return the scan of a real person, such as ``M01_FLAIR``, or skip the test."""
-    path = SHARED / f"people/sub-{name.partition('_')[0]}/anat/sub-{name}.nii.gz"
-    if not path.is_file():
-        pytest.skip(f"{name} not there: it belongs in ../{SHARED.name}/people beside the repository")
-    return path
-
-
 def real_head_or_average() -> Path:
     """Return S04, or the built-in average where that is not there: for tests that need one head only."""
     path = SHARED / "heads" / IN_SHARED["S04"]

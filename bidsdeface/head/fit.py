@@ -25,8 +25,8 @@ from bidsdeface.imaging.registration import (
 )
 from bidsdeface.imaging.volume import Volume, apply_affine, evened
 from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, lies_on_reference, outline_faults
-from bidsdeface.quality.face_seen import crown_of, shows_scalp_alone, skin_of
-from bidsdeface.quality.placement import brain_measures, measure_fit, measure_placement, outline_likeness
+from bidsdeface.quality.face_seen import skin_of
+from bidsdeface.quality.placement import measure_fit, measure_placement, outline_likeness
 from bidsdeface.templates.source import find_template, lend_region, whole_head
 from bidsdeface.templates.template import (
     HeadSurface,
@@ -66,8 +66,6 @@ class TemplateSet:
         Of the network that finds brains.
     skin : numpy.ndarray, shape (N, 3)
         Of the face of `start`, from `skin_of`.
-    crown : numpy.ndarray, shape (N, 3)
-        Of its scalp, from `crown_of`.
     link : numpy.ndarray, shape (4, 4)
         World of `start` to world of `template`.
     """
@@ -79,7 +77,6 @@ class TemplateSet:
     brain_surface: Surface
     weights: Weights
     skin: np.ndarray
-    crown: np.ndarray
     link: np.ndarray
 
 
@@ -152,7 +149,6 @@ def template_set_of(template: Template) -> TemplateSet:
         brain_surface(template.brain_mm),
         load_weights(),
         skin_of(surface.head_mm, template.regions_mm["face"]),
-        crown_of(surface.head_mm, template.brain_mm),
         np.eye(4),
     )
 
@@ -219,25 +215,6 @@ def fit_to_reference(
         It cannot be trusted.
     """
     return _accepted(_on_reference(volume, reference, templates, by_brain=True), accepted)
-
-
-def is_faceless(volume: Volume, templates: TemplateSet) -> bool:
-    """Return True if a scan shows a brain that is trusted by itself, the scalp over it, and no face.
-
-    Parameters
-    ----------
-    volume : Volume
-        From `reduce_image`.
-    templates : TemplateSet
-    """
-    surface = templates.brain_surface
-    brain = find_brain(volume, grid_over_head(volume, surface), surface, templates.weights)
-    if brain is None:
-        return False
-    placed = fit_brain(brain, surface, brain.centred_on(surface))
-    return is_brain_trusted(brain_measures(brain, placed)) and shows_scalp_alone(
-        volume, placed.to_template, templates.skin, templates.crown, templates.start.brain_mm
-    )
 
 
 def likely_places(

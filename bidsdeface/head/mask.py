@@ -20,7 +20,6 @@ from bidsdeface.head.fit import (
     check_still,
     fit,
     fit_to_reference,
-    is_faceless,
     likely_places,
     measure,
     to_start,
@@ -259,8 +258,6 @@ def find(
     except RegistrationError:
         if is_bare_brain(loaded.volume, templates.brain_surface):
             return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)
-        if anatomical and is_faceless(loaded.volume, templates):
-            return Masked(np.zeros(shape, bool), image.affine, {}, no_face=NONE_SEEN)
         raise
     if outline_faults(registered.measures) and is_bare_brain(loaded.volume, templates.brain_surface):
         return Masked(np.zeros(shape, bool), image.affine, {}, no_face=BARE_BRAIN)

@@ -7,11 +7,9 @@ import pytest
 
 from bidsdeface.errors import RegistrationError
 from bidsdeface.head import fit as fitting
-from bidsdeface.head.fit import fit, is_faceless
-from bidsdeface.imaging.image import read_image
-from bidsdeface.imaging.volume import Volume, apply_affine, reduce_image
+from bidsdeface.head.fit import fit
+from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.quality.checks import Rejected, is_brain_trusted
-from tests.heads import find_person
 
 
 @pytest.fixture
@@ -171,12 +169,3 @@ def test_what_shows_no_head_is_refused(templates):
     speck = Volume(data, np.diag([2.0, 2.0, 2.0, 1.0]), np.ones_like(data))
     with pytest.raises(RegistrationError, match="no head found"):
         fit("x", speck, None, templates, accepted=False)
-
-
-@pytest.mark.heads
-@pytest.mark.parametrize(
-    ("name", "is_emptied"), [("M01_FLAIR", True), ("M03_FLAIR", True), ("N18_FLAIR", False)]
-)
-def test_a_real_head_without_a_face_is_told_from_one_with_a_face(templates, name, is_emptied):
-    scan = reduce_image(read_image(find_person(name)), name)
-    assert is_faceless(scan, templates) is is_emptied

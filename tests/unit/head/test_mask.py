@@ -11,17 +11,7 @@ from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.head import mask as masking
 from bidsdeface.head.fit import RegisteredScan, Rejected
 from bidsdeface.head.lending import mask_from_other
-from bidsdeface.head.mask import (
-    BARE_BRAIN,
-    DEFACED,
-    FIELD_ENDS,
-    NONE_SEEN,
-    Loaded,
-    Masked,
-    find,
-    mask_from_set,
-    middle,
-)
+from bidsdeface.head.mask import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, find, mask_from_set, middle
 from bidsdeface.head.series import check_series
 from bidsdeface.imaging.volume import apply_affine, reduce_image
 from bidsdeface.quality.checks import faults
@@ -49,7 +39,6 @@ def finding(loaded, templates, expected, monkeypatch):
         measures=None,
         accepted=False,
         bare=False,
-        faceless=False,
         second=None,
         own=None,
         removed=None,
@@ -65,7 +54,6 @@ def finding(loaded, templates, expected, monkeypatch):
 
         monkeypatch.setattr(masking, "fit", fit)
         monkeypatch.setattr(masking, "is_bare_brain", lambda *_: bare)
-        monkeypatch.setattr(masking, "is_faceless", lambda *_: faceless)
         monkeypatch.setattr(masking, "measure_mask", lambda *_: own or {})
         monkeypatch.setattr(masking, "measure_removed", lambda *_: removed or WHOLE)
         monkeypatch.setattr(masking, "tissue_left_ml", lambda *_: left_ml)
@@ -110,16 +98,6 @@ def test_nobody_can_accept_that_no_head_is_found(finding):
 def test_a_bare_brain_is_not_cut_into_though_a_person_accepts_it(finding, placed, accepted):
     masked = finding(placed, BAD, accepted=accepted, bare=True)
     assert masked.no_face == BARE_BRAIN and not masked.mask.any() and masked.registered is None
-
-
-def test_a_head_without_a_face_that_the_template_does_not_fit_goes_along_as_it_is(finding):
-    for placed, measures in ((None, {}), (np.eye(4), BAD)):
-        masked = finding(placed, measures, faceless=True)
-        assert masked.no_face == NONE_SEEN and not masked.mask.any()
-
-
-def test_a_head_that_fits_is_never_taken_for_one_without_a_face(finding):
-    assert finding(np.eye(4), faceless=True).no_face == ""
 
 
 def test_a_head_that_fits_is_never_taken_for_a_bare_brain(finding):

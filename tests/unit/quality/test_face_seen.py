@@ -6,7 +6,7 @@ import pytest
 from bidsdeface.head.fit import likely_places
 from bidsdeface.imaging.facemask import region_distance
 from bidsdeface.imaging.volume import Volume, apply_affine, voxel_places
-from bidsdeface.quality.face_seen import face_seen, shows_scalp_alone
+from bidsdeface.quality.face_seen import face_seen
 
 HERE = np.eye(4)
 
@@ -50,43 +50,6 @@ def test_a_face_is_seen_down_to_an_eighth_of_the_brain(template_head, templates,
 )
 def test_of_a_part_of_a_face_only_what_is_bright_counts(template_head, templates, above_mm, skin, is_face):
     assert (seen(template_head(skin, above_mm), templates) > 1) is is_face
-
-
-def scalp_alone(volume, templates, placement=HERE):
-    return shows_scalp_alone(volume, placement, templates.skin, templates.crown, templates.start.brain_mm)
-
-
-def without(volume, templates, where=lambda places: places[..., 2] < np.inf):
-    """Return a head whose face, or a part of it, is as dark as air."""
-    places = voxel_places(volume.data.shape, volume.affine)
-    face = region_distance((templates.start.regions_mm["face"],), HERE, places) < 0
-    return Volume(np.where(face & where(places), 0, volume.data), volume.affine, volume.seen)
-
-
-@pytest.mark.parametrize("skin", [1, 0.4, 0.2])
-def test_a_face_that_was_emptied_is_not_there_where_the_scalp_is(template_head, templates, skin):
-    head = template_head(skin)
-    assert scalp_alone(without(head, templates), templates)
-    assert not scalp_alone(head, templates)
-
-
-@pytest.mark.parametrize("below_mm", [-45, -75])
-def test_half_a_face_is_one(template_head, templates, below_mm):
-    head = template_head(0.4)
-    for part in (lambda at: at[..., 2] < below_mm, lambda at: at[..., 2] > -45):
-        assert not scalp_alone(without(head, templates, part), templates)
-
-
-def test_where_no_scalp_is_seen_a_face_may_be_there_as_well(template_head, templates):
-    assert not scalp_alone(template_head(0.05), templates)
-    assert not scalp_alone(without(template_head(0.05), templates), templates)
-
-
-def test_a_field_of_view_without_the_crown_says_nothing(template_head, templates):
-    head = without(template_head(0.4), templates)
-    low = int(np.linalg.inv(head.affine)[2] @ [0, 0, 40, 1])
-    cut = Volume(head.data[..., :low], head.affine, head.seen[..., :low])
-    assert not scalp_alone(cut, templates)
 
 
 def test_a_placement_that_is_somewhat_off_still_finds_the_face(template_head, templates):
