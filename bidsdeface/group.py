@@ -6,7 +6,7 @@ import shlex
 from contextlib import nullcontext
 from pathlib import Path
 
-from bidsdeface.companions.run import settle_dataset, warn_of_waiting
+from bidsdeface.companions.run import refresh_dataset, warn_of_waiting
 from bidsdeface.dataset.annex import check_all_fetched
 from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, Exit
@@ -66,7 +66,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
         with audited(settings, state, scratch) if settings.reidentify else nullcontext() as audit:
             # The audit may withdraw scans, so everything below comes after it.
             if complete:
-                codes |= settle_dataset(settings, state, scratch)
+                codes |= refresh_dataset(settings, state, scratch)
             else:
                 _name_orphans(settings)
             if place:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bidsdeface.companions.run import is_whole, preview_dataset, share_dataset, warn_of_waiting
+from bidsdeface.companions.run import is_whole, preview_dataset, sync_dataset, warn_of_waiting
 from bidsdeface.dataset.names import Head
 from bidsdeface.dataset.query import Plan, find_heads
 from bidsdeface.dataset.validator import check_valid
@@ -155,7 +155,7 @@ def _finish(
         if scan.stem not in failed
         for no_face in (False, True)
     }
-    added = share_dataset(settings, state, scratch) if settings.is_complete else set()
+    added = sync_dataset(settings, state, scratch) if settings.is_complete else set()
     added |= check_leaks(settings, state, scratch, files_of_run(settings), verified=verified)
     if settings.is_complete and settings.validate_output and is_whole(settings):
         added |= check_output_valid(settings, scratch, codes | added)

@@ -1,4 +1,4 @@
-"""Share a complete dataset, participant by participant in processes: what goes along, and how it ends."""
+"""Complete the output dataset: run over participants in processes, and say what was left out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from typing import Any
 
 from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.review import fields_that_wait, label_folders, telling_labels, why_text_waits
-from bidsdeface.companions.scope import SubjectScope, files_above, is_accepted, read_above
 from bidsdeface.companions.select import is_root_text
-from bidsdeface.companions.sync import SyncReport, preview, preview_root, settle, share, share_root
+from bidsdeface.companions.source import RawDataset, SubjectScope
+from bidsdeface.companions.sync import SyncReport, preview, preview_root, refresh, sync, sync_root
 from bidsdeface.dataset.files import participants
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
 from bidsdeface.dataset.names import DESCRIPTION, parse_name
-from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
 from bidsdeface.deidentify.excluded import FILE, Excluded, as_table, in_groups
 from bidsdeface.deidentify.identifiers import Identifiers
@@ -33,6 +32,7 @@ from bidsdeface.runtime.workers import Lost, run_in_workers
 LOGGER = logging.getLogger(__name__)
 # Parts of the reason why a column is left out that a person can describe.
 _SAY_MORE = ("described", "unit is not clear")
+_Reports = dict[str | None, SyncReport]  # by participant; None for the files above participants
 
 
 def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]:
@@ -45,9 +45,10 @@ def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]
     """
     labels = settings.participants or participants(settings.bids_dir)
     identifiers, waiting = Identifiers(), []
-    if settings.is_complete and not (settings.participants or settings.sessions):
-        identifiers = all_identifiers(settings.bids_dir, labels, settings.policy, settings.keep_columns)
-        waiting += _waiting_texts(settings, state, identifiers)
+    if settings.is_complete and _is_about_all(settings):
+        raw = RawDataset(settings, state)
+        identifiers = raw.all_identifiers()
+        waiting += _waiting_texts(raw, identifiers)
     if not settings.accept_labels:
         folders = label_folders(settings.bids_dir, labels, settings.sessions)
         waiting += telling_labels(folders, identifiers)
@@ -56,21 +57,19 @@ def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]
     return {Exit.WAITS} if waiting else set()
 
 
-def _waiting_texts(
-    settings: MetadataOptions, state: State | None, identifiers: Identifiers
-) -> list[Excluded]:
+def _waiting_texts(raw: RawDataset, identifiers: Identifiers) -> list[Excluded]:
     waiting: list[Excluded] = []
-    for path in files_above(settings, folders=False):
+    for path in raw.root_files:
         if not (is_root_text(path) or path == DESCRIPTION):
             continue
         try:
-            content = (settings.bids_dir / path).read_bytes()
-            found = _why_it_waits(content, path, identifiers)
+            content = (raw.root / path).read_bytes()
+            reasons = _why_it_waits(content, path, identifiers)
         except (JsonError, OSError):
-            continue  # to be said where it is carried over
-        if not is_accepted(settings, state, path.name, content):
-            waiting += found
-        elif found and path.name not in settings.accept_texts:
+            continue  # it is named where it is written
+        if not raw.is_accepted(path.name, content):
+            waiting += reasons
+        elif reasons and path.name not in raw.settings.accept_texts:
             LOGGER.info("%s: accepted in an earlier run", path)
     return waiting
 
@@ -82,8 +81,8 @@ def _why_it_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers)
     return list(fields_that_wait(parse_json(content), path, identifiers).values())
 
 
-def share_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
-    """Share what was asked for: participants, and what is above them if that is all of them.
+def sync_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
+    """Write the files of the participants that were asked for; those above them only if that is everybody.
 
     Returns
     -------
@@ -95,27 +94,33 @@ def share_dataset(settings: MetadataOptions, state: State | None, scratch: Path)
     BidsdefaceError
         A file cannot be written.
     """
-    shared, codes = _in_workers(share, _scopes(settings), settings, state, scratch)
-    if settings.participants or settings.sessions:
+    reports, codes = _in_workers(sync, _scopes(settings), settings, state, scratch)
+    withdrawn = _only_in_output(settings)
+    if not _is_about_all(settings):
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
-    elif gone := _only_in_output(settings):
+    elif withdrawn:
         LOGGER.warning(
             "OUTPUT_DIR has participants that BIDS_DIR has not (%s): what is above participants is left to "
             "the group level",
-            ", ".join(gone),
+            ", ".join(withdrawn),
         )
     else:
-        shared.append(share_root(settings, state))
-    return codes | _account_for(shared, settings, state)
+        reports[None] = sync_root(RawDataset(settings, state), _identifiers_in(reports))
+    return codes | _log_reports(reports, settings, state)
+
+
+def _is_about_all(settings: MetadataOptions) -> bool:
+    """Return True if all participants of the input were asked for."""
+    return not (settings.participants or settings.sessions)
 
 
 def is_whole(settings: MetadataOptions) -> bool:
     """Return True if a run is about all participants of the output, so that nothing is left to group."""
-    return not (settings.participants or settings.sessions or _only_in_output(settings))
+    return _is_about_all(settings) and not _only_in_output(settings)
 
 
-def settle_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
-    """Bring everything that tasks have left to one end.
+def refresh_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
+    """Complete the dataset that tasks have written: what is above participants, and what refers to files.
 
     Returns
     -------
@@ -128,23 +133,23 @@ def settle_dataset(settings: MetadataOptions, state: State | None, scratch: Path
         A file cannot be written.
     """
     remove_withdrawn(settings)
-    there = [one for one in participants(settings.bids_dir) if (settings.output_dir / f"sub-{one}").is_dir()]
-    shared, codes = _in_workers(settle, [SubjectScope(label) for label in there], settings, state, scratch)
-    shared.append(share_root(settings, state))
-    return codes | _account_for(shared, settings, state)
+    labels = [one for one in participants(settings.bids_dir) if (settings.output_dir / f"sub-{one}").is_dir()]
+    reports, codes = _in_workers(refresh, [SubjectScope(one) for one in labels], settings, state, scratch)
+    reports[None] = sync_root(RawDataset(settings, state), _identifiers_in(reports))
+    return codes | _log_reports(reports, settings, state)
 
 
 def preview_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
-    """Say what would stay behind of what was asked for, before anything is computed.
+    """Name what would stay behind of what was asked for, before anything is computed.
 
     With private state, draft a ``participants.json`` for columns that nobody has described.
     """
-    shared, codes = _in_workers(preview, _scopes(settings), settings, state, scratch)
-    if not (settings.participants or settings.sessions):
-        shared.append(preview_root(settings, state, shared))
+    reports, codes = _in_workers(preview, _scopes(settings), settings, state, scratch)
+    if _is_about_all(settings):
+        reports[None] = preview_root(RawDataset(settings, state), _identifiers_in(reports))
         if state:
-            _write_draft(shared[-1].left_out, settings, state)
-    return codes | _account_for(shared, settings, state)
+            _write_draft(reports[None].left_out, settings, state)
+    return codes | _log_reports(reports, settings, state)
 
 
 def _write_draft(left_out: Sequence[Excluded], settings: MetadataOptions, state: State) -> None:
@@ -184,7 +189,7 @@ def _said(settings: MetadataOptions, table: PurePosixPath) -> dict[str, Any]:
 
 
 def remove_withdrawn(settings: MetadataOptions) -> None:
-    """Take participants out of the output that are not in the input any more.
+    """Remove participants from the output that are not in the input any more.
 
     Raises
     ------
@@ -192,28 +197,28 @@ def remove_withdrawn(settings: MetadataOptions) -> None:
         The input looks like a part of the dataset: it has fewer participants than would go, or its
         ``participants.tsv`` lists one of them or cannot be read. Or a file cannot be removed.
     """
-    gone = _only_in_output(settings)
-    if not gone:
+    withdrawn = _only_in_output(settings)
+    if not withdrawn:
         return
-    listed = sorted(set(gone) & _listed(settings.bids_dir / "participants.tsv"))
+    listed = sorted(set(withdrawn) & _listed(settings.bids_dir / "participants.tsv"))
     doubts = [f"its participants.tsv lists {name}" for name in listed]
     doubts += [
         f"its {name} is no folder, or a link to nowhere"
-        for name in gone
+        for name in withdrawn
         if os.path.lexists(settings.bids_dir / name)
     ]
-    if len(gone) > len(participants(settings.bids_dir)):
+    if len(withdrawn) > len(participants(settings.bids_dir)):
         doubts.append("most of OUTPUT_DIR's are gone")
     if doubts:
-        folders = " ".join(shlex.quote(str(settings.output_dir / name)) for name in gone)
+        folders = " ".join(shlex.quote(str(settings.output_dir / name)) for name in withdrawn)
         raise BidsdefaceError(
-            f"{settings.bids_dir}: has no files of {', '.join(gone)}, and {doubts[0]}; give the whole "
+            f"{settings.bids_dir}: has no files of {', '.join(withdrawn)}, and {doubts[0]}; give the whole "
             f"dataset, or, if they are withdrawn: rm -r {folders}"
         )
-    for name in gone:
+    for name in withdrawn:
         remove_files(settings.output_dir, files_below(settings.output_dir, PurePosixPath(name)))
         remove_empty(settings.output_dir, PurePosixPath(name))
-    LOGGER.warning("removed from OUTPUT_DIR, as BIDS_DIR has them no more: %s", ", ".join(gone))
+    LOGGER.warning("removed from OUTPUT_DIR, as BIDS_DIR has them no more: %s", ", ".join(withdrawn))
 
 
 def _only_in_output(settings: MetadataOptions) -> list[str]:
@@ -242,17 +247,17 @@ def _scopes(settings: MetadataOptions) -> list[SubjectScope]:
 
 
 def _in_workers(
-    work: Callable[..., SyncReport],
+    work: Callable[[SubjectScope, RawDataset], SyncReport],
     scopes: Sequence[SubjectScope],
     settings: MetadataOptions,
     state: State | None,
     scratch: Path,
-) -> tuple[list[SyncReport], set[Exit]]:
-    shared: list[SyncReport] = []
+) -> tuple[_Reports, set[Exit]]:
+    reports: _Reports = {}
     codes: set[Exit] = set()
     for scope, result in run_in_workers(_prepare, (work, settings, state, scratch), scopes, settings.n_procs):
         if isinstance(result, SyncReport):
-            shared.append(result)
+            reports[scope.subject] = result
         else:
             reason = result.reason if isinstance(result, Lost) else str(result)
             LOGGER.error(
@@ -263,13 +268,17 @@ def _in_workers(
             codes.add(result.code if isinstance(result, Lost) else code_of_scan(result))
     if settings.output_dir.is_dir():
         sweep(settings.output_dir)
-    return shared, codes
+    return reports, codes
 
 
-def _account_for(shared: Sequence[SyncReport], settings: MetadataOptions, state: State | None) -> set[Exit]:
-    """Say what was left out and why, grouped; of a whole dataset, keep it file by file in the work dir."""
-    planned = [one for part in shared for one in part.planned]
-    left_out = [one for part in shared for one in part.left_out]
+def _identifiers_in(reports: _Reports) -> dict[str, Identifiers]:
+    return {label: one.identifiers for label, one in reports.items() if label}
+
+
+def _log_reports(reports: _Reports, settings: MetadataOptions, state: State | None) -> set[Exit]:
+    """Say what was left out and why, grouped; of a whole dataset, list it file by file in the work dir."""
+    planned = [one for report in reports.values() for one in report.planned]
+    left_out = [one for report in reports.values() for one in report.left_out]
     failed = [one for one in left_out if one.what == FILE and one.path.name.endswith((".nii", ".nii.gz"))]
     for one in failed:
         LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
@@ -281,7 +290,7 @@ def _account_for(shared: Sequence[SyncReport], settings: MetadataOptions, state:
         LOGGER.warning("left out: %s", line)
     for line in in_groups(one for one in (*planned, *left_out) if not one.waits and one not in unsafe):
         LOGGER.info("left out: %s", line)
-    if state and not (settings.participants or settings.sessions):
+    if state and _is_about_all(settings):
         folder = make_private(state.folder_for(COMPLETE, settings.output_dir))
         (folder / "left_out.tsv").write_text(as_table([*planned, *left_out]), encoding="utf-8")
         LOGGER.info("everything that was left out, file by file: %s", folder / "left_out.tsv")
@@ -294,9 +303,12 @@ def _account_for(shared: Sequence[SyncReport], settings: MetadataOptions, state:
 
 
 def _prepare(
-    work: Callable[..., SyncReport], settings: MetadataOptions, state: State | None, scratch: Path
+    work: Callable[[SubjectScope, RawDataset], SyncReport],
+    settings: MetadataOptions,
+    state: State | None,
+    scratch: Path,
 ) -> Callable[[SubjectScope], list[SyncReport]]:
-    """Return what works on a scope, in a worker that reads what is above participants once."""
+    """Return the function for a scope, in a worker that reads the files above participants once."""
     os.environ.update(environment_in(scratch))
-    above = read_above(settings)
-    return lambda scope: [work(scope, settings, state, above)]
+    raw = RawDataset(settings, state)
+    return lambda scope: [work(scope, raw)]

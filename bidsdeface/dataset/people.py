@@ -91,24 +91,38 @@ def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Itera
 
 
 def all_identifiers(
-    root: Path, subjects: Iterable[str], policy: Policy, keep_columns: Iterable[str] = ()
+    root: Path,
+    subjects: Iterable[str],
+    policy: Policy,
+    keep_columns: Iterable[str] = (),
+    known: Mapping[str, Identifiers] | None = None,
 ) -> Identifiers:
-    """Return the identifiers in all files of some participants, and in what lies above them."""
-    own = (identifiers_of(root, subject, policy, keep_columns) for subject in subjects)
-    return joined_identifiers([identifiers_above(root, policy, keep_columns), *own])
+    """Return the identifiers in all files of some participants, and in those above participants.
 
+    A label that many participants have is a word of the study.
 
-def joined_identifiers(found: Iterable[Identifiers]) -> Identifiers:
-    """Return the identifiers of several participants; a label that many have is a word of the study."""
-    found = list(found)
-    shared = Counter(label for one in found for label in one.labels)
+    Parameters
+    ----------
+    root : Path
+        Of the raw dataset.
+    subjects : iterable of str
+        Labels without ``sub-``.
+    policy, keep_columns
+        As of `identifiers_above`.
+    known : mapping of str to Identifiers, optional
+        Identifiers of participants that need not be read again.
+    """
+    known = known or {}
+    own = [known.get(one) or identifiers_of(root, one, policy, keep_columns) for one in subjects]
+    above = identifiers_above(root, policy, keep_columns)
+    people = Counter(label for one in own for label in one.labels)
     of_study = {
         (key, label)
-        for (key, label), people in shared.items()
-        if key not in _OF_PEOPLE and (people >= FEWEST_PEOPLE or people == len(found) - 1)
+        for (key, label), count in people.items()
+        if key not in _OF_PEOPLE and (count >= FEWEST_PEOPLE or count == len(own))
     }
-    phrases = frozenset[tuple[str, ...]]().union(*(one.phrases for one in found))
-    return Identifiers(phrases, frozenset(shared.keys() - of_study))
+    phrases = above.phrases.union(*(one.phrases for one in own))
+    return Identifiers(phrases, frozenset(people.keys() - of_study))
 
 
 def _identifiers(

@@ -11,17 +11,20 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 
-from bidsdeface.companions.scope import alone_without, without_absent
+from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.select import FileKind, select_files
-from bidsdeface.companions.transfer import Wishes, carry_over, read_source
-from bidsdeface.companions.write import ABSENT
+from bidsdeface.companions.source import RawDataset, SubjectScope, make_source
+from bidsdeface.companions.write import write_files
+from bidsdeface.companions.write_metadata import ABSENT
 from bidsdeface.dataset.people import all_identifiers
 from bidsdeface.dataset.validator import find_problems
+from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.policy import load_policy
 from bidsdeface.errors import ImageError
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.leakcheck.find import find_leaks
+from bidsdeface.runtime.workdir import State
 from tests.fullset import PHYSICS, edf, full_dataset, image, packed
 
 KEY = bytes(range(32))
@@ -127,24 +130,36 @@ def is_readable(image):
         return False
 
 
+class Everything(SubjectScope):
+    """A scope that holds all files."""
+
+    def holds(self, path):
+        return True
+
+
+def source_of(root, selected, identifiers=Identifiers(), key=None, **options):  # noqa: B008 — frozen
+    state = State(root / "no state", key) if key else None
+    raw = RawDataset(MetadataOptions(bids_dir=root, output_dir=root, **options), state)
+    return make_source(raw, Everything(), selected, (), identifiers)
+
+
 def share(root, output, key=KEY, withheld=(WITHHELD,), include=(), keep_columns=()):
     """Do what a run does with a dataset, but for the defacing itself."""
     ignored = (root / ".bidsignore").read_text().splitlines() if (root / ".bidsignore").exists() else ()
     carried, left_out = select_files(bids_files(root), ignored=ignored, include=include)
-    wishes = Wishes(key=key, keep_columns=keep_columns)
     to_deface = [one.path for one in carried if one.file_kind is FileKind.DEFACE]
     absent = {*withheld, *(path for path in to_deface if not is_readable(root / path))}
-    absent |= alone_without(carried, absent, carried)
-    source = without_absent(read_source(root, carried, wishes, identifiers_in_all(root)), carried, absent)
+    source = source_of(root, carried, identifiers_in_all(root), key, keep_columns=keep_columns)
+    source = source.exclude(Excluded(path, "is withheld") for path in absent)
     provenance = {}
     for path in to_deface:
-        if path not in absent:
+        if path not in source.absent:
             scan = read_image(root / path)
             (output / path).parent.mkdir(parents=True, exist_ok=True)
             write_image(output / path, clean_header(scan.header), scan.stored)
             sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
             provenance[sidecar] = {"DeidentificationMethod": ["Face removed by bidsdeface 0.0.0"]}
-    account = carry_over(source, carried, output, provenance)
+    account = write_files(source, carried, output, provenance)
     return account, left_out
 
 
@@ -396,8 +411,8 @@ def test_a_participant_of_whom_nothing_is_left_is_in_no_table(tmp_path):
     root = full_dataset(tmp_path / "raw")
     carried, _ = select_files(bids_files(root))
     carried = [one for one in carried if not str(one.path).startswith("sub-02")]
-    source = read_source(root, carried, Wishes(), Identifiers())
-    carry_over(source, carried, tmp_path / "shared")
+    source = source_of(root, carried)
+    write_files(source, carried, tmp_path / "shared")
     assert "sub-02" not in (tmp_path / "shared/participants.tsv").read_text()
 
 
@@ -417,9 +432,9 @@ def test_a_sidecar_beside_several_images_is_read_into_that_of_each_defaced_one(t
     for one in images:
         (tmp_path / one).write_bytes(packed(image()))
     carried, _ = select_files([beside, *images])
-    source = read_source(tmp_path, carried, Wishes(), Identifiers())
+    source = source_of(tmp_path, carried)
     own = {one.with_name(one.name.replace(".nii.gz", ".json")) for one in images if one.name[17] in defaced}
-    account = carry_over(source, carried, tmp_path / "out", dict.fromkeys(own, {"Bidsdeface": {}}))
+    account = write_files(source, carried, tmp_path / "out", dict.fromkeys(own, {"Bidsdeface": {}}))
     for one in own:
         assert json.loads((tmp_path / "out" / one).read_text()) == {"EchoTime": 0.003, "Bidsdeface": {}}
     # It stays for an image that has no sidecar of its own.
@@ -437,8 +452,8 @@ def test_what_lies_farther_away_in_a_folder_is_read_into_a_sidecar_of_its_own_as
     for one in images:
         (tmp_path / one).write_bytes(packed(image()))
     carried, _ = select_files([shared, own[0], *images])
-    source = read_source(tmp_path, carried, Wishes(), Identifiers())
-    carry_over(source, carried, tmp_path / "out", dict.fromkeys(own, {"Bidsdeface": {}}))
+    source = source_of(tmp_path, carried)
+    write_files(source, carried, tmp_path / "out", dict.fromkeys(own, {"Bidsdeface": {}}))
     said = [json.loads((tmp_path / "out" / one).read_text()) for one in own]
     assert [one["FlipAngle"] for one in said] == [9, 8] and {one["EchoTime"] for one in said} == {0.003}
     assert not (tmp_path / "out" / shared).exists()
@@ -452,9 +467,9 @@ def test_how_one_image_was_defaced_is_not_said_of_another(tmp_path):
     for one in images:
         (tmp_path / one).write_bytes(packed(image()))
     carried, _ = select_files([sidecars[0], *images])
-    source = read_source(tmp_path, carried, Wishes(), Identifiers())
+    source = source_of(tmp_path, carried)
     defaced = {"DeidentificationMethod": ["Face removed"], "Bidsdeface": {"Verdict": "passed"}}
     provenance = {sidecars[0]: defaced, sidecars[1]: {"Bidsdeface": {"Verdict": "no-face"}}}
-    carry_over(source, carried, tmp_path / "out", provenance)
+    write_files(source, carried, tmp_path / "out", provenance)
     said = json.loads((tmp_path / "out" / sidecars[1]).read_text())
     assert said == {"EchoTime": 0.003, "Bidsdeface": {"Verdict": "no-face"}}

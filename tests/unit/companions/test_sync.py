@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from bidsdeface.companions import run, sync
-from bidsdeface.companions.run import preview_dataset, settle_dataset, share_dataset, warn_of_waiting
-from bidsdeface.companions.scope import SubjectScope, read_above
+from bidsdeface.companions import run
+from bidsdeface.companions import sync as sync_module
+from bidsdeface.companions.run import preview_dataset, refresh_dataset, sync_dataset, warn_of_waiting
 from bidsdeface.companions.select import Excluded, FileKind
-from bidsdeface.companions.sync import SyncReport, preview, preview_root, share, share_root
+from bidsdeface.companions.source import RawDataset, SubjectScope
+from bidsdeface.companions.sync import SyncReport, preview, preview_root, sync, sync_root
 from bidsdeface.companions.write import WRITERS
 from bidsdeface.dataset import people
 from bidsdeface.dataset.validator import find_problems
@@ -53,8 +54,8 @@ def settings(tmp_path):
             sidecar = {"Bidsdeface": {"Measures": {}, "Verdict": "passed"}}
             (settings.output_dir / f"{name}.json").write_text(json.dumps(sidecar))
         (settings.output_dir / f"{MASK.replace('01', label)}.nii.gz").touch()
-        share(SubjectScope(label), settings, None)
-    share_root(settings, None)
+        sync(SubjectScope(label), RawDataset(settings))
+    sync_root(RawDataset(settings))
     return settings
 
 
@@ -74,11 +75,11 @@ def remove(settings, *names):
 
 
 def share_again(settings, *sessions):
-    share(SubjectScope("01", sessions), settings, None)
+    sync(SubjectScope("01", sessions), RawDataset(settings))
 
 
 def end_again(settings, *_):
-    settle_dataset(settings, None, settings.output_dir.parent)
+    refresh_dataset(settings, None, settings.output_dir.parent)
 
 
 @pytest.mark.parametrize("again", [share_again, end_again])
@@ -125,7 +126,7 @@ def test_what_is_above_participants_goes_too(settings, caplog):
     gone = {"README", "task-rest_events.json", "participants.json"}
     remove(settings, "LICENSE", *gone)
     with caplog.at_level(logging.INFO, "bidsdeface"):
-        share_root(settings, None)
+        sync_root(RawDataset(settings))
     assert before - there(settings) == gone - {"README"}  # it may be yours, and is named
     assert any("participants.json, task-rest_events.json" in line for line in caplog.messages)
     assert any(line.endswith("shared as well: LICENSE, README") for line in caplog.messages)
@@ -133,16 +134,16 @@ def test_what_is_above_participants_goes_too(settings, caplog):
 
 def test_what_was_included_once_goes_when_it_is_not_included_any_more(settings):
     before = there(settings)
-    share_root(replace(settings, include=("stimuli/*",)), None)
+    sync_root(RawDataset(replace(settings, include=("stimuli/*",))))
     assert there(settings) - before == {"stimuli/a.txt"}
-    share_root(settings, None)
+    sync_root(RawDataset(settings))
     assert there(settings) == before and not (settings.output_dir / "stimuli").exists()
 
 
 def test_what_only_sounds_like_a_text_is_shared_byte_for_byte(settings):
     content = bytes(range(256)) + b"\r\n"
     (settings.bids_dir / "stimuli/README.pdf").write_bytes(content)
-    share_root(replace(settings, include=("stimuli/*",)), None)
+    sync_root(RawDataset(replace(settings, include=("stimuli/*",))))
     assert (settings.output_dir / "stimuli/README.pdf").read_bytes() == content
 
 
@@ -152,7 +153,7 @@ def test_what_no_run_can_have_written_is_named_and_stays(settings, caplog):
     mine.touch()
     (settings.output_dir / ".git").mkdir()
     (settings.output_dir / ".git/config").touch()
-    share_root(settings, None)
+    sync_root(RawDataset(settings))
     (line,) = [line for line in caplog.messages if "not of this input" in line]
     assert line.endswith(": derivatives") and mine.exists() and (settings.output_dir / ".git/config").exists()
 
@@ -164,7 +165,7 @@ def test_texts_that_were_added_to_the_output_stay_and_are_named(settings, caplog
     remove(settings, "LICENSE")
     for name, text in mine.items():
         (settings.output_dir / name).write_text(text)
-    share_root(settings, None)
+    sync_root(RawDataset(settings))
     assert {name: (settings.output_dir / name).read_text() for name in mine} == mine
     assert "README" not in there(settings)
     assert any(line.endswith("shared as well: CITATION.cff, LICENSE, README.md") for line in caplog.messages)
@@ -182,11 +183,13 @@ def test_a_text_waits_until_a_person_accepts_it_and_again_when_it_changes(settin
         (settings, None, False), (accepted, None, True), (settings, None, False),
         (settings, state, False), (accepted, state, True), (settings, state, True),
     ):  # fmt: skip
-        shared = share_root(asked, known)
+        shared = sync_root(RawDataset(asked, known))
         assert [str(one.path) for one in shared.left_out if one.waits] == ([] if is_there else ["README"])
         assert out.exists() == is_there and (not is_there or out.read_bytes() == text)
     readme.write_bytes(text + b"And Roe again.\n")
-    assert [one.waits for one in share_root(settings, state).left_out] == [True] and not out.exists()
+    assert [one.waits for one in sync_root(RawDataset(settings, state)).left_out] == [
+        True
+    ] and not out.exists()
 
 
 def test_a_dry_run_remembers_no_acceptance_and_a_run_says_when_it_uses_one(settings, tmp_path, caplog):
@@ -214,7 +217,7 @@ def test_texts_go_byte_for_byte_and_the_description_keeps_its_people(settings):
         "GeneratedBy": [{"Name": "dcm2bids"}], "DatasetLinks": {"raw": "file:///home/jane/raw"}, "Mine": 1,
     }  # fmt: skip
     (settings.bids_dir / "dataset_description.json").write_text(json.dumps(description))
-    shared = share_root(settings, None)
+    shared = sync_root(RawDataset(settings))
     assert (settings.output_dir / "README").read_bytes() == text
     made = json.loads((settings.output_dir / "dataset_description.json").read_text())
     same = ("Name", "Authors", "License", "Funding", "EthicsApprovals")
@@ -228,8 +231,8 @@ def test_a_preview_says_what_would_stay_behind_and_writes_nothing(settings):
     (settings.bids_dir / "participants.tsv").write_text("participant_id\tx\nsub-01\tlong ago\nsub-02\ty\n")
     (settings.bids_dir / "README").write_text("MRN: A471142\n")
     before = {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")}
-    own = preview(SubjectScope("01"), settings, None)
-    root = preview_root(settings, None, [own])
+    own = preview(SubjectScope("01"), RawDataset(settings))
+    root = preview_root(RawDataset(settings), {"01": own.identifiers})
     assert {"file", "column x"} <= {one.what for one in root.left_out}
     assert any(one.waits for one in root.left_out)
     assert {one.what for one in own.left_out} == {"column acq_time"}
@@ -274,7 +277,7 @@ def test_a_data_dictionary_beside_a_dataset_describes_its_columns(settings, tmp_
     levels = {"group": {"Levels": {"A": "a", "B": "b"}}, "x": {"Units": "mm3"}}
     (beside / "participants.json").write_text(json.dumps(levels))
     (beside / "sessions.json").write_text(json.dumps({"mood": {"Units": "points"}}))
-    share_root(replace(settings, data_dictionary=beside), None)
+    sync_root(RawDataset(replace(settings, data_dictionary=beside)))
     assert (settings.output_dir / "participants.tsv").read_text().startswith("participant_id\tgroup\tx\n")
     assert json.loads((settings.output_dir / "participants.json").read_text())["x"] == {"Units": "mm3"}
     assert json.loads((settings.output_dir / "sessions.json").read_text()) == {"mood": {"Units": "points"}}
@@ -343,7 +346,7 @@ def test_a_folder_without_files_takes_nothing_away(settings, caplog):
     before = there(settings)
     shutil.rmtree(settings.bids_dir / "sub-02")
     (settings.bids_dir / "sub-02/ses-a").mkdir(parents=True)
-    assert settle_dataset(settings, None, settings.output_dir.parent) == {Exit.FAILED}
+    assert refresh_dataset(settings, None, settings.output_dir.parent) == {Exit.FAILED}
     assert any("FAILED sub-02" in line and "has no file" in line for line in caplog.messages)
     assert {one for one in before if one.startswith("sub-02")} <= there(settings)
 
@@ -354,7 +357,7 @@ def test_a_participant_whose_process_is_lost_may_be_shared_later(settings, monke
         SyncReport(left_out=(Excluded(PurePosixPath("sub-02/func/x_bold.nii.gz"), "is empty"),)),
     ]
     monkeypatch.setattr(run, "run_in_workers", lambda *arguments: zip(arguments[2], ends, strict=True))
-    assert share_dataset(settings, None, tmp_path) == {Exit.RETRY, Exit.FAILED}
+    assert sync_dataset(settings, None, tmp_path) == {Exit.RETRY, Exit.FAILED}
 
 
 @pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, {Exit.RETRY}), (errno.EINVAL, set())])
@@ -370,7 +373,7 @@ def test_a_table_that_no_disk_space_was_left_for_may_be_shared_later(
 
     monkeypatch.setattr(run, "run_in_workers", in_this_process)
     monkeypatch.setitem(WRITERS, FileKind.TABLE, full)
-    assert share_dataset(settings, None, tmp_path) == code
+    assert sync_dataset(settings, None, tmp_path) == code
     lines = [line for line in caplog.messages if line.startswith("left out: ")]
     assert any("participants.tsv" in line and ".tsv and " in line for line in lines), "with how many more"
 
@@ -378,7 +381,7 @@ def test_a_table_that_no_disk_space_was_left_for_may_be_shared_later(
 def test_the_participant_level_takes_nobody_away(settings, caplog, tmp_path):
     before = there(settings)
     withdraw(settings, "02")
-    share_dataset(settings, None, tmp_path)
+    sync_dataset(settings, None, tmp_path)
     assert there(settings) == before and "sub-02" in (settings.output_dir / "participants.tsv").read_text()
     assert any("left to the group level" in line and "sub-02" in line for line in caplog.messages)
 
@@ -387,9 +390,9 @@ def test_what_is_above_participants_is_read_once_for_all_of_a_process(settings, 
     reads = []
     parse = people.parse_table
     monkeypatch.setattr(people, "parse_table", lambda *read: reads.append(read[1]) or parse(*read))
-    above = read_above(settings)
+    raw = RawDataset(settings)
     for label in ("01", "02"):
-        share(SubjectScope(label), settings, None, above)
+        sync(SubjectScope(label), raw)
     assert reads.count(PurePosixPath("participants.tsv")) == 1
 
 
@@ -398,13 +401,13 @@ def test_a_scan_that_another_task_publishes_meanwhile_stays(settings, monkeypatc
     sidecar = settings.output_dir / f"{T1W}.json"
     text = sidecar.read_text()
     sidecar.unlink()  # as a task has it for a moment that publishes the scan
-    opened = sync.open_staging
+    opened = sync_module.open_staging
 
     def publish(output_dir):
         sidecar.write_text(text)
         return opened(output_dir)
 
-    monkeypatch.setattr(sync, "open_staging", publish)
+    monkeypatch.setattr(sync_module, "open_staging", publish)
     share_again(settings)
     assert there(settings) == before
 
@@ -462,7 +465,10 @@ def test_phase_stays_behind_with_its_sidecar_unless_it_was_defaced(settings, nam
     put(settings, {f"{A}{name}.nii.gz": packed(image(seed=9)), f"{A}{name}.json": "{}"})
     reason, remedy = PHASES[name]
     share_again(settings)
-    for shared in (share(SubjectScope("01"), settings, None), preview(SubjectScope("01"), settings, None)):
+    for shared in (
+        sync(SubjectScope("01"), RawDataset(settings)),
+        preview(SubjectScope("01"), RawDataset(settings)),
+    ):
         told = behind(shared)
         if "asked" in reason or f"{A}{name}.nii.gz" in told:  # a preview takes for granted what is asked for
             one = told[f"{A}{name}.nii.gz"]
@@ -475,7 +481,7 @@ def test_phase_stays_behind_with_its_sidecar_unless_it_was_defaced(settings, nam
 
 def test_suffixes_that_do_not_name_a_head_leave_it_behind_and_say_how_to_have_it(settings):
     only = replace(settings, suffixes=("T2w",))
-    told = behind(share(SubjectScope("01"), only, None))
+    told = behind(sync(SubjectScope("01"), RawDataset(only)))
     assert told[f"{A}fmap/sub-01_ses-a_magnitude1.nii.gz"].remedy == "--suffixes T2w magnitude1"
     assert told[f"{A}fmap/sub-01_ses-a_phasediff.nii.gz"].remedy == "--suffixes T2w phasediff magnitude1"
     assert f"{T1W}.nii.gz" in there(settings), "it was defaced before"
@@ -507,7 +513,7 @@ def test_what_describes_a_recording_that_cannot_be_made_safe_goes_with_it(settin
     written = {*RECORDING, f"{EEG}eeg.edf", f"{EEG}eeg.json"}
     assert written <= there(settings)
     put(settings, {f"{EEG}eeg.edf": b"no EDF"})
-    told = behind(share(SubjectScope("01"), settings, None))
+    told = behind(sync(SubjectScope("01"), RawDataset(settings)))
     assert not written & there(settings)
     assert {told[name].reason for name in written - {f"{EEG}eeg.edf"}} == {"describes data that stay behind"}
     end_again(settings)
@@ -552,7 +558,7 @@ def test_a_series_that_was_not_defaced_takes_its_context_along(settings):
     (settings.output_dir / m0scan).parent.mkdir()
     shutil.copyfile(settings.bids_dir / f"{m0scan}.nii.gz", settings.output_dir / f"{m0scan}.nii.gz")
     (settings.output_dir / f"{m0scan}.json").write_text(json.dumps({"Bidsdeface": {"Measures": {}}}))
-    told = share(SubjectScope("01"), settings, None).left_out
+    told = sync(SubjectScope("01"), RawDataset(settings)).left_out
     assert ("field IntendedFor", "names what is not in the output") in {
         (one.what, one.reason) for one in told
     }
@@ -564,7 +570,7 @@ def test_stimuli_are_named_where_they_go_along_and_nowhere_else(settings):
     events = "onset\tduration\tstim_file\n1\t1\ta.txt\n2\t1\tn/a\n"
     put(settings, {f"{EVENTS}.tsv": events})
     assert find_problems(settings.bids_dir) == []
-    told = behind(share(SubjectScope("01"), settings, None))[f"{EVENTS}.tsv"]
+    told = behind(sync(SubjectScope("01"), RawDataset(settings)))[f"{EVENTS}.tsv"]
     assert told.what == "column stim_file" and "stimuli" in told.remedy
     assert (settings.output_dir / f"{EVENTS}.tsv").read_text() == events.replace("a.txt", "n/a")
     included = replace(settings, include=("stimuli/*",))
@@ -627,13 +633,13 @@ def test_a_description_that_becomes_unreadable_meanwhile_costs_no_description(se
     before = path.read_bytes()
     (settings.bids_dir / path.name).write_bytes(b"{")
     with pytest.raises(BidsdefaceError, match=f"{path.name}: is not JSON"):
-        share_root(settings, None)
+        sync_root(RawDataset(settings))
     assert path.read_bytes() == before
 
 
 def test_a_description_that_bidsignore_names_goes_along(settings):
     (settings.bids_dir / ".bidsignore").write_text("*.json\n")
-    share_root(settings, None)
+    sync_root(RawDataset(settings))
     assert "dataset_description.json" in there(settings)
 
 
@@ -659,7 +665,7 @@ def test_images_whose_metadata_become_unreadable_go_with_them_and_are_named(sett
     share_again(settings)
     assert f"{NOISE}.nii.gz" in there(settings)
     (settings.bids_dir / name).write_bytes('{"InstitutionName": "Universität"}'.encode("latin-1"))
-    assert settle_dataset(settings, None, tmp_path) == {Exit.FAILED}
+    assert refresh_dataset(settings, None, tmp_path) == {Exit.FAILED}
     assert not list(settings.output_dir.glob(f"{NOISE}*"))
     assert f"FAILED {NOISE}.nii.gz: left out: its metadata cannot be read: " in caplog.text
     assert f"/{name}: is not UTF-8" in caplog.text
@@ -668,6 +674,6 @@ def test_images_whose_metadata_become_unreadable_go_with_them_and_are_named(sett
 def test_an_included_text_that_waits_is_named(settings, caplog):
     put(settings, {"stimuli/notes.txt": "Patient ID: 123456\n"})
     asked = replace(settings, include=("stimuli/*",))
-    assert Exit.WAITS in share_dataset(asked, None, settings.output_dir.parent)
+    assert Exit.WAITS in sync_dataset(asked, None, settings.output_dir.parent)
     (line,) = [one for one in caplog.messages if one.startswith("WAITS ")]
     assert "stimuli/notes.txt" in line and "123456" not in line

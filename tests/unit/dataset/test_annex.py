@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from bidsdeface.companions.scope import SubjectScope
-from bidsdeface.companions.sync import share
+from bidsdeface.companions.source import RawDataset, SubjectScope
+from bidsdeface.companions.sync import sync
 from bidsdeface.dataset.annex import check_fetched, is_fetched
 from bidsdeface.dataset.inheritance import read_gradients, read_metadata
 from bidsdeface.dataset.query import find_heads
@@ -93,7 +93,7 @@ def test_so_is_a_table_of_a_complete_dataset(bids_dir, tmp_path, drop):
     settings = Settings(
         bids_dir=bids_dir, output_dir=tmp_path / "out", level="participant", output_layout="bids"
     )
-    left_out = {str(one.path): one.reason for one in share(SubjectScope("01"), settings, None).left_out}
+    left_out = {str(one.path): one.reason for one in sync(SubjectScope("01"), RawDataset(settings)).left_out}
     assert left_out["sub-01/sub-01_scans.tsv"].endswith("run: datalad get sub-01/sub-01_scans.tsv")
 
 

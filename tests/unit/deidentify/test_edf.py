@@ -147,7 +147,7 @@ def test_bytes_after_the_last_record_are_removed_and_found(labels, records, endi
 def test_the_account_names_removed_bytes_and_their_reason(tmp_path):
     (tmp_path / "x.edf").write_bytes(made((b"EEG Beck",), [(SAMPLES,)]) + b"Jane Beck")
     nobody = SimpleNamespace(is_shared=lambda text: False, are_in=lambda text: False)
-    source = SimpleNamespace(root=tmp_path, census=nobody, identifiers=nobody)
+    source = SimpleNamespace(root=tmp_path, raw=SimpleNamespace(census=nobody), identifiers=nobody)
     parts = WRITERS[FileKind.EDF](source, PurePosixPath("x.edf"), tmp_path / "y.edf", None)
     assert [(one.what, one.reason) for one in parts] == [
         ("bytes after the last record", "they belong to no record"),
