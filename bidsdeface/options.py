@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from bidsdeface import __version__
-from bidsdeface.dataset.filters import read_filters
+from bidsdeface.dataset.query import read_filters
 from bidsdeface.errors import OPTIONAL, Exit, UsageError
 from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
 from bidsdeface.output.names import LAYOUTS

@@ -1,4 +1,4 @@
-"""Find texts and labels that may tell who somebody is: they go as they are, or wait for a person."""
+"""Find texts and labels that may identify people: they are not shared until a person has reviewed them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ _SHORT_DATE = re.compile(
 
 
 def findings_in(text: str, identifiers: Identifiers) -> Iterator[tuple[int, str]]:
-    r"""Yield the lines of a text that tell a person, and how.
+    r"""Yield the lines of a text that may identify a person.
 
     Parameters
     ----------
@@ -30,21 +30,22 @@ def findings_in(text: str, identifiers: Identifiers) -> Iterator[tuple[int, str]
     ------
     line : int
     kind : str
-        Never the value. E-mails, addresses of the web, days of releases and numbers of grants are no finding.
+        Kind of identifier, never its value. E-mail and web addresses, dates of releases and grant numbers are
+        not reported.
 
     Examples
     --------
     >>> list(findings_in("Thanks.\nJane was born on 1978-03-04.", Identifiers(frozenset({("jane",)}))))
     [(2, 'a name or number that stands in a field about a person'), (2, 'date of birth')]
     """
-    found = {(text.count("\n", 0, at) + 1, IDENTIFIER) for at in identifiers.find(text)}
+    findings = {(text.count("\n", 0, at) + 1, IDENTIFIER) for at in identifiers.find(text)}
     for number, line in enumerate(text.splitlines(), start=1):
-        found |= {(number, kind) for kind in find_pii(line) if kind in WAITING}
-    return iter(sorted(found))
+        findings |= {(number, kind) for kind in find_pii(line) if kind in WAITING}
+    return iter(sorted(findings))
 
 
 def why_text_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers) -> Excluded | None:
-    """Return why a text waits for a person, or None if it may go along.
+    """Return why a text waits for a person's review, or None if it may be shared.
 
     Parameters
     ----------
@@ -58,9 +59,9 @@ def why_text_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return Excluded(path, "is not UTF-8, so that it cannot be read", remedy=remedy, waits=True)
-    if found := list(findings_in(text, identifiers)):
-        lines = "; ".join(f"line {line}: {kind}" for line, kind in found[:5])
-        more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+    if findings := list(findings_in(text, identifiers)):
+        lines = "; ".join(f"line {line}: {kind}" for line, kind in findings[:5])
+        more = f"; and {len(findings) - 5} more" if len(findings) > 5 else ""
         return Excluded(path, f"waits for you to read {lines}{more}", remedy=remedy, waits=True)
     return None
 
@@ -68,7 +69,7 @@ def why_text_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers
 def fields_that_wait(
     source: Mapping[str, Any], path: PurePosixPath, identifiers: Identifiers
 ) -> dict[str, Excluded]:
-    """Return the fields of a dataset's description that wait for a person, of those that go along."""
+    """Return the shareable fields of a dataset's description that wait for a person's review."""
     waiting = {}
     described, _ = describe_shareable(source)
     for field in [one for one in source if one in described]:
@@ -84,14 +85,14 @@ def fields_that_wait(
 
 
 def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -> Iterator[Excluded]:
-    """Yield the folders of participants and sessions, and labels of files, that may tell who or when.
+    """Yield the labels of participants, sessions and files that may identify a person or a date.
 
     Parameters
     ----------
     folders : iterable of PurePosixPath
         ``sub-…`` and ``sub-…/ses-…``.
     identifiers : Identifiers
-        With the labels in the names of files.
+        With labels in the names of files.
 
     Examples
     --------

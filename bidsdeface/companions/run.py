@@ -6,9 +6,8 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.review import fields_that_wait, label_folders, telling_labels, why_text_waits
@@ -16,8 +15,8 @@ from bidsdeface.companions.select import is_root_text
 from bidsdeface.companions.source import RawDataset, SubjectScope
 from bidsdeface.companions.sync import SyncReport, preview, preview_root, refresh, sync, sync_root
 from bidsdeface.dataset.files import participants
-from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json, read_with_additions
-from bidsdeface.dataset.names import DESCRIPTION, parse_name
+from bidsdeface.dataset.inheritance import JsonError, merged_metadata, parse_json, read_json
+from bidsdeface.dataset.names import DESCRIPTION, FileName
 from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
 from bidsdeface.deidentify.excluded import FILE, Excluded, as_table, in_groups
 from bidsdeface.deidentify.identifiers import Identifiers
@@ -30,8 +29,8 @@ from bidsdeface.runtime.workdir import COMPLETE, State
 from bidsdeface.runtime.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger(__name__)
-# Parts of the reason why a column is left out that a person can describe.
-_SAY_MORE = ("described", "unit is not clear")
+# Columns that are left out for one of these reasons can be shared if a person describes them.
+_UNDESCRIBED = ("described", "unit is not clear")
 _Reports = dict[str | None, SyncReport]  # by participant; None for the files above participants
 
 
@@ -153,39 +152,32 @@ def preview_dataset(settings: MetadataOptions, state: State | None, scratch: Pat
 
 
 def _write_draft(left_out: Sequence[Excluded], settings: MetadataOptions, state: State) -> None:
-    """Draft a dictionary of the participants' table, under what a person has filled in of an earlier one."""
-    name = PurePosixPath("participants.tsv")
+    """Draft a dictionary of the participants' table; entries that a person has filled in are kept."""
+    name = FileName(PurePosixPath("participants.tsv"), {}, "participants", ".tsv")
+    dictionary = replace(name, path=name.path.with_suffix(".json"), extension=".json")
     columns = [
         one.what.removeprefix("column ")
         for one in left_out
-        if one.path == name
+        if one.path == name.path
         and one.what.startswith("column ")
-        and any(part in one.reason for part in _SAY_MORE)
+        and any(part in one.reason for part in _UNDESCRIBED)
     ]
     path = state.folder_for(COMPLETE, settings.output_dir) / "draft" / "participants.json"
     try:
-        table = parse_table((settings.bids_dir / name).read_bytes(), name)
-        draft = draft_dictionary(table, columns, _said(settings, name))
-        there = read_json(path) if path.exists() else {}
+        table = parse_table((settings.bids_dir / name.path).read_bytes(), name.path)
+        known = merged_metadata(settings.bids_dir, name, [dictionary], settings.data_dictionary)
+        draft = draft_dictionary(table, columns, known)
+        older = read_json(path) if path.exists() else {}
     except JsonError as error:
         LOGGER.warning("%s: the draft is left as it is, as it %s", path, error)
         return
     except (TableError, OSError):
         return
     if draft:
-        unfinished = make_private(path.parent) / "unfinished"  # a person's work is never half there
-        unfinished.write_text(to_json(merged_draft(draft, there)), encoding="utf-8")
+        unfinished = make_private(path.parent) / "unfinished"  # a person's work is never lost
+        unfinished.write_text(to_json(merged_draft(draft, older)), encoding="utf-8")
         unfinished.replace(path)
         LOGGER.info("a draft to fill in, for --data-dictionary: %s", path.parent)
-
-
-def _said(settings: MetadataOptions, table: PurePosixPath) -> dict[str, Any]:
-    """Return what is said of the columns of a table above participants, in the dataset or beside it."""
-    name = parse_name(table.with_suffix(".json"))
-    assert name
-    with suppress(JsonError, OSError):
-        return read_with_additions(settings.bids_dir, name, settings.data_dictionary)
-    return {}
 
 
 def remove_withdrawn(settings: MetadataOptions) -> None:
@@ -222,26 +214,27 @@ def remove_withdrawn(settings: MetadataOptions) -> None:
 
 
 def _only_in_output(settings: MetadataOptions) -> list[str]:
-    there = {path.name for path in settings.output_dir.glob("sub-*") if path.is_dir()}
-    return sorted(there - {f"sub-{label}" for label in participants(settings.bids_dir)})
+    """Return the folders of participants in the output that the input does not have."""
+    published = {path.name for path in settings.output_dir.glob("sub-*") if path.is_dir()}
+    return sorted(published - {f"sub-{label}" for label in participants(settings.bids_dir)})
 
 
 def _listed(table: Path) -> set[str]:
-    """Return the participants that a table has, if it is there."""
+    """Return the participants in a table; none if there is no such table."""
     try:
-        found = parse_table(table.read_bytes(), table)
+        parsed = parse_table(table.read_bytes(), table)
     except FileNotFoundError:
         return set()
     except OSError as error:
         raise BidsdefaceError(f"{table}: cannot be read ({error.strerror}); correct it") from error
-    column = next((one for one in found.columns if one.strip().lower() == "participant_id"), None)
+    column = next((one for one in parsed.columns if one.strip().lower() == "participant_id"), None)
     if column is None:
         raise BidsdefaceError(f"{table}: has no column participant_id; correct it")
-    return {f"sub-{value.strip().removeprefix('sub-')}" for value in found.values(column)}
+    return {f"sub-{value.strip().removeprefix('sub-')}" for value in parsed.values(column)}
 
 
 def _scopes(settings: MetadataOptions) -> list[SubjectScope]:
-    """Return the participants that were asked for, and of them the sessions."""
+    """Return the scopes of a run: the requested sessions of each participant."""
     labels = settings.participants or participants(settings.bids_dir)
     return [SubjectScope(label, settings.sessions) for label in labels]
 

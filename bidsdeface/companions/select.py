@@ -1,7 +1,7 @@
-"""Decide which files of a dataset are carried over into one to share, by allow-list. No file is opened.
+"""Select the files of a dataset that are shared, by an allow-list of names. No file is opened.
 
-Only files that the BIDS schema knows, of kinds that can be treated, are on the list; all else is left out,
-and named with the reason.
+Only files that the BIDS schema knows and that can be made safe are on the list; others are reported with the
+reason.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from bidsdeface.schema import is_data_file, is_inherited_file
 
 
 class FileKind(Enum):
-    """What is done to a file on its way."""
+    """How a file is written to the output."""
 
     DEFACE = "defaced"
     IMAGE = "header cleaned, voxels as they are"
@@ -33,7 +33,7 @@ class FileKind(Enum):
 
 @dataclass(frozen=True)
 class Selected:
-    """A file that goes along.
+    """A file that is selected.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ _AT_YOUR_WORD = {
 WITHOUT_HEADER = ("motion",)
 _TABLES_OF_DATA = ("channels", "events", "electrodes", "optodes", "aslcontext")
 _OF_RECORDINGS = (*_TABLES_OF_DATA, "coordsystem")
-# Data without channels, electrodes or a coordinate system.
+# Data without channels, electrodes or a coordinate system
 _WITHOUT_SENSORS = ("func", "perf", "beh")
 _RECORDINGS = None  # stands for all their suffixes
 _SERIES = (("func", "bold"), ("func", "cbv"), ("perf", "asl"))
@@ -92,23 +92,23 @@ def select_files(
     include: Sequence[str] = (),
     ignored: Sequence[str] = (),
 ) -> tuple[list[Selected], list[Excluded]]:
-    """Sort the files of a dataset into those that go along and those that stay behind.
+    """Divide the files of a dataset into those that are selected and those that stay behind.
 
     Parameters
     ----------
     paths : iterable of PurePosixPath
         Relative to the root of the dataset.
     include : sequence of str, optional
-        Patterns of paths to take along at the user's word, such as ``stimuli/*``.
+        Patterns of paths that the user includes, such as ``stimuli/*``.
     ignored : sequence of str, optional
         Lines of ``.bidsignore``.
 
     Returns
     -------
-    carried : list of Selected
-    left_out : list of Excluded
+    selected : list of Selected
+    excluded : list of Excluded
     """
-    carried, left_out = [], []
+    selected, excluded = [], []
     for path in sorted(paths):
         decided = _decide(path)
         # Without its description, this is no dataset.
@@ -116,19 +116,20 @@ def select_files(
             decided = IGNORED
         is_wanted = decided != NOT_UTF8 and any(fnmatchcase(str(path), pattern) for pattern in include)
         if isinstance(decided, str) and is_wanted:
-            decided = _at_your_word(path)
+            extension = "".join(path.name.partition(".")[1:])
+            decided = _AT_YOUR_WORD.get(extension, FileKind.COPY)
         if isinstance(decided, FileKind):
-            carried.append(Selected(path, decided))
+            selected.append(Selected(path, decided))
         else:
-            left_out.append(Excluded(path, decided, remedy=_remedy(path, decided)))
-    goes = {one.path for one in carried}
-    alone = companions_alone([*goes, *(one.path for one in left_out)], goes)
-    left_out += [Excluded(path, WITHOUT_DATA) for path in sorted(alone)]
-    return [one for one in carried if one.path not in alone], left_out
+            excluded.append(Excluded(path, decided, remedy=_remedy(path, decided)))
+    shared = {one.path for one in selected}
+    alone = companions_alone([*shared, *(one.path for one in excluded)], shared)
+    excluded += [Excluded(path, WITHOUT_DATA) for path in sorted(alone)]
+    return [one for one in selected if one.path not in alone], excluded
 
 
 def dictionaries_in(folder: Path) -> list[Path]:
-    """Return the JSON files in a folder that describe columns or data, if they lie at a dataset's root."""
+    """Return the JSON files in a folder that would describe columns or data at the root of a dataset."""
     return [
         path
         for path in sorted(folder.glob("*.json"))
@@ -137,13 +138,13 @@ def dictionaries_in(folder: Path) -> list[Path]:
 
 
 def _remedy(path: PurePosixPath, reason: str) -> str:
-    """Return how a person may have a file taken along."""
+    """Return the option or action that includes a file."""
     pattern = f"{path.parts[0]}/*" if path.parts[0] in OPAQUE else NAME
     return _REMEDIES.get(reason, f"--include '{pattern}'")
 
 
 def _decide(path: PurePosixPath) -> FileKind | str:
-    """Return how a file is treated, or why it stays behind."""
+    """Return how a file is written, or why it stays behind."""
     if not is_utf8(str(path)):
         return NOT_UTF8
     if any(part.startswith(".") for part in path.parts):
@@ -156,14 +157,13 @@ def _decide(path: PurePosixPath) -> FileKind | str:
     if name is None or name.folder != path.parent or not path.parts[0].startswith("sub-"):
         return "is not named as BIDS asks"
     if name.datatype is None:
-        return _decide_beside_folders(name)
-    if is_data_file(name.datatype, name.suffix, name.extension, name.entities):
-        return _decide_data(name)
-    return UNKNOWN
+        return _decide_above_data(name)
+    is_known = is_data_file(name.datatype, name.suffix, name.extension, name.entities)
+    return _decide_data(name) if is_known else UNKNOWN
 
 
 def is_root_text(path: PurePosixPath) -> bool:
-    """Tell whether a path, relative to the dataset, is README, CHANGES or another text at its root."""
+    """Return True if a path, relative to the dataset, is README, CHANGES or another text at its root."""
     is_text = path.suffix in ("", ".md", ".rst", ".txt", ".cff")
     return len(path.parts) == 1 and stem_of(path) in ROOT_TEXTS and is_text
 
@@ -180,14 +180,15 @@ def _decide_at_root(path: PurePosixPath) -> FileKind | str:
 
 
 def _decide_inherited(name: FileName) -> FileKind | str:
-    """Decide about a file above the folders of data: metadata for many of them."""
+    """Decide about a file with metadata for several files in folders below."""
     is_known = name.extension in (".json", ".tsv", ".bval", ".bvec") and is_inherited_file(
         name.suffix, name.extension, frozenset(name.entities)
     )
     return _TREATMENT_BY_EXTENSION[name.extension] if is_known else UNKNOWN
 
 
-def _decide_beside_folders(name: FileName) -> FileKind | str:
+def _decide_above_data(name: FileName) -> FileKind | str:
+    """Decide about a file in the folder of a participant or session, beside the folders of data."""
     levels = {"sub", "ses"} if name.suffix == "scans" else {"sub"}
     is_of_visits = name.suffix in OF_VISITS and name.extension in (".tsv", ".json")
     if is_of_visits and name.entities.keys() <= levels:
@@ -207,15 +208,15 @@ def _decide_data(name: FileName) -> FileKind | str:
     return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
 
 
-def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixPath]) -> set[PurePosixPath]:
-    """Return the files that go along though they describe data of which none goes along.
+def companions_alone(paths: Iterable[PurePosixPath], shared: Collection[PurePosixPath]) -> set[PurePosixPath]:
+    """Return the shared files that describe only data that are not shared.
 
     Parameters
     ----------
     paths : iterable of PurePosixPath
         All files that matter, relative to the dataset.
-    goes : collection of PurePosixPath
-        Those of them that go along.
+    shared : collection of PurePosixPath
+        Files among them that are shared.
 
     Returns
     -------
@@ -224,11 +225,11 @@ def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixP
     """
     data: dict[tuple[PurePosixPath, str | None], list[FileName]] = defaultdict(list)
     companions = []
-    goes = {*goes, *map(_recording_of, goes)}
+    shared = {*shared, *map(_recording_of, shared)}
     for path in sorted({*map(_recording_of, paths)}):
         if name := parse_name(path):
             if name.extension in (".json", ".bval", ".bvec") or name.suffix in _OF_RECORDINGS:
-                companions += [name] if path in goes else []
+                companions += [name] if path in shared else []
             if name.extension != ".json":
                 for folder in path.parents:
                     data[folder, name.suffix].append(name)
@@ -239,20 +240,20 @@ def companions_alone(paths: Iterable[PurePosixPath], goes: Collection[PurePosixP
         kind = _RECORDINGS if _is_about_recordings(companion) else companion.suffix
         below = data[companion.path.parent, kind]
         described = [one.path for one in below if _describes(companion, one)]
-        if described and not any(path in goes and path not in alone for path in described):
+        if described and not any(path in shared and path not in alone for path in described):
             alone.add(companion.path)
     return alone
 
 
 def _recording_of(path: PurePosixPath) -> PurePosixPath:
-    """Return the folder that is one recording, as of CTF, BTi and MEF, for a file in it; else the file."""
+    """Return the folder of a file that is part of a recording (CTF, BTi, MEF); else the file itself."""
     return next(
         (folder for folder in reversed(path.parents) if "_" in folder.name and parse_name(folder)), path
     )
 
 
 def _describes(companion: FileName, data: FileName) -> bool:
-    """Return True if a sidecar, a table or gradients are about a data file, as far as names tell."""
+    """Return True if a sidecar, a table or gradients describe a data file, by their names."""
     entities = {key: label for key, label in companion.entities.items() if key != "space"}
     if companion.path == data.path or not entities.items() <= data.entities.items():
         return False
@@ -263,11 +264,6 @@ def _describes(companion: FileName, data: FileName) -> bool:
 
 
 def _is_about_recordings(companion: FileName) -> bool:
-    """Return True for a table, and for what describes the places of electrodes; not for dictionaries."""
+    """Return True for a table and for a coordinate system of a recording, but not for a data dictionary."""
     is_dictionary = companion.extension == ".json" and companion.suffix in _TABLES_OF_DATA
     return companion.suffix in _OF_RECORDINGS and not is_dictionary
-
-
-def _at_your_word(path: PurePosixPath) -> FileKind:
-    _, dot, extension = path.name.partition(".")
-    return _AT_YOUR_WORD.get(dot + extension, FileKind.COPY)

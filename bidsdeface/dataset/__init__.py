@@ -1,1 +1,1 @@
-"""BIDS in and out: what is in a dataset, and where and how results are written."""
+"""The input dataset: names, inheritance, the query for scans, facts about people, and the BIDS validator."""

@@ -1,7 +1,7 @@
-"""Files whose content is not here: not fetched by git-annex (DataLad), or links to nowhere.
+"""Files without content: not fetched by git-annex (DataLad), or broken links.
 
-An annexed file is a relative link into ``.git/annex/objects`` of a folder above it, or, where links are not
-used, a small text that names its content.
+An annexed file is a relative link into ``.git/annex/objects`` of a folder above it or, where links are not
+used, a small text file that names its content.
 """
 
 import errno
@@ -17,18 +17,18 @@ OBJECTS = Path(".git", "annex", "objects")
 
 
 def is_fetched(path: Path) -> bool:
-    """Return True if a file's content is here, or if there is no such file at all."""
+    """Return True if the content of a file is present, or if there is no such file at all."""
     try:
         with path.open("rb") as file:
             return not (file.read(len(POINTER)) == POINTER and path.stat().st_size < LONGEST_POINTER)
     except FileNotFoundError:
         return not path.is_symlink()
-    except OSError as error:  # others are named where the file is read
+    except OSError as error:  # other errors are reported where the file is read
         return error.errno != errno.ELOOP
 
 
 def check_fetched(path: Path, bids_dir: Path) -> None:
-    """Refuse a file whose content is not here.
+    """Refuse a file whose content is not present.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ def check_fetched(path: Path, bids_dir: Path) -> None:
     Raises
     ------
     BidsdefaceError
-        With the command that gets it, or the place where the link leads.
+        The message has the command that fetches it, or the target of the broken link.
     """
     if not is_fetched(path):
         raise BidsdefaceError(why_not_here(path, bids_dir))
 
 
 def why_not_here(path: Path, bids_dir: Path) -> str:
-    """Return one line about a link to nowhere, or about a file that git-annex has not fetched."""
+    """Return one line about a broken link, or about a file that git-annex has not fetched."""
     if path.is_symlink() and not _leads_into_annex(path):
         return (
             f"{path}: is a link to {os.path.realpath(path)}, which is not there; mount that folder, or "
@@ -64,7 +64,7 @@ def _leads_into_annex(link: Path) -> bool:
 def leads_to_annex(path: Path) -> bool:
     """Return True if a path is a link to content in the annex of its own repository, as DataLad saves files.
 
-    The repository is any folder above the link, in or above the dataset. The content need not be here.
+    The repository is any folder above the link, in or above the dataset. The content need not be present.
     """
     if not path.is_symlink() or os.path.isabs(os.readlink(path)):
         return False
@@ -75,17 +75,17 @@ def leads_to_annex(path: Path) -> bool:
 
 
 def is_own_file(path: Path) -> bool:
-    """Return True for a plain file and for one that DataLad has saved, but for no other link."""
+    """Return True for a regular file and for a link that DataLad has saved, but for no other link."""
     return path.is_file() and (not path.is_symlink() or leads_to_annex(path))
 
 
 def check_all_fetched(root: Path) -> None:
-    """Refuse a dataset that was saved, and of which some content was dropped since.
+    """Refuse a DataLad dataset if some of its content has been dropped.
 
     Raises
     ------
     BidsdefaceError
-        With the command that gets all of it.
+        The message has the command that fetches all of it.
     """
     absent = []
     for place, folders, names in os.walk(root):

@@ -1,4 +1,4 @@
-"""List the participants, files and images of a raw dataset, through links to folders too. Names decide."""
+"""List the participants, files and images of a raw dataset by their names; links to folders are followed."""
 
 import os
 import re
@@ -18,15 +18,15 @@ _IMAGE = re.compile(r"\.(nii|mg[hz]|img|mnc|nrrd|nhdr|mh[ad]|dcm|ima)(?![a-z0-9]
 
 
 def participants(root: Path) -> list[str]:
-    """Return the labels of all participants, without ``sub-``; names that are not UTF-8 are none."""
+    """Return the labels of all participants, without ``sub-``; names that are not UTF-8 are skipped."""
     folders = (path for path in root.glob("sub-*") if path.is_dir() and is_utf8(path.name))
     return sorted(path.name.removeprefix("sub-") for path in folders)
 
 
 def files_in(root: Path, folder: str) -> Iterator[PurePosixPath]:
-    """Yield the files below a folder, relative to the dataset; a folder that is not there has none.
+    """Yield the files below a folder, relative to the dataset; none if the folder does not exist.
 
-    What macOS leaves beside files (``._*``, ``.DS_Store``) is nobody's data, and not among them.
+    Files that macOS leaves beside others (``._*``, ``.DS_Store``) are skipped.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def files_in(root: Path, folder: str) -> Iterator[PurePosixPath]:
 
 
 def _walk(place: str, here: PurePosixPath, above: tuple[str, ...]) -> Iterator[PurePosixPath]:
-    """Yield the files below a folder that lies in others, given by their real paths."""
+    """Yield the files below a folder; `above` holds the real paths of the folder and those above it."""
     try:
         with os.scandir(place) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
@@ -49,7 +49,7 @@ def _walk(place: str, here: PurePosixPath, above: tuple[str, ...]) -> Iterator[P
     for entry in entries:
         if is_folder(entry):
             real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
-            if real not in above:  # else a link back to a folder that it lies in
+            if real not in above:  # else it is a link to a folder above itself
                 yield from _walk(entry.path, here / entry.name, (*above, real))
         elif not is_of_macos(entry.name):
             yield here / entry.name
@@ -66,7 +66,7 @@ def is_of_macos(name: str) -> bool:
 
 
 def is_utf8(name: str) -> bool:
-    """Return True if the bytes of a name are UTF-8 (in Python, others come as lone surrogates)."""
+    """Return True if the bytes of a name are UTF-8; Python represents others by lone surrogates."""
     return name.isascii() or not any("\ud800" <= one <= "\udfff" for one in name)
 
 
@@ -76,7 +76,7 @@ def read_ignored(root: Path) -> list[str]:
     Raises
     ------
     BidsdefaceError
-        It is there and cannot be read.
+        It exists and cannot be read.
     """
     path = root / ".bidsignore"
     check_fetched(path, root)
@@ -89,7 +89,7 @@ def read_ignored(root: Path) -> list[str]:
 
 
 def is_ignored(path: PurePosixPath, lines: Sequence[str]) -> bool:
-    """Return True if ``.bidsignore`` takes a path out; exceptions (``!``) are not honoured: less goes along.
+    """Return True if ``.bidsignore`` excludes a path. Exceptions (``!``) are not honoured, to be safe.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def is_ignored(path: PurePosixPath, lines: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=4)
 def _expression(lines: tuple[str, ...]) -> re.Pattern[str]:
-    """Return what matches a path, or a folder above it, that is ignored."""
+    """Return the regular expression for the paths and folders that ``.bidsignore`` excludes."""
     patterns = []
     for line in lines:
         pattern = line.strip().rstrip("/")
@@ -112,21 +112,21 @@ def _expression(lines: tuple[str, ...]) -> re.Pattern[str]:
         is_anchored = "/" in pattern and "**" not in line
         pattern = pattern.lstrip("/").removeprefix("**/")
         patterns += [translate(pattern), *([] if is_anchored else [translate(f"*/{pattern}")])]
-    return re.compile("|".join(patterns) or r"(?!)")  # which matches nothing
+    return re.compile("|".join(patterns) or r"(?!)")  # matches nothing
 
 
 @dataclass
 class Images:
-    """What is below the folders of participants.
+    """The images below the folders of participants.
 
     Attributes
     ----------
     scans : list of Scan
-        Of the kinds that were asked for.
+        Images of the requested kinds.
     ignored : list of PurePosixPath
-        Images that ``.bidsignore`` takes out.
+        Images that ``.bidsignore`` excludes.
     not_taken : dict of PurePosixPath to str
-        Why images of heads, as it seems, are not among the scans.
+        Files that seem to be images of heads, with the reason why they are not among the scans.
     problems : list of (str, str)
         Folders that cannot be read: participant, and one line.
     """
@@ -149,14 +149,14 @@ def list_images(
     participants, sessions : iterable of str
         Labels without ``sub-`` or ``ses-``; all sessions where empty.
     kinds : set of (str, str)
-        Datatype and suffix of the scans that are wanted.
+        Datatype and suffix of the requested scans.
 
     Returns
     -------
     Images
     """
     ignored = read_ignored(bids_dir)
-    found = Images()
+    images = Images()
     for label in participants:
         whole = f"sub-{label}"
         some = [f"{whole}/ses-{one}" for one in sessions if os.path.lexists(bids_dir / whole / f"ses-{one}")]
@@ -165,42 +165,43 @@ def list_images(
                 if not os.path.exists(bids_dir / folder):
                     raise BidsdefaceError(why_not_here(bids_dir / folder, bids_dir))
                 for path in files_in(bids_dir, folder):
-                    _sort_in(found, path, bids_dir, kinds, ignored)
+                    _sort_in(images, path, bids_dir, kinds, ignored)
             except BidsdefaceError as error:
-                found.problems.append((label, str(error)))
-    return found
+                images.problems.append((label, str(error)))
+    return images
 
 
 def _sort_in(
-    found: Images,
+    images: Images,
     path: PurePosixPath,
     bids_dir: Path,
     kinds: Set[tuple[str, str]],
     ignored: Sequence[str],
 ) -> None:
-    """Put a file where it belongs, if it is an image that may show a head."""
-    if _is_folder_to_nowhere(bids_dir / path):
+    """Add a file to the list where it belongs, if it is an image that may show a head."""
+    if _is_broken_folder(bids_dir / path):
         label = path.parts[0].removeprefix("sub-")
-        found.problems.append((label, why_not_here(bids_dir / path, bids_dir)))
+        images.problems.append((label, why_not_here(bids_dir / path, bids_dir)))
     elif not is_utf8(str(path)):
-        found.not_taken[path] = "its name is not UTF-8"
+        images.not_taken[path] = "its name is not UTF-8"
     elif not _IMAGE.search(path.name) or not _is_asked(path, objection := _objection(path), kinds):
         return
     elif is_ignored(path, ignored):
-        found.ignored.append(path)
+        images.ignored.append(path)
     elif objection:
-        found.not_taken[path] = f"is not named as BIDS asks: {objection}"
+        images.not_taken[path] = f"is not named as BIDS asks: {objection}"
     else:
-        found.scans.append(scan_at(bids_dir / path))
+        images.scans.append(scan_at(bids_dir / path))
 
 
-def _is_folder_to_nowhere(path: Path) -> bool:
+def _is_broken_folder(path: Path) -> bool:
+    """Return True if a file is a broken link that has the name of a folder."""
     is_folder = path.name in _datatypes() or (path.name.startswith("ses-") and not path.suffix)
     return is_folder and path.is_symlink()  # it was listed as a file
 
 
 def _objection(path: PurePosixPath) -> str:
-    """Return why a file is no image of BIDS, by its name; empty if it is one."""
+    """Return why the name of a file is not that of a BIDS image; empty if it is."""
     name = parse_name(path)
     if name is None:
         return "entities such as acq-x, joined by _, then one suffix"
@@ -214,7 +215,7 @@ def _objection(path: PurePosixPath) -> str:
 
 
 def _is_asked(path: PurePosixPath, objection: str, kinds: Set[tuple[str, str]]) -> bool:
-    """Return True for an image of the kinds asked for, and for one whose name is wrong and that may be."""
+    """Return True for an image of the requested kinds, and for one with a wrong name that may be of them."""
     if not objection:
         return (path.parent.name, suffix_of(path)) in kinds
     is_elsewhere = path.parent.name in _datatypes() - {datatype for datatype, _ in kinds}

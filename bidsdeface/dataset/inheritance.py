@@ -1,4 +1,4 @@
-"""Read JSON files and gradients, and find those that apply to a data file by BIDS inheritance."""
+"""Read JSON files and gradients, and find the files that apply to a data file by BIDS inheritance."""
 
 import json
 import os
@@ -16,11 +16,11 @@ _LONGEST_INT = 300  # digits
 
 
 class JsonError(BidsdefaceError):
-    """A file that holds no JSON object; the message says why, and names neither the file nor a value."""
+    """A file holds no JSON object. The message gives the reason, but neither the file nor a value."""
 
 
 class TwiceError(JsonError):
-    """A JSON file in which a field stands twice."""
+    """A JSON file has a field twice."""
 
 
 def read_json(path: Path, *, may_repeat: bool = True) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def read_json(path: Path, *, may_repeat: bool = True) -> dict[str, Any]:
     ----------
     path : pathlib.Path
     may_repeat : bool, optional
-        Whether a field may stand twice; then the last one counts.
+        Whether a field may occur twice; then the last one counts.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def read_json(path: Path, *, may_repeat: bool = True) -> dict[str, Any]:
     Raises
     ------
     JsonError
-        It holds none.
+        The file holds no JSON object.
     OSError
         The file cannot be read.
     """
@@ -52,8 +52,8 @@ def parse_json(content: bytes, *, may_repeat: bool = True) -> dict[str, Any]:
     Parameters
     ----------
     content : bytes
-        UTF-8 or UTF-16, with a byte order mark or without. NaN and Infinity, which many tools write, are
-        numbers.
+        UTF-8 or UTF-16, with or without byte order mark. NaN and Infinity, which many tools write, are
+        accepted as numbers.
     may_repeat : bool, optional
         As of `read_json`.
 
@@ -88,7 +88,7 @@ def parse_json(content: bytes, *, may_repeat: bool = True) -> dict[str, Any]:
 
 
 def _number(text: str) -> int | float:
-    """Return a whole number; one that no floating point number reaches is infinite, as for other readers."""
+    """Return an integer; one beyond the range of floating point numbers is infinite, as for other readers."""
     return int(text) if len(text) < _LONGEST_INT else float(text)
 
 
@@ -100,7 +100,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _place(error: json.JSONDecodeError) -> str:
-    """Say where JSON is broken, without a word of what stands there."""
+    """Return where JSON is broken, without its content."""
     is_cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
     return "it is cut short" if is_cut else f"line {error.lineno}, column {error.colno}"
 
@@ -111,7 +111,7 @@ def read_sidecar(root: Path, path: PurePosixPath) -> dict[str, Any]:
     Raises
     ------
     BidsdefaceError
-        It is not here, or holds no JSON object; the message names it, the cause and the way out.
+        It is not present, or holds no JSON object.
     """
     check_fetched(root / path, root)
     try:
@@ -123,7 +123,7 @@ def read_sidecar(root: Path, path: PurePosixPath) -> dict[str, Any]:
 
 
 def read_metadata(bids_dir: Path, scan: Scan) -> dict[str, Any]:
-    """Merge the JSON files that apply to a scan, the nearest winning.
+    """Merge the JSON files that apply to a scan; the nearest takes precedence.
 
     Parameters
     ----------
@@ -135,12 +135,12 @@ def read_metadata(bids_dir: Path, scan: Scan) -> dict[str, Any]:
     Returns
     -------
     dict
-        Empty where there is no sidecar.
+        Empty if there is no sidecar.
 
     Raises
     ------
     BidsdefaceError
-        One of them cannot be read; those that do not apply to the scan do not matter.
+        A file that applies to the scan cannot be read.
     """
     merged: dict[str, Any] = {}
     for sidecar in applicable(scan.name, files_above(bids_dir, scan.name)):
@@ -152,7 +152,7 @@ def read_metadata(bids_dir: Path, scan: Scan) -> dict[str, Any]:
 
 
 def read_with_additions(root: Path, name: FileName, additions: Path | None) -> dict[str, Any]:
-    """Read a JSON file of a dataset, with what a person has described beside it.
+    """Read a JSON file of a dataset, with the additions of a person.
 
     Parameters
     ----------
@@ -160,8 +160,8 @@ def read_with_additions(root: Path, name: FileName, additions: Path | None) -> d
         Of the dataset.
     name : FileName
     additions : pathlib.Path or None
-        Folder of ``--data-dictionary``: a file of the same name in it adds keys, and keys to descriptions of
-        columns.
+        Folder of ``--data-dictionary``: a file of the same name in it adds fields, and entries to the
+        descriptions of columns.
 
     Raises
     ------
@@ -172,15 +172,15 @@ def read_with_additions(root: Path, name: FileName, additions: Path | None) -> d
     more = read_json(added) if added and added.is_file() else {}
     content = read_json(root / name.path) if not more or (root / name.path).is_file() else {}
     for key, entry in more.items():
-        was = content.get(key)
-        content[key] = {**was, **entry} if isinstance(was, Mapping) and isinstance(entry, Mapping) else entry
+        old = content.get(key)
+        content[key] = {**old, **entry} if isinstance(old, Mapping) and isinstance(entry, Mapping) else entry
     return content
 
 
 def merged_metadata(
     root: Path, data: FileName, sidecars: Iterable[FileName], additions: Path | None = None
 ) -> dict[str, Any]:
-    """Merge the JSON files that apply to a data file, the nearest winning; those that cannot be read do not.
+    """Merge the JSON files that apply to a data file and can be read; the nearest takes precedence.
 
     Parameters
     ----------
@@ -188,39 +188,39 @@ def merged_metadata(
         Of the dataset.
     data : FileName
     sidecars : iterable of FileName
-        JSON files of the dataset, any of them.
+        Any JSON files of the dataset.
     additions : pathlib.Path, optional
         As of `read_with_additions`.
     """
     merged: dict[str, Any] = {}
     for sidecar in applicable(data, sidecars):
-        with suppress(JsonError, OSError):  # left out by itself, with the reason
+        with suppress(JsonError, OSError):  # the file is reported by itself
             merged |= read_with_additions(root, sidecar, additions)
     return merged
 
 
 def applicable(data: FileName, sidecars: Iterable[FileName]) -> list[FileName]:
-    """Return the files that apply to a data file by BIDS inheritance, the farthest first.
+    """Return the files that apply to a data file by BIDS inheritance, the nearest last.
 
     Parameters
     ----------
     data : FileName
     sidecars : iterable of FileName
-        Files of the dataset with one extension, any of them.
+        Any files of the dataset with one extension.
     """
     above = set(data.path.parents)
-    found = [
+    applying = [
         one
         for one in sidecars
         if one.suffix == data.suffix
         and one.path.parent in above
         and one.entities.items() <= data.entities.items()
     ]
-    return sorted(found, key=lambda one: (len(one.path.parts), len(one.entities)))
+    return sorted(applying, key=lambda one: (len(one.path.parts), len(one.entities)))
 
 
 class NameIndex:
-    """File names by folder and suffix: of many thousands, those that may apply to one are found at once.
+    """File names by folder and suffix, to find those that may apply to a file among many thousands.
 
     Parameters
     ----------
@@ -233,38 +233,38 @@ class NameIndex:
             self._by_place[name.path.parent, name.suffix].append(name)
 
     def near(self, data: FileName) -> list[FileName]:
-        """Return the names of its suffix beside a data file and in the folders above it."""
+        """Return the names with the suffix of a data file, in its folder and the folders above it."""
         return [
             name for folder in data.path.parents for name in self._by_place.get((folder, data.suffix), ())
         ]
 
 
 def files_above(root: Path, data: FileName, extension: str = ".json") -> Iterator[FileName]:
-    """Yield the files that may apply to a data file: of its suffix, beside it and in the folders above it."""
+    """Yield the files with the suffix of a data file, in its folder and the folders above it."""
     for folder in data.path.parents:
         with suppress(FileNotFoundError, NotADirectoryError):
             for name in os.listdir(root / folder):
-                if name.endswith(f"{data.suffix}{extension}") and (found := parse_name(folder / name)):
-                    yield found
+                if name.endswith(f"{data.suffix}{extension}") and (parsed := parse_name(folder / name)):
+                    yield parsed
 
 
 def read_gradients(scan: Scan) -> tuple[str, str]:
-    """Return the b values and the directions of a scan as text, with nothing but numbers in it.
+    """Return the b values and the directions of a scan, as text of numbers only.
 
     Raises
     ------
     BidsdefaceError
-        One is missing, cannot be read, or has something else in it.
+        A file is missing, cannot be read, or holds anything else.
     """
-    return _read(scan, ".bval"), _read(scan, ".bvec")
+    return _read_numbers(scan, ".bval"), _read_numbers(scan, ".bvec")
 
 
-def _read(scan: Scan, extension: str) -> str:
+def _read_numbers(scan: Scan, extension: str) -> str:
     root = scan.bids_dir
-    found = applicable(scan.name, files_above(root, scan.name, extension))
-    if not found:
+    applying = applicable(scan.name, files_above(root, scan.name, extension))
+    if not applying:
         raise BidsdefaceError(f"{scan.path}: has no {extension} file; add it, or leave the scan out")
-    path = root / found[-1].path
+    path = root / applying[-1].path
     check_fetched(path, root)
     try:
         rows = [[float(value) for value in line.split()] for line in path.read_text().splitlines()]

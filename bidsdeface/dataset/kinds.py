@@ -1,4 +1,4 @@
-"""Kinds of image by their names: which are defaced, and which take the mask of another. No file is opened."""
+"""Kinds of image by their names: which show a head, and which take the mask of another. No file is opened."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,10 +8,10 @@ from bidsdeface.errors import UsageError
 from bidsdeface.schema import file_rules
 
 ANATOMICAL = "anat"
-DATATYPES = (ANATOMICAL, "func", "dwi", "fmap", "perf", "pet")  # where BIDS keeps images of heads
+DATATYPES = (ANATOMICAL, "func", "dwi", "fmap", "perf", "pet")  # folders of images of heads
 NO_HEAD = ("defacemask", "noRF")  # a mask, and noise that is measured without excitation
-DEFAULT = "default"  # of --suffixes: all that is taken without it
-# What tells the images of one set apart. They are taken together, on one grid, and share one mask.
+DEFAULT = "default"  # value of --suffixes: the images that are defaced without the option
+# Entities that differ within one set of images, which are on one grid and share one mask.
 OF_A_SET = ("echo", "flip", "inv", "mt", "part")
 # The phase, and parts of complex numbers, show no outline of a head; their magnitude does.
 PHASE_PARTS = ("phase", "real", "imag")
@@ -22,9 +22,9 @@ _MAGNITUDES = {
     "fieldmap": ("magnitude",),
     "phase": ("bold", "cbv", "sbref"),
 }
-# B1 maps by turbo FLASH and the like have an image of the head and one of flip angles under one suffix.
+# Some B1 maps (turbo FLASH) have an image of the head and an image of flip angles with the same suffix.
 _WITH_FLIP_ANGLES = ("TB1TFL", "TB1RFM")
-_ANATOMY, _FLIP_ANGLES = "anat", "famp"  # how their acq- begins
+_ANATOMY, _FLIP_ANGLES = "anat", "famp"  # how the label of their acq entity begins
 
 
 def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
@@ -33,8 +33,7 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
     Parameters
     ----------
     suffixes : sequence of str, optional
-        Suffixes as in file names; ``"anat"`` stands for all anatomical ones, and is what is taken if
-        nothing is given.
+        Suffixes as in file names; ``"anat"``, the default, stands for all anatomical ones.
 
     Raises
     ------
@@ -64,7 +63,7 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
 
 
 def may_show_none(datatype: str, suffix: str) -> bool:
-    """Return True for kinds of image that are looked at, and not defaced where no face is seen.
+    """Return True for kinds of image that are inspected, and defaced only if they show a face.
 
     Most are echo-planar, which seldom show a face (Schwarz and others, 2019 to 2022).
 
@@ -78,13 +77,13 @@ def may_show_none(datatype: str, suffix: str) -> bool:
 
 @cache
 def suffixes_looked_at() -> tuple[str, ...]:
-    """Return the suffixes of images that may show no face, for `kinds_of`."""
+    """Return the suffixes of images that may show no face."""
     return tuple(sorted({suffix for datatype, suffix in _of_rules() if may_show_none(datatype, suffix)}))
 
 
 @cache
 def suffixes_of_heads() -> tuple[str, ...]:
-    """Return ``anat`` and the suffixes of all other images of heads, for `kinds_of`.
+    """Return ``anat`` and the suffixes of all other images of heads.
 
     Examples
     --------
@@ -96,19 +95,19 @@ def suffixes_of_heads() -> tuple[str, ...]:
 
 @cache
 def maps() -> frozenset[tuple[str, str]]:
-    """Return the kinds of image that are computed from others: T1map, UNIT1, FA and the like."""
+    """Return the kinds of image that are computed from others, such as T1map, UNIT1 and FA."""
     return _of_rules("anat.parametric", "dwi.ScannerDerivatives", "fmap.parametric")
 
 
 @cache
 def weighted() -> frozenset[tuple[str, str]]:
-    """Return the kinds of image that show anatomy by one contrast: T1w, FLAIR and the like."""
+    """Return the kinds of image that show anatomy in one contrast, such as T1w and FLAIR."""
     return _of_rules("anat.nonparametric")
 
 
 @cache
 def _of_rules(*names: str) -> frozenset[tuple[str, str]]:
-    """Return the kinds of image of some rules of the schema; of all for heads if none is named."""
+    """Return the kinds of image of some rules of the schema; by default, of all rules about heads."""
     return frozenset(
         (datatype, suffix)
         for rule in file_rules()
@@ -121,7 +120,7 @@ def _of_rules(*names: str) -> frozenset[tuple[str, str]]:
 
 
 def is_phase(image: Scan | FileName) -> bool:
-    """Return True if an image shows phase, or one part of complex numbers, and so no anatomy of its own.
+    """Return True if an image shows phase, or one part of complex numbers, and so no outline of a head.
 
     Examples
     --------
@@ -134,23 +133,23 @@ def is_phase(image: Scan | FileName) -> bool:
 
 
 def magnitudes_of(suffix: str) -> tuple[str, ...]:
-    """Return the suffixes of images whose mask may serve a phase image of this suffix, most likely first."""
+    """Return the suffixes of images whose mask may serve a phase image, the most likely first."""
     return _MAGNITUDES.get(suffix, (suffix,))
 
 
 def is_map(scan: Scan) -> bool:
-    """Tell whether a scan is computed from others."""
+    """Return True if a scan is computed from others."""
     return (scan.datatype, scan.suffix) in maps() or shows_flip_angles(scan)
 
 
 def shows_flip_angles(scan: Scan) -> bool:
-    """Return True for the flip angles of a B1 map, which come with an image of the head (``acq-anat``)."""
+    """Return True for the flip angles of a B1 map, which belong to an image of the head (``acq-anat``)."""
     acquisition = dict(scan.entities).get("acq", "")
     return scan.suffix in _WITH_FLIP_ANGLES and acquisition.startswith(_FLIP_ANGLES)
 
 
 def possible_donors(scan: Scan, scans: Sequence[Scan]) -> list[Scan]:
-    """Return the scans whose mask may serve another, if they are on one grid; most likely first.
+    """Return the scans whose mask may serve another scan on the same grid, the most likely first.
 
     Parameters
     ----------
@@ -161,7 +160,7 @@ def possible_donors(scan: Scan, scans: Sequence[Scan]) -> list[Scan]:
     Returns
     -------
     list of Scan
-        For phase, its magnitudes; for a map, the sets that it may be computed from; else empty.
+        For phase, its magnitudes; for a map, the scans that it may be computed from; else empty.
     """
     others = [
         other
@@ -179,7 +178,7 @@ def possible_donors(scan: Scan, scans: Sequence[Scan]) -> list[Scan]:
 
 
 def is_of_series(scan: Scan, other: Scan) -> bool:
-    """Tell whether two scans have the same labels, but for what tells the images of one set apart."""
+    """Return True if two scans have the same labels, but for entities that differ within a set."""
     return _series(scan) == _series(other)
 
 

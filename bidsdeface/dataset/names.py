@@ -1,4 +1,4 @@
-"""BIDS file names, and the scans and heads that they name: taken apart and joined. No file is opened."""
+"""BIDS file names, and the scans and heads that they name: parsed and composed. No file is opened."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from bidsdeface.errors import BidsdefaceError
 
 DESCRIPTION = PurePosixPath("dataset_description.json")
 _ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9+]+)")
-RAW = "bids:raw:"  # what names of files in the raw dataset begin with
+RAW = "bids:raw:"  # beginning of BIDS URIs of files in the raw dataset
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,19 @@ class FileName:
 
     @property
     def datatype(self) -> str | None:
-        """The folder right above the file, where it is below a participant's."""
+        """The name of the file's folder, if it is a folder of data of a participant."""
         parent = self.path.parent.name
         return parent if self.entities.get("sub") and "-" not in parent and parent else None
 
     @property
     def folder(self) -> PurePosixPath:
-        """Where BIDS has a file of this name and datatype."""
+        """The folder in which BIDS has a file of this name and datatype."""
         levels = [f"{key}-{self.entities[key]}" for key in ("sub", "ses") if key in self.entities]
         return PurePosixPath(*levels, *([self.datatype] if self.datatype else []))
 
 
 def parse_name(path: PurePath) -> FileName | None:
-    """Take a file name apart, or return None if it is not a BIDS name.
+    """Parse a file name, or return None if it is not a BIDS name.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def stem_of(path: PurePath) -> str:
 
 
 def suffix_of(path: PurePath) -> str:
-    """Return what a file name ends with, before its extensions, whether or not it is a BIDS name.
+    """Return the last part of a file name before its extensions, whether or not it is a BIDS name.
 
     Examples
     --------
@@ -173,13 +173,13 @@ class Head:
     subject : str
         Participant label, without ``sub-``.
     session : str or None
-        Session label, without ``ses-``; None as well for a head that is shared by all sessions.
+        Session label, without ``ses-``; None as well if all sessions are treated as one head.
     scans : tuple of Scan
-        Those to deface, at least one; each after the scans whose mask may serve it.
+        Scans to deface, at least one; each after the scans whose mask may serve it.
     reference : Scan
         The scan that is registered to the template; it need not be one of `scans`.
     reason : str
-        Why that one was chosen.
+        Why the reference was chosen.
     """
 
     subject: str
@@ -190,17 +190,17 @@ class Head:
 
     @property
     def name(self) -> str:
-        """Such as ``sub-01_ses-a``, or ``sub-01`` where there are no sessions."""
+        """Name of the head, such as ``sub-01_ses-a``, or ``sub-01`` without sessions."""
         return f"sub-{self.subject}" + (f"_ses-{self.session}" if self.session else "")
 
 
 def scan_at(path: Path) -> Scan:
-    """Return the scan whose image file this is, from the file's name.
+    """Return the scan of an image file, by the file's name.
 
     Raises
     ------
     BidsdefaceError
-        It is not a name that BIDS has for a participant's file.
+        The file is not named as BIDS asks for files of participants.
 
     Examples
     --------
@@ -215,7 +215,7 @@ def scan_at(path: Path) -> Scan:
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
-    """Sort key that puts ``sub-2`` before ``sub-10``.
+    """Return a sort key that puts ``sub-2`` before ``sub-10``.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Gather what all files of a dataset tell of its people: identifiers, and how values spread over them.
+"""Read facts about the people of a dataset: their identifiers, and how many people share a value.
 
-Identifiers come from what is not shared, and are looked for in what is: fields of sidecars and columns of
-tables that the policies see a person in, names in headers of images, and headers of EDF and BDF files.
+Identifiers are read from the parts of files that are not shared, and searched for in those that are. They
+stand in fields and columns about a person, in image headers, and in headers of EDF and BDF files.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.files import files_in
-from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, parse_name, suffix_of
 from bidsdeface.deidentify.columns import (
     ALONE,
     FEWEST_PEOPLE,
@@ -43,8 +43,10 @@ from bidsdeface.deidentify.tables import is_about_people, parse_table
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.schema import table_columns
 
-_OF_PEOPLE = ("sub", "ses")  # labels of other entities are words of the study
-_LONGEST_NAME = 3  # words, of a person, in a field that nobody knows
+_OF_PEOPLE = ("sub", "ses")  # labels of other entities may be words of the study
+_LONGEST_NAME = 3  # words of a person's name, in an unknown field
+# Glob patterns of the folders of tables: glob does not follow links to folders with "**".
+_DEPTHS = ("", "sub-*/", "sub-*/*/", "sub-*/*/*/")
 _READ = (".json", ".tsv", ".edf", ".bdf", ".nii", ".gz")
 _HEADER_BYTES = 540
 _NAME = re.compile(r"[^\W\d_][\w'-]+(?:\^[^\W\d_][\w'-]*)+")
@@ -54,7 +56,7 @@ _Pairs = Mapping[str, list[tuple[str, str]]]  # people and values, by column
 
 
 def identifiers_above(root: Path, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
-    """Return the identifiers in what lies above participants: the same for all of them.
+    """Return the identifiers in the files above participants.
 
     Parameters
     ----------
@@ -62,14 +64,14 @@ def identifiers_above(root: Path, policy: Policy, keep_columns: Iterable[str] = 
         Of the raw dataset.
     policy : mapping of str to Rule
     keep_columns : iterable of str, optional
-        Columns that a person keeps, and that are not dropped therefore.
+        Columns that a person has decided to keep, so that they hold no identifiers.
     """
     files = (PurePosixPath(name) for name in os.listdir(root) if not (root / name).is_dir())
     return _identifiers(root, (*files, *files_in(root, "phenotype")), policy, keep_columns)
 
 
 def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
-    """Return the identifiers in the files of a participant, those that stay behind included.
+    """Return the identifiers in all files of a participant, shared or not.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Itera
     Returns
     -------
     Identifiers
-        Without codes and places that are labels of the files themselves.
+        Without codes and places that are labels in the names of the files.
     """
     paths = list(files_in(root, f"sub-{subject}"))
     labels = {pair for path in paths if (name := parse_name(path)) for pair in name.entities.items()}
@@ -132,12 +134,12 @@ def _identifiers(
     keep_columns: Iterable[str],
     labels: Set[tuple[str, str]] = frozenset(),
 ) -> Identifiers:
-    """Return the identifiers in files but for their labels; the name of a participant stays."""
+    """Return the identifiers in files, without their labels unless these are a person's name."""
     people: set[tuple[str, ...]] = set()
     others: set[tuple[str, ...]] = set()
     for path in paths:
-        if path.suffix in _READ and path.name != DESCRIPTION.name:  # authors want to be found
-            for kind, value in _told_by(root, path, policy, set(keep_columns)):
+        if path.suffix in _READ and path.name != DESCRIPTION.name:  # authors are named on purpose
+            for kind, value in _personal_values(root, path, policy, set(keep_columns)):
                 (people if kind == PERSON else others).update(identifiers_in(value, kind).phrases)
     names = are_of_names({label for _, label in labels}, people)
     telling = {(key, label) for key, label in labels if label in names}
@@ -146,8 +148,8 @@ def _identifiers(
     return Identifiers(frozenset(phrases), frozenset(telling))
 
 
-def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[str]) -> Found:
-    """Yield what a file tells of people; a file that cannot be read tells nothing here."""
+def _personal_values(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[str]) -> Found:
+    """Yield the values in a file that identify people; none for a file that cannot be read."""
     try:
         if path.suffix == ".json":
             content = json.loads((root / path).read_bytes(), object_pairs_hook=_with_repeats)
@@ -165,7 +167,7 @@ def _told_by(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[
 
 
 def _with_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the fields of a JSON object; one that stands twice has both values, whichever a reader takes."""
+    """Return the fields of a JSON object; a field that occurs twice has both values."""
     fields: dict[str, Any] = {}
     for name, value in pairs:
         fields[name] = [fields[name], value] if name in fields else value
@@ -189,7 +191,7 @@ def _in_sidecar(content: Mapping[str, Any], policy: Policy) -> Found:
 
 
 def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Found:
-    # Of a table that is not UTF-8, and stays behind, the names are looked for all the same.
+    # A table that is not UTF-8 is not shared, but its identifiers are needed all the same.
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
@@ -204,7 +206,7 @@ def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Fo
 
 
 def _in_edf(header: Mapping[str, str]) -> Found:
-    """Yield the parts of the patient's field, and who recorded when."""
+    """Yield the parts of the patient's field, the day of the recording, and the name of the technician."""
     patient, recording = header["patient"].split(), header["recording"].split()
     yield PERSON, [part for part in patient if len(part) > 1 and not re.search(r"\d", part)]
     yield WHOLE, [part for part in (*patient, *recording[2:3]) if re.search(r"\d", part)]
@@ -213,7 +215,7 @@ def _in_edf(header: Mapping[str, str]) -> Found:
 
 
 def _in_image(start: bytes) -> Found:
-    """Yield names of persons as DICOM has them, and the name of the database."""
+    """Yield names of persons in DICOM's form, and the name of the database."""
     version_2 = start[4:7] == b"n+2"
     for begin, end in ((240, 320), (320, 344)) if version_2 else ((148, 228), (228, 252)):
         yield PERSON, _NAME.findall(start[begin:end].split(b"\0")[0].decode("latin-1"))
@@ -222,7 +224,7 @@ def _in_image(start: bytes) -> Found:
 
 
 class Census:
-    """How values spread over people.
+    """Counts of how many people of a dataset share a value.
 
     Parameters
     ----------
@@ -235,13 +237,13 @@ class Census:
         self._pairs = cache(self._count)
 
     def spread(self, table: PurePosixPath, column: str) -> Spread:
-        """Return how the values of a column spread over people.
+        """Return how the values of a column are spread over people.
 
         Parameters
         ----------
         table : PurePosixPath
-            Relative to the dataset. All tables of its suffix and task count; one above participants is
-            everybody's.
+            Relative to the dataset. All tables of its suffix and task count; a table above participants is
+            about everybody.
         column : str
         """
         name = parse_name(table)
@@ -249,36 +251,32 @@ class Census:
         return ALONE if pairs is None else spread_of(pairs)
 
     def is_shared(self, text: str) -> bool:
-        """Return True if recordings (EDF, BDF) of three participants or more have a text as label or note."""
+        """Return True if EDF or BDF recordings of three participants or more have a text as label or note."""
         return len(self._texts.get(text, ())) >= FEWEST_PEOPLE
 
     @cached_property
     def _texts(self) -> Mapping[str, set[str]]:
-        """People by the texts of their recordings."""
+        """The people whose recordings have a text, by text."""
         people: dict[str, set[str]] = defaultdict(set)
-        for depth in ("sub-*/*/", "sub-*/*/*/"):
+        for depth in _DEPTHS[2:]:
             for path in self._root.glob(f"{depth}*.[eb]df"):
-                with suppress(OSError, ValueError):  # it is left out by itself
+                with suppress(OSError, ValueError):  # the file is reported by itself
                     for text in texts_in_edf(path):
                         people[text].add(path.relative_to(self._root).parts[0])
         return people
 
     def _count(self, kind: _Kind) -> _Pairs:
+        """Return the people and values of every column of all tables of a kind."""
         pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
         everybody = [path.name for path in self._root.glob("sub-*") if path.is_dir()]
-        # glob does not follow links to folders at every depth: BIDS has a table at three depths at most.
-        for depth in ("", "sub-*/", "sub-*/*/", "sub-*/*/*/"):
-            for path in sorted(self._root.glob(f"{depth}*{kind[0]}.tsv")):
-                name = parse_name(PurePosixPath(path.relative_to(self._root)))
-                if name and (name.suffix, name.entities.get("task")) == kind:
-                    people = [name.path.parts[0]] if depth else everybody
-                    for column, values in self._columns(path, name).items():
-                        pairs[column] += [(person, value) for value in values for person in people]
+        for path in (path for depth in _DEPTHS for path in sorted(self._root.glob(f"{depth}*{kind[0]}.tsv"))):
+            name = parse_name(PurePosixPath(path.relative_to(self._root)))
+            if name is None or (name.suffix, name.entities.get("task")) != kind:
+                continue
+            people = [name.path.parts[0]] if len(name.path.parts) > 1 else everybody
+            with suppress(BidsdefaceError, OSError):  # the file is reported by itself
+                table = parse_table(path.read_bytes(), name.path)
+                for column in table.columns:
+                    values = set(table.values(column))
+                    pairs[column] += [(person, value) for value in values for person in people]
         return pairs
-
-    def _columns(self, path: Path, name: FileName) -> Mapping[str, set[str]]:
-        try:
-            table = parse_table(path.read_bytes(), name.path)
-        except (BidsdefaceError, OSError):
-            return {}  # it is left out by itself
-        return {column: set(table.values(column)) for column in table.columns}

@@ -1,15 +1,16 @@
-"""Find the scans of a raw BIDS dataset that are to be defaced, by head, with a reference for each head."""
+"""Find the scans to deface in a raw BIDS dataset, grouped by head, with a reference scan for each head."""
 
 import logging
 import math
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from bidsdeface.dataset.files import EXTENSIONS, Images, is_utf8, list_images
-from bidsdeface.dataset.filters import open_layout
+from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase, kinds_of, suffixes_of_heads, weighted
 from bidsdeface.dataset.names import Head, Scan, natural_key
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
@@ -17,23 +18,23 @@ from bidsdeface.errors import BidsdefaceError, UsageError, printable
 LOGGER = logging.getLogger(__name__)
 
 _SHOWN_AT_MOST = 10
-# A field of view that holds a whole head in every direction; beyond it, contrast and voxels count more.
+# A field of view that holds a whole head in every direction. Beyond it, contrast and voxel size count more.
 WHOLE_HEAD_MM = 150.0
-FIELD_STEP_MM = 10.0  # a difference below it is none
+FIELD_STEP_MM = 10.0  # smaller differences do not count
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to do.
+    """The heads to deface.
 
     Attributes
     ----------
     heads : tuple of Head
         In natural order.
     problems : tuple of str
-        What was asked for and cannot be done, one line each.
+        Requests that cannot be met, one line each.
     twins : tuple of Scan
-        Those of them that are there twice, as ``.nii`` and as ``.nii.gz``.
+        Scans that exist twice, as ``.nii`` and as ``.nii.gz``; they are not in `heads`.
     """
 
     heads: tuple[Head, ...]
@@ -51,7 +52,7 @@ def find_heads(
     longitudinal: bool = False,
     scans_expected: bool = True,
 ) -> Plan:
-    """Find the heads that were asked for, and name in the log what is not taken.
+    """Find the heads that were asked for, and log the images that are not taken.
 
     Parameters
     ----------
@@ -60,9 +61,9 @@ def find_heads(
     participants, sessions : sequence of str, optional
         Labels without ``sub-`` or ``ses-``; all where empty.
     filters : mapping of str to mapping, optional
-        Query by lower-case suffix, see `bidsdeface.dataset.filters`.
+        Query by lower-case suffix, see `read_filters`.
     suffixes : sequence of str, optional
-        What is to be defaced, see `kinds_of`; all anatomical scans if nothing is given.
+        Images to deface, see `kinds_of`; all anatomical scans if nothing is given.
     longitudinal : bool, optional
         Whether all sessions of a participant are one head.
     scans_expected : bool, optional
@@ -71,17 +72,16 @@ def find_heads(
     Returns
     -------
     Plan
-        One head for each session with scans. A problem for each link to nowhere in the place of a folder,
-        and for each participant that was named and has no scan. The reference of a head may be an anatomical
-        scan that is not to be defaced.
+        One head for each session with scans; one problem for each folder that is a broken link, and for each
+        participant that was named and has no scan. A reference may be an anatomical scan that is not to be
+        defaced.
 
     Raises
     ------
     UsageError
         If a participant, a session, a suffix or an entity in `filters` does not exist.
     BidsdefaceError
-        If there is no such scan at all, and there should be; where participants were named, each is a
-        problem by itself.
+        If scans are expected and there is none; where participants were named, each is a problem instead.
     """
     filters = filters or {}
     kinds = kinds_of(suffixes)
@@ -111,18 +111,21 @@ def find_heads(
         problems += [f"{one}: no {kind} that fits the request; add one or leave {one} out" for one in missing]
     elif missing and scans_expected and not (sessions or filters):  # which narrow it to those who have it
         LOGGER.warning("without any %s, so that nothing is to be done: %s", kind, ", ".join(missing))
-    scans, all_twins = _without_twins(scans)
-    twins = [same for same in all_twins if same[0] in asked]
+    by_stem: dict[str, list[Scan]] = defaultdict(list)  # of scans with one stem, all outputs have one name
+    for scan in scans:
+        by_stem[scan.stem].append(scan)
+    twins = [same for same in by_stem.values() if len(same) > 1 and same[0] in asked]
     problems += [
         f"{same[0].path}: is there as {' and '.join(scan.extension for scan in same)}, and they "
         "may differ; remove one"
         for same in twins
     ]
-    return Plan(_gather(scans, kinds, longitudinal), tuple(problems), tuple(same[0] for same in twins))
+    single = [same[0] for same in by_stem.values() if len(same) == 1]
+    return Plan(_gather(single, kinds, longitudinal), tuple(problems), tuple(same[0] for same in twins))
 
 
 def _log_not_taken(found: Images, bids_dir: Path, with_ignored: bool) -> None:
-    """Name the images that are not taken; those in .bidsignore where nothing else does so."""
+    """Log the images that are not taken; those in .bidsignore only where nothing else names them."""
     for path, reason in found.not_taken.items():
         LOGGER.warning("%s: not taken: %s", printable(bids_dir / path), reason)
     if found.ignored and with_ignored:
@@ -130,7 +133,7 @@ def _log_not_taken(found: Images, bids_dir: Path, with_ignored: bool) -> None:
 
 
 def _folders(bids_dir: Path, pattern: str) -> list[str]:
-    """Return the labels of folders, and of links to nowhere in their place, in natural order."""
+    """Return the labels of folders, broken links included, in natural order."""
     found = {path.name for path in bids_dir.glob(pattern) if path.is_symlink() or path.is_dir()}
     for name in sorted(name for name in found if not is_utf8(name)):
         LOGGER.warning("%s: not taken: its name is not UTF-8", printable(bids_dir / name))
@@ -160,7 +163,7 @@ def _filtered(
     participants: Sequence[str],
     sessions: Sequence[str],
 ) -> list[Scan]:
-    """Return the scans that fit the filters of their suffixes, by pybids; those without a filter all fit."""
+    """Return the scans that fit the filter of their suffix, by pybids; without a filter, all fit."""
     suffixes = {suffix for _, suffix in kinds if suffix.lower() in filters}
     for name in filters.keys() - {suffix.lower() for suffix in suffixes}:
         LOGGER.warning("--bids-filter-file: %r is not among the suffixes asked for, ignored", name)
@@ -180,7 +183,7 @@ def _filtered(
 
 
 def _query_values(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Put pybids' own words for "absent" and "any" in the place of null and ``"*"``."""
+    """Replace null and ``"*"`` by pybids' own values for "absent" and "any"."""
     from bids.layout import Query  # slow to import
 
     def value_of(value: Any) -> Any:
@@ -189,15 +192,6 @@ def _query_values(query: Mapping[str, Any]) -> dict[str, Any]:
         return Query.NONE if value is None else Query.ANY if value == "*" else value
 
     return {entity: value_of(value) for entity, value in query.items()}
-
-
-def _without_twins(scans: Iterable[Scan]) -> tuple[list[Scan], list[list[Scan]]]:
-    """Set scans apart that would be written under one name (``.nii`` beside ``.nii.gz``)."""
-    by_stem: dict[str, list[Scan]] = defaultdict(list)
-    for scan in scans:
-        by_stem[scan.stem].append(scan)
-    single = [same[0] for same in by_stem.values() if len(same) == 1]
-    return single, [same for same in by_stem.values() if len(same) > 1]
 
 
 def _gather(scans: Iterable[Scan], kinds: Set[tuple[str, str]], longitudinal: bool) -> tuple[Head, ...]:
@@ -213,14 +207,17 @@ def _gather(scans: Iterable[Scan], kinds: Set[tuple[str, str]], longitudinal: bo
 
 
 def _turn(scan: Scan) -> tuple[Any, ...]:
-    """Sort key: lenders of masks first; of an inversion set the last first, as the first is nearly nulled."""
+    """Return a sort key: a scan whose mask may serve others comes before them.
+
+    Of an inversion set, the last image comes first, as the first is nearly nulled.
+    """
     inversion = dict(scan.entities).get("inv", "")
     last_first = -int(inversion) if inversion.isdecimal() else 0
     return 2 * is_phase(scan) + is_map(scan), scan.datatype != ANATOMICAL, last_first, natural_key(scan.stem)
 
 
 def choose_reference(scans: Sequence[Scan]) -> tuple[Scan, str]:
-    """Choose by what can be registered, head coverage, contrast, voxel size, field of view, then name.
+    """Choose the scan to register: by kind, head coverage, contrast, voxel size, field of view, then name.
 
     Parameters
     ----------
@@ -231,11 +228,11 @@ def choose_reference(scans: Sequence[Scan]) -> tuple[Scan, str]:
     -------
     reference : Scan
     reason : str
-        What spoke for it, in words.
+        Why it was chosen, in words.
     """
     if len(scans) == 1:
         return scans[0], "the only one"
-    # Headers are read only of the scans that can win: cost counts in datasets of thousands.
+    # Only headers of the best kind are read, as reading costs time in datasets of thousands of scans.
     best = min(_kind(scan) for scan in scans)
     measured = {scan: _measure(scan) for scan in scans if _kind(scan) == best}
     reference = min(measured, key=lambda scan: _rank(measured[scan], scan))
@@ -243,7 +240,7 @@ def choose_reference(scans: Sequence[Scan]) -> tuple[Scan, str]:
 
 
 def _kind(scan: Scan) -> int:
-    """Rank by what a scan shows: head and anatomy, anatomy computed, another kind of image, none at all."""
+    """Rank by kind: anatomical, anatomical map, other image, phase."""
     return 3 if is_phase(scan) else 2 if scan.datatype != ANATOMICAL else int(is_map(scan))
 
 
@@ -268,7 +265,7 @@ def _measure(scan: Scan) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         header = cast("nib.spatialimages.SpatialImage", nib.load(scan.path)).header
         shape, zooms = header.get_data_shape()[:3], header.get_zooms()[:3]
         return tuple(n * mm for n, mm in zip(shape, zooms, strict=True)), tuple(zooms)
-    except Exception:  # whatever is wrong with the file, reading it says so later
+    except Exception:  # whatever is wrong with the file is reported when it is read
         return None
 
 
@@ -279,3 +276,73 @@ def _in_words(measured: tuple[tuple[float, ...], tuple[float, ...]] | None, scan
     view = "whole head" if min(extents) >= WHOLE_HEAD_MM else "part of a head"
     sizes = "x".join(f"{mm:.0f}" for mm in extents), "x".join(f"{mm:.3g}" for mm in zooms)
     return f"{scan.suffix}; {view}, {sizes[0]} mm; voxels {sizes[1]} mm"
+
+
+def read_filters(path: Path) -> dict[str, dict[str, Any]]:
+    """Read and check the form of a filter file.
+
+    Parameters
+    ----------
+    path : Path
+        JSON such as ``{"t1w": {"acquisition": "mprage", "reconstruction": null}}``, where null
+        asks for the entity to be absent and ``"*"`` for any value of it.
+
+    Returns
+    -------
+    dict of str to dict
+        Query by lower-case suffix, values as in the file.
+
+    Raises
+    ------
+    UsageError
+        If it is not such a file.
+    """
+    try:
+        filters = read_json(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); give --bids-filter-file a JSON file"
+        ) from error
+    except JsonError as error:
+        raise UsageError(f"{path}: {error}") from None
+    if not all(isinstance(query, dict) for query in filters.values()):
+        raise UsageError(
+            f"{path}: not a BIDS filter file; it must be a JSON object of queries by suffix, "
+            'such as {"t1w": {"acquisition": "mprage"}}'
+        )
+    return {name.lower(): query for name, query in filters.items()}
+
+
+def open_layout(
+    bids_dir: Path,
+    participants: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+    *,
+    datatypes: Collection[str],
+) -> Any:
+    """Return a pybids layout of the images in the folders of some participants, sessions and datatypes.
+
+    Other folders are not even listed, so that the work of one cluster task does not grow with the dataset.
+    JSON files, broken or not, are not read.
+    """
+    from bids import BIDSLayout, BIDSLayoutIndexer  # slow to import
+
+    ignored = [_all_but(participants, sessions, datatypes)]
+    indexer = BIDSLayoutIndexer(ignore=ignored, index_metadata=False, validate=False)
+    return BIDSLayout(bids_dir, validate=False, indexer=indexer)
+
+
+def _all_but(
+    participants: Sequence[str], sessions: Sequence[str], datatypes: Collection[str]
+) -> re.Pattern[str]:
+    """Match every path, relative to the root, but for images of a request and the folders above them."""
+    subject = f"/sub-{_any_of(participants)}"
+    session = f"/ses-{_any_of(sessions)}" if sessions else "(?:/ses-[^/]+)?"
+    datatype = f"/{_any_of(sorted(datatypes))}"
+    folders = f"{subject}(?:{session}(?:{datatype})?)?"
+    images = rf"{subject}{session}{datatype}/[^/.\ud800-\udfff][^/\ud800-\udfff]*\.nii(?:\.gz)?"
+    return re.compile(f"^(?!(?:{folders}|{images})$)")
+
+
+def _any_of(labels: Sequence[str]) -> str:
+    return f"(?:{'|'.join(map(re.escape, labels))})" if labels else r"[^/\ud800-\udfff]+"

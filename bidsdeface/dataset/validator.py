@@ -1,8 +1,9 @@
-"""Run the BIDS validator: on the participants that were asked for and on no others, or on a whole dataset.
+"""Run the BIDS validator on the requested participants, or on a whole dataset.
 
-It is given a mirror of links. What this program reads and the validator does not, a byte order mark or NaN,
-is taken out of a copy. What neither can read would end the validator, or be held against all other files:
-JSON files that are broken and names that are not UTF-8 are left out, and named where they are needed.
+The validator gets a mirror of links. JSON that this program reads and the validator does not (a byte order
+mark, NaN) is replaced by a corrected copy. Files that neither can read, broken JSON and names that are not
+UTF-8, are not in the mirror, as they would stop the validator or count against all files; they are reported
+where they are needed.
 """
 
 import json
@@ -11,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,9 +32,8 @@ _SHOWN_AT_MOST = 5
 _SKIP_INPUT, _SKIP_OUTPUT = "--skip-bids-validation", "--skip-output-validation"
 _WAY_OUT = f"correct the dataset, or go on at your own risk with {_SKIP_INPUT}"
 
-# Files that are empty, broken or not fetched are reported one by one where they are needed, so
-# that they do not keep the others from being defaced; so is broken JSON, see `link_selection`. The
-# validator does not see an image that is not fetched, and takes its sidecar for one without an image.
+# Empty, broken and unfetched files are reported one by one where they are needed, so that the others can be
+# defaced. The validator does not see an image that is not fetched, and reports a sidecar without an image.
 _LEFT_TO_THE_READER = (
     "EMPTY_FILE",
     "NIFTI_HEADER_UNREADABLE",
@@ -41,10 +41,8 @@ _LEFT_TO_THE_READER = (
     "SYMLINK_BROKEN",
     "SYMLINK_CYCLE",
 )
-_NOT_RAW = ("sourcedata", "derivatives", "code")  # the validator does not look into them either
-_OF_DEFACING = re.compile(
-    r"_desc-(?:defaced|noface)(?=_)"
-)  # what a derivative adds to the name of its source
+_NOT_RAW = ("sourcedata", "derivatives", "code")  # the validator ignores them as well
+_OF_DEFACING = re.compile(r"_desc-(?:defaced|noface)(?=_)")  # added to the name of the source
 
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _NO_JSON = (b"NaN", b"Infinity")
@@ -71,7 +69,7 @@ class Problem:
 
     @property
     def of_source(self) -> tuple[str, PurePosixPath] | None:
-        """Code and raw file, without extensions, of an error about a file of a participant."""
+        """Code and raw file, without extensions, if the error is about a file of a participant."""
         path = PurePosixPath(_OF_DEFACING.sub("", self.file))
         if not path.parts[0].startswith("sub-"):
             return None
@@ -88,12 +86,12 @@ def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path 
     participants : sequence of str, optional
         Labels without ``sub-``; all where empty.
     scratch : Path, optional
-        A private folder for what the validator is given and writes; else one is made for it.
+        A private folder for the files of the validator; by default, a temporary one.
 
     Raises
     ------
     BidsdefaceError
-        Names the first problems and the way out.
+        The message has the first problems.
     """
     if problems := find_problems(bids_dir, participants, scratch):
         shown = "; ".join(problems[:_SHOWN_AT_MOST])
@@ -113,7 +111,7 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
     participants : sequence of str, optional
         Labels without ``sub-``; all where empty.
     scratch : Path, optional
-        A private folder for what the validator is given and writes; else one is made for it.
+        A private folder for the files of the validator; by default, a temporary one.
 
     Returns
     -------
@@ -126,32 +124,33 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
         If the validator is missing or breaks down.
     """
     folders = {"stimuli", *(f"sub-{label}" for label in participants)}  # and what events point to
-    names = [
-        entry.name
-        for entry in bids_dir.resolve().iterdir()
-        if not entry.is_dir() or entry.name in folders or (not participants and entry.name.startswith("sub-"))
-    ]
-    found = _validate(bids_dir, names, _LEFT_TO_THE_READER, scratch, _SKIP_INPUT)
+    issues = _validate(
+        bids_dir,
+        lambda name: name in folders or (not participants and name.startswith("sub-")),
+        _LEFT_TO_THE_READER,
+        scratch,
+        _SKIP_INPUT,
+    )
     too_old = ("TSV_VALUE_INCORRECT_TYPE", AGE)  # above 89, which is capped, or left out
-    return sorted(_as_line(issue) for issue in found if (issue.get("code"), issue.get("subCode")) != too_old)
+    return sorted(_as_line(issue) for issue in issues if (issue.get("code"), issue.get("subCode")) != too_old)
 
 
 def find_new_errors(
     output_dir: Path, bids_dir: Path, *, is_derivative: bool, scratch: Path | None = None
 ) -> list[Problem]:
-    """List the validator's errors about an output dataset that it does not find in the input.
+    """List the validator's errors about an output dataset that the input does not have.
 
     The input is validated only if the output has errors.
 
     Parameters
     ----------
     output_dir, bids_dir : Path
-        Roots of the datasets, of which everything is read.
+        Roots of the datasets, which are read as a whole.
     is_derivative : bool
-        Whether the output is one. An error is not new if the input has the same, by its code and part, in the
-        file of the same name, or, for a derivative, in the file that it was made from.
+        Whether the output is a derivative. An error is not new if the input has the same code and part in the
+        file of the same name or, for a derivative, the same code in the file that it was made from.
     scratch : Path, optional
-        A private folder for what the validator is given and writes; else one is made for it.
+        A private folder for the files of the validator; by default, a temporary one.
 
     Returns
     -------
@@ -163,38 +162,42 @@ def find_new_errors(
     BidsdefaceError
         If the validator is missing or breaks down.
     """
-    if not (found := _errors_of(output_dir, scratch)):
+    if not (of_output := _errors_of(output_dir, scratch)):
         return []
     of_input = _errors_of(bids_dir, scratch)
     if is_derivative:
         of_sources = {one.of_source for one in of_input} - {None}
-        new = [one for one in found if one.of_source not in of_sources]
+        new = [one for one in of_output if one.of_source not in of_sources]
     else:
-        new = sorted(set(found) - set(of_input))
+        new = sorted(set(of_output) - set(of_input))
     first = {(one.file, one.code): one for one in sorted(new, reverse=True)}
     return sorted(first.values())
 
 
 def _errors_of(dataset: Path, scratch: Path | None) -> list[Problem]:
-    names = [
-        entry.name
-        for entry in dataset.resolve().iterdir()
-        if not entry.is_dir() or not (entry.name.startswith(".") or entry.name in _NOT_RAW)
-    ]
+    issues = _validate(
+        dataset, lambda name: not name.startswith(".") and name not in _NOT_RAW, (), scratch, _SKIP_OUTPUT
+    )
     return [
         Problem(
             str(issue.get("location") or "the dataset").lstrip("/"),
             str(issue.get("code")),
             str(issue.get("subCode") or ""),
         )
-        for issue in _validate(dataset, names, (), scratch, _SKIP_OUTPUT)
+        for issue in issues
     ]
 
 
 def _validate(
-    dataset: Path, names: Iterable[str], ignored: Collection[str], scratch: Path | None, skip: str
+    dataset: Path,
+    is_included: Callable[[str], bool],
+    ignored: Collection[str],
+    scratch: Path | None,
+    skip: str,
 ) -> list[dict[str, Any]]:
-    """Return the errors of a part of a dataset: some files and folders at its root, mirrored by links."""
+    """Return the errors of the files at the root of a dataset, and of folders whose name is included."""
+    entries = dataset.resolve().iterdir()
+    names = [entry.name for entry in entries if not entry.is_dir() or is_included(entry.name)]
     with private_folder(scratch or temporary_dir()) as folder:
         selection, config = folder / "dataset", folder / "config.json"
         with storage_errors(folder):
@@ -206,7 +209,7 @@ def _validate(
 
 
 def _is_of(sidecars: Sequence[FileName], issue: Mapping[str, Any]) -> bool:
-    """Return True for an issue of a file that a broken JSON file describes: fields may be in there."""
+    """Return True if a broken JSON file describes the file of an issue: missing fields may be in it."""
     name = parse_name(PurePosixPath(issue.get("location", "").lstrip("/")))
     return name is not None and bool(applicable(name, sidecars))
 
@@ -242,21 +245,21 @@ def _as_line(issue: Mapping[str, Any]) -> str:
 
 
 def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list[PurePosixPath]:
-    """Mirror files and folders at the root of a dataset.
+    """Mirror files and folders at the root of a dataset by links.
 
     Parameters
     ----------
     dataset : Path
         Its root.
     names : iterable of str
-        Of the files and folders.
+        Names of the files and folders.
     selection : Path
-        Is made.
+        The folder to make.
 
     Returns
     -------
     list of PurePosixPath
-        JSON files that are broken, and that are not in the mirror.
+        Broken JSON files, which are not in the mirror.
 
     Raises
     ------
@@ -269,13 +272,13 @@ def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list
 
 
 def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePosixPath]:
-    """Mirror a file or folder as a whole, or, if something in it is not for the validator, file by file.
+    """Mirror a file or folder as a whole, or file by file if some of its files are replaced.
 
-    The validator reads no content through a link into an annex, but it does through a link to that link.
+    The validator does not follow a link into an annex, but it does follow a link to that link.
     """
     try:
         files = list(files_in(bids_dir, str(name))) if (bids_dir / name).is_dir() else [name]
-    except BidsdefaceError:  # named where its scans are looked for
+    except BidsdefaceError:  # reported where the scans are listed
         files = []
     instead = {path: copy for path in files if (copy := _in_place_of(bids_dir, path)) is not None}
     if not instead and not any(leads_to_annex(bids_dir / path) for path in files):
@@ -291,10 +294,10 @@ def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePo
 
 
 def _in_place_of(bids_dir: Path, path: PurePosixPath) -> bytes | None:
-    """Return what the validator is given in the place of a file; None if the file itself.
+    """Return the content that replaces a file in the mirror; None for a file that is linked.
 
-    Of a file whose name is not UTF-8, and of broken JSON, that is `NOTHING`; of other JSON, what every reader
-    takes: without byte order mark, and without fields of NaN.
+    It is `NOTHING` for broken JSON and names that are not UTF-8, and JSON without byte order mark and without
+    fields of NaN for files that need it.
     """
     if not is_utf8(str(path)):
         return NOTHING
@@ -304,8 +307,8 @@ def _in_place_of(bids_dir: Path, path: PurePosixPath) -> bytes | None:
         content = (bids_dir / path).read_bytes()
         fields = parse_json(content)
     except JsonError:
-        return None if path.name == DESCRIPTION.name else NOTHING  # which is needed by all
-    except OSError:  # not here: the validator says so
+        return None if path.name == DESCRIPTION.name else NOTHING  # all files need the description
+    except OSError:  # not present: the validator reports it
         return None
     if not (content.startswith(_MARKS) or any(word in content for word in _NO_JSON)):
         return None

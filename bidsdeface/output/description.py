@@ -1,12 +1,11 @@
-"""Write the files that make a folder of results a BIDS derivative dataset.
+"""Write the files that make an output folder a BIDS dataset: its description and what belongs to it.
 
-Every task of a cluster job writes them, at the same time and with the same content.
+Every task of a cluster job writes them, possibly at the same time, with the same content.
 """
 
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -38,14 +37,13 @@ figures
 quality.*
 reidentification.*
 """
-# BIDS asks for a link wherever "bids:raw:" is used. A name, not a place: where the raw dataset
-# lies on the machine of the person who defaced it is nobody's business.
+# BIDS requires a link wherever "bids:raw:" is used. It is a name: the path of the raw dataset is private.
 _UNDISCLOSED_LINK = "urn:bids:raw"
-# Names of licences; any other text might name somebody.
+# Names of licences; any other text might name a person.
 _LICENCE = re.compile(
     r"(?:PD|PDDL|CC0|MIT|Apache|BSD|ODbL|ODC|GPL|CC[ -]?BY)[A-Za-z0-9 .-]{0,20}", re.IGNORECASE
 )
-# Written anew: the DOI is that of the source, which is no copy of this.
+# The DOI is that of the source, and the type is our own.
 _OF_THE_SOURCE = ("DatasetDOI", "DatasetType")
 _LISTS = ("GeneratedBy", "SourceDatasets")
 _STATEMENT = (
@@ -58,7 +56,7 @@ _DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/[-._;()/:A
 def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, str] = os.environ) -> None:
     """Write ``dataset_description.json``, ``descriptions.tsv`` and ``.bidsignore``.
 
-    Files that are already as they should be are left alone.
+    Files that are up to date are left alone.
 
     Parameters
     ----------
@@ -74,7 +72,7 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
     BidsdefaceError
         If a file cannot be read or written.
     UsageError
-        If `output_dir` holds the dataset of somebody else.
+        If `output_dir` holds a dataset that this program did not make.
     """
     check_ours(output_dir, DERIVATIVES)
     texts = {
@@ -82,7 +80,15 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
         PurePath("descriptions.tsv"): _DESCRIPTIONS,
         DESCRIPTION: to_json(describe(read_sidecar(bids_dir, DESCRIPTION), environ)),
     }
-    _write(output_dir, {name: text for name, text in texts.items() if _text_of(output_dir / name) != text})
+    _write(output_dir, {name: text for name, text in texts.items() if not _holds(output_dir / name, text)})
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Return True if a file exists and holds a text."""
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 def _write(output_dir: Path, texts: Mapping[PurePath, str]) -> None:
@@ -95,21 +101,21 @@ def _write(output_dir: Path, texts: Mapping[PurePath, str]) -> None:
 
 
 def check_ours(output_dir: Path, layout: str) -> None:
-    """Refuse an output folder that holds something else than results of this program in this layout.
+    """Refuse an output folder that holds anything but results of this program in this layout.
 
     Parameters
     ----------
     output_dir : Path
         Need not exist.
     layout : str
-        One of `bidsdeface.settings.LAYOUTS`.
+        One of `bidsdeface.output.names.LAYOUTS`.
 
     Raises
     ------
     BidsdefaceError
         Its ``dataset_description.json`` cannot be read.
     UsageError
-        It holds the dataset of somebody else, or of the other layout.
+        It holds a dataset that this program did not make, or that has the other layout.
     """
     path = output_dir / DESCRIPTION
     check_fetched(path, output_dir)
@@ -133,14 +139,14 @@ def check_ours(output_dir: Path, layout: str) -> None:
 
 
 def claim_shareable(output_dir: Path) -> None:
-    """Mark a folder as ours, to become a complete dataset, with a description that is filled in at the end.
+    """Mark a folder as an output of this program, with a description that is completed at the end of the run.
 
     Raises
     ------
     BidsdefaceError
         A file cannot be read or written.
     UsageError
-        `output_dir` holds the dataset of somebody else, or of the other layout.
+        `output_dir` holds a dataset that this program did not make, or that has the other layout.
     """
     check_ours(output_dir, BIDS)
     texts = {
@@ -151,12 +157,12 @@ def claim_shareable(output_dir: Path) -> None:
 
 
 def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Compose ``dataset_description.json``.
+    """Compose ``dataset_description.json`` of a derivative dataset.
 
     Parameters
     ----------
     source : mapping
-        The description of the raw dataset, of which DOI and licence are passed on.
+        The description of the raw dataset; only its DOI and licence are passed on.
     environ : mapping of str to str
         Environment that says which container this is.
 
@@ -177,7 +183,7 @@ def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
 
 
 def _generator(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return what this program says of itself."""
+    """Return the entry for this program in ``GeneratedBy``."""
     tag = environ.get(CONTAINER_VARIABLE)
     apptainer = environ.keys() & {"APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"}
     container = {"Container": {"Type": "apptainer" if apptainer else "docker", "Tag": tag}} if tag else {}
@@ -185,7 +191,7 @@ def _generator(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _doi_of(source: Mapping[str, Any]) -> str:
-    """Return the DOI of a dataset as a BIDS URI; empty where it has none."""
+    """Return the DOI of a dataset as a URI; empty if it has none."""
     match = _DOI.fullmatch(str(source.get("DatasetDOI", "")).strip())
     return f"doi:{match[1]}" if match else ""
 
@@ -193,13 +199,13 @@ def _doi_of(source: Mapping[str, Any]) -> str:
 def describe_shareable(
     source: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Compose ``dataset_description.json`` of a complete dataset to share, from that of its source.
+    """Compose ``dataset_description.json`` of a complete dataset.
 
     Parameters
     ----------
     source : mapping
-        What BIDS has for datasets is passed on as it is, people's names and addresses included, but for its
-        DOI, which becomes a source, and for paths of a machine.
+        The description of the raw dataset. Fields of BIDS are passed on unchanged, with names and addresses
+        of people, but not those with paths of a machine; the DOI becomes a source.
     environ : mapping of str to str
         Environment that says which container this is.
 
@@ -207,7 +213,7 @@ def describe_shareable(
     -------
     description : dict
     reasons : dict of str to str
-        Why fields are left out, by their names.
+        The reason for each field that is left out.
     """
     passed_on = {field: value for field, value in source.items() if field not in _OF_THE_SOURCE}
     reasons = {
@@ -228,7 +234,7 @@ def describe_shareable(
 
 
 def _why_not_shared(field: str, value: Any) -> str:
-    """Return why a field of a description does not go along; empty if it does."""
+    """Return why a field of a description is not passed on; empty if it is."""
     if field not in description_fields():
         return "BIDS has no such field"
     if not is_finite(value):
@@ -237,9 +243,3 @@ def _why_not_shared(field: str, value: Any) -> str:
         return "is not a list"
     is_local = any(kind in LOCAL for text in texts_in(value) for kind in find_pii(text))
     return "holds a path or an address of your machine or network" if is_local else ""
-
-
-def _text_of(path: Path) -> str | None:
-    with suppress(OSError, ValueError):
-        return path.read_text(encoding="utf-8")
-    return None

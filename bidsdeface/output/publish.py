@@ -1,7 +1,7 @@
-"""Put finished files into the output dataset: all of a result or nothing of it; and remove what is stale.
+"""Publish finished files in the output dataset, a whole result or nothing; withdraw and remove files.
 
-Files are written in a private folder inside the output folder, moved into place with one rename
-each, the sidecar last: where the sidecar is, all that belongs to it is.
+Files are written in a private folder inside the output folder and moved into place with one rename each, the
+sidecar last: where the sidecar is, its result is complete.
 """
 
 import fcntl
@@ -20,14 +20,14 @@ from bidsdeface.runtime.scratch import private_folder
 
 @dataclass(frozen=True)
 class Staging:
-    """A private folder in the output dataset, for files that are not finished: see `open_staging`.
+    """A private folder in the output dataset for unfinished files: see `open_staging`.
 
     Attributes
     ----------
     output_dir : Path
         Root of the output dataset.
     folder : Path
-        Where to write. On the same file system as the final place.
+        Where to write: on the file system of the output dataset.
     """
 
     output_dir: Path
@@ -39,15 +39,15 @@ class Staging:
         Parameters
         ----------
         files : mapping of PurePath to Path
-            Final path, relative to the output dataset, to the staged file. The last one vouches
-            for all the others: its older version goes first, and it comes last.
+            Staged file by its final path, relative to the output dataset. The last one vouches for all the
+            others: its older version is removed first, and it is moved last.
         stale : sequence of PurePath
-            Files of an older result, to be removed before: an image is never without its own evidence.
+            Files of an older result, to be removed before.
 
         Raises
         ------
         BidsdefaceError
-            If a file cannot be written or moved, or another run wrote the same result at this moment.
+            If a file cannot be written or moved, or another run wrote the same result at the same moment.
         """
         for staged in files.values():
             with storage_errors(staged), staged.open("rb") as file:
@@ -72,21 +72,20 @@ class Staging:
 
 @contextmanager
 def open_staging(output_dir: Path) -> Iterator[Staging]:
-    """Give a private folder inside an output dataset, which must exist; gone at the end.
+    """Make a private folder inside an output dataset, which must exist; remove it at the end.
 
     Raises
     ------
     BidsdefaceError
-        On entering, and from within the context where a file cannot be written.
+        The folder cannot be made, or a file in it cannot be written.
     """
-    # Nothing but these files is touched within.
     with storage_errors(output_dir), private_folder(output_dir, must_be_private=False) as folder:
         yield Staging(output_dir, folder)
 
 
 @dataclass(frozen=True)
 class OutputDataset:
-    """An output dataset: it knows the names of its files, and withdraws results.
+    """An output dataset, which knows the names of its files and withdraws results.
 
     Attributes
     ----------
@@ -130,7 +129,7 @@ class OutputDataset:
     def results_of(self, scan: Scan) -> list[PurePosixPath]:
         """Return the files that a scan may have left, and that no other published scan needs.
 
-        In the order in which to remove them: what vouches for others comes first.
+        They are in the order in which to remove them: a file that vouches for others comes first.
         """
         outputs = self.outputs_of(scan)
         files = [*outputs.files, *self.outputs_of(scan, no_face=True).files]
@@ -138,7 +137,7 @@ class OutputDataset:
         return [name for name in dict.fromkeys(reversed(files)) if name not in needed]
 
     def sharing_mask(self, scan: Scan) -> list[Scan]:
-        """Return the other published scans that have the same mask file: those of a set."""
+        """Return the other published scans of a set, which have the same mask file."""
         sharing = []
         desc = "_desc-defaced" if self.layout == DERIVATIVES else ""
         sidecars = sorted((self.root / scan.folder).glob(f"*{desc}_{scan.suffix}.json"))
@@ -152,13 +151,13 @@ class OutputDataset:
 
 
 def _move(staged: Path, target: Path) -> os.stat_result:
-    """Rename a file, and return what it is."""
+    """Rename a file, and return its status."""
     with storage_errors(target):
         status = staged.stat()
         try:
             os.replace(staged, target)
         except FileNotFoundError:
-            # NFS sends a request again if the answer to it was lost, and then finds the file moved already.
+            # NFS repeats a request whose answer was lost, and then finds that the file has been moved.
             if not _is(target, status):
                 raise
     return status
@@ -173,12 +172,12 @@ def _is(path: Path, status: os.stat_result) -> bool:
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[bool]:
-    """Keep two runs from mixing their files of one result; tell whether the file system has locks for it.
+    """Keep two runs from mixing their files of one result; yield True if the file system has locks.
 
     Parameters
     ----------
     folder : Path
-        Of the result's sidecar.
+        The folder of the result's sidecar.
     """
     alone = False
     with ExitStack() as opened:
@@ -191,19 +190,19 @@ def one_at_a_time(folder: Path) -> Iterator[bool]:
 
 
 def check_inside(path: Path, output_dir: Path) -> None:
-    """Refuse to write through a link that leads out of the output dataset: it might lead into the input.
+    """Refuse to write through a link out of the output dataset: it might lead into the input.
 
     Raises
     ------
     BidsdefaceError
-        The folder of `path` is such a link, or lies behind one.
+        The folder of `path` is such a link, or lies below one.
     """
     if not path.parent.resolve().is_relative_to(output_dir.resolve()):
         raise BidsdefaceError(f"{path.parent}: is a link out of OUTPUT_DIR; remove the link")
 
 
 def files_below(output_dir: Path, folder: PurePosixPath) -> set[PurePosixPath]:
-    """List the files below a folder of the output dataset; hidden ones are not ours, and not among them.
+    """List the files below a folder of the output dataset, but for hidden ones, which are not ours.
 
     Parameters
     ----------
@@ -215,7 +214,7 @@ def files_below(output_dir: Path, folder: PurePosixPath) -> set[PurePosixPath]:
     Returns
     -------
     set of PurePosixPath
-        Relative to `output_dir`; links to files too.
+        Relative to `output_dir`; links to files are included.
 
     Raises
     ------
@@ -237,7 +236,7 @@ def remove_files(output_dir: Path, files: Iterable[PurePath]) -> None:
     Raises
     ------
     BidsdefaceError
-        One is there and cannot be removed.
+        A file exists and cannot be removed.
     """
     for path in files:
         with storage_errors(output_dir / path):
@@ -245,11 +244,8 @@ def remove_files(output_dir: Path, files: Iterable[PurePath]) -> None:
 
 
 def remove_empty(output_dir: Path, folder: PurePosixPath) -> None:
-    """Remove a folder of the output dataset and those below it, as far as nothing is in them.
-
-    Those that are hidden, and what is in them, are not ours.
-    """
+    """Remove a folder of the output dataset and the folders below it if they are empty and not hidden."""
     for place, _, _ in os.walk(output_dir / folder, topdown=False):
         if not any(part.startswith(".") for part in Path(place).relative_to(output_dir).parts):
-            with suppress(OSError):  # something is in it
+            with suppress(OSError):  # it is not empty
                 os.rmdir(place)

@@ -1,4 +1,4 @@
-"""Our own sidecars: composed for a scan that is about to be published, and read of those that are."""
+"""Our own sidecars: composed for a scan that is about to be published, and read of published scans."""
 
 from __future__ import annotations
 
@@ -60,21 +60,20 @@ def image_sidecar(
     Parameters
     ----------
     source_metadata : mapping
-        Metadata of the raw scan; only harmless fields of it are kept, and none that names files: which of
-        them are in the output, nobody knows yet.
+        Metadata of the raw scan. Only harmless fields are kept, and none that names files, as it is not known
+        yet which files will be in the output.
     provenance : mapping
-        What was done and measured; becomes the ``Bidsdeface`` object as it is.
+        The ``Bidsdeface`` object: method, measures and verdict.
     source_uri : str or None
-        BIDS URI of the raw scan; None for an image under its own name in a complete dataset, which has no
-        sources.
+        BIDS URI of the raw scan; None for an image of a complete dataset, which is no derivative.
     policy : mapping of str to Rule, optional
-        From `load_policy`; ours by default.
+        From `load_policy`; the built-in policy by default.
     task : str, optional
         Label of the task in the scan's name.
     identifies : callable, optional
         Return True for a text that holds an identifier of the dataset.
     no_face : bool, optional
-        Whether the image shows no face: then nothing was removed, and nothing is claimed.
+        Whether the image shows no face, so that nothing was removed, and no removal is claimed.
     skull_stripped : bool, optional
         Whether the image shows a bare brain.
 
@@ -107,10 +106,10 @@ def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> d
     Parameters
     ----------
     provenance : mapping
-        What was done and measured; becomes the ``Bidsdeface`` object as it is.
+        The ``Bidsdeface`` object: method, measures and verdict.
     source_uris : sequence of str
-        BIDS URIs of the raw scans that the mask is for: one, or a set of one grid; none in a complete
-        dataset, in which the mask is no derivative.
+        BIDS URIs of the raw scans that share the mask; none in a complete dataset, where the mask is no
+        derivative.
 
     Returns
     -------
@@ -125,7 +124,7 @@ def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> d
 
 
 def to_json(content: Mapping[str, Any]) -> str:
-    """Write metadata as JSON text the way every file of the dataset has it."""
+    """Return metadata as JSON text, in the form of all JSON files of the output."""
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -145,12 +144,12 @@ class Published:
 
     @property
     def record(self) -> Mapping[str, Any]:
-        """How it was defaced and judged: the ``Bidsdeface`` object."""
+        """The ``Bidsdeface`` object: method, measures and verdict."""
         return self.sidecar["Bidsdeface"]
 
     @property
     def shows_anatomy(self) -> bool:
-        """Whether this is an anatomical image that was judged itself: no series, no phase, no map."""
+        """Whether this is an anatomical image that was judged by itself: no series, phase image or map."""
         return self.image.parent.name == ANATOMICAL and "MaskOf" not in self.record
 
     @property
@@ -164,7 +163,7 @@ class Published:
 
     @property
     def is_defaced(self) -> bool:
-        """Whether something was removed; otherwise the scan shows no face."""
+        """Whether a face was removed; otherwise the scan shows none."""
         return bool(self.record.get("Method"))
 
 
@@ -174,15 +173,15 @@ def published_scans(output_dir: Path, layout: str) -> list[Published]:
     Raises
     ------
     BidsdefaceError
-        A sidecar cannot be read, or is somebody else's.
+        A sidecar cannot be read, or this program did not write it.
     """
-    found = []
-    named_so = (path for path in output_dir.glob("sub-*/**/*.json") if _is_named_so(path, output_dir, layout))
-    for path in sorted(named_so, key=lambda path: natural_key(path.name)):
+    published = []
+    sidecars = (path for path in output_dir.glob("sub-*/**/*.json") if _may_be_ours(path, output_dir, layout))
+    for path in sorted(sidecars, key=lambda path: natural_key(path.name)):
         try:
             content = path.read_bytes()
             if layout == BIDS and b"Bidsdeface" not in content:
-                continue  # of a file that was carried over
+                continue  # it belongs to a companion
             sidecar = parse_json(content)
             dict(sidecar["Bidsdeface"]["Measures"])
         except FileNotFoundError:
@@ -192,19 +191,19 @@ def published_scans(output_dir: Path, layout: str) -> list[Published]:
                 f"{path}: is not a sidecar of this program; remove it and its image"
             ) from error
         image = path.with_suffix(".nii" if path.with_suffix(".nii").is_file() else ".nii.gz")
-        found.append(Published(PurePosixPath(image.relative_to(output_dir)), sidecar))
-    return found
+        published.append(Published(PurePosixPath(image.relative_to(output_dir)), sidecar))
+    return published
 
 
-def _is_named_so(path: Path, output_dir: Path, layout: str) -> bool:
-    """Return True for the name of a sidecar of a scan; what lies in hidden folders is not ours."""
+def _may_be_ours(path: Path, output_dir: Path, layout: str) -> bool:
+    """Return True if a file has the name of a scan's sidecar, and lies in no hidden folder."""
     is_derivative = any(f"_desc-{desc}_" in path.name for desc in DESCRIPTIONS)
     is_of_scan = "_defacemask" not in path.name if layout == BIDS else is_derivative
     return is_of_scan and not any(part[0] == "." for part in path.relative_to(output_dir).parts)
 
 
 def read_record(image: Path) -> Mapping[str, Any]:
-    """Return how an image was defaced and judged, by its sidecar; empty for one that is not ours."""
+    """Return the ``Bidsdeface`` object in the sidecar of an image; empty if there is none."""
     try:
         record = read_json(sidecar_of(image))["Bidsdeface"]
     except (JsonError, OSError, KeyError):
@@ -213,7 +212,7 @@ def read_record(image: Path) -> Mapping[str, Any]:
 
 
 def is_defaced(image: Path) -> bool:
-    """Return True if this program has published an image of a complete dataset, by its sidecar."""
+    """Return True if the sidecar of an image of a complete dataset says that this program published it."""
     return image.is_file() and "Bidsdeface" in own_fields(image)
 
 

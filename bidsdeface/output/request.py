@@ -1,4 +1,4 @@
-"""What every room needs to know of a run: which scans of which dataset are defaced, and where results go."""
+"""The options that concern every step of a run: input, output, and which scans to deface."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,7 +81,8 @@ class Request:
         inspects images that may or may not show a face, whatever was requested.
         """
         default = suffixes_of_heads() if self.is_complete else (ANATOMICAL,)
-        asked = (name for given in self.suffixes or (DEFAULT,) for name in _each(given, default))
+        given = self.suffixes or (DEFAULT,)
+        asked = (name for one in given for name in (default if one == DEFAULT else (one,)))
         return tuple(dict.fromkeys((*asked, *(suffixes_looked_at() if self.is_complete else ()))))
 
     def option_to_deface(self, *suffixes: str) -> str:
@@ -92,7 +93,3 @@ class Request:
     def policy(self) -> Policy:
         """The rule for each sidecar field. The file is read once, so an edit during a run has no effect."""
         return load_policy(self.metadata_policy, self.keep_fields, self.drop_fields)
-
-
-def _each(given: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    return default if given == DEFAULT else (given,)

@@ -1,4 +1,4 @@
-"""Validate the whole output at the end of a run, and name the errors that the input does not have."""
+"""Validate the whole output at the end of a run, and log the errors that the input does not have."""
 
 import logging
 from collections.abc import Set
@@ -25,8 +25,7 @@ def check_output_valid(request: Request, scratch: Path, codes: Set[Exit]) -> set
     scratch : Path
         Private.
     codes : set of Exit
-        What came up in the run until now: an output that is not complete, or has no participant, is not
-        validated.
+        Exit codes of the run so far. An output that is not complete, or has no participant, is not validated.
 
     Returns
     -------
@@ -40,12 +39,12 @@ def check_output_valid(request: Request, scratch: Path, codes: Set[Exit]) -> set
         return set()
     is_derivative = not request.is_complete
     try:
-        found = find_new_errors(
+        errors = find_new_errors(
             request.output_dir, request.bids_dir, is_derivative=is_derivative, scratch=scratch
         )
-    except BidsdefaceError as error:  # what else the run has found still counts
+    except BidsdefaceError as error:  # the other findings of the run still count
         LOGGER.error("the output could not be validated: %s", error)
         return {code_of_run(error)}
-    for one in found:
+    for one in errors:
         LOGGER.error("INVALID %s: %s: %s", one.file, f"{one.code} {one.part}".rstrip(), _WAY_OUT)
-    return {Exit.LEAK} if found else set()
+    return {Exit.LEAK} if errors else set()

@@ -5,7 +5,6 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from bidsdeface.dataset.filters import read_filters
 from bidsdeface.dataset.inheritance import (
     JsonError,
     parse_json,
@@ -15,7 +14,7 @@ from bidsdeface.dataset.inheritance import (
     read_sidecar,
 )
 from bidsdeface.dataset.names import scan_at
-from bidsdeface.dataset.query import find_heads
+from bidsdeface.dataset.query import find_heads, read_filters
 from bidsdeface.errors import BidsdefaceError
 from tests.conftest import make_dataset
 from tests.unit.dataset.test_query import TWO_SESSIONS

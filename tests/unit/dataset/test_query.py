@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bidsdeface.dataset.filters import open_layout, read_filters
 from bidsdeface.dataset.inheritance import read_metadata
 from bidsdeface.dataset.kinds import kinds_of
 from bidsdeface.dataset.names import natural_key
-from bidsdeface.dataset.query import find_heads
+from bidsdeface.dataset.query import find_heads, open_layout, read_filters
 from bidsdeface.errors import BidsdefaceError, UsageError, printable
 from tests.conftest import make_dataset
 
