@@ -179,8 +179,8 @@ class Source:
     def fieldmaps_of(self, subject: str | None) -> frozenset[str]:
         """Return the field maps that are present, of a participant or of all."""
         within = f"sub-{subject}/" if subject else ""
-        there = (path for path in self.fieldmaps if path in self.present and str(path).startswith(within))
-        return frozenset().union(*(self.fieldmaps[path] for path in there))
+        images = (path for path in self.fieldmaps if path in self.present and str(path).startswith(within))
+        return frozenset().union(*(self.fieldmaps[path] for path in images))
 
     def without(self, absent: Collection[PurePosixPath]) -> "Source":
         """Return the same without some files and the files of the same name but for the extension."""

@@ -266,12 +266,14 @@ def _is_same(settings: MetadataOptions, path: PurePosixPath) -> bool:
     if settings.force or not is_own_file(settings.output_dir / path):
         return False
     try:
-        image, there = read_image(settings.bids_dir / path), read_image(settings.output_dir / path)
+        image, published = (read_image(root / path) for root in (settings.bids_dir, settings.output_dir))
     except ImageError:  # named where it is written
         return False
-    stored, kept = (np.frombuffer(memoryview(one.stored.T).cast("B"), np.uint8) for one in (image, there))
-    same_header = clean_header(image.header).binaryblock == there.header.binaryblock
-    return same_header and np.array_equal(stored, kept)
+    input_bytes, output_bytes = (
+        np.frombuffer(memoryview(one.stored.T).cast("B"), np.uint8) for one in (image, published)
+    )
+    same_header = clean_header(image.header).binaryblock == published.header.binaryblock
+    return same_header and np.array_equal(input_bytes, output_bytes)
 
 
 def _check_not_empty(

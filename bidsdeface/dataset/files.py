@@ -158,9 +158,9 @@ def list_images(
     ignored = read_ignored(bids_dir)
     images = Images()
     for label in participants:
-        whole = f"sub-{label}"
-        some = [f"{whole}/ses-{one}" for one in sessions if os.path.lexists(bids_dir / whole / f"ses-{one}")]
-        for folder in some if sessions else [whole]:
+        subject = f"sub-{label}"
+        visits = [f"{subject}/ses-{one}" for one in sessions]
+        for folder in [one for one in visits if os.path.lexists(bids_dir / one)] if sessions else [subject]:
             try:
                 if not os.path.exists(bids_dir / folder):
                     raise BidsdefaceError(why_not_here(bids_dir / folder, bids_dir))

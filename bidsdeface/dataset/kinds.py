@@ -48,17 +48,17 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
     (True, False)
     """
     known = _of_rules()
-    asked = suffixes or (ANATOMICAL,)
-    there = {suffix for _, suffix in known}
-    if unknown := [name for name in asked if name != ANATOMICAL and name not in there]:
+    requested = suffixes or (ANATOMICAL,)
+    suffixes_known = {suffix for _, suffix in known}
+    if unknown := [name for name in requested if name != ANATOMICAL and name not in suffixes_known]:
         raise UsageError(
             f"--suffixes {' '.join(unknown)}: BIDS has no such image of a head; choose from anat (all "
-            f"anatomical ones), {', '.join(sorted(there))}"
+            f"anatomical ones), {', '.join(sorted(suffixes_known))}"
         )
     return frozenset(
         (datatype, suffix)
         for datatype, suffix in known
-        if suffix in asked or (datatype == ANATOMICAL and ANATOMICAL in asked)
+        if suffix in requested or (datatype == ANATOMICAL and ANATOMICAL in requested)
     )
 
 
@@ -169,8 +169,8 @@ def possible_donors(scan: Scan, scans: Sequence[Scan]) -> list[Scan]:
     ]
     if is_phase(scan):
         suffixes = magnitudes_of(scan.suffix)
-        same = [other for other in others if other.suffix in suffixes and is_of_series(other, scan)]
-        return sorted(same, key=lambda other: (_unlike(other, scan), suffixes.index(other.suffix)))
+        magnitudes = [other for other in others if other.suffix in suffixes and is_of_series(other, scan)]
+        return sorted(magnitudes, key=lambda other: (_unlike(other, scan), suffixes.index(other.suffix)))
     if is_map(scan):
         measured = [one for one in others if not is_map(one) and (one.datatype, one.suffix) not in weighted()]
         return sorted(measured, key=lambda other: (other.suffix != scan.suffix, _unlike(other, scan)))

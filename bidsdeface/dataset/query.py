@@ -89,24 +89,24 @@ def find_heads(
     _check_exist("participant", "sub-", participants, existing, bids_dir)
     if sessions:
         _check_exist("session", "ses-", sessions, _folders(bids_dir, "sub-*/ses-*"), bids_dir)
-    found = list_images(bids_dir, participants or existing, sessions, kinds | kinds_of())
-    scans = sorted(found.scans, key=lambda scan: natural_key(scan.path.name))
+    images = list_images(bids_dir, participants or existing, sessions, kinds | kinds_of())
+    scans = sorted(images.scans, key=lambda scan: natural_key(scan.path.name))
     if filters:
         scans = _filtered(scans, filters, kinds | kinds_of(), bids_dir, participants, sessions)
-    asked = [scan for scan in scans if (scan.datatype, scan.suffix) in kinds]
+    requested = [scan for scan in scans if (scan.datatype, scan.suffix) in kinds]
     kind = "anatomical scan" if kinds == kinds_of() else "scan"
-    _log_not_taken(found, bids_dir, with_ignored=scans_expected)
-    if not asked and scans_expected and not (participants or found.problems):
+    _log_not_taken(images, bids_dir, with_ignored=scans_expected)
+    if not requested and scans_expected and not (participants or images.problems):
         others = list_images(bids_dir, existing, sessions, kinds_of(suffixes_of_heads()) - kinds_of()).scans
-        there = " ".join(sorted({scan.suffix for scan in others}))
+        suffixes_there = " ".join(sorted({scan.suffix for scan in others}))
         raise BidsdefaceError(
             f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
             "--participant-label, --session-label, --suffixes, --bids-filter-file and .bidsignore"
-            + (f"; to deface what is there: --suffixes {there}" if there else "")
+            + (f"; to deface what is there: --suffixes {suffixes_there}" if suffixes_there else "")
         )
-    having = {scan.subject for scan in asked} | {label for label, _ in found.problems}
-    missing = [f"sub-{label}" for label in participants or existing if label not in having]
-    problems = [problem for _, problem in found.problems]
+    with_scans = {scan.subject for scan in requested} | {label for label, _ in images.problems}
+    missing = [f"sub-{label}" for label in participants or existing if label not in with_scans]
+    problems = [problem for _, problem in images.problems]
     if participants and scans_expected:  # a name is meant
         problems += [f"{one}: no {kind} that fits the request; add one or leave {one} out" for one in missing]
     elif missing and scans_expected and not (sessions or filters):  # which narrow it to those who have it
@@ -114,7 +114,7 @@ def find_heads(
     by_stem: dict[str, list[Scan]] = defaultdict(list)  # of scans with one stem, all outputs have one name
     for scan in scans:
         by_stem[scan.stem].append(scan)
-    twins = [same for same in by_stem.values() if len(same) > 1 and same[0] in asked]
+    twins = [same for same in by_stem.values() if len(same) > 1 and same[0] in requested]
     problems += [
         f"{same[0].path}: is there as {' and '.join(scan.extension for scan in same)}, and they "
         "may differ; remove one"
@@ -124,20 +124,22 @@ def find_heads(
     return Plan(_gather(single, kinds, longitudinal), tuple(problems), tuple(same[0] for same in twins))
 
 
-def _log_not_taken(found: Images, bids_dir: Path, with_ignored: bool) -> None:
+def _log_not_taken(images: Images, bids_dir: Path, with_ignored: bool) -> None:
     """Log the images that are not taken; those in .bidsignore only where nothing else names them."""
-    for path, reason in found.not_taken.items():
+    for path, reason in images.not_taken.items():
         LOGGER.warning("%s: not taken: %s", printable(bids_dir / path), reason)
-    if found.ignored and with_ignored:
-        LOGGER.warning("in .bidsignore, so that they are not touched: %s", ", ".join(map(str, found.ignored)))
+    if images.ignored and with_ignored:
+        LOGGER.warning(
+            "in .bidsignore, so that they are not touched: %s", ", ".join(map(str, images.ignored))
+        )
 
 
 def _folders(bids_dir: Path, pattern: str) -> list[str]:
     """Return the labels of folders, broken links included, in natural order."""
-    found = {path.name for path in bids_dir.glob(pattern) if path.is_symlink() or path.is_dir()}
-    for name in sorted(name for name in found if not is_utf8(name)):
+    names = {path.name for path in bids_dir.glob(pattern) if path.is_symlink() or path.is_dir()}
+    for name in sorted(name for name in names if not is_utf8(name)):
         LOGGER.warning("%s: not taken: its name is not UTF-8", printable(bids_dir / name))
-    return [name.partition("-")[2] for name in sorted(filter(is_utf8, found), key=natural_key)]
+    return [name.partition("-")[2] for name in sorted(filter(is_utf8, names), key=natural_key)]
 
 
 def _check_exist(
@@ -199,10 +201,10 @@ def _gather(scans: Iterable[Scan], kinds: Set[tuple[str, str]], longitudinal: bo
     for scan in scans:
         by_head[scan.subject, None if longitudinal else scan.session].append(scan)
     heads = []
-    for (subject, session), same in by_head.items():
-        if asked := [scan for scan in same if (scan.datatype, scan.suffix) in kinds]:
-            reference, reason = choose_reference(sorted(same, key=_turn))
-            heads.append(Head(subject, session, tuple(sorted(asked, key=_turn)), reference, reason))
+    for (subject, session), candidates in by_head.items():
+        if requested := [scan for scan in candidates if (scan.datatype, scan.suffix) in kinds]:
+            reference, reason = choose_reference(sorted(candidates, key=_turn))
+            heads.append(Head(subject, session, tuple(sorted(requested, key=_turn)), reference, reason))
     return tuple(sorted(heads, key=lambda head: natural_key(head.name)))
 
 
@@ -248,8 +250,8 @@ def _rank(measured: tuple[tuple[float, ...], tuple[float, ...]] | None, scan: Sc
     if measured is None:
         return (math.inf, _contrast(scan))
     extents, zooms = measured
-    whole = min(*extents, WHOLE_HEAD_MM) // FIELD_STEP_MM
-    return (-whole, _contrast(scan), round(math.prod(zooms), 3), -math.prod(extents))
+    coverage = min(*extents, WHOLE_HEAD_MM) // FIELD_STEP_MM
+    return (-coverage, _contrast(scan), round(math.prod(zooms), 3), -math.prod(extents))
 
 
 def _contrast(scan: Scan) -> int:

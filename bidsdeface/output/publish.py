@@ -57,11 +57,11 @@ class Staging:
             with storage_errors(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
         *others, last = files
-        with one_at_a_time((self.output_dir / last).parent) as alone:
+        with one_at_a_time((self.output_dir / last).parent) as is_locked:
             remove_files(self.output_dir, [*([last] if others else []), *stale])
             moved = {name: _move(staged, self.output_dir / name) for name, staged in files.items()}
             ours = (_is(self.output_dir / name, status) for name, status in moved.items())
-            if others and not alone and not all(ours):  # the last one vouches for a mixture
+            if others and not is_locked and not all(ours):  # the last one vouches for a mixture
                 remove_files(self.output_dir, [last])
                 raise BidsdefaceError(
                     f"{self.output_dir / last}: another run wrote it at the same moment; run the same "
@@ -179,14 +179,14 @@ def one_at_a_time(folder: Path) -> Iterator[bool]:
     folder : Path
         The folder of the result's sidecar.
     """
-    alone = False
+    is_locked = False
     with ExitStack() as opened:
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY)
             opened.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            alone = True
-        yield alone
+            is_locked = True
+        yield is_locked
 
 
 def check_inside(path: Path, output_dir: Path) -> None:
@@ -222,12 +222,12 @@ def files_below(output_dir: Path, folder: PurePosixPath) -> set[PurePosixPath]:
         The folder is a link out of the output dataset.
     """
     check_inside(output_dir / folder / "file", output_dir)
-    found = set()
+    files = set()
     for place, folders, names in os.walk(output_dir / folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = PurePosixPath(Path(place).relative_to(output_dir))
-        found |= {here / name for name in names if not name.startswith(".")}
-    return found
+        files |= {here / name for name in names if not name.startswith(".")}
+    return files
 
 
 def remove_files(output_dir: Path, files: Iterable[PurePath]) -> None:
