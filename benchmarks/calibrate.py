@@ -29,26 +29,23 @@ from bidsdeface.head.fit import (
     TemplateSet,
     fit,
     make_template_set,
-    measure,
-    template_set_of,
-    to_start,
 )
-from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS
-from bidsdeface.head.options import DEFAULT_GUARD_MM
+from bidsdeface.head.mask import NoFace
+from bidsdeface.imaging.brain import fit_brain
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.registration import Placement, disagreement_mm, place
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
-from bidsdeface.quality.checks import Rejected, faults, outline_faults
+from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
 from bidsdeface.quality.evidence import (
-    SPACING_MM,
-    FaceRegions,
+    MEASURE_SPACING_MM,
     measure_defaced,
     measure_mask,
     measure_removed,
 )
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
+from bidsdeface.quality.placement import measure_placement
 from bidsdeface.runtime.workers import ONE_THREAD
 
 FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]
@@ -87,116 +84,122 @@ def study(what: tuple[str, Any]) -> list[dict[str, Any]]:
     """Return what is measured of one scan, or of some synthetic people: a row for each result."""
     name, source = what
     templates = make_template_set("WholeHead", ("face",))
-    regions_mm = (templates.template.regions_mm["face"],)
-    expected = FaceRegions(regions_mm, templates.template.brain_mm, DEFAULT_GUARD_MM)
     if isinstance(source, range):
         people = [person for person in cohort(source.stop) if person.number in source]
         scans = [(person.name, reduce_image(person.scan(1), person.name)) for person in people]
-        return [{"head": of, **_result(SYNTHETIC, "as it is", one, templates, expected)} for of, one in scans]
+        return [{"head": of, **_result(SYNTHETIC, "as it is", one, templates)} for of, one in scans]
     scan = reduce_image(read_image(source), str(source))
-    return [{"head": name, **row} for row in _rows(name, scan, templates, expected)]
+    return [{"head": name, **row} for row in _rows(name, scan, templates)]
 
 
-def _rows(name: str, scan: Volume, templates: TemplateSet, expected: FaceRegions) -> Iterator[dict[str, Any]]:
+def _rows(name: str, scan: Volume, templates: TemplateSet) -> Iterator[dict[str, Any]]:
     person = " " in name
     if not person and name[0] not in "SP":  # no head, or one without a face
-        yield _result(OTHER, "as it is", scan, templates, expected)
+        yield _result(OTHER, "as it is", scan, templates)
         return
     try:
         good = fit(name, scan, None, templates, accepted=True)
     except RegistrationError:
         good = None
     if person:
-        yield _result(PERSON, "as it is", scan, templates, expected)
-        if good is None or faults(good.measures) or name.split()[1:] != ["T1w"]:
+        yield _result(PERSON, "as it is", scan, templates)
+        if good is None or failed_checks(good.measures) or name.split()[1:] != ["T1w"]:
             return  # failures of one scan of each person are enough
     assert good
     to_template = good.to_template
     if not person:
         for variant, spoilt_scan in variants(scan, to_template, seed=sum(name.encode())):
-            yield _result(GOOD, variant, spoilt_scan, templates, expected)
+            yield _result(GOOD, variant, spoilt_scan, templates)
         for variant, cut in without_face(scan, to_template):
-            yield _result(NO_FACE, variant, cut, templates, expected)
+            yield _result(NO_FACE, variant, cut, templates)
     for failure, motion in failures(templates.template.target.probes):
-        spoilt = replace(good, to_template=np.linalg.inv(motion) @ to_template, second=to_template)
-        judged = judge(spoilt, templates, expected)
+        spoilt = replace(
+            good, to_template=np.linalg.inv(motion) @ to_template, second_to_template=to_template
+        )
+        judged = judge(spoilt)
         yield {"kind": FAILURE, "name": failure, **judged}
         # What a second registration tells says nothing if it went wrong in the same way.
         told = {key: value for key, value in judged["measures"].items() if key not in OF_SECOND}
-        found = sorted(faults(told)) or (["no face in view"] if not told["mask_ml"] else [])
+        found = sorted(failed_checks(told)) or (["no face in view"] if not told["mask_ml"] else [])
         yield {"kind": BOTH, "name": failure, "verdict": "failed" if found else "passed", "faults": found}
     if os.environ.get("TEMPLATEFLOW_HOME") and not person:
         yield _with_wrong_template(scan, good, templates)
     if name.startswith("S") and not person:  # the nose is in view
         for depth, gap in FOLDS:
-            folded = fold(scan, to_template, depth, gap, templates.surface.head_mm)
-            yield _result(FOLDED, f"{depth} mm, {gap} mm of air", folded, templates, expected)
+            folded = fold(scan, to_template, depth, gap, templates.head_template.surface.head_mm)
+            yield _result(FOLDED, f"{depth} mm, {gap} mm of air", folded, templates)
 
 
 def _with_wrong_template(scan: Volume, good: RegisteredScan, templates: TemplateSet) -> dict[str, Any]:
     """Let a template that ends at the nose find the head; measure how far the face is off."""
     linked = make_template_set(WRONG_TEMPLATE, ("face",))
-    start, link = linked.template, linked.link
-    wrong = template_set_of(start)
-    expected = FaceRegions((start.regions_mm["face"],), start.brain_mm, DEFAULT_GUARD_MM)
-    row = _result(WRONG, WRONG_TEMPLATE, scan, wrong, expected)
-    placed = place(scan, wrong.pose, start.target).to_template
+    start, link = linked.template, linked.head_to_template
+    wrong = replace(linked, head_template=start, head_to_template=np.eye(4))
+    row = _result(WRONG, WRONG_TEMPLATE, scan, wrong)
+    placed = place(scan, start.pose, start.target).to_template
     off_mm = disagreement_mm(
         np.linalg.inv(good.to_template),
         np.linalg.inv(placed) @ link,
-        templates.surface.face,
+        templates.head_template.surface.face,
     )
     return {**row, "off_mm": off_mm}
 
 
-def _result(
-    kind: str, name: str, scan: Volume, templates: TemplateSet, expected: FaceRegions
-) -> dict[str, Any]:
+def _result(kind: str, name: str, scan: Volume, templates: TemplateSet) -> dict[str, Any]:
     """Do what the program does with a scan."""
     row = {"kind": kind, "name": name}
     try:
         registered = fit(name, scan, None, templates, accepted=False)
     except RegistrationError as error:
-        bare = is_bare_brain(scan, templates.brain_surface)
+        bare = is_bare_brain(scan, templates.head_template.brain_surface)
         measures = error.measures if isinstance(error, Rejected) else {}
-        found = [BARE_BRAIN] if bare else sorted(faults(measures)) or ["no head found"]
+        found = [NoFace.BARE_BRAIN.value] if bare else sorted(failed_checks(measures)) or ["no head found"]
         return {**row, "verdict": "no-face" if bare else "failed", "faults": found, "measures": measures}
-    if outline_faults(registered.measures) and is_bare_brain(scan, templates.brain_surface):
-        return {**row, "verdict": "no-face", "faults": [BARE_BRAIN], "measures": registered.measures}
-    return {**row, **judge(registered, templates, expected)}
+    if failed_without_brain(registered.measures) and is_bare_brain(
+        scan, templates.head_template.brain_surface
+    ):
+        return {
+            **row,
+            "verdict": "no-face",
+            "faults": [NoFace.BARE_BRAIN.value],
+            "measures": registered.measures,
+        }
+    return {**row, **judge(registered)}
 
 
-def judge(registered: RegisteredScan, templates: TemplateSet, expected: FaceRegions) -> dict[str, Any]:
+def judge(registered: RegisteredScan) -> dict[str, Any]:
     """Measure a placement, and return the measures and the verdict."""
     scan, told, to_template = registered.volume, registered.measures, registered.to_template
+    second, regions, head = registered.second_to_template, registered.regions, registered.head
+    templates = registered.templates
     start = time.process_time()
     apart_mm = disagreement_mm(
-        np.linalg.inv(to_template), np.linalg.inv(registered.second), templates.template.target.probes
+        np.linalg.inv(to_template), np.linalg.inv(second), templates.template.target.probes
     )
     rival = told["similarity"] - told.get("lead", 1.0)
-    placement = Placement(to_template, told["similarity"], registered.second, apart_mm, rival)
-    measures = measure(scan, placement, to_template, templates, registered.brain)
-    guard = expected.guard(registered.brain)
-    face = face_mask(scan.data.shape, scan.affine, to_template, expected.regions_mm, guard)
-    measures["guard_depth_mm"] = face.guard_depth_mm
-    measures |= measure_mask(face.mask, scan.affine, registered.second, registered.brain, expected)
-    to_head, head_mm = to_start(registered, templates), templates.surface.head_mm
-    if face.mask.any():
-        coarse = world_aligned(scan, SPACING_MM)
-        measures |= measure_removed(coarse, scan.data, face.mask, scan.affine, to_head, head_mm)
-    folded = find_foldover(scan, to_head, head_mm)
-    hidden = face.mask if folded is None else face.mask | folded
+    placement = Placement(to_template, told["similarity"], second, apart_mm, rival)
+    brain = registered.brain and fit_brain(
+        registered.brain, templates.head_template.brain_surface, head.to_head
+    )
+    measures = measure_placement(scan, placement, head.to_head, templates.head_template, brain)
+    mask, measures["guard_depth_mm"] = face_mask(scan.data.shape, scan.affine, to_template, regions)
+    measures |= measure_mask(mask, scan.affine, second, regions)
+    if mask.any():
+        coarse = world_aligned(scan, MEASURE_SPACING_MM)
+        measures |= measure_removed(coarse, scan.data, mask, scan.affine, head)
+    folded = find_foldover(scan, head)
+    hidden = mask if folded is None else mask | folded
     defaced = Volume(np.where(hidden, 0, scan.data), scan.affine, scan.seen * ~hidden)
-    measures |= measure_defaced(defaced, to_head, head_mm, registered.second, registered.brain, expected)
+    measures |= measure_defaced(defaced, head, second, regions)
     seconds = time.process_time() - start
-    found, verdict = sorted(faults(measures)), "passed"
-    if not face.mask.any():
-        placements = (to_template, registered.second)
-        ends = field_ends_before_face(scan.data.shape, scan.affine, placements, expected.regions_mm)
+    found, verdict = sorted(failed_checks(measures)), "passed"
+    if not mask.any():
+        placements = (to_template, second)
+        ends = field_ends_before_face(scan.data.shape, scan.affine, placements, regions)
         verdict, found = ("no-face", found) if ends else ("failed", [*found, "no face in view, or nearly"])
     return {
         "verdict": "failed" if found else verdict,
-        "faults": found or ([FIELD_ENDS] if verdict == "no-face" else []),
+        "faults": found or ([NoFace.FIELD_ENDS.value] if verdict == "no-face" else []),
         "measures": measures,
         "cpu_s": seconds,
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bidsdeface.quality.checks import CHECKS, Check
+from bidsdeface.quality.limits import CHECKS, Check
 
 Row = dict[str, Any]
 INTRODUCTION = """\

@@ -16,7 +16,7 @@ from benchmarks.child import keep
 from benchmarks.heads import niimath
 from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.brain import Brain
-from bidsdeface.imaging.facemask import Guard, face_mask
+from bidsdeface.imaging.facemask import FaceRegions, face_mask
 from bidsdeface.imaging.image import Image, read_image, write_image
 from bidsdeface.imaging.methods import remove
 from bidsdeface.reidentify.attack import ATTACKERS, Tools
@@ -46,10 +46,9 @@ class Scanned:
     def face(self) -> NDArray[np.bool_]:
         """Return this program's mask."""
         template = self.tools.template
-        regions = (template.regions_mm["face"],)
-        shape = self.image.stored.shape
-        guard = Guard(template.brain_mm, DEFAULT_GUARD_MM, self.brain)
-        return face_mask(shape, self.image.affine, self.to_template, regions, guard).mask
+        face_mm, brain_mm = template.regions_mm["face"], template.brain_mm
+        regions = FaceRegions((face_mm,), brain_mm, DEFAULT_GUARD_MM, self.brain)
+        return face_mask(self.image.stored.shape, self.image.affine, self.to_template, regions)[0]
 
 
 def by_bidsdeface(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:

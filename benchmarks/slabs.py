@@ -26,9 +26,8 @@ from benchmarks.heads import find_heads, find_people
 from benchmarks.spoil import rigid
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set, to_start
-from bidsdeface.head.mask import Loaded, find
-from bidsdeface.head.options import DEFAULT_GUARD_MM
+from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
+from bidsdeface.head.mask import Loaded, mask_from_template
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image, canonical, read_image
 from bidsdeface.imaging.volume import (
@@ -39,8 +38,8 @@ from bidsdeface.imaging.volume import (
     reduce_image,
     voxel_ml,
 )
-from bidsdeface.quality.checks import Rejected, faults
-from bidsdeface.quality.evidence import FaceRegions, mask_disagreement_mm, measure_defaced
+from bidsdeface.quality.checks import Rejected, failed_checks
+from bidsdeface.quality.evidence import mask_disagreement_mm, measure_defaced
 from bidsdeface.runtime.workers import ONE_THREAD
 
 RIGHT_MM = 6.0  # as of the masks of two registrations
@@ -199,42 +198,34 @@ def judge(
     templates: TemplateSet,
 ) -> dict[str, Any]:
     """Run the program on one slab, and compare its mask with the known one."""
-    regions = (templates.template.regions_mm["face"],)
-    expected = FaceRegions(regions, templates.template.brain_mm, DEFAULT_GUARD_MM)
     scan = Scan(Path("sub-01_T2w.nii.gz"), (("sub", "01"),), "T2w", ".nii.gz")
     head = Head("01", None, (scan,), scan)
     brain = placed.brain.moved(motion) if placed.brain else None
     start = time.process_time()
     measures: dict[str, float] = {}
     try:
-        masked = find(
-            Loaded(scan, head, b"", image, reduce_image(image, "slab")), reference, templates, expected, False
-        )
+        loaded = Loaded(scan, head, b"", image, reduce_image(image, "slab"))
+        masked = mask_from_template(loaded, reference, templates, False)
         assert masked.registered
         measures = masked.measures
         hidden, _ = in_blocks(*canonical(masked.mask.astype(np.float32), image.affine))
         volume = reduce_image(replace(image, stored=np.where(masked.mask, 0, image.stored)), "slab")
         volume = Volume(volume.data, volume.affine, (hidden < 0.5).astype(np.float32))
         registered = masked.registered
-        measures = measures | measure_defaced(
-            volume,
-            to_start(registered, templates),
-            templates.surface.head_mm,
-            registered.second,
-            registered.brain,
-            expected,
-        )
-        if found := faults(measures, whole=not masked.no_face):
+        second, regions = registered.second_to_template, registered.regions
+        measures = measures | measure_defaced(volume, registered.head, second, regions)
+        if found := failed_checks(measures, whole=not masked.no_face):
             raise Rejected(found, measures)
-        mask, by = masked.mask, masked.no_face or masked.registered.reference
+        mask = masked.mask
+        by = masked.no_face.value if masked.no_face else masked.registered.reference
     except RegistrationError as error:
         seconds = time.process_time() - start
         measures = error.measures if isinstance(error, Rejected) else measures
         return {"end": "held back", "by": str(error), "measures": measures, "cpu_s": seconds}
     seconds = time.process_time() - start
-    guard = expected.guard(brain)
-    right = face_mask(image.stored.shape[:3], image.affine, truth, regions, guard).mask
-    off_mm = mask_disagreement_mm(mask, image.affine, truth, regions, guard)
+    known = templates.face_regions(brain)
+    right, _ = face_mask(image.stored.shape[:3], image.affine, truth, known)
+    off_mm = mask_disagreement_mm(mask, image.affine, truth, known)
     lost_ml = 0.0
     if brain is not None:
         corner = np.linalg.inv(image.affine)

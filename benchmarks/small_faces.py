@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,7 @@ from benchmarks.calibrate import judge
 from benchmarks.heads import PEOPLE_BESIDE, ROOT, find_heads, find_people
 from bidsdeface.errors import RegistrationError
 from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
-from bidsdeface.head.options import DEFAULT_GUARD_MM
-from bidsdeface.imaging.facemask import Guard, face_mask, region_distance
+from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import (
     Volume,
@@ -35,11 +34,11 @@ from bidsdeface.imaging.volume import (
     voxel_ml,
     voxel_places,
 )
-from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import FaceRegions
+from bidsdeface.quality.checks import failed_checks
 
 CHILDREN = ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (0.85, 1.07), (0.7, 1.07))  # size of face, of cranium
 CRANIUM_MM, FACE_MM = 3.0, 40.0  # from the brain: nearer it is all cranium, farther away all face
+NO_VOXELS = np.zeros((4, 4))  # the guard by its own margin alone
 DEEP_MM = 4.0  # so deep in the face region two good registrations agree that it is face
 STEPS = 24
 LATTICE_MM = 4.0
@@ -82,8 +81,8 @@ def growth(good: RegisteredScan, templates: TemplateSet, face: float, cranium: f
     step = np.maximum(np.round(LATTICE_MM / np.linalg.norm(affine[:3, :3], axis=0)), 1)
     affine = affine @ np.diag([*step, 1.0])
     places = voxel_places(tuple(np.ceil(np.array(shape) / step).astype(int) + 2), affine)
-    guard = Guard(templates.template.brain_mm, 0.0, good.brain)
-    away = guard.distance(places, good.to_template)
+    regions = replace(templates.face_regions(good.brain), guard_mm=0.0)
+    away = regions.guard_distance(places, good.to_template, NO_VOXELS)
     share = np.clip((away - CRANIUM_MM) / (FACE_MM - CRANIUM_MM), 0, 1)[..., None]
     share = share**2 * (3 - 2 * share)
     ears_mm = templates.template.regions_mm["ears"]
@@ -120,8 +119,7 @@ def known_brains(name: str, good: RegisteredScan) -> dict[str, Callable[[NDArray
 
 def study(name: str, scan: Volume, templates: TemplateSet) -> None:
     """Print a line for each child of a head."""
-    regions_mm = (templates.template.regions_mm["face"],)
-    expected = FaceRegions(regions_mm, templates.template.brain_mm, DEFAULT_GUARD_MM)
+    templates = replace(templates, regions=("face",))
     good = fit(name, scan, None, templates, accepted=True)
     landmarks = {
         landmark: place
@@ -137,10 +135,10 @@ def study(name: str, scan: Volume, templates: TemplateSet) -> None:
         except RegistrationError:
             print(f"| {name} | {face} | {cranium} | failed: no head found | | | | |", flush=True)
             continue
-        found = judge(registered, templates, expected)
-        found_faults = sorted({*found["faults"], *faults(registered.measures)})
-        guard = expected.guard(registered.brain)
-        mask = face_mask(child.data.shape, child.affine, registered.to_template, regions_mm, guard).mask
+        found = judge(registered)
+        found_faults = sorted({*found["faults"], *failed_checks(registered.measures)})
+        placed = (registered.to_template, registered.regions)
+        mask, _ = face_mask(child.data.shape, child.affine, *placed)
         lost = {
             judge_name: f"{float((is_brain(origins) & mask).sum()) * ml:.3f}"
             for judge_name, is_brain in known_brains(name, good).items()
@@ -149,8 +147,8 @@ def study(name: str, scan: Volume, templates: TemplateSet) -> None:
         places = flow.carried(np.reshape(list(landmarks.values()), (-1, 3)), 1)
         depths = dict(zip(landmarks, interpolate(depth, child.affine, places), strict=True))
         least = min(depths, key=lambda landmark: depths[landmark], default="")
-        known = region_distance(regions_mm, good.to_template, origins) < -DEEP_MM
-        known &= expected.guard(good.brain).distance(origins, good.to_template) > DEEP_MM
+        known = good.regions.distance(origins, good.to_template) < -DEEP_MM
+        known &= good.regions.guard_distance(origins, good.to_template, NO_VOXELS) > DEEP_MM
         known &= child.data > tissue_threshold(child)
         line = (
             "failed: " + ", ".join(found_faults) if found_faults else "passed",

@@ -14,11 +14,9 @@ from hypothesis import settings
 
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.head.fit import make_template_set
-from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.image import Image
 from bidsdeface.output.description import write_dataset_files
 from bidsdeface.output.names import outputs_of
-from bidsdeface.quality.evidence import FaceRegions
 
 settings.register_profile("shared machine", deadline=None)  # a slow moment is no fault
 settings.load_profile("shared machine")
@@ -39,12 +37,12 @@ def templates():
 @pytest.fixture(scope="session")
 def average(templates):
     """Return the embedded template, the average of many heads."""
-    return templates.start
+    return templates.head_template
 
 
 @pytest.fixture(scope="session")
-def expected(average):
-    return FaceRegions((average.regions_mm["face"],), average.brain_mm, DEFAULT_GUARD_MM)
+def expected(templates):
+    return templates.face_regions(None)
 
 
 def fake_head(shape=(32, 40, 36), zooms=(5.0, 5.0, 5.0), dtype=np.int16):

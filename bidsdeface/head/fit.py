@@ -1,6 +1,4 @@
-"""Fit the template to the scans of a head: by itself, or by way of the head's reference scan."""
-
-from __future__ import annotations
+"""Fit the template to the scans of a head: directly, or by way of the head's reference scan."""
 
 import itertools
 import logging
@@ -8,81 +6,73 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
+from nibabel.affines import from_matvec
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from bidsdeface.errors import RegistrationError, TemplateError
-from bidsdeface.imaging.affine import Surface
-from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head, likely_placements
+from bidsdeface.head.options import DEFAULT_GUARD_MM
+from bidsdeface.imaging.brain import Brain, brain_placements, find_brain, fit_brain, grid_over_head
 from bidsdeface.imaging.brainnet import Weights, load_weights
-from bidsdeface.imaging.pose import PoseTemplate
-from bidsdeface.imaging.registration import (
-    NO_HEAD,
-    Placement,
-    disagreement_mm,
-    place,
-    place_from,
-    place_rigidly,
-)
+from bidsdeface.imaging.facemask import FaceRegions
+from bidsdeface.imaging.foldover import PlacedHead
+from bidsdeface.imaging.registration import NO_HEAD, Placement, place, place_from, place_rigidly
 from bidsdeface.imaging.volume import Volume, apply_affine, evened
-from bidsdeface.quality.checks import Rejected, faults, is_brain_trusted, lies_on_reference, outline_faults
-from bidsdeface.quality.face_seen import skin_of
+from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
+from bidsdeface.quality.limits import is_brain_trusted, lies_on_reference
 from bidsdeface.quality.placement import measure_fit, measure_placement, outline_likeness
 from bidsdeface.templates.source import find_template, lend_region, whole_head
-from bidsdeface.templates.template import (
-    HeadSurface,
-    Template,
-    brain_surface,
-    head_surface,
-    make_template,
-    pose_template,
-)
+from bidsdeface.templates.template import Template, make_template
 
 LOGGER = logging.getLogger(__name__)
-STILL_MM = 3.0
-STILL_SIMILARITY = 0.25
-CLEAR_MM = 2.0  # a brain whose surface fits the template's so well needs no second look
+GOOD_BRAIN_FIT_MM = 2.0  # a brain whose surface fits the template's so well needs no second look
 ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])
-LEFT_RIGHT = np.diag([-1.0, 1.0, 1.0, 1.0])
+LEFT_RIGHT_FLIP = np.diag([-1.0, 1.0, 1.0, 1.0])
 OFF_MM, OFF_RAD = 15.0, np.radians(10.0)  # how far a head may move and turn between two series
-# Of an image that is looked at: a brain, though much of it may be distorted or beyond the field of view.
-LEAST_BRAIN_ML, BRAIN_MM, NEARLY_AS_GOOD, LEAST_SIMILARITY = 300.0, 5.0, 1.5, 0.25
+# Of an image that may show no face: a brain, though much of it may be distorted or out of the field of view.
+MIN_BRAIN_ML, BRAIN_MM, NEARLY_AS_GOOD, MIN_SIMILARITY = 300.0, 5.0, 1.5, 0.25
 
 
 @dataclass(frozen=True)
 class TemplateSet:
-    """What is needed of the templates, for any scan.
+    """The templates, and what is needed of them for any scan.
 
     Attributes
     ----------
     template : Template
-        The one whose masks are used.
-    start : Template
-        The one that heads are found with, and judged by: WholeHead.
-    pose : PoseTemplate
-    surface : HeadSurface
-    brain_surface : Surface
-        All three of `start`.
+        The template whose masks are used.
+    head_template : Template
+        The template that heads are found with and judged by: WholeHead.
+    head_to_template : numpy.ndarray, shape (4, 4)
+        World of `head_template` to world of `template`.
     weights : mapping of str to numpy.ndarray
         Of the network that finds brains.
-    skin : numpy.ndarray, shape (N, 3)
-        Of the face of `start`, from `skin_of`.
-    link : numpy.ndarray, shape (4, 4)
-        World of `start` to world of `template`.
+    regions : tuple of str
+        Names of the regions to remove.
+    guard_mm : float
+        Margin around the scan's own brain, in mm.
     """
 
     template: Template
-    start: Template
-    pose: PoseTemplate
-    surface: HeadSurface
-    brain_surface: Surface
+    head_template: Template
+    head_to_template: NDArray
     weights: Weights
-    skin: np.ndarray
-    link: np.ndarray
+    regions: tuple[str, ...]
+    guard_mm: float
+
+    def to_head(self, to_template: NDArray) -> NDArray[np.float64]:
+        """Return the way from scan world to the world of `head_template`, (4, 4)."""
+        return np.linalg.inv(self.head_to_template) @ to_template
+
+    def face_regions(self, brain: Brain | None) -> FaceRegions:
+        """Return the regions to remove and the guard, for a scan with this brain of its own."""
+        regions_mm = tuple(self.template.regions_mm[name] for name in self.regions)
+        return FaceRegions(regions_mm, self.template.brain_mm, self.guard_mm, brain)
 
 
 @dataclass(frozen=True)
 class RegisteredScan:
-    """A scan that has found its place.
+    """A scan whose place is known.
 
     Attributes
     ----------
@@ -91,72 +81,81 @@ class RegisteredScan:
     volume : Volume
     to_template : numpy.ndarray, shape (4, 4)
         Scan world to template world, affine, RAS+ mm.
-    second : numpy.ndarray, shape (4, 4)
+    second_to_template : numpy.ndarray, shape (4, 4)
         The same from another start.
     measures : dict of str to float
+    templates : TemplateSet
     brain : Brain or None
-        The scan's own; None where it is not to be trusted.
+        The scan's own; None where it is not trusted.
     """
 
     reference: str
     volume: Volume
-    to_template: np.ndarray
-    second: np.ndarray
+    to_template: NDArray[np.float64]
+    second_to_template: NDArray[np.float64]
     measures: dict[str, float]
+    templates: TemplateSet
     brain: Brain | None = None
 
+    @property
+    def regions(self) -> FaceRegions:
+        """The regions to remove and the guard, with the scan's own brain."""
+        return self.templates.face_regions(self.brain)
 
-def make_template_set(template_name: str, regions: tuple[str, ...]) -> TemplateSet:
-    """Load a template, and place it on WholeHead, which finds the heads, and lends what masks it lacks.
+    @property
+    def head(self) -> PlacedHead:
+        """The head by which scans are judged, placed on the scan."""
+        to_head = self.templates.to_head(self.to_template)
+        return PlacedHead(self.templates.head_template.surface.head_mm, to_head)
+
+    def points_on_head(self, stage: int = 1) -> NDArray[np.float64]:
+        """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
+        where = self.templates.template.target.stages[stage].where
+        return apply_affine(np.linalg.inv(self.to_template), where)
+
+
+def make_template_set(
+    template_name: str, regions: tuple[str, ...], guard_mm: float = DEFAULT_GUARD_MM
+) -> TemplateSet:
+    """Load a template, and place it on WholeHead, which finds the heads and lends the masks that it lacks.
 
     Raises
     ------
     TemplateError
         The template is missing, or not what it says it is.
     """
-    start = whole_head(regions)
-    templates = template_set_of(start)
-    if template_name == start.name:
+    head = whole_head(regions)
+    templates = TemplateSet(head, head, np.eye(4), load_weights(), regions, guard_mm)
+    if template_name == head.name:
         return templates
     parts = find_template(template_name)
     try:
-        placed = fit(parts.name, parts.head, None, templates, accepted=False)
+        to_head = fit(parts.name, parts.head, None, templates, accepted=False).to_template
     except Rejected as error:
         raise TemplateError(f"template {parts.name}: {error}; choose another template") from error
     except RegistrationError as error:
         raise TemplateError(
-            f"template {parts.name}: shows no head that {start.name} fits; choose another template"
+            f"template {parts.name}: shows no head that {head.name} fits; choose another template"
         ) from error
-    masks = {
-        name: parts.regions[name]
-        if name in parts.regions
-        else lend_region(start.regions_mm[name], placed.to_template, parts)
-        for name in regions
-    }
-    template = make_template(parts.name, parts.head, parts.brain, masks)
-    return replace(templates, template=template, link=np.linalg.inv(placed.to_template))
-
-
-def template_set_of(template: Template) -> TemplateSet:
-    """Return what finds heads, judges them and masks them by one template alone."""
-    pose = pose_template(template)
-    surface = head_surface(template, pose)
-    return TemplateSet(
-        template,
-        template,
-        pose,
-        surface,
-        brain_surface(template.brain_mm),
-        load_weights(),
-        skin_of(surface.head_mm, template.regions_mm["face"]),
-        np.eye(4),
-    )
+    lent = (name for name in regions if name not in parts.regions)
+    masks = parts.regions | {name: lend_region(head.regions_mm[name], to_head, parts) for name in lent}
+    template = make_template(parts.name, parts.head, parts.brain, {name: masks[name] for name in regions})
+    return replace(templates, template=template, head_to_template=np.linalg.inv(to_head))
 
 
 def fit(
-    name: str, volume: Volume, reference: RegisteredScan | None, templates: TemplateSet, accepted: bool
+    name: str,
+    volume: Volume,
+    reference: RegisteredScan | None,
+    templates: TemplateSet,
+    accepted: bool,
+    is_anatomical: bool = True,
 ) -> RegisteredScan:
-    """Find a scan's place: through the head's reference where that can be trusted, else by itself.
+    """Find a scan's place: through the head's reference where that can be trusted, else directly.
+
+    An image that is not anatomical (EPI) does not look like the template: if there is a reference, it finds
+    its place by that alone. Evidence is that the two images vouch for each other; else where its own brain or
+    the outline of what it shows would put the face.
 
     Parameters
     ----------
@@ -168,6 +167,7 @@ def fit(
     templates : TemplateSet
     accepted : bool
         A person has looked: go on whatever speaks against it.
+    is_anatomical : bool, optional
 
     Raises
     ------
@@ -176,50 +176,23 @@ def fit(
     Rejected
         One is found, but not to be trusted.
     """
-    found = None
+    registered = None
     if reference is not None:
-        found = _on_reference(volume, reference, templates)
-        if not faults(found.measures):
-            return found
+        registered = _on_reference(volume, reference, templates, only_brain_shows=not is_anatomical)
+        if not is_anatomical or not failed_checks(registered.measures):
+            return _accepted(registered, accepted)
         LOGGER.info("%s: does not fit %s; registered by itself", name, reference.reference)
     try:
-        found = _by_itself(name, volume, templates)
+        registered = _directly(name, volume, templates)
     except RegistrationError:
-        if found is None:
+        if registered is None:
             raise
-    return _accepted(found, accepted)
-
-
-def fit_to_reference(
-    name: str, volume: Volume, reference: RegisteredScan, templates: TemplateSet, accepted: bool
-) -> RegisteredScan:
-    """Find the place of an image that does not look like the template (an EPI) by its head's reference.
-
-    Evidence is that the two images vouch for each other; else where its own brain, or the outline of what it
-    shows, would put the face.
-
-    Parameters
-    ----------
-    name : str
-        Of the image.
-    volume : Volume
-        From `reduce_image`.
-    reference : RegisteredScan
-    templates : TemplateSet
-    accepted : bool
-        A person has looked: go on whatever speaks against it.
-
-    Raises
-    ------
-    Rejected
-        It cannot be trusted.
-    """
-    return _accepted(_on_reference(volume, reference, templates, by_brain=True), accepted)
+    return _accepted(registered, accepted)
 
 
 def likely_places(
     volume: Volume, reference: RegisteredScan | None, templates: TemplateSet
-) -> list[np.ndarray]:
+) -> list[NDArray[np.float64]]:
     """Return all ways in which a head may lie in an image that need not look like a head, such as EPI.
 
     By its own brain, half turns too where they fit nearly as well; and by its head's reference, where the
@@ -235,30 +208,31 @@ def likely_places(
     Returns
     -------
     list of numpy.ndarray, shape (4, 4)
-        Scan world to the world of the template that heads are judged by. Empty if nothing can be told.
+        Scan world to the world of the template that heads are judged by. Empty if no place is likely.
     """
-    surface, found = templates.brain_surface, []
+    surface, places = templates.head_template.brain_surface, []
     brain = find_brain(volume, grid_over_head(volume, surface), surface, templates.weights)
-    if brain is not None and brain.ml >= LEAST_BRAIN_ML:
-        found += likely_placements(brain, surface, brain.centred_on(surface), BRAIN_MM, NEARLY_AS_GOOD)
+    if brain is not None and brain.ml >= MIN_BRAIN_ML:
+        by_brain = brain_placements(brain, surface, brain.centred_on(surface))
+        most_mm = min(BRAIN_MM, NEARLY_AS_GOOD * by_brain[0][1])
+        places += [to_head for to_head, off_mm in by_brain if off_mm <= most_mm]
     if reference is not None:
-        on_head = _points_on_head(reference.to_template, templates.template)
-        turned = _about(on_head.mean(axis=0), Rotation.from_rotvec(ANOTHER_START_RAD))
-        rigid = place_rigidly(volume, reference.volume, [np.eye(4), turned], on_head)
-        to_head = to_start(reference, templates)
-        found += [to_head, to_head @ rigid.to_template] if rigid.similarity >= LEAST_SIMILARITY else []
-    return found
+        on_head, to_head = reference.points_on_head(), reference.head.to_head
+        starts = [np.eye(4), _about(on_head.mean(axis=0), ANOTHER_START_RAD)]
+        rigid = place_rigidly(volume, reference.volume, starts, on_head)
+        places += [to_head, to_head @ rigid.to_template] if rigid.similarity >= MIN_SIMILARITY else []
+    return places
 
 
 def _accepted(registered: RegisteredScan, accepted: bool) -> RegisteredScan:
-    """Return what was found, unless something speaks against it that no person has accepted."""
-    if (against := faults(registered.measures)) and not accepted:
-        raise Rejected(against, registered.measures)
+    """Return a registered scan, unless checks failed that no person has accepted."""
+    if (failed := failed_checks(registered.measures)) and not accepted:
+        raise Rejected(failed, registered.measures)
     return registered
 
 
-def _by_itself(name: str, volume: Volume, templates: TemplateSet) -> RegisteredScan:
-    """Place the template on a scan, from its brain if that is to be trusted and the outline agrees.
+def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredScan:
+    """Place the template on a scan, from its brain if that is trusted and the outline agrees.
 
     A brain does not vouch for a placement that started from it: if the head's outline, which had no part in
     it, or anything else objects, brain and placement are sought again with an uneven coil evened out; then
@@ -274,170 +248,92 @@ def _by_itself(name: str, volume: Volume, templates: TemplateSet) -> RegisteredS
         scan = evened(volume) if is_evened else volume
         with suppress(RegistrationError):
             brain, starts = _starts_by_brain(scan, templates)
-            found = _judge(name, scan, place_from(scan, starts, target), brain, templates)
-            if found.brain and not faults(found.measures) and not outline_faults(found.measures):
-                del found.measures["lead"]  # there was no rival
-                return replace(found, volume=volume)
-    return _judge(name, volume, place(volume, templates.pose, target, templates.link), None, templates)
+            registered = _judge(name, scan, place_from(scan, starts, target), brain, templates)
+            objections = failed_checks(registered.measures) or failed_without_brain(registered.measures)
+            if registered.brain and not objections:
+                del registered.measures["lead"]  # there was no rival
+                return replace(registered, volume=volume)
+    placement = place(volume, templates.head_template.pose, target, templates.head_to_template)
+    return _judge(name, volume, placement, None, templates)
 
 
-def _starts_by_brain(scan: Volume, templates: TemplateSet) -> tuple[Brain, list[np.ndarray]]:
-    """Return a scan's brain, where that alone places the template, and that turned a little."""
-    surface = templates.brain_surface
+def _starts_by_brain(scan: Volume, templates: TemplateSet) -> tuple[Brain, list[NDArray]]:
+    """Return a scan's brain, the placement by that alone, and the same turned a little."""
+    surface = templates.head_template.brain_surface
     brain = find_brain(scan, grid_over_head(scan, surface), surface, templates.weights)
     if brain is None:
         raise RegistrationError(NO_HEAD)
     by_brain = fit_brain(brain, surface, brain.centred_on(surface)).to_template
-    turned = _about(surface.centre, Rotation.from_rotvec(ANOTHER_START_RAD)) @ by_brain
-    return brain, [templates.link @ by_brain, templates.link @ turned]
+    starts = [by_brain, _about(surface.centre, ANOTHER_START_RAD) @ by_brain]
+    return brain, [templates.head_to_template @ start for start in starts]
 
 
 def _judge(
     name: str, volume: Volume, placement: Placement, brain: Brain | None, templates: TemplateSet
 ) -> RegisteredScan:
-    """Measure a placement by the brain found already; if that fits badly, by one found where it lies."""
-    to_template, measures = placement.to_template, dict[str, float]()
+    """Measure a placement by the brain found already; if that fits badly, by the one found where it lies."""
+    to_head = templates.to_head(placement.to_template)
     if brain is not None:
-        measures = measure(volume, placement, to_template, templates, brain)
-    if measures.get("brain_fit_mm", np.inf) > CLEAR_MM:
-        grid = np.linalg.inv(templates.link) @ to_template
-        brain = find_brain(volume, grid, templates.brain_surface, templates.weights)
-        measures = measure(volume, placement, to_template, templates, brain)
-    trusted = _trusted(brain, measures, to_template, templates)
-    return RegisteredScan(name, volume, to_template, placement.second, measures, trusted)
-
-
-def _about(centre: np.ndarray, turn: Rotation) -> np.ndarray:
-    """Return a rotation about a point, (4, 4)."""
-    moved = np.eye(4)
-    moved[:3, :3] = turn.as_matrix()
-    moved[:3, 3] = centre - turn.apply(centre)
-    return moved
-
-
-def measure(
-    volume: Volume,
-    placement: Placement,
-    to_template: np.ndarray,
-    templates: TemplateSet,
-    brain: Brain | None,
-    by_brain: bool = False,
-) -> dict[str, float]:
-    """Measure how well the template lies on a scan.
-
-    Parameters
-    ----------
-    volume : Volume
-        From `reduce_image`.
-    placement : Placement
-    to_template : numpy.ndarray, shape (4, 4)
-        Scan world to template world; that of `placement`, unless it leads to a reference scan.
-    templates : TemplateSet
-    brain : Brain or None
-        The scan's own, if one was found.
-    by_brain : bool
-        The scan may not show skull and scalp: its outline is that of the brain.
-    """
-    to_start = np.linalg.inv(templates.link) @ to_template
-    return measure_placement(
-        volume,
-        placement,
-        to_start,
-        templates.pose,
-        templates.surface,
-        templates.start.regions_mm["face"],
-        brain,
-        templates.brain_surface,
-        templates.start.brain_mm if by_brain else None,
-    )
-
-
-def to_start(registered: RegisteredScan, templates: TemplateSet) -> np.ndarray:
-    """Return the way from scan world to the world of the template that heads are judged by, (4, 4)."""
-    return np.linalg.inv(templates.link) @ registered.to_template
-
-
-def check_still(
-    name: str, volume: Volume, registered: RegisteredScan, templates: TemplateSet, must_show: bool = True
-) -> bool:
-    """Check that a head lies where it lay in another image: the two are to share one mask.
-
-    Parameters
-    ----------
-    name : str
-        What `volume` is, for the message.
-    volume : Volume
-        From `reduce_image`.
-    registered : RegisteredScan
-        The other image.
-    templates : TemplateSet
-    must_show : bool
-        Whether an image that cannot be compared is refused as well.
-
-    Returns
-    -------
-    bool
-        Whether it could be compared.
-
-    Raises
-    ------
-    RegistrationError
-        It has moved by more than `STILL_MM`.
-    """
-    on_head = _points_on_head(registered.to_template, templates.template)
-    moved = place_rigidly(volume, registered.volume, [np.eye(4)], on_head)
-    moved_mm = disagreement_mm(np.linalg.inv(moved.to_template), np.eye(4), on_head)
-    comparable = moved.similarity >= STILL_SIMILARITY
-    if (comparable or must_show) and not (comparable and moved_mm <= STILL_MM):
-        raise RegistrationError(
-            f"{name}: the head has moved by {moved_mm:.0f} mm (at most {STILL_MM:.0f} expected), or "
-            "cannot be compared, and one mask is for all; align the images first, or set them apart"
-        )
-    return comparable
+        brain = fit_brain(brain, templates.head_template.brain_surface, to_head)
+    if brain is None or brain.off_mm > GOOD_BRAIN_FIT_MM:
+        brain = _brain_at(volume, to_head, templates)
+    measures = measure_placement(volume, placement, to_head, templates.head_template, brain)
+    trusted = _trusted(brain, measures, templates)
+    second = placement.second
+    return RegisteredScan(name, volume, placement.to_template, second, measures, templates, trusted)
 
 
 def _on_reference(
-    volume: Volume, reference: RegisteredScan, templates: TemplateSet, by_brain: bool = False
+    volume: Volume, reference: RegisteredScan, templates: TemplateSet, only_brain_shows: bool
 ) -> RegisteredScan:
     """Return the place of a scan, or of a part of one, on its head's reference.
 
     If the two images vouch for each other, the reference's brain is the scan's; else its own is sought.
     """
-    on_head = _points_on_head(reference.to_template, templates.template, stage=-1)  # many: a slab shows few
-    middle = apply_affine(volume.affine, (np.array(volume.data.shape) - 1) / 2)
-    starts = [np.eye(4), *(_about(middle, Rotation.from_rotvec(turn)) for turn in np.pi * np.eye(3))]
-    for axis, way in itertools.product(np.eye(3), (-1, 1)):
-        starts.append(_about(middle, Rotation.from_rotvec(way * OFF_RAD * np.roll(axis, 1))))
-        starts[-1][:3, 3] += way * OFF_MM * axis
-    mirror = np.linalg.inv(reference.to_template) @ LEFT_RIGHT @ reference.to_template
+    on_head = reference.points_on_head(stage=-1)  # many: a slab shows few
+    middle = volume.to_world((np.array(volume.data.shape) - 1) / 2)
+    half_turns = [_about(middle, turn) for turn in np.pi * np.eye(3)]
+    small_moves = [
+        _about(middle, way * OFF_RAD * np.roll(axis, 1), way * OFF_MM * axis)
+        for axis, way in itertools.product(np.eye(3), (-1, 1))
+    ]
+    mirror = np.linalg.inv(reference.to_template) @ LEFT_RIGHT_FLIP @ reference.to_template
+    starts = [np.eye(4), *half_turns, *small_moves]
     rigid = place_rigidly(evened(volume), evened(reference.volume), starts, on_head, mirror)
     LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
-    to_template, second = (reference.to_template @ one for one in (rigid.to_template, rigid.second))
-    outline = apply_affine(np.linalg.inv(to_start(reference, templates)), templates.surface.outline.where)
+    to_template = reference.to_template @ rigid.to_template
+    outline = templates.head_template.surface.outline.where
+    outline = apply_affine(np.linalg.inv(reference.head.to_head), outline)
     placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
     likeness = outline_likeness(volume, reference.volume, rigid.to_template, outline)
     measures = measure_fit(placement) | {"reference_likeness": likeness}
     brain = reference.brain and reference.brain.moved(np.linalg.inv(rigid.to_template))
     if not lies_on_reference(measures):
-        grid = np.linalg.inv(templates.link) @ to_template
-        own = find_brain(volume, grid, templates.brain_surface, templates.weights)
-        measures |= measure(volume, placement, to_template, templates, own, by_brain)
-        brain = _trusted(own, measures, to_template, templates) or brain
-    return RegisteredScan(
-        reference.reference, volume, to_template, reference.second @ rigid.second, measures, brain
-    )
+        to_head = templates.to_head(to_template)
+        own = _brain_at(volume, to_head, templates)
+        measures |= measure_placement(
+            volume, placement, to_head, templates.head_template, own, only_brain_shows
+        )
+        brain = _trusted(own, measures, templates) or brain
+    second = reference.second_to_template @ rigid.second
+    return RegisteredScan(reference.reference, volume, to_template, second, measures, templates, brain)
 
 
-def _trusted(
-    brain: Brain | None, measures: dict[str, float], to_template: np.ndarray, templates: TemplateSet
-) -> Brain | None:
-    """Return a brain with where its own surface places the template; None if it is not to be trusted."""
+def _brain_at(volume: Volume, to_head: NDArray, templates: TemplateSet) -> Brain | None:
+    """Return the brain of a scan whose place is known, laid on the template's."""
+    surface = templates.head_template.brain_surface
+    brain = find_brain(volume, to_head, surface, templates.weights)
+    return brain and fit_brain(brain, surface, to_head)
+
+
+def _trusted(brain: Brain | None, measures: dict[str, float], templates: TemplateSet) -> Brain | None:
+    """Return a brain that places the template whose masks are used; None if it is not trusted."""
     if brain is None or not is_brain_trusted(measures):
         return None
-    registered = fit_brain(brain, templates.brain_surface, np.linalg.inv(templates.link) @ to_template)
-    return replace(brain, to_template=templates.link @ registered.to_template)
+    return replace(brain, to_template=templates.head_to_template @ brain.to_template)
 
 
-def _points_on_head(to_template: np.ndarray, template: Template, stage: int = 1) -> np.ndarray:
-    """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
-    return apply_affine(np.linalg.inv(to_template), template.target.stages[stage].where)
+def _about(centre: NDArray, rotvec: NDArray, shift: NDArray | float = 0.0) -> NDArray[np.float64]:
+    """Return a rotation about a point, in radians, and a shift, as a (4, 4) affine."""
+    turn = Rotation.from_rotvec(rotvec)
+    return from_matvec(turn.as_matrix(), centre - turn.apply(centre) + shift)

@@ -7,15 +7,14 @@ first: turned in the scanner by up to 40 degrees, the same head came out 5 to 25
 here 0.2 to 2.5 mm, at 0.2 s (docs/method.md).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import from_matvec
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, nearest
+from bidsdeface.imaging.volume import SEEN, Volume, apply_affine, nearest
 
 BINS = 24
 ITERATIONS = 20
@@ -35,10 +34,9 @@ class Points:
     where: NDArray[np.float64]
     value: NDArray[np.float32]
 
-    def in_view(self, scan: Volume, from_template: NDArray, most: int) -> Points:
+    def in_view(self, scan: Volume, from_template: NDArray, most: int) -> "Points":
         """Return the points that a scan shows, evenly thinned to `most`."""
-        shown = interpolate(scan.seen, scan.affine, apply_affine(from_template, self.where), 0.0) > 0.98
-        chosen = np.flatnonzero(shown)
+        chosen = np.flatnonzero(scan.sees(apply_affine(from_template, self.where)))
         chosen = chosen[:: max(-(-len(chosen) // most), 1)]
         return Points(self.where[chosen], self.value[chosen])
 
@@ -74,13 +72,6 @@ class Surface:
     centre: NDArray[np.float64]
     low_mm: float
 
-    def distance_at(self, points: NDArray) -> NDArray[np.float32]:
-        """Return the distance in mm from points, shape (N, 3), to the surface; negative inside."""
-        voxels = apply_affine(np.linalg.inv(self.distance_mm.affine), points).T
-        return ndimage.map_coordinates(
-            self.distance_mm.data, voxels, order=1, mode="nearest", prefilter=False
-        )
-
 
 def fit_surface(points: NDArray, surface: Surface, start: NDArray) -> NDArray:
     """Return the similarity transform that brings points onto a surface.
@@ -98,7 +89,7 @@ def fit_surface(points: NDArray, surface: Surface, start: NDArray) -> NDArray:
     moved = start
     for _ in range(ITERATIONS):
         at = apply_affine(moved, points)
-        distance = surface.distance_at(at)
+        distance = surface.distance_mm.at(at, None)
         weight = np.clip((at[:, 2] - surface.low_mm) / FADE_MM, 0, 1)
         weight = (weight / np.maximum(1, np.abs(distance) / SURFACE_MM))[:, None]
         slope = nearest(surface.slope, surface.distance_mm.affine, at)
@@ -181,7 +172,7 @@ def _evaluate(scan: Volume, points: Points, bins: tuple[NDArray, NDArray], from_
     voxels = apply_affine(np.linalg.inv(scan.affine) @ from_template, points.where).T
     values = ndimage.map_coordinates(scan.data, voxels, order=1, cval=np.nan, prefilter=False)
     weight = ndimage.map_coordinates(scan.seen, voxels, order=1, cval=0.0, prefilter=False)
-    seen = np.isfinite(values) & (weight > 0.98)
+    seen = np.isfinite(values) & (weight > SEEN)
     residual = np.full(len(values), np.nan)
     if seen.sum() > MIN_POINTS_SEEN * len(values):
         lower, upper_share, value = bins[0][seen], bins[1][seen], values[seen]
@@ -225,7 +216,5 @@ def _change(step: NDArray, centre: NDArray, freedom: int) -> tuple[NDArray, floa
         )
         if freedom == 7:
             linear = linear * np.exp(step[6] / LEVER_MM)
-    change = np.eye(4)
-    change[:3, :3] = linear
-    change[:3, 3] = step[:3] + centre - linear @ centre
+    change = from_matvec(linear, step[:3] + centre - linear @ centre)
     return change, float(np.linalg.norm(step[:3]) + np.abs(linear - np.eye(3)).max() * LEVER_MM)

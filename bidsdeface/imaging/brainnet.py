@@ -6,8 +6,6 @@ out of the package on PyPI. It is run here by numpy alone: for the same mask to 
 750 MB to install, and onnxruntime 78 MB (docs/method.md).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,14 +1,11 @@
 """The face mask: a region of space in a scan's own grid, never the outline of this person's face."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bidsdeface.errors import UsageError
 from bidsdeface.imaging.brain import Brain
@@ -24,82 +21,66 @@ MOST_DRAWN_SHARE = 0.5  # of the head
 
 
 @dataclass(frozen=True)
-class Guard:
-    """The brain and a margin around it: what no mask may touch.
+class FaceRegions:
+    """What is removed from a scan, and the brain guard, which no mask may touch.
 
     Attributes
     ----------
+    regions_mm : tuple of Volume
+        Signed distances to the regions to remove (face, ears), template space, mm, negative inside.
     brain_mm : Volume
-        Signed distance to the template's brain, template space, mm, negative inside.
-    margin_mm : float
-        How far around the scan's own brain nothing is touched.
-    own : Brain or None
-        The scan's own brain; None where it is not to be trusted.
+        Signed distance to the template's brain.
+    guard_mm : float
+        Margin around the scan's own brain, in mm.
+    brain : Brain or None
+        The scan's own brain; None where it is not trusted.
     """
 
+    regions_mm: tuple[Volume, ...]
     brain_mm: Volume
-    margin_mm: float
-    own: Brain | None = None
-
-    def of_voxels(self, affine: NDArray) -> Guard:
-        """Return the guard whose margin holds for whole voxels of a grid, by their centres."""
-        half_mm = float(np.cbrt(np.abs(np.linalg.det(affine[:3, :3])))) / 2
-        return replace(self, margin_mm=self.margin_mm + half_mm)
+    guard_mm: float
+    brain: Brain | None = None
 
     def distance(self, points: NDArray, to_template: NDArray) -> NDArray:
+        """Return the signed distance in mm to the nearest region; see `region_distance`."""
+        return region_distance(self.regions_mm, to_template, points)
+
+    def guard_distance(self, points: NDArray, to_template: NDArray, affine: NDArray) -> NDArray:
         """Return the signed distance in mm from scan world points to the guard, negative inside.
 
-        The guard is the scan's own brain and the margin, and the template's brain. The first never reaches
-        farther than `CAP_MM` from the template's brain as the own brain's surface places it: a network that
-        goes astray must not spare a face. Where the scan's own brain is not to be trusted, the guard is the
-        template's brain, and a wider margin.
+        The guard is the scan's own brain with its margin, united with the template's brain. The former never
+        reaches farther than `CAP_MM` from the template's brain as the own brain's surface places it: a
+        network that goes astray must not spare a face. Where the scan's own brain is not trusted, the guard
+        is the template's brain with a wider margin. The margin holds for whole voxels: half their width is
+        added, as what is removed reaches that far around their centres.
 
         Parameters
         ----------
         points : numpy.ndarray, shape (..., 3)
         to_template : numpy.ndarray, shape (4, 4)
             Scan world to template world, RAS+ mm.
+        affine : numpy.ndarray, shape (4, 4)
+            Of the grid whose voxels are guarded.
         """
+        margin_mm = self.guard_mm + float(np.cbrt(np.abs(np.linalg.det(affine[:3, :3])))) / 2
         template = region_distance((self.brain_mm,), to_template, points)
-        if self.own is None:
-            return template - (self.margin_mm + MORE_MARGIN_MM)
-        by_own = region_distance((self.brain_mm,), self.own.to_template, points)
-        guarded = by_own - max(CAP_MM, self.margin_mm)
+        if self.brain is None:
+            return template - (margin_mm + MORE_MARGIN_MM)
+        guarded = region_distance((self.brain_mm,), self.brain.to_template, points) - max(CAP_MM, margin_mm)
         undecided = (template > -LATTICE_MM) & (guarded < LATTICE_MM)
-        own = self.own.distance(points[undecided]) - self.margin_mm
+        own = self.brain.distance(points[undecided]) - margin_mm
         guarded[undecided] = np.maximum(guarded[undecided], own)
         return np.minimum(guarded, template)
 
 
-@dataclass(frozen=True)
-class FaceMask:
-    """Where a scan is defaced.
-
-    Attributes
-    ----------
-    mask : numpy.ndarray, bool
-        In the scan's own grid, Fortran order, as NIfTI stores it.
-    guard_depth_mm : float
-        How deep the brain guard reaches into the face region; face deeper than that is all hidden.
-    """
-
-    mask: NDArray[np.bool_]
-    guard_depth_mm: float
-
-
 def face_mask(
-    shape: tuple[int, int, int],
-    affine: NDArray,
-    to_template: NDArray,
-    regions_mm: tuple[Volume, ...],
-    guard: Guard,
-) -> FaceMask:
+    shape: tuple[int, ...], affine: NDArray, to_template: NDArray, regions: FaceRegions
+) -> tuple[NDArray[np.bool_], float]:
     """Return where to deface a scan.
 
     The regions are carried by the affine alone: it knows nothing of the face, so neither does the mask.
-    The guard wins over the face, and its margin is kept by whole voxels: half their width is added, as what
-    is removed reaches that far around their centres. Both are signed distances, which are smooth: they are
-    computed on a coarse lattice and interpolated.
+    The guard wins over the face. Both are signed distances, which are smooth: they are computed on a coarse
+    lattice and interpolated.
 
     Parameters
     ----------
@@ -108,34 +89,40 @@ def face_mask(
         The scan's grid; voxel indices to world, RAS+ mm.
     to_template : numpy.ndarray, shape (4, 4)
         Scan world to template world, RAS+ mm.
-    regions_mm : tuple of Volume
-        Signed distances in template space, in mm, negative inside: the face, the ears.
-    guard : Guard
+    regions : FaceRegions
 
     Returns
     -------
-    FaceMask
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+        In Fortran order, as NIfTI stores it.
+    guard_depth_mm : float
+        How deep the guard reaches into the face region; all face deeper than that is hidden.
     """
     step = lattice_step(affine)
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
-    face = region_distance(regions_mm, to_template, points)
-    guarded = guard.of_voxels(affine).distance(points, to_template)
+    face = regions.distance(points, to_template)
+    guarded = regions.guard_distance(points, to_template, affine)
     mask = np.empty(shape, bool, order="F")
-    for planes, face_slab, guard_slab in _upsampled(face, guarded, step, shape):
+    thickness = max(SLAB_VOXELS // (shape[0] * shape[1]), 1)
+    for start in range(0, shape[2], thickness):  # in slabs, so that little memory is needed
+        planes = slice(start, start + thickness)
+        face_slab, guard_slab = (_upsampled(field, step, shape, planes) for field in (face, guarded))
         mask[:, :, planes] = (face_slab < 0) & (guard_slab > 0)
-    return FaceMask(mask, float(-face.min(where=guarded <= 0, initial=0.0)))
+    return mask, float(-face.min(where=guarded <= 0, initial=0.0))
 
 
 def lattice_step(affine: NDArray) -> NDArray[np.intp]:
-    """Return how many voxels of a grid make a step of about `LATTICE_MM`, for each axis."""
-    return np.maximum(np.round(LATTICE_MM / np.linalg.norm(affine[:3, :3], axis=0)), 1).astype(int)
+    """Return how many voxels of a grid make a step of about `LATTICE_MM` along each axis."""
+    return np.maximum(np.round(LATTICE_MM / voxel_sizes(affine)), 1).astype(int)
 
 
 def region_distance(
     regions_mm: tuple[Volume, ...], to_template: NDArray, points: NDArray
 ) -> NDArray[np.float32]:
     """Return the signed distance in mm from scan world points to the nearest of some regions.
+
+    Beyond the grid of a region, its distance at the nearest edge counts.
 
     Parameters
     ----------
@@ -150,40 +137,20 @@ def region_distance(
     numpy.ndarray, shape (...)
     """
     there = apply_affine(to_template, points)
-    return np.min([_distance(region, there) for region in regions_mm], axis=0) * _scan_mm(to_template)
+    scan_mm = float(np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3))  # of 1 mm in the template
+    return np.min([region.at(there, None) for region in regions_mm], axis=0) * scan_mm
 
 
-def _scan_mm(to_template: NDArray) -> float:
-    """Return the length in the scan of 1 mm in the template."""
-    return float(np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3))
-
-
-def _distance(region: Volume, points: NDArray) -> NDArray[np.float32]:
-    """Return a signed distance at template points; past the grid's edge that of the nearest edge."""
-    voxels = np.moveaxis(apply_affine(np.linalg.inv(region.affine), points), -1, 0)
-    return ndimage.map_coordinates(region.data, voxels, order=1, mode="nearest", prefilter=False)
-
-
-def _upsampled(
-    face: NDArray, guarded: NDArray, step: NDArray, shape: tuple[int, int, int]
-) -> Iterator[tuple[slice, NDArray, NDArray]]:
-    """Yield both fields in slabs of planes, from every `step`-th voxel to every voxel, linear."""
-    thickness = max(SLAB_VOXELS // (shape[0] * shape[1]), 1)
-    for start in range(0, shape[2], thickness):
-        planes = range(start, min(start + thickness, shape[2]))
-        slabs = []
-        for field in (face, guarded):
-            for axis, at in ((2, planes), (1, range(shape[1])), (0, range(shape[0]))):
-                field = _linear(field, np.array(at), step[axis], axis)
-            slabs.append(field)
-        yield slice(planes.start, planes.stop), slabs[0], slabs[1]
-
-
-def _linear(field: NDArray, at: NDArray, step: int, axis: int) -> NDArray[np.float32]:
-    lower = np.minimum(at // step, field.shape[axis] - 2)
-    share = ((at - lower * step) / step).astype(np.float32)
-    share = share.reshape([-1 if k == axis else 1 for k in range(3)])
-    return np.take(field, lower, axis) * (1 - share) + np.take(field, lower + 1, axis) * share
+def _upsampled(field: NDArray, step: NDArray, shape: tuple[int, ...], planes: slice) -> NDArray[np.float32]:
+    """Return a field that is known at every `step`-th voxel at every voxel of some planes, linear."""
+    ranges = (range(shape[0]), range(shape[1]), range(shape[2])[planes])
+    for axis in (2, 1, 0):
+        voxels = np.array(ranges[axis])
+        lower = np.minimum(voxels // step[axis], field.shape[axis] - 2)
+        share = ((voxels - lower * step[axis]) / step[axis]).astype(np.float32)
+        share = share.reshape([-1 if k == axis else 1 for k in range(3)])
+        field = np.take(field, lower, axis) * (1 - share) + np.take(field, lower + 1, axis) * share
+    return field
 
 
 def read_mask_by_hand(path: Path, image: Image) -> NDArray[np.bool_]:

@@ -3,8 +3,6 @@
 Nothing here converts, rescales or reorients; that is what makes "bit-identical outside the mask" true.
 """
 
-from __future__ import annotations
-
 import io
 import os
 from dataclasses import dataclass
@@ -60,6 +58,11 @@ class Image:
     header: nib.Nifti1Header
     affine: NDArray[np.float64]
     stored: NDArray
+
+    @property
+    def volumes(self) -> NDArray:
+        """The stored values of a single volume or a series, shape (X, Y, Z, T)."""
+        return self.stored.reshape(*self.stored.shape[:3], -1, order="F")
 
     def scaled(self, values: NDArray) -> NDArray[np.float32]:
         """Return stored values as the numbers they stand for, float32."""

@@ -1,7 +1,5 @@
 """What takes the place of the face."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,29 +1,28 @@
-"""Where the head is and which way it faces: an exhaustive search, with no start to depend on.
+"""Where the head is and which way it faces: an exhaustive search that depends on no start.
 
 Each of a set of rotations of the template is laid over the scan in every position at once, by masked
 normalised cross-correlation in Fourier space (Padfield, IEEE TIP 2012). Intensities are saturated to
 "air" and "tissue", which every contrast shares.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import from_matvec
 from numpy.typing import NDArray
 from scipy import fft
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.imaging.volume import Volume, in_blocks, interpolate, tissue_threshold, world_aligned
+from bidsdeface.imaging.volume import Volume, in_blocks, tissue_threshold, world_aligned
 
-SPACING_MM = 12.0
-FINE_SPACING_MM = 6.0
+SEARCH_SPACING_MM = 12.0
+TISSUE_SPACING_MM = 6.0
 KERNEL_MM = 230.0  # a head from crown to chin
 ROTATION_STEP_DEG = 24.0
 ROTATION_LIMIT_DEG = 50.0
 RIVAL_PITCH_DEG = (-48.0, -24.0, 0.0, 24.0, 48.0)
-MIN_OVERLAP = 0.45  # of the template's head inside the field of view
+MIN_HEAD_SHARE = 0.45  # of the template's head inside the field of view
 AIR_MARGIN_MM = 24.0  # how much of the air around the template's head takes part
 
 
@@ -47,7 +46,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class PoseTemplate:
-    """What the search needs of a template: saturated tissue, and how much each voxel counts."""
+    """A template for the search: saturated tissue, the weight of each voxel, and the middle of the head."""
 
     tissue: Volume
     weight: Volume
@@ -80,9 +79,9 @@ def find_poses(
     rivals : list of list of Pose
         For each half turn two at most, best first.
     """
-    fine = saturated(world_aligned(scan, FINE_SPACING_MM))
-    data, affine = in_blocks(fine.data, fine.affine, SPACING_MM)
-    coarse = Volume(data, affine, in_blocks(fine.seen, fine.affine, SPACING_MM)[0])
+    fine = saturated(world_aligned(scan, TISSUE_SPACING_MM))
+    data, affine = in_blocks(fine.data, fine.affine, SEARCH_SPACING_MM)
+    coarse = Volume(data, affine, in_blocks(fine.seen, fine.affine, SEARCH_SPACING_MM)[0])
     poses = _correlate(coarse, template, _rotation_ball())
     best = max(poses, key=lambda pose: pose.correlation)
     step = np.radians(ROTATION_STEP_DEG / 2)
@@ -124,8 +123,8 @@ def _rotation_ball() -> list[Rotation]:
 
 def _correlate(scan: Volume, template: PoseTemplate, rotations: list[Rotation]) -> list[Pose]:
     """Return the best position of the template for each rotation."""
-    size = int(np.ceil(KERNEL_MM / SPACING_MM)) | 1
-    offsets = (np.arange(size) - size // 2) * SPACING_MM
+    size = int(np.ceil(KERNEL_MM / SEARCH_SPACING_MM)) | 1
+    offsets = (np.arange(size) - size // 2) * SEARCH_SPACING_MM
     lattice = np.stack(np.meshgrid(offsets, offsets, offsets, indexing="ij"), -1)
     shape = tuple(fft.next_fast_len(n + size, real=True) for n in scan.data.shape)
     seen = fft.rfftn(scan.seen, shape)
@@ -134,13 +133,12 @@ def _correlate(scan: Volume, template: PoseTemplate, rotations: list[Rotation]) 
     poses = []
     for rotation in rotations:
         points = rotation.apply(lattice.reshape(-1, 3)).reshape(lattice.shape) + template.centre
-        value = interpolate(template.tissue.data, template.tissue.affine, points, 0.0)
-        weight = interpolate(template.weight.data, template.weight.affine, points, 0.0)
+        value, weight = template.tissue.at(points, 0.0), template.weight.at(points, 0.0)
         kernel, kernel1, kernel2 = (
             np.conj(fft.rfftn(k.astype(np.float32), shape))
             for k in (weight, value * weight, value**2 * weight)
         )
-        product = [
+        count, both, scan_sum, scan_squares, template_sum, template_squares = (
             fft.irfftn(a * b, shape)
             for a, b in (
                 (seen, kernel),
@@ -150,23 +148,19 @@ def _correlate(scan: Volume, template: PoseTemplate, rotations: list[Rotation]) 
                 (seen, kernel1),
                 (seen, kernel2),
             )
-        ]
-        overlap = np.maximum(product[0], 1.0)
-        cross = product[1] - product[2] * product[4] / overlap
-        scan_power = np.maximum(product[3] - product[2] ** 2 / overlap, 1e-3)
-        template_power = np.maximum(product[5] - product[4] ** 2 / overlap, 1e-3)
+        )
+        overlap = np.maximum(count, 1.0)
+        cross = both - scan_sum * template_sum / overlap
+        scan_power = np.maximum(scan_squares - scan_sum**2 / overlap, 1e-3)
+        template_power = np.maximum(template_squares - template_sum**2 / overlap, 1e-3)
         correlation = np.where(
-            product[0] > MIN_OVERLAP * weight.sum(),
-            cross / np.sqrt(scan_power * template_power),
-            -1.0,
+            count > MIN_HEAD_SHARE * weight.sum(), cross / np.sqrt(scan_power * template_power), -1.0
         )
         peak = np.unravel_index(correlation.argmax(), shape)
         shift = np.array(
             [p if p < n else p - s for p, n, s in zip(peak, scan.data.shape, shape, strict=True)]
         )
-        centre = scan.affine[:3, 3] + (shift + size // 2) * SPACING_MM
-        to_template = np.eye(4)
-        to_template[:3, :3] = rotation.as_matrix()
-        to_template[:3, 3] = template.centre - rotation.apply(centre)
+        centre = scan.affine[:3, 3] + (shift + size // 2) * SEARCH_SPACING_MM
+        to_template = from_matvec(rotation.as_matrix(), template.centre - rotation.apply(centre))
         poses.append(Pose(to_template, rotation, float(correlation[peak])))
     return poses

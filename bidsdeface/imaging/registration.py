@@ -1,24 +1,23 @@
-"""How scan space and template space fit together.
+"""Placement of a template on a scan, or of one scan on another.
 
 A template is placed by an affine fit over brain, skull and scalp but not the face (`affine`), from where
 the scan's own brain lies (`brain`) or from an exhaustive search (`pose`). Two placements from different
 starts are always made: where they disagree, something is wrong. All is RAS+ mm.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from nibabel.affines import from_matvec
 from numpy.typing import NDArray
 
 from bidsdeface.errors import RegistrationError
 from bidsdeface.imaging.affine import RIGID, Points, fit_affine
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, smoothed, world_aligned
 
-SPACING_MM = 4.0
+FIT_SPACING_MM = 4.0
 # From coarse to fine: smoothing of the scan in mm, and degrees of freedom.
 STAGES = ((6.0, 7), (3.0, 12), (1.5, 12))
 STARTS = 2
@@ -72,7 +71,10 @@ class Placement:
 
 
 def place(
-    scan: Volume, pose_template: PoseTemplate, target: RegistrationTarget, link: NDArray | None = None
+    scan: Volume,
+    pose_template: PoseTemplate,
+    target: RegistrationTarget,
+    head_to_template: NDArray | None = None,
 ) -> Placement:
     """Place a template on a scan, from several starts that an exhaustive search finds.
 
@@ -84,8 +86,8 @@ def place(
         Of the template that is robust to start from (WholeHead).
     target : RegistrationTarget
         Of the template to place.
-    link : numpy.ndarray, shape (4, 4), optional
-        From the world of `pose_template` to that of `landscape`; the identity if left out.
+    head_to_template : numpy.ndarray, shape (4, 4), optional
+        From the world of `pose_template` to that of `target`; the identity if left out.
 
     Returns
     -------
@@ -101,8 +103,8 @@ def place(
     # Two upright starts, the best of each half turn, and all others if these give no answer.
     first = [*upright[:STARTS], *(pose for turned in rivals for pose in turned[:1])]
     poses = [*first, *upright[STARTS:], *(pose for turned in rivals for pose in turned[1:])]
-    link = np.eye(4) if link is None else link
-    return place_from(scan, [link @ pose.to_template for pose in poses], target, len(first))
+    linked = np.eye(4) if head_to_template is None else head_to_template
+    return place_from(scan, [linked @ pose.to_template for pose in poses], target, len(first))
 
 
 def place_from(
@@ -125,7 +127,7 @@ def place_from(
     RegistrationError
         No start puts the template's head inside the field of view.
     """
-    coarse = world_aligned(scan, SPACING_MM)
+    coarse = world_aligned(scan, FIT_SPACING_MM)
     levels = [smoothed(coarse, sigma) for sigma, _ in STAGES]
     ends: list[tuple[NDArray, float]] = []
     for start in starts:
@@ -166,10 +168,10 @@ def place_rigidly(
     Placement
         Its ``to_template`` leads to the reference. Whatever ends farther off than `AGREEMENT_MM` is a rival.
     """
-    coarse, fixed = (world_aligned(one, SPACING_MM) for one in (scan, reference))
+    coarse, fixed = (world_aligned(one, FIT_SPACING_MM) for one in (scan, reference))
     levels = []
     for sigma, _ in STAGES:
-        value = interpolate(smoothed(fixed, sigma).data, fixed.affine, region)
+        value = smoothed(fixed, sigma).at(region)
         known = np.isfinite(value)
         levels.append((smoothed(coarse, sigma), Points(region[known], value[known])))
 
@@ -203,23 +205,19 @@ def disagreement_mm(first: NDArray, second: NDArray, probes: NDArray) -> float:
 
 
 def _best(ends: list[tuple[NDArray, float]], probes: NDArray, another_mm: float = ANOTHER_MM) -> Placement:
-    order = sorted(range(len(ends)), key=lambda k: -ends[k][1])
-    best, similarity = ends[order[0]]
-    apart = {k: disagreement_mm(best, ends[k][0], probes) for k in order[1:]}
-    nearest = min(apart, key=lambda k: apart[k], default=order[0])
+    (best, similarity), *others = sorted(ends, key=lambda end: -end[1])
+    apart = [(disagreement_mm(best, other, probes), other, its) for other, its in others]
+    nearest_mm, nearest, _ = min(apart, key=lambda other: other[0], default=(np.inf, best, similarity))
     return Placement(
         to_template=np.linalg.inv(best),
         similarity=similarity,
-        second=np.linalg.inv(ends[nearest][0]),
-        disagreement_mm=apart.get(nearest, np.inf),
-        rival=max((ends[k][1] for k, mm in apart.items() if mm > another_mm), default=-1.0),
+        second=np.linalg.inv(nearest),
+        disagreement_mm=nearest_mm,
+        rival=max((its for mm, _, its in apart if mm > another_mm), default=-1.0),
     )
 
 
 def _nearest_rotation(affine: NDArray, centre: NDArray) -> NDArray:
     """Return the rigid transform nearest to an affine one, the same at one point."""
     u, _, v = np.linalg.svd(affine[:3, :3])
-    rigid = np.eye(4)
-    rigid[:3, :3] = u @ v
-    rigid[:3, 3] = apply_affine(affine, centre) - rigid[:3, :3] @ centre
-    return rigid
+    return from_matvec(u @ v, apply_affine(affine, centre) - u @ v @ centre)

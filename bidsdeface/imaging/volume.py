@@ -1,12 +1,11 @@
-"""Coarse, world-aligned copies of images: what registration looks at."""
-
-from __future__ import annotations
+"""Images on coarse grids, on which registration and measures work."""
 
 import math
 import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+from nibabel.affines import from_matvec, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -17,6 +16,7 @@ BLOCK_MM = 2.0  # the finest that any registration here needs
 BRIGHT_PERCENTILE = 99.5  # clips vessels, fat and spikes
 DARK_PERCENTILE = 1.0
 PADDING_GAP = 0.2  # of the range of an image: padding that is less far below air does no harm
+SEEN = 0.98  # a point at which more than this share of the neighbouring voxels was acquired is in view
 COIL_MM = 25.0  # over which the brightness of tissue is evened out
 SERIES_SAMPLE = 15  # volumes of a series that stand for all of it
 # Salt and pepper: neighbours differ by so much of the range, over so much of the image (as MP2RAGE has air).
@@ -41,14 +41,36 @@ class Volume:
     affine: NDArray[np.float64]
     seen: NDArray[np.float32]
 
+    @property
+    def voxel_mm(self) -> NDArray[np.float64]:
+        """The size of a voxel along each axis, in mm."""
+        return voxel_sizes(self.affine)
+
+    @property
+    def voxel_ml(self) -> float:
+        """The volume of one voxel in mL."""
+        return voxel_ml(self.affine)
+
+    def to_world(self, voxels: NDArray) -> NDArray[np.float64]:
+        """Return the world coordinates of voxel indices, shape (..., 3), in mm."""
+        return apply_affine(self.affine, voxels)
+
+    def at(self, points: NDArray, outside: float | None = np.nan) -> NDArray[np.float32]:
+        """Return the values at world points, as `interpolate` does."""
+        return interpolate(self.data, self.affine, points, outside)
+
+    def sees(self, points: NDArray, least: float = SEEN) -> NDArray[np.bool_]:
+        """Return which world points, shape (..., 3), lie in the field of view."""
+        return interpolate(self.seen, self.affine, points, 0.0) > least
+
 
 def apply_affine(affine: NDArray, points: NDArray) -> NDArray:
     """Return points, shape (..., 3), moved by a (4, 4) affine."""
     return points @ affine[:3, :3].T + affine[:3, 3]
 
 
-def interpolate(data: NDArray, affine: NDArray, points: NDArray, outside: float = np.nan) -> NDArray:
-    """Return the values of a grid at world points, trilinear.
+def interpolate(data: NDArray, affine: NDArray, points: NDArray, outside: float | None = np.nan) -> NDArray:
+    """Return the values of a grid at world points, by trilinear interpolation.
 
     Parameters
     ----------
@@ -56,15 +78,16 @@ def interpolate(data: NDArray, affine: NDArray, points: NDArray, outside: float 
     affine : numpy.ndarray, shape (4, 4)
     points : numpy.ndarray, shape (..., 3)
         World coordinates, RAS+ mm.
-    outside : float
-        The value beyond the grid.
+    outside : float or None
+        The value beyond the grid; None for the value at the nearest edge.
 
     Returns
     -------
     numpy.ndarray, shape (...)
     """
     voxels = np.moveaxis(apply_affine(np.linalg.inv(affine), points), -1, 0)
-    return ndimage.map_coordinates(data, voxels, order=1, mode="constant", cval=outside, prefilter=False)
+    mode, value = ("nearest", 0.0) if outside is None else ("constant", outside)
+    return ndimage.map_coordinates(data, voxels, order=1, mode=mode, cval=value, prefilter=False)
 
 
 def nearest(data: NDArray, affine: NDArray, points: NDArray) -> NDArray:
@@ -191,26 +214,25 @@ def world_aligned(volume: Volume, spacing_mm: float) -> Volume:
     Smoothed before sampling, so that it does not alias; what lies beyond the field of view is marked,
     never mixed in.
     """
-    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    spacing = volume.voxel_mm
     # A voxel of size s blurs by about 0.35 s already; aim at half the new spacing.
     sigma = np.sqrt(np.maximum((0.5 * spacing_mm) ** 2 - (0.35 * spacing) ** 2, 0)) / spacing
     last = np.array(volume.data.shape) - 1
-    corners = apply_affine(volume.affine, np.array(np.meshgrid(*[(0, n) for n in last])).reshape(3, -1).T)
+    corners = volume.to_world(np.array(np.meshgrid(*[(0, n) for n in last])).reshape(3, -1).T)
     low, high = corners.min(axis=0), corners.max(axis=0)
     shape = tuple(np.ceil((high - low) / spacing_mm - 1e-6).astype(int) + 1)
-    affine = np.diag([spacing_mm] * 3 + [1.0])
-    affine[:3, 3] = low
+    affine = from_matvec(spacing_mm * np.eye(3), low)
     voxels = np.linalg.inv(volume.affine) @ affine
-    weight = ndimage.affine_transform(volume.seen, voxels[:3, :3], voxels[:3, 3], shape, order=1)
+    weight = ndimage.affine_transform(volume.seen, voxels, output_shape=shape, order=1)
     smooth = ndimage.gaussian_filter(volume.data * volume.seen, sigma)
-    data = ndimage.affine_transform(smooth, voxels[:3, :3], voxels[:3, 3], shape, order=1)
+    data = ndimage.affine_transform(smooth, voxels, output_shape=shape, order=1)
     seen = weight > 0.5
     return Volume(np.where(seen, data / np.maximum(weight, 0.5), 0), affine, seen.astype(np.float32))
 
 
 def smoothed(volume: Volume, sigma_mm: float) -> Volume:
     """Return a volume blurred by a Gaussian inside its field of view."""
-    sigma = sigma_mm / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    sigma = sigma_mm / volume.voxel_mm
     weight = ndimage.gaussian_filter(volume.seen, sigma)
     data = ndimage.gaussian_filter(volume.data * volume.seen, sigma) / np.maximum(weight, 0.05)
     return Volume(data, volume.affine, volume.seen)
@@ -223,7 +245,7 @@ def evened(volume: Volume) -> Volume:
     """
     tissue = (volume.data > tissue_threshold(volume)).astype(np.float32)
     mean = float(volume.data.mean(where=tissue > 0)) if tissue.any() else 1.0
-    sigma = COIL_MM / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    sigma = COIL_MM / volume.voxel_mm
     weight = ndimage.gaussian_filter(tissue, sigma) + 0.01  # far from any tissue, the mean of all of it
     around = (ndimage.gaussian_filter(volume.data * tissue, sigma) + 0.01 * mean) / weight
     return replace(volume, data=np.clip(volume.data / (2 * around), 0, 1))
@@ -253,7 +275,7 @@ def tissue_voxels(volume: Volume) -> NDArray[np.intp]:
 
 def masked_share(volume: Volume, mask: NDArray[np.bool_], affine: NDArray) -> float:
     """Return the share of an image's tissue that lies in a mask, whose grid may be another."""
-    return float(nearest(mask, affine, apply_affine(volume.affine, tissue_voxels(volume))).mean())
+    return float(nearest(mask, affine, volume.to_world(tissue_voxels(volume))).mean())
 
 
 def in_blocks(
@@ -269,10 +291,7 @@ def in_blocks(
     block_mm : float
         If another size is wanted.
     """
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    factors = np.clip(np.round(block_mm / spacing).astype(int), 1, data.shape)
-    to_voxels = np.diag([*factors, 1.0])
-    to_voxels[:3, 3] = (factors - 1) / 2
+    factors = np.clip(np.round(block_mm / voxel_sizes(affine)).astype(int), 1, data.shape)
     for axis, factor in enumerate(factors):
         if factor > 1:
             whole = data.shape[axis] // factor * factor
@@ -281,4 +300,4 @@ def in_blocks(
             for part in parts[1:]:
                 total += part
             data = total / factor
-    return data, affine @ to_voxels
+    return data, affine @ from_matvec(np.diag(factors * 1.0), (factors - 1) / 2)

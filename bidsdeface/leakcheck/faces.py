@@ -10,17 +10,17 @@ import numpy as np
 from bidsdeface.dataset.kinds import is_phase, may_show_none
 from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
-from bidsdeface.head.fit import make_template_set, measure
-from bidsdeface.head.mask import LEAST_HEADLIKE, face_in
-from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
-from bidsdeface.imaging.facemask import Guard
+from bidsdeface.head.fit import make_template_set
+from bidsdeface.head.mask import MIN_HEADLIKE, face_in
+from bidsdeface.head.options import DEFAULT_TEMPLATE, REGIONS
 from bidsdeface.imaging.image import is_flat, is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.output.names import BIDS, DERIVATIVES, mask_of
 from bidsdeface.output.record import read_record
-from bidsdeface.quality.checks import faults
+from bidsdeface.quality.checks import failed_checks
 from bidsdeface.quality.evidence import tissue_left_ml
+from bidsdeface.quality.placement import measure_placement
 
 FACE = "skin and bone where the face is"
 CANNOT_TELL = "cannot tell: look at it"
@@ -37,8 +37,8 @@ def face_test() -> Callable[[Path], str | None]:
     mask beside them), and for images in which it saw no face before publication.
     """
     templates = make_template_set(DEFAULT_TEMPLATE, REGIONS[0])
-    template = templates.start
-    regions_mm, guard = (template.regions_mm["face"],), Guard(template.brain_mm, DEFAULT_GUARD_MM)
+    template = templates.head_template
+    regions = templates.face_regions(None)
 
     def shows_face(path: Path) -> str | None:
         shown = look(path)
@@ -58,15 +58,15 @@ def face_test() -> Callable[[Path], str | None]:
             seen = face_in(image, scan, None, templates)
             return CANNOT_TELL if math.isnan(seen) else FACE if seen > 1 else None
         try:
-            placement = place(scan, templates.pose, template.target)
+            placement = place(scan, template.pose, template.target)
         except RegistrationError:
             return CANNOT_TELL
-        if tissue_left_ml(scan, placement.to_template, regions_mm, guard) <= MOST_TISSUE_ML:
+        if tissue_left_ml(scan, placement.to_template, regions) <= MOST_TISSUE_ML:
             return None
-        measures = measure(scan, placement, placement.to_template, templates, None)
-        if not faults(measures):
+        measures = measure_placement(scan, placement, placement.to_template, template, None)
+        if not failed_checks(measures):
             return FACE
-        return CANNOT_TELL if measures["outline_correlation"] >= LEAST_HEADLIKE else None
+        return CANNOT_TELL if measures["outline_correlation"] >= MIN_HEADLIKE else None
 
     return shows_face
 

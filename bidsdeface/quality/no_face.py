@@ -1,27 +1,36 @@
-"""Positive evidence that there is no face: a bare brain, or a field of view that ends before the face."""
+"""Whether an image shows no face: a bare brain, a field of view that ends before it, or no skin of one."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from nibabel.affines import from_matvec, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.affine import Surface
 from bidsdeface.imaging.brain import Brain, fit_brain
-from bidsdeface.imaging.facemask import LATTICE_MM, region_distance
-from bidsdeface.imaging.volume import Volume, apply_affine, voxel_ml
-from bidsdeface.quality.checks import is_brain_trusted
+from bidsdeface.imaging.facemask import LATTICE_MM, FaceRegions
+from bidsdeface.imaging.volume import Volume, apply_affine, world_aligned
+from bidsdeface.quality.limits import is_brain_trusted
 from bidsdeface.quality.placement import brain_measures
+from bidsdeface.templates.template import SKIN_SPACING_MM, Template
 
-CLEAR_MM = 10.0  # a field of view that ends so far from the face region has no face by any registration
+FACE_FREE_MM = 10.0  # a field of view that ends so far from the face region has no face by any registration
 NOT_EMPTY = 0.025  # of an image's brightness
-EDGE_VOXELS = 2  # beyond that from a bare brain, everything is exactly empty
-BEYOND_MM, MAX_BEYOND_ML = (
-    8.0,
-    0.5,
-)  # outside of the template's brain; bare brains 0, intact heads 16 and more
+BORDER_VOXELS = 2  # beyond that from a bare brain, everything is exactly empty
+BEYOND_MM, MAX_BEYOND_ML = 8.0, 0.5  # outside of the template's brain; bare brains 0, heads 16 and more
+CM2 = SKIN_SPACING_MM**2 / 100  # of skin, as met by one line
+SKIN_REACH_MM = 18.0  # before the template's skin, where the search for this person's skin starts
+SKIN_DEPTH_MM = 9.0  # two faces differ by less than that
+# A face counts as seen if two thirds of its skin in view are as bright as a quarter of the brain, or half of
+# all its skin as an eighth. Real EPI, DWI and ASL do not reach that, simulated faces do (docs/method.md).
+BRIGHT, BRIGHT_SHARE, LEAST_CM2 = 1 / 4, 2 / 3, 10.0
+DIM, DIM_SHARE = 1 / 8, 1 / 2
+IN_BRAIN_MM = 5.0
+AIR_PERCENTILE = 10
+NODS_DEG, SHIFTS_MM = (-8.0, 0.0, 8.0), (-10.0, 0.0, 10.0)  # how far off a placement by the brain may be
 
 
 def is_bare_brain(scan: Volume, template: Surface) -> bool:
@@ -38,26 +47,23 @@ def is_bare_brain(scan: Volume, template: Surface) -> bool:
         Of the template's brain.
     """
     shown = scan.data > NOT_EMPTY
-    around = scan.data[~ndimage.binary_dilation(shown, iterations=EDGE_VOXELS)]
+    around = scan.data[~ndimage.binary_dilation(shown, iterations=BORDER_VOXELS)]
     pieces, count = ndimage.label(shown)
     if not count or around.size == 0 or around.any():
         return False
     whole = np.bincount(pieces.ravel())[1:].max() / shown.sum()
     inside = Volume(ndimage.binary_fill_holes(shown).astype(np.float32), scan.affine, scan.seen)
     brain = Brain(inside, float(whole))
-    registered = fit_brain(brain, template, brain.centred_on(template))
-    away = template.distance_at(apply_affine(registered.to_template, brain.places))
-    beyond_ml = float((away > BEYOND_MM).sum()) * voxel_ml(scan.affine)
-    return is_brain_trusted(brain_measures(brain, registered)) and beyond_ml <= MAX_BEYOND_ML
+    brain = fit_brain(brain, template, brain.centred_on(template))
+    away = template.distance_mm.at(apply_affine(brain.to_template, brain.places), None)
+    beyond_ml = float((away > BEYOND_MM).sum()) * scan.voxel_ml
+    return is_brain_trusted(brain_measures(brain)) and beyond_ml <= MAX_BEYOND_ML
 
 
 def field_ends_before_face(
-    shape: tuple[int, int, int],
-    affine: NDArray,
-    placements: Sequence[NDArray],
-    regions_mm: tuple[Volume, ...],
+    shape: tuple[int, ...], affine: NDArray, placements: Sequence[NDArray], regions: FaceRegions
 ) -> bool:
-    """Tell whether no voxel of an image comes near the face, whichever placement is asked.
+    """Return True if no voxel of an image comes near the face, by any of the placements.
 
     Parameters
     ----------
@@ -66,11 +72,71 @@ def field_ends_before_face(
         Of the image.
     placements : sequence of numpy.ndarray, shape (4, 4)
         Scan world to template world, each from another start.
-    regions_mm : tuple of Volume
-        Signed distances in the template, mm.
+    regions : FaceRegions
     """
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    counts = np.maximum(np.ceil(np.array(shape) * spacing / LATTICE_MM), 2).astype(int)
+    counts = np.maximum(np.ceil(np.array(shape) * voxel_sizes(affine) / LATTICE_MM), 2).astype(int)
     axes = [np.linspace(0, n - 1, k) for n, k in zip(shape, counts, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*axes, indexing="ij"), -1))
-    return all(region_distance(regions_mm, placed, points).min() > CLEAR_MM for placed in placements)
+    return all(regions.distance(points, placed).min() > FACE_FREE_MM for placed in placements)
+
+
+def face_seen(volumes: Iterable[Volume], placements: Iterable[NDArray], template: Template) -> float:
+    """Return how much of a face is seen, relative to what counts as one: from 1 on, a face is seen.
+
+    The skin of the face is looked for along lines from the front, near where the template has it, at two
+    brightnesses between air and brain: a renderer may choose any. What counts is the part of it that is
+    found; eyes and muscles behind skin that cannot be seen do not.
+
+    Parameters
+    ----------
+    volumes : iterable of Volume
+        What to look at, such as the median of a series and its brightest volume.
+    placements : iterable of numpy.ndarray, shape (4, 4)
+        Scan world to template world: all ways in which the head may lie. The one that shows most counts.
+    template : Template
+
+    Returns
+    -------
+    float
+        Not a number if there is no placement.
+    """
+    coarse = [world_aligned(volume, SKIN_SPACING_MM) for volume in volumes]
+    pairs = itertools.product(coarse, placements)
+    return max(
+        (_face_seen_at(volume, to_template, template) for volume, to_template in pairs), default=np.nan
+    )
+
+
+def _face_seen_at(volume: Volume, to_template: NDArray, template: Template) -> float:
+    values = volume.data[volume.seen > 0.5]
+    points = apply_affine(to_template @ volume.affine, np.argwhere(volume.seen > 0.5))
+    in_brain = template.brain_mm.at(points, np.inf) < -IN_BRAIN_MM
+    if not in_brain.any():
+        return 0.0
+    air = np.percentile(values, AIR_PERCENTILE)
+    contrast = max(float(np.median(values[in_brain]) - air), 0.0)
+    levels = air + contrast * np.array([BRIGHT, DIM])
+    near = [
+        from_matvec(Rotation.from_euler("x", nod, degrees=True).as_matrix(), [0.0, shift, 0.0]) @ to_template
+        for nod, shift in itertools.product(NODS_DEG, SHIFTS_MM)
+    ]
+    return max(_skin_found(volume, moved, template.skin, levels) for moved in near)
+
+
+def _skin_found(volume: Volume, to_template: NDArray, skin: NDArray, levels: NDArray) -> float:
+    from_template = np.linalg.inv(to_template)
+    in_view = skin[volume.sees(apply_affine(from_template, skin), 0.5)]
+    if len(in_view) * CM2 < LEAST_CM2:
+        return 0.0
+    depths = np.arange(-SKIN_REACH_MM, SKIN_DEPTH_MM + SKIN_SPACING_MM / 2, SKIN_SPACING_MM)
+    lines = in_view[:, None] - depths[:, None] * np.array([0.0, 1.0, 0.0])
+    there = apply_affine(from_template, lines)
+    # Skin is met from the air: what an edge of the field of view cuts is none.
+    from_air = np.pad(volume.sees(there, 0.5)[:, :-1], ((0, 0), (1, 0)))
+    met = volume.at(there, 0.0) > levels[:, None, None]
+    first = met.argmax(axis=-1)
+    is_skin = met.any(axis=-1) & (depths[first] >= -SKIN_DEPTH_MM)
+    is_skin &= np.take_along_axis(np.broadcast_to(from_air, met.shape), first[..., None], -1)[..., 0]
+    bright, dim = is_skin.sum(axis=-1)
+    is_large = bright * CM2 >= LEAST_CM2
+    return float(max(bright / len(in_view) / BRIGHT_SHARE * is_large, dim / len(skin) / DIM_SHARE))

@@ -1,7 +1,5 @@
 """What becomes of a scan, the end of one that failed, and a line about each for whoever started the run."""
 
-from __future__ import annotations
-
 import errno
 import json
 import logging

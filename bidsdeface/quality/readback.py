@@ -1,7 +1,5 @@
 """Proof from the written file itself: read it back and compare it with the original, bit by bit."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

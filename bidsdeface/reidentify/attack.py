@@ -30,7 +30,7 @@ from bidsdeface.reidentify.render import (
     shifted,
     tissue_surface,
 )
-from bidsdeface.templates.template import Template, pose_template
+from bidsdeface.templates.template import Template
 
 ATTACKERS = ("plain", "informed", "restoring", "mask")
 AVERAGE_SKIN_SHARE = 1.4  # the skin of an average is a slope; its faint outer part is not the shape of a face
@@ -61,7 +61,7 @@ class Tools:
     @classmethod
     def of(cls, recogniser: Recogniser, template: Template, folder: Path) -> "Tools":
         """Return the tools for a template."""
-        return cls(recogniser, template, pose_template(template), average_face(template), folder)
+        return cls(recogniser, template, template.pose, average_face(template), folder)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bidsdeface.errors import storage_errors
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import Volume, reduce_image
-from bidsdeface.quality.checks import CHECKS, limit_used
+from bidsdeface.quality.limits import CHECKS, limit_used
 from bidsdeface.quality.outcome import FAILED, Outcome
 from bidsdeface.report.figure import draw, views
 from bidsdeface.report.page import page

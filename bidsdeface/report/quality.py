@@ -12,7 +12,7 @@ import numpy as np
 
 from bidsdeface.dataset.names import stem_of
 from bidsdeface.output.record import Published
-from bidsdeface.quality.checks import CHECKS, Check, bids_name, limit_used
+from bidsdeface.quality.limits import CHECKS, Check, bids_name, limit_used
 from bidsdeface.report.page import tsv
 
 UNITS = {"mm": "mm", "ml": "mL"}

@@ -1,7 +1,5 @@
 """Where templates come from: the embedded TemplateFlow root, TemplateFlow itself, or a folder."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence
@@ -11,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from bidsdeface.errors import ImageError, TemplateError
 from bidsdeface.imaging.image import canonical, read_image
-from bidsdeface.imaging.volume import BRIGHT_PERCENTILE, Volume, in_blocks, interpolate, voxel_places
+from bidsdeface.imaging.volume import BRIGHT_PERCENTILE, Volume, in_blocks, voxel_places
 from bidsdeface.templates.template import Template, make_template
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def lend_region(region_mm: Volume, to_lender: NDArray, parts: Parts) -> NDArray[
     numpy.ndarray, shape of the head, bool
     """
     places = voxel_places(parts.brain.shape, to_lender @ parts.head.affine)
-    return (interpolate(region_mm.data, region_mm.affine, places, np.inf) < 0) & ~parts.brain
+    return (region_mm.at(places, np.inf) < 0) & ~parts.brain
 
 
 def whole_head(regions: Sequence[str] = ("face",)) -> Template:
@@ -154,7 +153,9 @@ def _from_templateflow(given: str) -> Parts:
 def _parts(name: str, t1w_path: Path, brain_path: Path, face_path: Path | None) -> Parts:
     t1w, affine = in_blocks(*_read(name, t1w_path))
     masks = {"brain": brain_path, **({"face": face_path} if face_path else {})}
-    pads = _beyond(affine)
+    spacing = voxel_sizes(affine)
+    below = int(EXTEND_BELOW_MM / spacing[2])
+    pads = ((0, 0), (0, int(EXTEND_FRONT_MM / spacing[1])), (below, 0))
     regions = {}
     for region, path in masks.items():
         mask, mask_affine = in_blocks(*_read(name, path))
@@ -166,7 +167,6 @@ def _parts(name: str, t1w_path: Path, brain_path: Path, face_path: Path | None) 
         regions[region] = np.pad(mask > 0.5, pads, mode="edge" if region == "face" else "constant")
     bright = np.percentile(t1w[t1w > 0], BRIGHT_PERCENTILE)
     head = np.clip(t1w / bright, 0, 1).astype(np.float32)
-    below = pads[2][0]
     extended = affine.copy()
     extended[:3, 3] -= affine[:3, :3] @ [0, 0, below]
     seen = np.pad(np.ones(head.shape, np.float32), pads)
@@ -176,13 +176,7 @@ def _parts(name: str, t1w_path: Path, brain_path: Path, face_path: Path | None) 
     return Parts(name, Volume(np.pad(head, pads), extended, seen), brain, regions)
 
 
-def _beyond(affine: NDArray) -> tuple[tuple[int, int], ...]:
-    """Return how many voxels to add at both ends of each axis."""
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    return ((0, 0), (0, int(EXTEND_FRONT_MM / spacing[1])), (int(EXTEND_BELOW_MM / spacing[2]), 0))
-
-
-def _client(root: Path | None) -> TemplateFlowClient:
+def _client(root: Path | None) -> "TemplateFlowClient":
     # Importing templateflow makes a skeleton of the archive below TEMPLATEFLOW_HOME, else below HOME, and
     # fails where it cannot: give it a root that is there, and say that it shall leave it alone.
     before = {key: os.environ.get(key) for key in ("TEMPLATEFLOW_HOME", "TEMPLATEFLOW_AUTOUPDATE")}
@@ -212,7 +206,7 @@ def _coarsest(paths: Sequence[Path]) -> str | None:
     return max(labels, default=None)
 
 
-def _file(client: TemplateFlowClient, given: str, name: str, **query: object) -> Path:
+def _file(client: "TemplateFlowClient", given: str, name: str, **query: object) -> Path:
     wanted = " ".join(f"{key}={value}" for key, value in query.items() if value is not None)
     listed = client.ls(name, extension=".nii.gz", **query)
     empty = [path for path in listed if path.is_file() and path.stat().st_size == 0]

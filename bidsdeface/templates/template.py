@@ -1,18 +1,18 @@
 """One template, ready for use: masks as signed distances, points and volumes for registration."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from nibabel.affines import from_matvec, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsdeface.errors import TemplateError
 from bidsdeface.imaging.affine import Points, Surface
-from bidsdeface.imaging.pose import AIR_MARGIN_MM, PoseTemplate, saturated
-from bidsdeface.imaging.registration import SPACING_MM, STAGES, RegistrationTarget
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+from bidsdeface.imaging.pose import AIR_MARGIN_MM, TISSUE_SPACING_MM, PoseTemplate, saturated
+from bidsdeface.imaging.registration import FIT_SPACING_MM, STAGES, RegistrationTarget
+from bidsdeface.imaging.volume import Volume, apply_affine, smoothed, world_aligned
 
 # Template points: how far around the brain (mm), and their spacing (mm), for each stage of registration.
 REACH_MM = (20.0, 20.0, 16.0)
@@ -25,33 +25,9 @@ OUTLINE_REACH_MM = 25.0
 OUTLINE_CLEARANCE_MM = 10.0
 OUTLINE_SPACING_MM = 8.0
 OUTLINE_SMOOTHING_MM = 3.0
+SKIN_SPACING_MM = 3.0
 BRAIN_IN_FACE_LIMIT = 0.01
 BRAIN_STEM_MM = 30.0  # from its lower end up, a brain mask shows more or less of the brain stem
-
-
-@dataclass(frozen=True)
-class Template:
-    """A template of the head.
-
-    Attributes
-    ----------
-    name : str
-        As on the command line.
-    head : Volume
-        Intensities from 0 to 1.
-    brain_mm : Volume
-        Signed distance to the brain, negative inside, in mm.
-    regions_mm : dict of str to Volume
-        The same of what can be defaced: ``face``, and ``ears`` if the template has them.
-    target : RegistrationTarget
-        What registration looks at.
-    """
-
-    name: str
-    head: Volume
-    brain_mm: Volume
-    regions_mm: dict[str, Volume]
-    target: RegistrationTarget
 
 
 @dataclass(frozen=True)
@@ -71,6 +47,85 @@ class HeadSurface:
     outline: Points
     face: NDArray[np.float64]
     head_mm: Volume
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template of the head.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line.
+    head : Volume
+        Intensities from 0 to 1.
+    brain_mm : Volume
+        Signed distance to the brain, negative inside, in mm.
+    regions_mm : dict of str to Volume
+        The same of what can be defaced: ``face``, and ``ears`` if the template has them.
+    """
+
+    name: str
+    head: Volume
+    brain_mm: Volume
+    regions_mm: dict[str, Volume]
+
+    @cached_property
+    def target(self) -> RegistrationTarget:
+        """What registration looks at."""
+        coarse = world_aligned(self.head, FIT_SPACING_MM)
+        stages = []
+        for (sigma, _), reach, spacing in zip(STAGES, REACH_MM, POINT_SPACING_MM, strict=True):
+            where = _places(self.head, spacing)
+            clear = self.regions_mm["face"].at(where, np.inf) > FACE_CLEARANCE_MM
+            where = where[(self.brain_mm.at(where, np.inf) < reach) & clear & self.head.sees(where)]
+            # The average head is blurred already: no more at the finest stage, the rest at the coarser ones.
+            level = smoothed(coarse, sigma) if sigma > STAGES[-1][0] else coarse
+            value = level.at(where)
+            stages.append(Points(where[np.isfinite(value)], value[np.isfinite(value)]))
+        return RegistrationTarget(tuple(stages), stages[0].where[::40])
+
+    @cached_property
+    def pose(self) -> PoseTemplate:
+        """What the search for the pose of a head needs."""
+        tissue = saturated(world_aligned(self.head, TISSUE_SPACING_MM))
+        around_mm = ndimage.distance_transform_edt(tissue.data < 0.5) * TISSUE_SPACING_MM
+        weight = ((around_mm <= AIR_MARGIN_MM) & (tissue.seen > 0)).astype(np.float32)
+        centre = _centre(self.brain_mm.data < 0, self.brain_mm.affine)
+        return PoseTemplate(tissue, Volume(weight, tissue.affine, tissue.seen), centre - [0.0, 0.0, 20.0])
+
+    @cached_property
+    def brain_surface(self) -> Surface:
+        """The surface of the brain."""
+        brain = self.brain_mm
+        inside = brain.to_world(np.argwhere(brain.data < 0))
+        slope = np.stack(np.gradient(brain.data, *brain.voxel_mm), -1)
+        return Surface(brain, slope, inside.mean(axis=0), inside[:, 2].min() + BRAIN_STEM_MM)
+
+    @cached_property
+    def surface(self) -> HeadSurface:
+        """The surface of the head."""
+        tissue, face_mm = self.pose.tissue, self.regions_mm["face"]
+        where = _places(tissue, OUTLINE_SPACING_MM)
+        near = self.brain_mm.at(where, np.inf) < OUTLINE_REACH_MM
+        where = where[near & (face_mm.at(where, np.inf) > OUTLINE_CLEARANCE_MM) & tissue.sees(where)]
+        outline = Points(where, smoothed(tissue, OUTLINE_SMOOTHING_MM).at(where))
+        inside = tissue.to_world(np.argwhere(tissue.data > 0.5))
+        face = inside[face_mm.at(inside, np.inf) < 0]
+        return HeadSurface(outline, face[:: max(len(face) // 150, 1)], _distance_to_head(self.head))
+
+    @cached_property
+    def skin(self) -> NDArray[np.float64]:
+        """Where the skin of the face is met from the front, template world, mm, shape (N, 3)."""
+        face_mm = self.regions_mm["face"]
+        corners = face_mm.to_world(np.array([(0, 0, 0), np.array(face_mm.data.shape) - 1]))
+        ranges = zip(corners.min(axis=0), corners.max(axis=0), strict=True)
+        x, y, z = (np.arange(low, high, SKIN_SPACING_MM) for low, high in ranges)
+        points = np.stack(np.meshgrid(x, y[::-1], z, indexing="ij"), -1)
+        inside = self.surface.head_mm.at(points, np.inf) <= 0
+        across, up = np.nonzero(inside.any(axis=1))
+        first = points[across, inside.argmax(axis=1)[across, up], up]
+        return first[face_mm.at(first, np.inf) < 0]
 
 
 def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, NDArray]) -> Template:
@@ -105,53 +160,16 @@ def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, ND
         )
     brain_mm = signed_distance(brain, head.affine)
     regions_mm = {key: signed_distance(mask, head.affine) for key, mask in regions.items()}
-    return Template(name, head, brain_mm, regions_mm, _landscape(head, brain_mm, regions_mm["face"]))
-
-
-def pose_template(template: Template) -> PoseTemplate:
-    """Return what the search for the head's pose needs of a template."""
-    tissue = saturated(world_aligned(template.head, 6.0))
-    around = ndimage.distance_transform_edt(tissue.data < 0.5) * 6.0 <= AIR_MARGIN_MM
-    weight = Volume((around & (tissue.seen > 0)).astype(np.float32), tissue.affine, tissue.seen)
-    brain = template.brain_mm
-    centre = _centre(brain.data < 0, brain.affine)
-    return PoseTemplate(tissue, weight, centre - [0.0, 0.0, 20.0])
-
-
-def brain_surface(brain_mm: Volume) -> Surface:
-    """Return the surface of a template's brain.
-
-    Parameters
-    ----------
-    brain_mm : Volume
-        Signed distance to the brain, negative inside, mm.
-    """
-    inside = apply_affine(brain_mm.affine, np.argwhere(brain_mm.data < 0))
-    slope = np.gradient(brain_mm.data, *np.linalg.norm(brain_mm.affine[:3, :3], axis=0))
-    return Surface(brain_mm, np.stack(slope, -1), inside.mean(axis=0), inside[:, 2].min() + BRAIN_STEM_MM)
-
-
-def head_surface(template: Template, pose: PoseTemplate) -> HeadSurface:
-    """Return a template's surface, from its air and tissue in `pose`."""
-    tissue, brain_mm, face_mm = pose.tissue, template.brain_mm, template.regions_mm["face"]
-    where = _places(tissue, OUTLINE_SPACING_MM)
-    near = interpolate(brain_mm.data, brain_mm.affine, where, np.inf) < OUTLINE_REACH_MM
-    clear = interpolate(face_mm.data, face_mm.affine, where, np.inf) > OUTLINE_CLEARANCE_MM
-    where = where[near & clear & (interpolate(tissue.seen, tissue.affine, where, 0.0) > 0.98)]
-    level = smoothed(tissue, OUTLINE_SMOOTHING_MM)
-    outline = Points(where, interpolate(level.data, level.affine, where))
-    inside = apply_affine(tissue.affine, np.argwhere(tissue.data > 0.5))
-    face = inside[interpolate(face_mm.data, face_mm.affine, inside, np.inf) < 0]
-    return HeadSurface(outline, face[:: max(len(face) // 150, 1)], _distance_to_head(template.head))
+    return Template(name, head, brain_mm, regions_mm)
 
 
 def _distance_to_head(head: Volume) -> Volume:
-    coarse = world_aligned(head, SPACING_MM)
+    coarse = world_aligned(head, FIT_SPACING_MM)
     tissue = (saturated(coarse).data > 0.5) & (coarse.seen > 0)
     pieces, _ = ndimage.label(ndimage.binary_closing(tissue, iterations=2))
     largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
-    distance = ndimage.distance_transform_edt(~ndimage.binary_fill_holes(largest)) * SPACING_MM
-    return Volume(np.maximum(distance - SPACING_MM / 2, 0).astype(np.float32), coarse.affine, coarse.seen)
+    distance = ndimage.distance_transform_edt(~ndimage.binary_fill_holes(largest)) * FIT_SPACING_MM
+    return Volume(np.maximum(distance - FIT_SPACING_MM / 2, 0).astype(np.float32), coarse.affine, coarse.seen)
 
 
 def signed_distance(mask: NDArray, affine: NDArray) -> Volume:
@@ -165,15 +183,13 @@ def signed_distance(mask: NDArray, affine: NDArray) -> Volume:
     affine : numpy.ndarray, shape (4, 4)
         With axes along those of the world.
     """
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = voxel_sizes(affine)
     margin = np.ceil(FAR_MM / spacing).astype(int)
     box = tuple(
         slice(max(int(i.min()) - m, 0), int(i.max()) + m + 1)
         for i, m in zip(np.nonzero(mask), margin, strict=True)
     )
-    corner = np.eye(4)
-    corner[:3, 3] = [s.start for s in box]
-    mask, affine = mask[box], affine @ corner
+    mask, affine = mask[box], affine @ from_matvec(np.eye(3), [s.start for s in box])
     outside = ndimage.distance_transform_edt(~mask, spacing)
     inside = ndimage.distance_transform_edt(mask, spacing)
     # Either transform measures to the centre of the first voxel beyond, half a voxel past the surface.
@@ -188,23 +204,6 @@ def _centre(mask: NDArray, affine: NDArray) -> NDArray[np.float64]:
 
 def _places(volume: Volume, spacing: float) -> NDArray[np.float64]:
     """Return the multiples of a spacing that lie in a volume, world mm, shape (N, 3)."""
-    low, high = volume.affine[:3, 3], apply_affine(volume.affine, np.array(volume.data.shape) - 1.0)
-    axes = [np.arange(np.ceil(a / spacing) * spacing, b, spacing) for a, b in zip(low, high, strict=True)]
+    ends = zip(volume.affine[:3, 3], volume.to_world(np.array(volume.data.shape) - 1.0), strict=True)
+    axes = [np.arange(np.ceil(low / spacing) * spacing, high, spacing) for low, high in ends]
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-
-
-def _landscape(head: Volume, brain_mm: Volume, face_mm: Volume) -> RegistrationTarget:
-    coarse = world_aligned(head, SPACING_MM)
-    finest = STAGES[-1][0]
-    stages = []
-    for (sigma, _), reach, spacing in zip(STAGES, REACH_MM, POINT_SPACING_MM, strict=True):
-        where = _places(head, spacing)
-        near = interpolate(brain_mm.data, brain_mm.affine, where, np.inf) < reach
-        clear = interpolate(face_mm.data, face_mm.affine, where, np.inf) > FACE_CLEARANCE_MM
-        seen = interpolate(head.seen, head.affine, where, 0.0) > 0.98
-        where = where[near & clear & seen]
-        # The average head is blurred already: no more at the finest stage, the rest at the coarser ones.
-        level = smoothed(coarse, sigma) if sigma > finest else coarse
-        value = interpolate(level.data, level.affine, where)
-        stages.append(Points(where[np.isfinite(value)], value[np.isfinite(value)]))
-    return RegistrationTarget(tuple(stages), stages[0].where[::40])

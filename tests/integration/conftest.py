@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bidsdeface.head.fit import RegisteredScan, Rejected, TemplateSet, fit, to_start
-from bidsdeface.imaging.facemask import FaceMask, face_mask
+from bidsdeface.head.fit import RegisteredScan, Rejected, TemplateSet, fit
+from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
-from bidsdeface.quality.checks import faults
-from bidsdeface.quality.evidence import SPACING_MM, FaceRegions, measure_mask, measure_removed
+from bidsdeface.quality.checks import failed_checks
+from bidsdeface.quality.evidence import MEASURE_SPACING_MM, measure_mask, measure_removed
 from tests.heads import find_head
 
 
@@ -119,7 +119,7 @@ class Masked:
     """A head with its mask, or with what speaks against it."""
 
     registered: RegisteredScan | None
-    face: FaceMask | None
+    mask: np.ndarray | None
     faults: tuple[str, ...]
 
 
@@ -130,8 +130,8 @@ class Engine:
     the registration of before is taken.
     """
 
-    def __init__(self, templates: TemplateSet, expected: FaceRegions):
-        self._fitter, self._expected = templates, expected
+    def __init__(self, templates: TemplateSet):
+        self._templates = templates
         self._known: dict[str, RegisteredScan | Rejected] = {}
 
     def mask(self, image: Image) -> Masked:
@@ -141,34 +141,31 @@ class Engine:
             self._known[key] = self._fit(volume)
         registered = self._known[key]
         if isinstance(registered, Rejected):
-            return Masked(None, None, tuple(faults(registered.measures).values()))
-        face = self.apply(image.stored.shape[:3], image.affine, registered)
-        coarse, head_mm = world_aligned(volume, SPACING_MM), self._fitter.surface.head_mm
+            return Masked(None, None, tuple(failed_checks(registered.measures).values()))
+        mask, depth_mm = self.apply(image.stored.shape[:3], image.affine, registered)
+        coarse, second = world_aligned(volume, MEASURE_SPACING_MM), registered.second_to_template
         measures = {
             **registered.measures,
-            **measure_mask(face.mask, image.affine, registered.second, registered.brain, self._expected),
-            "guard_depth_mm": face.guard_depth_mm,
-            **measure_removed(
-                coarse, image.stored, face.mask, image.affine, to_start(registered, self._fitter), head_mm
-            ),
+            **measure_mask(mask, image.affine, second, registered.regions),
+            "guard_depth_mm": depth_mm,
+            **measure_removed(coarse, image.stored, mask, image.affine, registered.head),
         }
-        nothing = () if face.mask.any() else ("the face lies outside the field of view",)
-        return Masked(registered, face, (*nothing, *faults(measures).values()))
+        nothing = () if mask.any() else ("the face lies outside the field of view",)
+        return Masked(registered, mask, (*nothing, *failed_checks(measures).values()))
 
     def _fit(self, volume: Volume) -> RegisteredScan | Rejected:
         try:
-            return fit("the head", volume, None, self._fitter, accepted=False)
+            return fit("the head", volume, None, self._templates, accepted=False)
         except Rejected as rejected:
             return rejected
 
-    def apply(self, shape, affine, registered: RegisteredScan) -> FaceMask:
-        guard = self._expected.guard(registered.brain)
-        return face_mask(shape, affine, registered.to_template, self._expected.regions_mm, guard)
+    def apply(self, shape, affine, registered: RegisteredScan) -> tuple[np.ndarray, float]:
+        return face_mask(shape, affine, registered.to_template, registered.regions)
 
 
 @pytest.fixture(scope="session")
-def engine(templates, expected):
-    return Engine(templates, expected)
+def engine(templates):
+    return Engine(templates)
 
 
 def dice(one, other) -> float:

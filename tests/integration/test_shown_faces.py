@@ -23,7 +23,7 @@ def test_a_face_is_seen_until_it_is_removed_whole(head, engine, shows_face, tmp_
     path = head("S04")
     assert shows_face(path) == FACE
     image = read_image(path)
-    mask = engine.mask(image).face.mask
+    mask = engine.mask(image).mask
     write_image(tmp_path / "none.nii.gz", clean_header(image.header), remove(image, mask))
     assert shows_face(tmp_path / "none.nii.gz") is None
     mask[: mask.shape[0] // 2] = False

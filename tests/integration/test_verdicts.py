@@ -12,12 +12,13 @@ from benchmarks.spoil import failures
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.validator import find_problems
 from bidsdeface.head import fit as fitting
-from bidsdeface.head.deface import Tools, deface_head
-from bidsdeface.head.mask import BARE_BRAIN, DEFACED, FIELD_ENDS, load
+from bidsdeface.head.deface import deface_head
+from bidsdeface.head.mask import NoFace, load
+from bidsdeface.head.release import Tools
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import apply_affine, interpolate
-from bidsdeface.quality.checks import faults
+from bidsdeface.quality.checks import failed_checks
 from bidsdeface.quality.outcome import FAILED
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset, write_results
@@ -27,9 +28,9 @@ from tests.integration.conftest import bidsdeface_read_only, files, published, s
 TIP_MM, OCCIPUT_MM = 118.0, -94.0  # where the average head ends, in front and behind
 STRIPPED = {"sub-D06_T1w": "D06", "sub-D08_T1w": "D08T1", "sub-D08_T2w": "D08T2", "sub-D08_FLAIR": "D08FLAIR"}
 NO_FACE = {
-    **dict.fromkeys((*STRIPPED, "sub-brain_T1w"), BARE_BRAIN),
-    "sub-cap_T1w": FIELD_ENDS,
-    "sub-before_T1w": DEFACED,
+    **dict.fromkeys((*STRIPPED, "sub-brain_T1w"), NoFace.BARE_BRAIN),
+    "sub-cap_T1w": NoFace.FIELD_ENDS,
+    "sub-before_T1w": NoFace.DEFACED,
 }
 FOLDED, MARKER, BROW = "sub-folded_T1w", "sub-marker_T1w", "sub-brow_T1w"
 REFILLED = "sub-refilled_T1w"
@@ -150,7 +151,7 @@ def test_what_shows_no_face_claims_no_method_and_says_how_that_is_certain(outcom
     sidecar = json.loads(image.with_name(image.name.replace(".nii.gz", ".json")).read_text())
     record = sidecar["Bidsdeface"]
     assert (record["Verdict"], record["Evidence"]) == ("no-face", NO_FACE[scan])
-    assert sidecar["SkullStripped"] is (NO_FACE[scan] == BARE_BRAIN)
+    assert sidecar["SkullStripped"] is (NO_FACE[scan] == NoFace.BARE_BRAIN)
     assert not [field for field in sidecar if field.startswith("Deidentification")]
     assert "Method" not in record and "MaskSource" not in record
 
@@ -292,14 +293,14 @@ WRONG = (
 
 @pytest.mark.parametrize("name", ["average", "S04"])
 def test_no_wrong_placement_gets_by_though_both_registrations_agree(
-    name, average, templates, expected, tmp_path, monkeypatch
+    name, average, templates, tmp_path, monkeypatch
 ):
     """Every one fails, and none is taken for a field of view without a face."""
     bids_dir = make_dataset(tmp_path, {"sub-01/anat/sub-01_T1w.nii.gz": find_head(name)})
     settings = Settings(bids_dir=bids_dir, output_dir=tmp_path / "out", level="participant")
     settings.output_dir.mkdir()
     (head,) = find_heads(bids_dir).heads
-    right = place(load(head.reference, head).volume, templates.pose, average.target)
+    right = place(load(head.reference, head).volume, templates.head_template.pose, average.target)
     wrong = {name: motion for name, motion in failures(average.target.probes) if name.startswith(WRONG)}
     assert len(wrong) == 17
     got_by = {}
@@ -308,8 +309,8 @@ def test_no_wrong_placement_gets_by_though_both_registrations_agree(
         placement = replace(right, to_template=moved, second=moved)
         for search in ("place", "place_from"):
             monkeypatch.setattr(fitting, search, lambda *_, placement=placement: placement)
-        (outcome,) = deface_head(Tools(settings, templates, expected, None), head)
-        if outcome.verdict != FAILED or not faults(outcome.measures):
+        (outcome,) = deface_head(Tools(settings, templates, None), head)
+        if outcome.verdict != FAILED or not failed_checks(outcome.measures):
             got_by[name] = outcome
     assert got_by == {}
     assert list(settings.output_dir.rglob("*.nii.gz")) == []

@@ -9,7 +9,7 @@ import pytest
 
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.group import run_group_level
-from bidsdeface.quality.checks import CHECKS, bids_name
+from bidsdeface.quality.limits import CHECKS, bids_name
 from bidsdeface.report.quality import COLUMNS
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset

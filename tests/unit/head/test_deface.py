@@ -9,13 +9,14 @@ import pytest
 
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import BidsdefaceError, RegistrationError
-from bidsdeface.head import deface
-from bidsdeface.head.deface import Tools, deface_head
+from bidsdeface.head import choose_mask, deface, release
+from bidsdeface.head.deface import deface_head
 from bidsdeface.head.fit import RegisteredScan
-from bidsdeface.head.mask import BARE_BRAIN, FIELD_ENDS, Masked
+from bidsdeface.head.mask import Masked, NoFace
+from bidsdeface.head.release import Tools
 from bidsdeface.imaging.image import read_image
 from bidsdeface.output.names import outputs_of
-from bidsdeface.quality.checks import CHECKS
+from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
@@ -25,7 +26,7 @@ ECHOES = [f"sub-01/anat/sub-01_echo-{n}_MEGRE.nii.gz" for n in (1, 2, 3)]
 
 
 @pytest.fixture
-def run(tmp_path, templates, expected, monkeypatch):
+def run(tmp_path, templates, monkeypatch):
     """Deface a head of fake scans, for which `find` is told what to find."""
 
     def run_head(found, scans=("sub-01/anat/sub-01_T1w.nii.gz",), **options):
@@ -33,7 +34,7 @@ def run(tmp_path, templates, expected, monkeypatch):
             make_dataset(tmp_path, scans)
             (tmp_path / "out").mkdir()
 
-        def find(loaded, reference, templates, expected, accepted):
+        def find(loaded, reference, templates, accepted):
             run_head.references[loaded.scan.stem] = reference
             result = found(loaded) if callable(found) else found
             if isinstance(result, Exception):
@@ -42,12 +43,13 @@ def run(tmp_path, templates, expected, monkeypatch):
             mask[:, 22:] = not result.get("no_face")
             return Masked(**{"mask": mask, "affine": loaded.image.affine, "measures": {}, **result})
 
-        monkeypatch.setattr(deface, "find", find)
+        for module in (choose_mask, deface):
+            monkeypatch.setattr(module, "mask_from_template", find)
         bids_dir, output_dir = tmp_path / "bids", tmp_path / "out"
         settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
         state = open_state(settings.work_dir) if settings.work_dir else None
         (head,) = find_heads(bids_dir, suffixes=options.get("suffixes", ())).heads
-        outcomes = list(deface_head(Tools(settings, templates, expected, state), head))
+        outcomes = list(deface_head(Tools(settings, templates, state), head))
         return {outcome.scan: outcome for outcome in outcomes}, head
 
     run_head.references = {}
@@ -73,7 +75,7 @@ def test_a_head_that_is_finished_is_not_registered_again(run, tmp_path):
 def test_that_one_scan_of_a_set_is_a_bare_brain_says_nothing_of_the_others(run, tmp_path):
     def found(loaded):
         first = "echo-1" in loaded.scan.stem
-        return {"no_face": BARE_BRAIN} if first else RegistrationError("no bare brain")
+        return {"no_face": NoFace.BARE_BRAIN} if first else RegistrationError("no bare brain")
 
     outcomes, head = run(found, ECHOES)
     assert [outcomes[scan.stem].verdict for scan in head.scans] == [NO_FACE, FAILED, FAILED]
@@ -111,7 +113,8 @@ def test_a_phase_image_takes_the_mask_and_the_measures_of_its_magnitude(run, tmp
 
 
 @pytest.mark.parametrize(
-    "magnitude", [RegistrationError("no head"), {"no_face": BARE_BRAIN}, {"measures": {"similarity": 0.0}}]
+    "magnitude",
+    [RegistrationError("no head"), {"no_face": NoFace.BARE_BRAIN}, {"measures": {"similarity": 0.0}}],
 )
 def test_a_phase_image_without_a_magnitude_to_trust_is_not_published(run, tmp_path, magnitude):
     outcomes, head = run(magnitude, FIELDMAP, suffixes=("magnitude1", "phasediff"))
@@ -120,7 +123,7 @@ def test_a_phase_image_without_a_magnitude_to_trust_is_not_published(run, tmp_pa
 
 
 def test_a_phase_image_shows_no_face_where_its_magnitude_ends_before_it(run, tmp_path):
-    outcomes, head = run({"no_face": FIELD_ENDS}, FIELDMAP, suffixes=("magnitude1", "phasediff"))
+    outcomes, head = run({"no_face": NoFace.FIELD_ENDS}, FIELDMAP, suffixes=("magnitude1", "phasediff"))
     assert [outcome.verdict for outcome in outcomes.values()] == [NO_FACE, NO_FACE]
 
 
@@ -211,12 +214,12 @@ def test_a_measure_beyond_its_limit_fails_and_names_the_ways_out(run, tmp_path):
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_scan_that_is_held_back_places_no_other_scan(run, monkeypatch, trusted):
-    placed = RegisteredScan("sub-01_T1w", None, np.eye(4), np.eye(4), {})
-    monkeypatch.setattr(deface, "_measure_written", lambda *_: {} if trusted else {"tissue_left_ml": 9.0})
+def test_a_scan_that_is_held_back_places_no_other_scan(run, templates, monkeypatch, trusted):
+    placed = RegisteredScan("sub-01_T1w", None, np.eye(4), np.eye(4), {}, templates)
+    monkeypatch.setattr(release, "_measure_written", lambda *_: {} if trusted else {"tissue_left_ml": 9.0})
     t1w, t2w = (f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w"))
     whole = {check.measure: check.best for check in CHECKS}
-    run(lambda loaded: {"fitted": placed, "measures": whole}, scans=(t1w, t2w))
+    run(lambda loaded: {"registered": placed, "measures": whole}, scans=(t1w, t2w))
     assert run.references == {"sub-01_T1w": None, "sub-01_T2w": placed if trusted else None}
 
 
@@ -259,7 +262,7 @@ def test_a_result_of_the_other_kind_is_removed(run, tmp_path):
     _, head = run({})
     (scan,) = head.scans
     assert len(there(tmp_path, outputs_of(scan))) == 5
-    outcomes, _ = run({"no_face": BARE_BRAIN}, force=True)
+    outcomes, _ = run({"no_face": NoFace.BARE_BRAIN}, force=True)
     assert outcomes[scan.stem].verdict == NO_FACE
     assert there(tmp_path, outputs_of(scan)) == []
     assert len(there(tmp_path, outputs_of(scan, no_face=True))) == 3
@@ -315,10 +318,10 @@ def test_images_of_one_set_whose_headers_differ_are_all_published(run, tmp_path)
 
 
 def test_an_image_of_a_set_with_another_mask_fails_and_takes_nothing_away(run, tmp_path, monkeypatch):
-    def from_set(of_set, loaded, templates, expected):
+    def from_set(of_set, loaded):
         return replace(of_set, mask=np.roll(of_set.mask, int(loaded.scan.stem.endswith("echo-3_MEGRE")), 1))
 
-    monkeypatch.setattr(deface, "mask_from_set", from_set)
+    monkeypatch.setattr(choose_mask, "mask_from_set", from_set)
     outcomes, head = run({}, ECHOES)
     assert [one.verdict for one in outcomes.values()] == [PASSED, PASSED, FAILED]
     assert "another mask" in outcomes["sub-01_echo-3_MEGRE"].reasons[0]

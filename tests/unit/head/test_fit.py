@@ -9,7 +9,8 @@ from bidsdeface.errors import RegistrationError
 from bidsdeface.head import fit as fitting
 from bidsdeface.head.fit import fit
 from bidsdeface.imaging.volume import Volume, apply_affine
-from bidsdeface.quality.checks import Rejected, is_brain_trusted
+from bidsdeface.quality.checks import Rejected
+from bidsdeface.quality.limits import is_brain_trusted
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def searches(monkeypatch):
 def face_off_mm(registered, templates, moved=None):
     """Return how far the average's face is placed from where it is."""
     moved = np.eye(4) if moved is None else moved
-    found = apply_affine(np.linalg.inv(registered.to_template), templates.surface.face)
-    return np.linalg.norm(found - apply_affine(moved, templates.surface.face), axis=1).max()
+    found = apply_affine(np.linalg.inv(registered.to_template), templates.head_template.surface.face)
+    return np.linalg.norm(found - apply_affine(moved, templates.head_template.surface.face), axis=1).max()
 
 
 def test_a_trusted_brain_places_the_head_without_a_search(average, templates, searches):
@@ -45,7 +46,7 @@ def test_a_trusted_brain_places_the_head_without_a_search(average, templates, se
 
 def test_a_brain_does_not_vouch_for_itself(average, templates, searches, monkeypatch):
     """The outline objects to a placement that started from the brain: the search goes on without it."""
-    monkeypatch.setattr(fitting, "outline_faults", lambda measures: {"outline_shift_mm": "far off"})
+    monkeypatch.setattr(fitting, "failed_without_brain", lambda measures: {"outline_shift_mm": "far off"})
     registered = fit("x", average.head, None, templates, accepted=False)
     assert len(searches) == 1 and face_off_mm(registered, templates) < 1
     assert registered.brain is not None and registered.measures["lead"] > 0.1
@@ -158,7 +159,7 @@ def test_an_uneven_coil_is_evened_out_before_a_head_is_searched_for(
     average, templates, searches, monkeypatch
 ):
     answers = iter(({"outline_shift_mm": "far off"}, {}))
-    monkeypatch.setattr(fitting, "outline_faults", lambda measures: next(answers))
+    monkeypatch.setattr(fitting, "failed_without_brain", lambda measures: next(answers))
     registered = fit("x", average.head, None, templates, accepted=False)
     assert not searches and face_off_mm(registered, templates) < 5
     assert registered.volume is average.head

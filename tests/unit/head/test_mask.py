@@ -8,13 +8,14 @@ import pytest
 
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import ImageError, RegistrationError
+from bidsdeface.head import choose_mask
 from bidsdeface.head import mask as masking
+from bidsdeface.head.choose_mask import mask_from_other, mask_from_set
 from bidsdeface.head.fit import RegisteredScan, Rejected
-from bidsdeface.head.lending import mask_from_other
-from bidsdeface.head.mask import BARE_BRAIN, DEFACED, FIELD_ENDS, Loaded, Masked, find, mask_from_set, middle
+from bidsdeface.head.mask import Loaded, Masked, NoFace, mask_from_template, middle
 from bidsdeface.head.series import check_series
 from bidsdeface.imaging.volume import apply_affine, reduce_image
-from bidsdeface.quality.checks import faults
+from bidsdeface.quality.checks import failed_checks
 from tests.conftest import as_image, fake_head
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
@@ -31,7 +32,7 @@ def loaded():
 
 
 @pytest.fixture
-def finding(loaded, templates, expected, monkeypatch):
+def finding(loaded, templates, monkeypatch):
     """Find the mask of a scan whose registration and nature are told."""
 
     def run(
@@ -44,20 +45,20 @@ def finding(loaded, templates, expected, monkeypatch):
         removed=None,
         left_ml=9.0,
     ):
-        def fit(name, volume, reference, templates, accepted):
+        def fit(name, volume, reference, templates, accepted, is_anatomical):
             if placed is None:
                 raise RegistrationError("no head found")
-            if faults(measures or {}) and not accepted:
-                raise Rejected(faults(measures), measures)
+            if failed_checks(measures or {}) and not accepted:
+                raise Rejected(failed_checks(measures), measures)
             other = placed if second is None else second
-            return RegisteredScan(name, volume, placed, other, dict(measures or {}))
+            return RegisteredScan(name, volume, placed, other, dict(measures or {}), templates)
 
         monkeypatch.setattr(masking, "fit", fit)
         monkeypatch.setattr(masking, "is_bare_brain", lambda *_: bare)
         monkeypatch.setattr(masking, "measure_mask", lambda *_: own or {})
         monkeypatch.setattr(masking, "measure_removed", lambda *_: removed or WHOLE)
         monkeypatch.setattr(masking, "tissue_left_ml", lambda *_: left_ml)
-        return find(loaded, None, templates, expected, accepted)
+        return mask_from_template(loaded, None, templates, accepted)
 
     return run
 
@@ -97,16 +98,16 @@ def test_nobody_can_accept_that_no_head_is_found(finding):
 @pytest.mark.parametrize("placed", [None, np.eye(4)])
 def test_a_bare_brain_is_not_cut_into_though_a_person_accepts_it(finding, placed, accepted):
     masked = finding(placed, BAD, accepted=accepted, bare=True)
-    assert masked.no_face == BARE_BRAIN and not masked.mask.any() and masked.registered is None
+    assert masked.no_face == NoFace.BARE_BRAIN and not masked.mask.any() and masked.registered is None
 
 
 def test_a_head_that_fits_is_never_taken_for_a_bare_brain(finding):
-    assert finding(np.eye(4), bare=True).no_face == ""
+    assert finding(np.eye(4), bare=True).no_face is None
 
 
 def test_a_face_that_was_removed_before_is_none(finding):
     masked = finding(np.eye(4), removed=GONE, left_ml=0.0)
-    assert masked.no_face == DEFACED and not masked.mask.any() and masked.measures["mask_ml"] == 0
+    assert masked.no_face == NoFace.DEFACED and not masked.mask.any() and masked.measures["mask_ml"] == 0
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_face_that_may_not_have_been_removed_before_is_removed(finding, doubt)
 
 def test_a_field_of_view_far_from_the_face_has_none(finding):
     masked = finding(AWAY)
-    assert masked.no_face == FIELD_ENDS and not masked.mask.any() and masked.registered
+    assert masked.no_face == NoFace.FIELD_ENDS and not masked.mask.any() and masked.registered
 
 
 @pytest.mark.parametrize("accepted", [False, True])
@@ -129,33 +130,33 @@ def test_a_field_of_view_without_face_by_a_doubtful_placement_is_refused(finding
             finding(AWAY, accepted=accepted, **doubt)
 
 
-def test_a_set_shares_a_mask_on_one_grid_and_no_other(loaded, templates, expected):
+def test_a_set_shares_a_mask_on_one_grid_and_no_other(loaded):
     shape = loaded.image.stored.shape
     masked = Masked(np.ones(shape, bool), loaded.image.affine, {})
-    assert mask_from_set(masked, loaded, templates, expected) is masked
+    assert mask_from_set(masked, loaded) is masked
     moved = loaded.image.affine @ shifted(0.1)
     for other in (
         Masked(np.ones(shape[::-1], bool), loaded.image.affine, {}),
         Masked(masked.mask, moved, {}),
     ):
         with pytest.raises(ImageError, match="not on the grid of its set"):
-            mask_from_set(other, loaded, templates, expected)
+            mask_from_set(other, loaded)
 
 
 @pytest.mark.parametrize(("datatype", "of_face"), [("anat", {"face_found": 0.1}), ("func", {})])
 def test_a_shared_mask_is_measured_on_each_scan_by_what_its_kind_shows(
-    loaded, templates, expected, monkeypatch, datatype, of_face
+    loaded, templates, monkeypatch, datatype, of_face
 ):
     monkeypatch.setattr(masking, "measure_mask", lambda *_: {"brain_in_mask_ml": 7.0})
     monkeypatch.setattr(masking, "measure_removed", lambda *_: {"face_found": 0.1})
-    monkeypatch.setattr(masking, "check_still", lambda *_: None)
-    monkeypatch.setattr(masking, "check_series", lambda *_, **__: None)
-    registered = RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {})
+    monkeypatch.setattr(choose_mask, "check_still", lambda *_: None)
+    monkeypatch.setattr(choose_mask, "check_series", lambda *_, **__: None)
+    registered = RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {}, templates)
     masked = Masked(
         np.ones(loaded.image.stored.shape, bool), loaded.image.affine, {"brain_in_mask_ml": 0.0}, registered
     )
     another = replace(loaded, scan=replace(SCAN, datatype=datatype))
-    measures = mask_from_set(masked, another, templates, expected).measures
+    measures = mask_from_set(masked, another).measures
     assert measures == {"brain_in_mask_ml": 7.0, **of_face}
 
 
@@ -166,10 +167,10 @@ def series(loaded, *volumes):
 
 def test_a_series_in_which_the_head_moves_is_refused_and_a_spike_is_not(loaded, templates):
     still = loaded.image.stored
-    registered = RegisteredScan("x", loaded.volume, np.eye(4), np.eye(4), {})
+    registered = RegisteredScan("x", loaded.volume, np.eye(4), np.eye(4), {}, templates)
 
     def check(loaded, **options):
-        check_series(loaded.image, registered, templates, **options)
+        check_series(loaded.image, registered, **options)
 
     spike = np.full(still.shape, 30000)
     check(series(loaded, still, spike, still), each=False)
@@ -184,22 +185,25 @@ def test_a_series_in_which_the_head_moves_is_refused_and_a_spike_is_not(loaded, 
 
 
 def test_a_series_of_a_set_in_which_the_head_moves_is_refused_wherever_it_stands_in_the_set(
-    loaded, templates, expected
+    loaded, templates
 ):
     still = loaded.image.stored
     first = Masked(
-        still > 0, loaded.image.affine, {}, RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {})
+        still > 0,
+        loaded.image.affine,
+        {},
+        RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {}, templates),
     )
     moved = np.roll(still, 2, axis=1)
     for scan in (SCAN, replace(SCAN, datatype="func")):
         another = replace(series(loaded, still, still, still, moved), scan=scan)
         with pytest.raises(RegistrationError, match="volume 4: the head has moved"):
-            mask_from_set(first, another, templates, expected)
+            mask_from_set(first, another)
 
 
 def test_a_map_takes_the_mask_of_its_series_unless_it_shows_the_head_elsewhere(loaded, templates):
     lender, a_map = (replace(SCAN, path=Path(f"sub-1_{one}.nii"), suffix=one) for one in ("MP2RAGE", "T1map"))
-    registered = RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {})
+    registered = RegisteredScan("first", loaded.volume, np.eye(4), np.eye(4), {}, templates)
     done = {lender: Masked(loaded.image.stored > 0, loaded.image.affine, {}, registered)}
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 4095, loaded.image.stored.shape)
@@ -210,7 +214,7 @@ def test_a_map_takes_the_mask_of_its_series_unless_it_shows_the_head_elsewhere(l
     ):
         image = as_image(np.asfortranarray(stored.astype(np.int16)), loaded.image.affine)
         one = replace(loaded, scan=a_map, image=image, volume=reduce_image(image, "x"))
-        found = mask_from_other(one, done, templates)
+        found = mask_from_other(one, done)
         assert (found is not None) == lent
         assert found is None or found.lent_by == lender.stem
 
@@ -219,11 +223,11 @@ def test_slices_of_pictures_go_through_what_is_in_view(loaded, templates):
     """The middle of the head may not be."""
     affine, last = loaded.image.affine, np.array(loaded.image.stored.shape) - 1
     for placed in (np.eye(4), AWAY, shifted(-300)):
-        registered = RegisteredScan("x", loaded.volume, placed, placed, {})
-        centre = middle(loaded, Masked(loaded.image.stored > 0, affine, {}, registered), templates)
+        registered = RegisteredScan("x", loaded.volume, placed, placed, {}, templates)
+        centre = middle(loaded, Masked(loaded.image.stored > 0, affine, {}, registered))
         voxel = apply_affine(np.linalg.inv(affine), centre)
         assert (voxel > -1e-6).all() and (voxel < last + 1e-6).all()
-    assert np.allclose(middle(loaded, None, templates), apply_affine(affine, last / 2))
+    assert np.allclose(middle(loaded, None), apply_affine(affine, last / 2))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bidsdeface.imaging.foldover import SKIN_MM, find_foldover, on_grid
+from bidsdeface.imaging.foldover import KEPT_SKIN_MM, PlacedHead, find_foldover, on_grid
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
 
 SPACING_MM = 3.0
@@ -36,7 +36,8 @@ def tight(average):
 @pytest.fixture
 def find(templates):
     def run(scan, to_head=None):
-        return find_foldover(scan, np.eye(4) if to_head is None else to_head, templates.surface.head_mm)
+        to_head = np.eye(4) if to_head is None else to_head
+        return find_foldover(scan, PlacedHead(templates.head_template.surface.head_mm, to_head))
 
     return run
 
@@ -51,9 +52,9 @@ def test_a_nose_at_the_back_is_found_with_all_its_edges(tight, find, templates, 
     nose = ball(points, [0, OCCIPUT_MM - 22, height_mm], 12)
     found = find(put(scan, nose))
     assert not (nose & ~found).any()
-    head_mm = templates.surface.head_mm
+    head_mm = templates.head_template.surface.head_mm
     nearest = interpolate(head_mm.data, head_mm.affine, points[found], 0.0).min()
-    assert nearest >= SKIN_MM  # nothing of the head goes
+    assert nearest >= KEPT_SKIN_MM  # nothing of the head goes
 
 
 def test_what_folded_over_below_the_nose_goes_with_it(tight, find):

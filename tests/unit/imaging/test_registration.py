@@ -13,7 +13,7 @@ from bidsdeface.imaging.volume import Volume, apply_affine
 
 @pytest.fixture(scope="module")
 def pose(templates):
-    return templates.pose
+    return templates.head_template.pose
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsdeface.imaging.facemask import Guard, face_mask
+from bidsdeface.imaging.facemask import FaceRegions, face_mask
 from bidsdeface.quality.evidence import mask_disagreement_mm
 from tests.unit.imaging.test_facemask import BRAIN, CHIN, FACE, grid, on_canvas, own_brain
 
@@ -30,10 +30,10 @@ def apart_mm(first, second, spacing=(2.0, 2.0, 2.0), turn=None, regions=(FACE,))
     """Return how far the mask of one placement lies from that of another."""
     shape, affine = grid(80.0, spacing)
     affine = affine if turn is None else turn @ affine
-    guard = Guard(FAR_BRAIN, GUARD_MM)
-    mask = face_mask(shape, affine, first, regions, guard).mask
+    regions = FaceRegions(regions, FAR_BRAIN, GUARD_MM)
+    mask, _ = face_mask(shape, affine, first, regions)
     assert mask.any() and not mask.all()
-    return mask_disagreement_mm(mask, affine, second, regions, guard)
+    return mask_disagreement_mm(mask, affine, second, regions)
 
 
 @pytest.mark.parametrize("spacing", GRIDS.values(), ids=GRIDS)
@@ -52,19 +52,19 @@ def test_a_mask_that_is_shifted_disagrees_by_that(spacing, turn, mm):
 
 
 def test_either_way_and_whichever_is_the_larger_one(average):
-    regions, guard = (average.regions_mm["face"],), Guard(average.brain_mm, GUARD_MM)
+    regions = FaceRegions((average.regions_mm["face"],), average.brain_mm, GUARD_MM)
     shape, affine = (90, 110, 110), np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = [-90, -100, -140]
     for shift in ([0, 9, 0], [0, -9, 0], [0, 0, 9], [0, 0, -9]):
-        mask = face_mask(shape, affine, shifted(shift), regions, guard).mask
-        found = mask_disagreement_mm(mask, affine, np.eye(4), regions, guard)
+        mask, _ = face_mask(shape, affine, shifted(shift), regions)
+        found = mask_disagreement_mm(mask, affine, np.eye(4), regions)
         assert 6 < found < 9.1, shift
 
 
 def test_a_missing_and_an_invented_region_are_seen():
     """The mask of a placement that knows of no chin, and one that takes all for the chin."""
     shape, affine = grid(80.0, (4.0, 4.0, 4.0))
-    args = (affine, np.eye(4), (CHIN,), Guard(BRAIN, GUARD_MM))
+    args = (affine, np.eye(4), FaceRegions((CHIN,), BRAIN, GUARD_MM))
     assert mask_disagreement_mm(np.zeros(shape, bool), *args) > 15
     assert mask_disagreement_mm(np.ones(shape, bool), *args) > 80
 
@@ -72,9 +72,9 @@ def test_a_missing_and_an_invented_region_are_seen():
 def test_what_the_brain_guard_keeps_is_not_held_against_a_mask():
     """The guard follows the scan's own brain, wherever a registration has the face."""
     shape, affine = grid(80.0, (2.0, 2.0, 2.0))
-    guard = Guard(BRAIN, GUARD_MM, own_brain(centre=(0, 5, 0)))
-    mask = face_mask(shape, affine, np.eye(4), (FACE,), guard).mask
-    assert mask_disagreement_mm(mask, affine, np.eye(4), (FACE,), guard) < 1
+    regions = FaceRegions((FACE,), BRAIN, GUARD_MM, own_brain(centre=(0, 5, 0)))
+    mask, _ = face_mask(shape, affine, np.eye(4), regions)
+    assert mask_disagreement_mm(mask, affine, np.eye(4), regions) < 1
 
 
 def test_a_larger_template_has_its_distances_in_mm_of_the_scan():

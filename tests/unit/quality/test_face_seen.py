@@ -6,7 +6,7 @@ import pytest
 from bidsdeface.head.fit import likely_places
 from bidsdeface.imaging.facemask import region_distance
 from bidsdeface.imaging.volume import Volume, apply_affine, voxel_places
-from bidsdeface.quality.face_seen import face_seen
+from bidsdeface.quality.no_face import face_seen
 
 HERE = np.eye(4)
 
@@ -14,12 +14,12 @@ HERE = np.eye(4)
 @pytest.fixture(scope="module")
 def template_head(templates):
     """Return a function that makes an EPI of the template's head, of given brightness outside the brain."""
-    head = templates.start.head
+    head = templates.head_template.head
     step = np.diag([2.0, 2.0, 2.0, 1.0])
     shape = tuple(n // 2 for n in head.data.shape)
     places = voxel_places(shape, head.affine @ step)
-    brain = region_distance((templates.start.brain_mm,), HERE, places) < 0
-    inside = region_distance((templates.surface.head_mm,), HERE, places) <= 0
+    brain = region_distance((templates.head_template.brain_mm,), HERE, places) < 0
+    inside = region_distance((templates.head_template.surface.head_mm,), HERE, places) <= 0
 
     def make(skin, above_mm=-np.inf, turned=HERE):
         noise = np.random.default_rng(0).random(shape) * 0.02
@@ -35,7 +35,7 @@ def template_head(templates):
 
 
 def seen(volume, templates, placement=HERE):
-    return face_seen([volume], [placement], templates.skin, templates.start.brain_mm)
+    return face_seen([volume], [placement], templates.head_template)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_the_volume_and_the_placement_that_show_most_count(template_head, templa
     dark, bright = template_head(0.0), template_head(1.0)
     far = np.eye(4)
     far[2, 3] = 200
-    both = face_seen([dark, bright], [far, HERE], templates.skin, templates.start.brain_mm)
+    both = face_seen([dark, bright], [far, HERE], templates.head_template)
     assert both == seen(bright, templates) > 1
 
 
@@ -70,14 +70,14 @@ def test_an_image_that_cannot_be_placed_says_nothing(templates):
     noise = np.random.default_rng(1).random((12, 14, 10)).astype(np.float32)
     volume = Volume(noise, np.diag([6.0, 6.0, 6.0, 1.0]), np.ones_like(noise))
     places = likely_places(volume, None, templates)
-    assert not places and np.isnan(face_seen([volume], places, templates.skin, templates.start.brain_mm))
+    assert not places and np.isnan(face_seen([volume], places, templates.head_template))
 
 
 def test_an_edge_of_the_field_of_view_is_no_skin(templates):
     """Noise in a small field of view that ends where the face would be: nothing is met from the air."""
     noise = 0.4 + 0.6 * np.random.default_rng(1).random((16, 22, 10)).astype(np.float32)
     affine = np.diag([6.0, 6.0, 6.0, 1.0])
-    face = templates.skin.mean(axis=0)
+    face = templates.head_template.skin.mean(axis=0)
     worst = 0.0
     for front_mm in range(-12, 13, 3):
         affine[:3, 3] = face + [-48, front_mm - 132, -20]

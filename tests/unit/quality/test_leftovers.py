@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bidsdeface.imaging.facemask import face_mask
-from bidsdeface.imaging.foldover import NECK_Z_MM
+from bidsdeface.imaging.foldover import NECK_Z_MM, PlacedHead
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
-from bidsdeface.quality.checks import faults
+from bidsdeface.quality.checks import failed_checks
 from bidsdeface.quality.evidence import measure_defaced, stray_tissue_ml, tissue_left_ml
 
 NOSE_MM = np.array([0.0, 102.0, -48.0])
@@ -15,7 +15,7 @@ OCCIPUT_Y_MM = -96.0
 
 @pytest.fixture(scope="module")
 def defaced(head, expected):
-    mask = face_mask(head.data.shape, head.affine, np.eye(4), expected.regions_mm, expected.guard(None)).mask
+    mask, _ = face_mask(head.data.shape, head.affine, np.eye(4), expected)
     return np.where(mask, 0, head.data)
 
 
@@ -23,7 +23,7 @@ def defaced(head, expected):
 def left_ml(expected, with_values):
     def measure(values, second=None):
         second = np.eye(4) if second is None else second
-        return tissue_left_ml(with_values(values), second, expected.regions_mm, expected.guard(None))
+        return tissue_left_ml(with_values(values), second, expected)
 
     return measure
 
@@ -47,7 +47,7 @@ def field(head, defaced):
 def stray_ml(templates):
     def measure(volume, to_template=None):
         to_template = np.eye(4) if to_template is None else to_template
-        return stray_tissue_ml(volume, to_template, templates.surface.head_mm)
+        return stray_tissue_ml(volume, PlacedHead(templates.head_template.surface.head_mm, to_template))
 
     return measure
 
@@ -57,8 +57,8 @@ def ball(points, centre, radius_mm):
 
 
 def test_of_a_whole_face_nothing_is_left_and_nothing_is_astray(templates, expected, with_values, defaced):
-    head_mm, here = templates.surface.head_mm, np.eye(4)
-    measures = measure_defaced(with_values(defaced), here, head_mm, here, None, expected)
+    head = PlacedHead(templates.head_template.surface.head_mm, np.eye(4))
+    measures = measure_defaced(with_values(defaced), head, np.eye(4), expected)
     assert measures == {"tissue_left_ml": 0.0, "stray_tissue_ml": 0.0}
 
 
@@ -71,7 +71,7 @@ def test_a_patch_of_face_is_measured(head, points, defaced, left_ml, ml, radius_
     patch = ball(points, NOSE_MM, radius_mm)
     found = left_ml(np.where(patch, head.data, defaced))
     assert found == pytest.approx(ml(patch & (head.data > 0.1)), rel=0.25)
-    assert faults({"tissue_left_ml": found})
+    assert failed_checks({"tissue_left_ml": found})
 
 
 def test_what_the_guard_keeps_is_not_held_against_a_result(defaced, to_brain_mm, left_ml):
@@ -83,7 +83,7 @@ def test_a_second_registration_that_has_the_face_elsewhere_finds_tissue_there(de
     farther_back = np.eye(4)
     farther_back[1, 3] = 25
     found = left_ml(defaced, farther_back)
-    assert found > 20 and faults({"tissue_left_ml": found})
+    assert found > 20 and failed_checks({"tissue_left_ml": found})
 
 
 @pytest.mark.parametrize("gap_mm", [8, 15, 40, 90])
@@ -92,7 +92,7 @@ def test_a_nose_that_folded_to_the_back_is_astray_however_far_behind(field, stra
     nose = ball(where, [0, OCCIPUT_Y_MM - gap_mm - 12, -45], 12)
     found = stray_ml(put(nose))
     assert found == pytest.approx(ml(nose), rel=0.1)
-    assert faults({"stray_tissue_ml": found})
+    assert failed_checks({"stray_tissue_ml": found})
 
 
 def test_a_second_head_is_astray(head, field, stray_ml):
@@ -143,7 +143,7 @@ def test_only_the_largest_piece_counts_so_that_noise_does_not(field, stray_ml, m
     air = where[..., 1] < OCCIPUT_Y_MM - 10
     sparks = air & (np.random.default_rng(0).random(air.shape) < 0.01)
     assert ml(sparks) > 50
-    assert faults({"stray_tissue_ml": stray_ml(put(sparks))}) == {}
+    assert failed_checks({"stray_tissue_ml": stray_ml(put(sparks))}) == {}
 
 
 def test_shoulders_are_not_astray(field, stray_ml):

@@ -5,9 +5,8 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.imaging.facemask import region_distance
 from bidsdeface.imaging.volume import Volume, apply_affine
-from bidsdeface.quality.no_face import CLEAR_MM, field_ends_before_face, is_bare_brain
+from bidsdeface.quality.no_face import FACE_FREE_MM, field_ends_before_face, is_bare_brain
 
 NOSE_MM = np.array([0.0, 100.0, -45.0])
 CONTRASTS = {"T1w": lambda values: values, "turned round": lambda values: 1.2 - values}
@@ -26,7 +25,7 @@ def bare(head, to_brain_mm):
 
 @pytest.fixture(scope="module")
 def is_bare(templates, with_values):
-    return lambda values: is_bare_brain(with_values(values), templates.brain_surface)
+    return lambda values: is_bare_brain(with_values(values), templates.head_template.brain_surface)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def test_a_brain_and_nothing_else_is_a_bare_brain(templates, head, bare, pose, c
     move[:3, :3] = Rotation.from_rotvec(turn_deg, degrees=True).as_matrix()
     move[:3, 3] = shift_mm
     values = np.where(bare > 0, CONTRASTS[contrast](bare), 0).astype(np.float32)
-    assert is_bare_brain(Volume(values, move @ head.affine, head.seen), templates.brain_surface)
+    assert is_bare_brain(Volume(values, move @ head.affine, head.seen), templates.head_template.brain_surface)
 
 
 def test_a_whole_head_is_none(head, is_bare):
@@ -50,7 +49,9 @@ def test_a_childs_head_in_nothing_is_none(templates, head):
     """Down to the mouth it is no larger than a large brain."""
     values = np.where(head.data > 0.1, head.data, 0)
     small = np.diag([0.8] * 3 + [1.0])
-    assert not is_bare_brain(Volume(values, small @ head.affine, head.seen), templates.brain_surface)
+    assert not is_bare_brain(
+        Volume(values, small @ head.affine, head.seen), templates.head_template.brain_surface
+    )
 
 
 def test_a_head_cut_off_at_the_chin_or_at_the_neck_is_none(head, points, is_bare):
@@ -117,13 +118,13 @@ def lowest_mm(expected):
     bottom = np.stack(np.meshgrid(*map(np.arange, GRID), indexing="ij"), -1)[:, :, 0]
     for z_mm in np.arange(-50.0, 120.0):
         points = apply_affine(field_above(z_mm), bottom)
-        if region_distance(expected.regions_mm, np.eye(4), points).min() > CLEAR_MM:
+        if expected.distance(points, np.eye(4)).min() > FACE_FREE_MM:
             return z_mm
     raise AssertionError("the face has no upper end")
 
 
 def ends_before_face(affine, expected, *placements):
-    return field_ends_before_face(GRID, affine, placements or (np.eye(4),), expected.regions_mm)
+    return field_ends_before_face(GRID, affine, placements or (np.eye(4),), expected)
 
 
 def test_a_field_of_view_that_ends_above_the_brows_has_no_face(expected, lowest_mm):
@@ -152,6 +153,6 @@ def test_one_wrong_placement_is_enough_to_prevent_it(expected, lowest_mm):
 def test_a_field_of_view_as_coarse_as_one_voxel_has_its_edges_looked_at(expected):
     slab = np.diag([180.0, 220.0, 60.0, 1.0])
     slab[:3, 3] = [-90, -90, 60]
-    assert field_ends_before_face((2, 2, 2), slab, (np.eye(4),), expected.regions_mm)
+    assert field_ends_before_face((2, 2, 2), slab, (np.eye(4),), expected)
     slab[2, 3] = -60
-    assert not field_ends_before_face((2, 2, 2), slab, (np.eye(4),), expected.regions_mm)
+    assert not field_ends_before_face((2, 2, 2), slab, (np.eye(4),), expected)

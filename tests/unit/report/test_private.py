@@ -13,7 +13,7 @@ from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.head.mask import Loaded
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.quality.checks import CHECKS
+from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.report.figure import PANEL_PIXELS
 from bidsdeface.report.private import PAGE, add_scan, write_page

@@ -8,7 +8,7 @@ import pytest
 
 from bidsdeface.leakcheck.find import find_leaks
 from bidsdeface.output.record import Published
-from bidsdeface.quality.checks import CHECKS
+from bidsdeface.quality.limits import CHECKS
 from bidsdeface.report.page import page
 from bidsdeface.report.quality import section
 from tests.unit.test_group import NO_FACE, RECORD

@@ -1,0 +1,188 @@
+"""Choose the way to a scan's mask: a file, another scan, its set, or the template."""
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from bidsdeface.dataset.kinds import (
+    ANATOMICAL,
+    is_of_series,
+    is_phase,
+    magnitudes_of,
+    may_show_none,
+    possible_donors,
+    shows_flip_angles,
+)
+from bidsdeface.dataset.names import Scan
+from bidsdeface.errors import ImageError, RegistrationError
+from bidsdeface.head.fit import RegisteredScan, TemplateSet
+from bidsdeface.head.mask import Loaded, Masked, NoFace, mask_from_template, measure_on_scan, no_face_seen
+from bidsdeface.head.options import MaskOptions
+from bidsdeface.head.series import check_series, check_still
+from bidsdeface.imaging.facemask import read_mask_by_hand
+from bidsdeface.imaging.image import Image, is_on_grid
+from bidsdeface.imaging.volume import voxel_ml
+from bidsdeface.output.names import mask_of
+from bidsdeface.quality.checks import Rejected
+
+
+@dataclass
+class Progress:
+    """The state of one head while its scans are defaced.
+
+    Attributes
+    ----------
+    to_come : set of str
+        Stems of the scans that are still to be published.
+    reference : RegisteredScan or None
+        A scan that other scans are placed by, once there is one that can be trusted.
+    published : dict of Scan to Masked
+        The scans that are published by now, with all measures.
+    sets : dict of PurePosixPath to Masked
+        The masks of sets (echoes, inversions), by the name of the mask.
+    """
+
+    to_come: set[str]
+    reference: RegisteredScan | None = None
+    published: dict[Scan, Masked] = field(default_factory=dict)
+    sets: dict[PurePosixPath, Masked] = field(default_factory=dict)
+
+
+def choose_mask(loaded: Loaded, progress: Progress, settings: MaskOptions, templates: TemplateSet) -> Masked:
+    """Find the mask of a scan in the way that fits its kind.
+
+    Raises
+    ------
+    BidsdefaceError
+        There is none that could be trusted.
+    """
+    if settings.mask:
+        return mask_from_file(settings.mask, loaded.image)
+    if lent := mask_from_other(loaded, progress.published):
+        return lent
+    scan, reference, accepted = loaded.scan, progress.reference, loaded.scan.stem in settings.accept
+    if of_set := progress.sets.get(mask_of(scan)):
+        return mask_from_set(of_set, loaded)
+    by_template = partial(mask_from_template, loaded, reference, templates)
+    if scan.suffix in settings.suffixes or not may_show_none(scan.datatype, scan.suffix):
+        return by_template(accepted)
+    if any(is_phase(other) and possible_donors(other, [scan]) for other in loaded.head.scans):
+        with suppress(RegistrationError):  # phase shows a face where magnitude shows none, and needs a mask
+            return by_template(False)
+    try:
+        return no_face_seen(loaded, reference, templates, accepted)
+    except Rejected as seen:
+        try:
+            return by_template(accepted and not math.isnan(seen.measures["face_seen"]))
+        except RegistrationError as error:
+            reasons = error.failed_checks if isinstance(error, Rejected) else {"placement": str(error)}
+            raise Rejected({**seen.failed_checks, **reasons}, seen.measures) from error
+
+
+def mask_from_file(path: Path, image: Image) -> Masked:
+    """Return the mask that a person drew.
+
+    Raises
+    ------
+    ImageError, UsageError
+        It cannot be the mask of this scan.
+    """
+    mask = read_mask_by_hand(path, image)
+    return Masked(mask, image.affine, {"mask_ml": float(mask.sum()) * voxel_ml(image.affine)})
+
+
+def mask_from_set(masked: Masked, loaded: Loaded) -> Masked:
+    """Return the mask of a set (echoes, inversions) for another scan of it, measured on that scan.
+
+    Raises
+    ------
+    ImageError
+        The scan is on another grid than the first of its set.
+    RegistrationError
+        The head has moved since, or moves within the scan.
+    """
+    if not is_on_grid(loaded.image, masked.mask.shape, masked.affine):
+        raise ImageError(
+            f"{loaded.scan.path}: is not on the grid of its set, and BIDS has one mask for a set; "
+            "set it apart"
+        )
+    if masked.registered is None:
+        return masked
+    check_still(str(loaded.scan.path), loaded.volume, masked.registered)
+    check_series(loaded.image, masked.registered, each=loaded.scan.datatype == ANATOMICAL)
+    face = masked.mask if masked.folded is None else masked.mask & ~masked.folded
+    own = measure_on_scan(loaded, face, masked.registered)
+    return replace(masked, measures={**masked.measures, **own})
+
+
+def mask_from_other(loaded: Loaded, published: Mapping[Scan, Masked]) -> Masked | None:
+    """Return the mask of another scan for one that cannot be judged, and what the other was judged by.
+
+    A phase image shows no outline of a head, and a map may have anything in the air. On the grid of the scan
+    that it belongs to, it shows the same places.
+
+    Parameters
+    ----------
+    loaded : Loaded
+    published : mapping of Scan to Masked
+        Scans of this head that are published by now, with all measures.
+
+    Returns
+    -------
+    Masked or None
+        None for a scan that finds a mask by itself.
+
+    Raises
+    ------
+    ImageError
+        A phase image, and no magnitude of it is published on its grid.
+    RegistrationError
+        The magnitude has no face to show, but this scan may.
+    """
+    scan = loaded.scan
+    donors = {
+        other: published[other]
+        for other in possible_donors(scan, list(published))
+        if is_on_grid(loaded.image, published[other].mask.shape, published[other].affine)
+    }
+    if is_phase(scan) and not donors:
+        raise ImageError(
+            f"{scan.path}: shows phase, not anatomy, and no {' or '.join(magnitudes_of(scan.suffix))} "
+            "on its grid was defaced whose mask it could take; ask for both with --suffixes, or leave it "
+            "out"
+        )
+    for donor, masked in donors.items():
+        if is_phase(scan) or (masked.mask.any() and _may_share(masked, donor, loaded)):
+            return _lent(masked, donor, scan)
+    return None
+
+
+def _may_share(masked: Masked, donor: Scan, loaded: Loaded) -> bool:
+    """Return True if a map shows the head where its donor does; if that cannot be seen, labels decide."""
+    of_series = is_of_series(loaded.scan, donor)
+    if of_series and shows_flip_angles(loaded.scan):
+        return True  # made together; flip angles have no outline
+    if masked.registered is None:
+        return of_series
+    try:
+        seen = check_still(str(loaded.scan.path), loaded.volume, masked.registered, must_show=False)
+    except RegistrationError:
+        return False
+    return seen or of_series
+
+
+def _lent(masked: Masked, donor: Scan, scan: Scan) -> Masked:
+    if masked.no_face == NoFace.NONE_SEEN:
+        raise RegistrationError(
+            f"{scan.path}: may show a face where {donor.stem} shows none, and could not take a "
+            "mask from it, as none could be verified; leave it out, or give its mask with --mask"
+        )
+    if masked.no_face and masked.no_face != NoFace.FIELD_ENDS:
+        raise RegistrationError(
+            f"{scan.path}: belongs to {donor.stem}, which was emptied before it came here; whether "
+            "this image was, cannot be seen; leave it out, or give its mask with --mask"
+        )
+    return replace(masked, lent_by=donor.stem)
