@@ -1,30 +1,79 @@
 """Deface the scans of one head: read, mask, deface, verify, publish."""
 
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsdeface.dataset.inheritance import read_gradients, read_metadata
+from bidsdeface.dataset.kinds import is_phase
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.dataset.people import identifiers_above, identifiers_of
 from bidsdeface.deidentify.identifiers import Identifiers
-from bidsdeface.errors import BidsdefaceError, UsageError, code_of_run, code_of_scan, describe
+from bidsdeface.errors import (
+    BidsdefaceError,
+    ImageError,
+    UsageError,
+    code_of_run,
+    code_of_scan,
+    describe,
+)
 from bidsdeface.head.choose_mask import Progress, choose_mask
-from bidsdeface.head.fit import RegisteredScan, make_template_set
-from bidsdeface.head.mask import Loaded, Masked, load, mask_from_template, middle
+from bidsdeface.head.fit import RegisteredScan, TemplateSet, make_template_set
+from bidsdeface.head.mask import Loaded, Masked, NoFace, load, mask_from_template, middle, not_applicable
 from bidsdeface.head.options import MaskOptions
-from bidsdeface.head.release import Tools, release
-from bidsdeface.head.resume import finished_scans
-from bidsdeface.output.names import mask_of
+from bidsdeface.head.resume import expected_record, finished_scans, is_by_hand, remember_input
+from bidsdeface.imaging.image import (
+    canonical,
+    clean_header,
+    is_on_grid,
+    mask_header,
+    read_image,
+    write_image,
+)
+from bidsdeface.imaging.methods import background, remove, stored_as
+from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
+from bidsdeface.output.names import figure_name, mask_of
+from bidsdeface.output.publish import open_staging
+from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.quality.checks import Rejected, failed_checks
+from bidsdeface.quality.evidence import measure_defaced
 from bidsdeface.quality.limits import bids_name
-from bidsdeface.quality.outcome import FAILED, KEPT, Outcome
+from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome
+from bidsdeface.quality.readback import check_mask_written, check_written
+from bidsdeface.report.figure import draw, views
 from bidsdeface.report.private import add_scan, report_folder
-from bidsdeface.runtime.workdir import State
+from bidsdeface.runtime.scratch import make_private
+from bidsdeface.runtime.workdir import COMPLETE, State
 
 LOGGER = logging.getLogger(__name__)
+FIGURES = "figures"  # in the work dir
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a process needs for any head, made once.
+
+    Attributes
+    ----------
+    settings : MaskOptions
+    templates : TemplateSet
+    state : State or None
+        Private state, which stays.
+    identifiers : callable
+        Takes the label of a participant, and returns the identifiers that no kept text of theirs may hold.
+    """
+
+    settings: MaskOptions
+    templates: TemplateSet
+    state: State | None
+    identifiers: Callable[[str], Identifiers] = lambda subject: Identifiers()
 
 
 def prepare(settings: MaskOptions, scratch: Path, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
@@ -126,3 +175,149 @@ def _failed(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
         return outcome
     failed = tuple(map(bids_name, error.failed_checks))
     return replace(outcome, measures=error.measures, failed_checks=failed)
+
+
+def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[str]) -> Outcome:
+    """Write a scan's result, judge it by what was written, and publish it.
+
+    Parameters
+    ----------
+    loaded : Loaded
+    masked : Masked
+    tools : Tools
+    to_come : collection of str
+        Stems of the scans of this head that are still to be published.
+
+    Raises
+    ------
+    Rejected
+        A check failed, and no person has accepted it; nothing was published.
+    BidsdefaceError
+        The written files are not as they should be; nothing was published.
+    """
+    scan, image, settings = loaded.scan, loaded.image, tools.settings
+    published = settings.output.outputs_of(scan, no_face=bool(masked.no_face))
+    metadata = read_metadata(settings.bids_dir, scan)
+    fill = stored_as(0.0, image) if is_phase(scan) else background(image)  # phase has no dark and bright
+    with open_staging(settings.output_dir) as staging:
+        files: dict[PurePath, Path] = {name: staging.folder / name.name for name in published.files}
+        write_image(
+            files[published.image],
+            clean_header(image.header),
+            remove(image, masked.mask, fill),  # not kept: of a long series, one copy less in memory
+            settings.omp_nthreads,
+        )
+        written = read_image(files[published.image])
+        check_written(image, written, masked.mask, fill)
+        LOGGER.debug("%s: written, read back and compared", scan.stem)
+        volume = loaded.volume if masked.no_face else reduce_image(written, "the written image")
+        measures = {**masked.measures, **_measure_written(volume, image.affine, masked)}
+        is_whole = masked.registered is not None and not masked.no_face
+        failed = failed_checks(measures, is_whole, not_applicable(scan))
+        if failed and scan.stem not in settings.accept:
+            raise Rejected(failed, measures)
+        outcome = _outcome(scan, masked, measures, failed, settings)
+        record = _record(outcome, masked, settings)
+        sidecar = image_sidecar(
+            metadata,
+            record,
+            None if settings.is_complete else scan.uri,
+            settings.policy,
+            dict(scan.entities).get("task"),
+            tools.identifiers(scan.subject).are_in,
+            no_face=bool(masked.no_face),
+            skull_stripped=masked.no_face == NoFace.BARE_BRAIN,
+        )
+        if published.mask and published.mask_sidecar:
+            write_image(files[published.mask], mask_header(image.header), masked.mask.view("uint8"))
+            check_mask_written(masked.mask, image.affine, read_image(files[published.mask]))
+            _withdraw_other_masks(loaded, published.mask, masked, settings, to_come)
+            of_set = [other.uri for other in loaded.head.scans if mask_of(other) == mask_of(scan)]
+            of_mask = mask_sidecar(record, [] if settings.is_complete else of_set)
+            files[published.mask_sidecar].write_text(to_json(of_mask))
+        dropped = sorted(metadata.keys() - sidecar.keys())
+        LOGGER.debug("%s: fields that are left out: %s", scan.stem, ", ".join(dropped))
+        if published.bval and published.bvec:
+            for name, text in zip((published.bval, published.bvec), read_gradients(scan), strict=True):
+                files[name].write_text(text)
+        files[published.image_sidecar].write_text(to_json(sidecar))
+        picture = files[published.figure] if published.figure else _private_picture(scan, masked, tools)
+        if picture:
+            draw(picture, views(written, volume, middle(loaded, masked)))
+        remember_input(
+            tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
+        )
+        staging.publish(files, stale=settings.output.results_of(scan))
+    return outcome
+
+
+def _measure_written(volume: Volume, affine: NDArray, masked: Masked) -> dict[str, float]:
+    registered = masked.registered
+    if registered is None or masked.lent_by:
+        return {}
+    hidden, _ = in_blocks(*canonical(masked.mask, affine))
+    volume = replace(volume, seen=(hidden < 0.5).astype("float32"))
+    return measure_defaced(volume, registered.head, registered.second_to_template, registered.regions)
+
+
+def _outcome(
+    scan: Scan,
+    masked: Masked,
+    measures: dict[str, float],
+    failed: Collection[str],
+    settings: MaskOptions,
+) -> Outcome:
+    verdicts = ((ACCEPTED, failed), (NO_FACE, masked.no_face), (BY_HAND, settings.mask))
+    verdict = next((verdict for verdict, applies in verdicts if applies), PASSED)
+    return Outcome(scan.stem, verdict, measures=measures, failed_checks=tuple(map(bids_name, failed)))
+
+
+def _record(outcome: Outcome, masked: Masked, settings: MaskOptions) -> dict[str, object]:
+    """Return the ``Bidsdeface`` object of a sidecar."""
+    record = {
+        **expected_record(settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask)),
+        "Reference": masked.registered.reference if masked.registered else None,
+        "MaskOf": masked.lent_by or None,
+        "Verdict": outcome.verdict,
+        "Evidence": masked.no_face,
+        "Accepted": list(outcome.failed_checks) or None,
+        "Measures": {
+            bids_name(name): round(value, 4) if math.isfinite(value) else None
+            for name, value in outcome.measures.items()
+        },
+    }
+    return {name: value for name, value in record.items() if value is not None or name == "Reference"}
+
+
+def _withdraw_other_masks(
+    loaded: Loaded, name: PurePosixPath, masked: Masked, settings: MaskOptions, to_come: Collection[str]
+) -> None:
+    """Withdraw results of the same set that were made with another mask: there is one file for all.
+
+    Raises
+    ------
+    ImageError
+        A person drew that mask, or those results are not still to come in this run.
+    """
+    with suppress(ImageError):  # a mask that is damaged is another one
+        there = read_image(settings.output_dir / name)
+        same_grid = is_on_grid(there, masked.mask.shape, loaded.image.affine)
+        if same_grid and np.array_equal(there.stored > 0, masked.mask):
+            return
+    for other in settings.output.sharing_mask(loaded.scan):
+        if settings.mask:
+            LOGGER.warning("%s: withdrawn, as it had another mask; give it --mask as well", other.stem)
+        elif other.stem not in to_come or is_by_hand(settings, other):
+            raise ImageError(
+                f"{loaded.scan.path}: is of one set with {other.stem}, which has another mask, and BIDS "
+                "has one for a set; do the whole set at once, or give its mask with --mask"
+            )
+        settings.output.withdraw(other)
+
+
+def _private_picture(scan: Scan, masked: Masked, tools: Tools) -> Path | None:
+    """Return where to draw a picture for which the output has no place: in the work dir, if there is one."""
+    if tools.state is None:
+        return None
+    folder = make_private(tools.state.folder_for(COMPLETE, tools.settings.output_dir) / FIGURES)
+    return folder / figure_name(scan, no_face=bool(masked.no_face))

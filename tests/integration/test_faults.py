@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import Exit
-from bidsdeface.head import deface, release
+from bidsdeface.head import deface
 from bidsdeface.imaging.image import read_image, write_image
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
@@ -280,13 +280,13 @@ def test_a_disk_that_fills_at_any_moment_tears_nothing_and_with_more_room_it_com
 def test_a_disk_that_becomes_read_only_is_one_clear_line(by_hand, small_disk, monkeypatch):
     assert mount(small_disk, "remount", "size=10m")
     (small_disk / "sub-01").mkdir()
-    draw = release.draw
+    draw = deface.draw
 
     def meanwhile(*arguments):
         draw(*arguments)
         assert mount(small_disk / "sub-01", "ro")
 
-    monkeypatch.setattr(release, "draw", meanwhile)
+    monkeypatch.setattr(deface, "draw", meanwhile)
     outcome = by_hand(small_disk)
     (reason,) = outcome.reasons
     assert outcome.code is Exit.ERROR
@@ -300,13 +300,13 @@ def test_a_disk_that_becomes_read_only_is_one_clear_line(by_hand, small_disk, mo
 def test_an_output_that_vanishes_is_one_clear_line_and_is_not_made_anew(by_hand, tmp_path, monkeypatch):
     output_dir, away = tmp_path / "out", tmp_path / "away"
     output_dir.mkdir()
-    draw = release.draw
+    draw = deface.draw
 
     def meanwhile(*arguments):
         output_dir.rename(away)
         draw(*arguments)
 
-    monkeypatch.setattr(release, "draw", meanwhile)
+    monkeypatch.setattr(deface, "draw", meanwhile)
     outcome = by_hand(output_dir)
     (reason,) = outcome.reasons
     assert outcome.code is Exit.ERROR

@@ -12,9 +12,8 @@ from benchmarks.spoil import failures
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.dataset.validator import find_problems
 from bidsdeface.head import fit as fitting
-from bidsdeface.head.deface import deface_head
+from bidsdeface.head.deface import Tools, deface_head
 from bidsdeface.head.mask import NoFace, load
-from bidsdeface.head.release import Tools
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import apply_affine, interpolate

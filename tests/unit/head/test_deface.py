@@ -9,11 +9,10 @@ import pytest
 
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import BidsdefaceError, RegistrationError
-from bidsdeface.head import choose_mask, deface, release
-from bidsdeface.head.deface import deface_head
+from bidsdeface.head import choose_mask, deface
+from bidsdeface.head.deface import Tools, deface_head
 from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import Masked, NoFace
-from bidsdeface.head.release import Tools
 from bidsdeface.imaging.image import read_image
 from bidsdeface.output.names import outputs_of
 from bidsdeface.quality.limits import CHECKS
@@ -216,7 +215,7 @@ def test_a_measure_beyond_its_limit_fails_and_names_the_ways_out(run, tmp_path):
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_scan_that_is_held_back_places_no_other_scan(run, templates, monkeypatch, trusted):
     placed = RegisteredScan("sub-01_T1w", None, np.eye(4), np.eye(4), {}, templates)
-    monkeypatch.setattr(release, "_measure_written", lambda *_: {} if trusted else {"tissue_left_ml": 9.0})
+    monkeypatch.setattr(deface, "_measure_written", lambda *_: {} if trusted else {"tissue_left_ml": 9.0})
     t1w, t2w = (f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w"))
     whole = {check.measure: check.best for check in CHECKS}
     run(lambda loaded: {"registered": placed, "measures": whole}, scans=(t1w, t2w))
