@@ -1,9 +1,10 @@
-"""Tell what a file is from its first bytes, and what a gzip header gives away. Names do not decide."""
+"""Recognise kinds of file by their first bytes, not by their names; and read what a gzip header reveals."""
 
 import gzip
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import compress
 from pathlib import Path
 from typing import IO, cast
 
@@ -57,7 +58,7 @@ _KINDS = {
 
 
 def kind_of(start: bytes) -> str:
-    r"""Name what begins like this.
+    r"""Return the kind of a file that begins like this.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def gzip_extras(path: Path) -> set[str]:
-    """Say what the headers of a gzip file's members have besides the data, and whether anything follows them.
+    """Return what a gzip file has besides its data: in the headers of its members, and after them.
 
     Parameters
     ----------
@@ -112,26 +113,22 @@ def gzip_extras(path: Path) -> set[str]:
     """
     from isal import isal_zlib
 
-    told: set[str] = set()
+    extras: set[str] = set()
     with path.open("rb") as file:
         rest = file.read(BLOCK_BYTES)
         is_packed = rest.startswith(GZIP)
         while is_packed and rest:
             if not rest.startswith(GZIP):
-                return told | ({"bytes after the data"} if any(rest) else set())
-            told |= _header_tells(rest)
+                return extras | ({"bytes after the data"} if any(rest) else set())
+            flags = int.from_bytes(rest[3:4], "little")
+            has = {"time": any(rest[4:8]), "extra field": flags & 4, "name": flags & 8, "comment": flags & 16}
+            extras.update(compress(has, has.values()))
             member = isal_zlib.decompressobj(wbits=31)
             while not member.eof:
                 if not rest:
                     raise EOFError
                 member.decompress(rest, BLOCK_BYTES)
                 rest = member.unused_data if member.eof else member.unconsumed_tail or file.read(BLOCK_BYTES)
-            if len(rest) < MEMBER_HEADER_BYTES:  # the next one's may be cut by the block's end
+            if len(rest) < MEMBER_HEADER_BYTES:  # the header of the next member may be cut by the block's end
                 rest += file.read(BLOCK_BYTES)
-    return told
-
-
-def _header_tells(start: bytes) -> set[str]:
-    flags = int.from_bytes(start[3:4], "little")
-    said = {"time": any(start[4:8]), "extra field": flags & 4, "name": flags & 8, "comment": flags & 16}
-    return {name for name, is_said in said.items() if is_said}
+    return extras

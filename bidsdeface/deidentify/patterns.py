@@ -60,38 +60,40 @@ _NATIONAL = (
 _ITS_NUMBER = (
     r"(?i:\s?(?:id|nr|no|number|nummer))?[.:# ]{1,5}[A-Za-z-]{0,5}(?!(?:19|20)\d\d\b)\d(?:[ .-]?\d){3}"
 )
+# Repetitions have an end, or a beginning at which alone they are tried: a long text takes one pass.
 _PATTERNS = {
-    "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
-    # Upper and lower case count: MR, MS and DR are terms of the field.
-    "name with a title": r"\b(?:(?:Dr|Prof|Professor|Mr|Mrs|Ms|Herr|Frau|Mme|Mlle)\b\.?|(?:DR|PROF)\.)"
-    r"(?:\s?(?:Dr|med|rer|nat|phil|[A-Z])\b\.?)*\s?[^\W\d_a-z][\w'\u2019-]",
-    "name of a person": r"(?<![\w'-])[^\W\d_][\w'-]+\^[^\W\d_][\w'-]",
-    "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
-    "telephone": r"(?<![\w.])\+\d(?:[ ()./-]{0,3}\d){7,14}"
-    r"|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
-    r"|(?<![\w./-])0\d{1,4}[/ -]\d{5,8}(?![\w./-])|(?<![\w.])0\d(?:[ .]\d\d){4}(?![\w.])"
-    r"|(?i:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
-    # Social security (US), days of birth with four more signs (Nordic countries), and what Italy and China
-    # give; others where their name is said.
-    "person's number": r"(?<![\w.-])(?:(?:\d{3}-\d{2}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d"
-    r"|(?:19|20)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))-\d{4}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Z]"
-    r"|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]|\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx])(?![\w.-])"
-    rf"|\b(?i:{_NATIONAL})\b{_ITS_NUMBER}(?:[ .-]?\d){{4}}",
-    "record number": rf"\b(?i:mrn|{_NUMBER_OF})s?{_ITS_NUMBER}",
-    "unique number": r"(?<![\w.])[0-2](?:\.\d{1,39}){6,20}(?![\w.])"
-    r"|(?i:\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)",
-    "long number": r"(?<![\w.+/-])\d{6,}(?:\.\d+)?(?!\w|\.\d)"
-    r"|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?!\w|\.\d)",
-    "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+|(?<![\w~])~[a-z][\w.-]*/",
-    "path": rf"(?<![\w:./~-])/(?:{_ROOTS}|Volumes)/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
-    r"|(?<![\w\\])\\\\[A-Za-z][\w.-]*\\[\w$]|\bfile:/",
-    # A host without a top-level domain of the public net.
-    "intranet link": r"(?i:\b(?:smb|nfs|afp)://\w|\b(?:https?|s?ftp|ssh)://(?:[^\s/@]*@)?(?:localhost|[\w-]+"
-    r"|(?:\d{1,3}\.){3}\d{1,3}|[\w.-]+\.(?:(?!xn--)\w+-[\w-]+"
-    r"|local|localdomain|lan|intern|internal|intranet|corp|home|private))(?::\d+)?(?![\w.-]))",
+    kind: re.compile(pattern)
+    for kind, pattern in {
+        "time of day": r"(?<![\d:])(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?![\d:])",
+        # Upper and lower case count: MR, MS and DR are terms of the field.
+        "name with a title": r"\b(?:(?:Dr|Prof|Professor|Mr|Mrs|Ms|Herr|Frau|Mme|Mlle)\b\.?|(?:DR|PROF)\.)"
+        r"(?:\s?(?:Dr|med|rer|nat|phil|[A-Z])\b\.?)*\s?[^\W\d_a-z][\w'\u2019-]",
+        "name of a person": r"(?<![\w'-])[^\W\d_][\w'-]+\^[^\W\d_][\w'-]",
+        "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
+        "telephone": r"(?<![\w.])\+\d(?:[ ()./-]{0,3}\d){7,14}"
+        r"|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
+        r"|(?<![\w./-])0\d{1,4}[/ -]\d{5,8}(?![\w./-])|(?<![\w.])0\d(?:[ .]\d\d){4}(?![\w.])"
+        r"|(?i:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
+        # Social security (US), days of birth with four more signs (Nordic countries), and what Italy and China
+        # give; others where their name is said.
+        "person's number": r"(?<![\w.-])(?:(?:\d{3}-\d{2}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d"
+        r"|(?:19|20)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))-\d{4}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Z]"
+        r"|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]|\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx])(?![\w.-])"
+        rf"|\b(?i:{_NATIONAL})\b{_ITS_NUMBER}(?:[ .-]?\d){{4}}",
+        "record number": rf"\b(?i:mrn|{_NUMBER_OF})s?{_ITS_NUMBER}",
+        "unique number": r"(?<![\w.])[0-2](?:\.\d{1,39}){6,20}(?![\w.])"
+        r"|(?i:\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)",
+        "long number": r"(?<![\w.+/-])\d{6,}(?:\.\d+)?(?!\w|\.\d)"
+        r"|(?<![A-Za-z0-9.])[A-Z]{1,4}[-_ ]?\d{5,}(?!\w|\.\d)",
+        "home folder": r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+|(?<![\w~])~[a-z][\w.-]*/",
+        "path": rf"(?<![\w:./~-])/(?:{_ROOTS}|Volumes)/[\w.-]+|(?<![A-Za-z])[A-Za-z]:[\\/](?!/)\w"
+        r"|(?<![\w\\])\\\\[A-Za-z][\w.-]*\\[\w$]|\bfile:/",
+        # A host without a top-level domain of the public net.
+        "intranet link": r"(?i:\b(?:smb|nfs|afp)://\w|\b(?:https?|s?ftp|ssh)://(?:[^\s/@]*@)?(?:localhost|[\w-]+"
+        r"|(?:\d{1,3}\.){3}\d{1,3}|[\w.-]+\.(?:(?!xn--)\w+-[\w-]+"
+        r"|local|localdomain|lan|intern|internal|intranet|corp|home|private))(?::\d+)?(?![\w.-]))",
+    }.items()
 }
-# Repetitions above have an end, or a beginning at which alone they are tried: long text takes one pass.
-_COMPILED = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
 _BORN = re.compile(
     r"\b(?:born|birth(?:\s?(?:date|day))?|date of birth|dob|geb(?:oren)?|nee|nacid[oa]|nat[oa])\b"
     r"(?!\W*(?:cohort|weight|rate|order|year))\D{0,12}",
@@ -144,7 +146,7 @@ def find_pii(text: str) -> tuple[str, ...]:
     after = [private[match.end() : match.end() + 24] for match in _BORN.finditer(private)]
     if any(dates_in(text) or _ANY_DAY.match(text) for text in after):
         kinds.append("date of birth")
-    return (*kinds, *(kind for kind, pattern in _COMPILED.items() if pattern.search(private)))
+    return (*kinds, *(kind for kind, pattern in _PATTERNS.items() if pattern.search(private)))
 
 
 def dates_in(text: str) -> list[tuple[int, date]]:

@@ -1,7 +1,7 @@
-"""Say whether a value may stay in a sidecar field, by the kind of value that the policy gives the field.
+"""Decide whether a value may stay in a sidecar field, by the kind of value that the policy gives the field.
 
-Numbers have a range. Texts are known as a whole, from the lists in ``values.tsv``, or are written by rule, or
-are about the study; no text is judged by the words that it is made of.
+Numbers must be in a range. Texts must be known as a whole, by the lists in ``values.tsv``, or follow a rule, or
+be about the study; no text is judged by its words.
 """
 
 import math
@@ -71,14 +71,16 @@ def objection(field: str, value: Any, kind: str, task: str | None = None) -> str
     name, _, detail = kind.partition(" ")
     if name == "":
         return None
+    if name not in _KINDS:
+        raise ValueError(f"no kind of value is called {name!r}")
     schema = metadata_fields().get(field, NOT_OF_BIDS)
-    within = values_in(value, into_objects=name == "mapping" or (name == "text" and "object" in schema.types))
-    found = (_objection_to_one(one, name, detail, schema, task) for one in within if one != NOT_AVAILABLE)
-    return next(filter(None, found), None)
+    into_objects = name == "mapping" or (name == "text" and "object" in schema.types)
+    parts = (part for part in values_in(value, into_objects=into_objects) if part != NOT_AVAILABLE)
+    return next(filter(None, (_objection_to_part(part, name, detail, schema, task) for part in parts)), None)
 
 
 def values_in(value: Any, *, into_objects: bool = True, with_keys: bool = True) -> Iterator[Any]:
-    """Yield the single values within a value of JSON, and the keys of its objects, or these as they are.
+    """Yield the single values in a value of JSON, with the keys of its objects; or whole objects.
 
     Examples
     --------
@@ -88,8 +90,8 @@ def values_in(value: Any, *, into_objects: bool = True, with_keys: bool = True) 
     if into_objects and isinstance(value, Mapping):
         value = [part for item in value.items() for part in (item if with_keys else item[1:])]
     if isinstance(value, list):
-        for one in value:
-            yield from values_in(one, into_objects=into_objects, with_keys=with_keys)
+        for part in value:
+            yield from values_in(part, into_objects=into_objects, with_keys=with_keys)
     else:
         yield value
 
@@ -107,27 +109,27 @@ def is_finite(value: Any) -> bool:
     >>> is_finite({"a": [1, "b"]}), is_finite({"a": [float("nan")]})
     (True, False)
     """
-    return all(not isinstance(one, float) or math.isfinite(one) for one in values_in(value))
+    return all(not isinstance(part, float) or math.isfinite(part) for part in values_in(value))
 
 
 def texts_in(value: Any) -> list[str]:
-    """Return the texts within a value of JSON, keys included, but for those that say nothing.
+    """Return the texts in a value of JSON, keys included, but for ``n/a``.
 
     Examples
     --------
     >>> texts_in({"a": [1, "b", "n/a"]})
     ['a', 'b']
     """
-    return [one for one in values_in(value) if isinstance(one, str) and one != NOT_AVAILABLE]
+    return [part for part in values_in(value) if isinstance(part, str) and part != NOT_AVAILABLE]
 
 
 def is_known(text: str, lists: str) -> bool:
-    """Return True if a whole text is in one of the lists of ``values.tsv``, or says that nothing is known.
+    """Return True if a text is in one of the lists of ``values.tsv``, or says that the value is unknown.
 
     Parameters
     ----------
     text : str
-        Case, blanks, underscores and hyphens do not count: converters write one for the other.
+        Case, blanks, underscores and hyphens are ignored: converters replace one by another.
     lists : str
         Names of lists, separated by commas.
 
@@ -160,35 +162,35 @@ def is_label(text: str, task: str | None) -> bool:
     return task is not None and letters == task.lower() and text.isascii() and text.isprintable()
 
 
-def _objection_to_one(
-    one: Any, name: str, detail: str, schema: MetadataField, task: str | None
+def _objection_to_part(
+    part: Any, name: str, detail: str, schema: MetadataField, task: str | None
 ) -> str | None:
     """Return why a single value is not of a kind, or None."""
-    if name == "flag":
-        return None if isinstance(one, bool) else "not true or false"
-    if name == "number":
-        is_whole = "integer" in schema.types and "number" not in schema.types
-        return _objection_to_number(one, detail, is_whole)
-    if name == "mapping" and not isinstance(one, str):
-        return _objection_to_number(one, detail.partition(" ")[0], is_whole=False)
-    if name not in (*_TEXTS, "text", "task"):
-        raise ValueError(f"no kind of value is called {name!r}")
-    if not isinstance(one, str):
-        return "not a text"
-    if name in _TEXTS:
-        is_of_kind, otherwise = _TEXTS[name]
-        return None if is_of_kind(one, detail, schema) else otherwise.format(detail)
-    found = next((kind for kind in find_pii(one) if kind in (*PERSONAL, "date")), None)
-    if found is None or (name == "task" and is_label(one, task)):
-        return None
-    return f"holds {'an' if found[0] in 'aeio' else 'a'} {found}"
+    match name:
+        case "flag":
+            return None if isinstance(part, bool) else "not true or false"
+        case "number":
+            is_whole = "integer" in schema.types and "number" not in schema.types
+            return _objection_to_number(part, detail, is_whole)
+        case "mapping" if not isinstance(part, str):
+            return _objection_to_number(part, detail.partition(" ")[0], is_whole=False)
+        case _ if not isinstance(part, str):
+            return "not a text"
+        case "text" | "task":
+            kinds = (kind for kind in find_pii(part) if kind in (*PERSONAL, "date"))
+            if (kind := next(kinds, None)) and not (name == "task" and is_label(part, task)):
+                return f"holds {'an' if kind[0] in 'aeio' else 'a'} {kind}"
+            return None
+        case _:
+            is_of_kind, otherwise = _TEXTS[name]
+            return None if is_of_kind(part, detail, schema) else otherwise.format(detail)
 
 
 def _is_known_in_parts(text: str, lists: str) -> bool:
     return is_known(text, lists) or all(is_known(part, lists) for part in _SEPARATORS.split(text))
 
 
-# Kinds of texts: whether one is of the kind, by what follows its name and by the schema; else what is said.
+# Kinds of texts: a test of a text, by the detail of the kind and by the schema, and the objection.
 _TEXTS: Mapping[str, tuple[Callable[[str, str, MetadataField], bool], str]] = {
     "listed": (
         lambda text, _, schema: text in schema.values,
@@ -213,21 +215,24 @@ _TEXTS: Mapping[str, tuple[Callable[[str, str, MetadataField], bool], str]] = {
 }
 
 
-def _objection_to_number(one: Any, limits: str, is_whole: bool) -> str | None:
-    if not is_number(one):
+_KINDS = ("flag", "number", "text", "task", *_TEXTS)
+
+
+def _objection_to_number(part: Any, limits: str, is_whole: bool) -> str | None:
+    if not is_number(part):
         return "not a number"
     span = limits.partition(" ")[0]
     low, high = map(float, span.split("..")) if span else (-LARGEST_NUMBER, LARGEST_NUMBER)
-    if not low <= one <= high:
+    if not low <= part <= high:
         return f"not within {limits}"
-    if is_whole and not float(one).is_integer():
+    if is_whole and not float(part).is_integer():
         return "not a whole number"
-    return "reads as a date" if is_date_number(one) else None
+    return "reads as a date" if is_date_number(part) else None
 
 
 @cache
 def _known_values() -> Mapping[str, tuple[frozenset[str], re.Pattern[str]]]:
-    """Return the values of each list, folded, and the pattern of those that are written by rule."""
+    """Return the values of each list, folded, and one pattern for those that are given as a rule."""
     values: dict[str, list[str]] = defaultdict(list)
     for row in read_rows(_TABLE):
         values[row["kind"]].append(row["value"])
