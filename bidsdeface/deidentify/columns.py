@@ -1,7 +1,7 @@
-"""Which columns of a table may be shared: those that are described, and those in which nobody stands alone.
+"""Decide which columns of a table may be shared.
 
 A column stays if BIDS defines it and its values fit; or if the data dictionary describes it and they fit; or
-if nobody can be told by it. All others are left out whole, and named. No value is altered but ``acq_time``,
+if its values identify nobody. All others are left out whole, and named. No value is altered but ``acq_time``,
 which is shifted by whole days, and ``age``, which is capped at 89 years.
 """
 
@@ -24,11 +24,11 @@ from bidsdeface.schema import MISSING, NUMBER, ColumnRule, table_columns
 
 SHIFTED, AGE = "acq_time", "age"
 
-# Of a column that nobody has described: so many values at most, each in so many people at least; and numbers
-# below the least that may be a record number.
+# An undescribed column stays if it has at most MOST_VALUES values, each shared by FEWEST_PEOPLE at least, or
+# only numbers below LARGE, as record numbers are larger.
 MOST_VALUES, FEWEST_PEOPLE, LARGE = 10, 3, 1000
 NEARLY_ALL = 0.9
-# Columns of stimuli and sensors that are called like those of people.
+# Columns about people whose names are also used for stimuli and sensors.
 _OF_THINGS = {
     "name", "names", "device", "operator", "contact", "city", "county", "town", "village", "department",
     "school", "university", "station", "street", "url", "website", "timestamp", "date", "time", "serial",
@@ -39,35 +39,35 @@ _LIMITS = {"Minimum": -math.inf, "Maximum": math.inf}
 
 @dataclass(frozen=True)
 class Spread:
-    """How the values of a column spread over people.
+    """How many people share each value of a column.
 
     Attributes
     ----------
     people : mapping of str to int
-        How many people share a value.
+        The number of people by value.
     """
 
     people: Mapping[str, int]
 
     def hides(self, values: Collection[str]) -> bool:
-        """Return True if there are few values, each shared by several people, and these are among them."""
-        few = len(self.people) <= MOST_VALUES and min(self.people.values(), default=0) >= FEWEST_PEOPLE
-        return few and self.people.keys() >= set(values)
+        """Return True if the column has few values, each shared by several people, these among them."""
+        is_shared = min(self.people.values(), default=0) >= FEWEST_PEOPLE
+        return len(self.people) <= MOST_VALUES and is_shared and self.people.keys() >= set(values)
 
     @property
     def largest(self) -> float:
-        """The largest of the numbers, without their signs; infinite if not all values are numbers."""
-        sizes = (abs(float(one)) if NUMBER.fullmatch(one) else math.inf for one in self.people)
+        """The largest absolute number; infinite if some value is no number."""
+        sizes = (abs(float(value)) if NUMBER.fullmatch(value) else math.inf for value in self.people)
         return max(sizes, default=0.0)
 
     @property
     def may_number_people(self) -> bool:
-        """Whether the values are large numbers of which nearly every person has another."""
+        """Whether the values are large numbers that differ for nearly every person."""
         return self.largest >= LARGE and len(self.people) >= NEARLY_ALL * sum(self.people.values())
 
 
 def spread_of(pairs: Iterable[tuple[str, str]]) -> Spread:
-    """Return how values spread over people; what is missing does not count.
+    """Return how many people share each value; missing values do not count.
 
     Parameters
     ----------
@@ -77,27 +77,25 @@ def spread_of(pairs: Iterable[tuple[str, str]]) -> Spread:
     return Spread(Counter(value for _, value in set(pairs) if value not in MISSING))
 
 
-ALONE = Spread({"": 1})  # of a column of which nothing is known
+ALONE = Spread({"": 1})  # of a column about which nothing is known
 
 
 def own_spread(column: str, table: Table) -> Spread | None:
-    """Return how the values of a column spread over people, if its table says whose each row is."""
-    if "participant_id" not in table.columns:
-        return None
-    return spread_of(zip(table.values("participant_id"), table.values(column), strict=True))
+    """Return how many people share each value of a column, if the table says whose each row is."""
+    has_people = "participant_id" in table.columns
+    return spread_of(zip(*map(table.values, ("participant_id", column)), strict=True)) if has_people else None
 
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What decides about the columns of a table, beside its own values.
+    """What decides about the columns of a table, apart from its own values.
 
     Attributes
     ----------
     dictionary : mapping
         The table's data dictionary.
     spread : callable
-        Returns how the values of a column spread over the people of the dataset; for tables of one
-        participant.
+        Returns the `Spread` of a column over the people of the dataset, for tables of one participant.
     identifies : callable
         Returns True if a text holds an identifier of this dataset.
     days : callable or None
@@ -163,10 +161,11 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> t
     for column in table.columns:
         rule, entry, reason, detail = rules.get(column), options.dictionary.get(column), None, ""
         names, keep_it = {column, f"{suffix}:{column}"}, f"--keep-column {suffix}:{NAME}"
+        is_dropped = not names.isdisjoint(options.drop)
         is_index = is_about_people(path) and _is_index(column, table, rule)
-        if is_index or (names & set(options.keep) and not names & set(options.drop)):
+        if is_index or not (is_dropped or names.isdisjoint(options.keep)):
             continue
-        if names & set(options.drop):
+        if is_dropped:
             reason, keep_it = "you said so", ""
         elif column == SHIFTED:
             table, reason, bad = _shifted(table, path, options)
@@ -182,13 +181,12 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> t
                 keep_it = f"describe it in {_dictionary_name(path)} (Levels, or Units), or {keep_it}"
         if reason:
             left_out.append(Excluded(path, reason, f"column {column}", keep_it, detail=detail))
-    gone = {one.what for one in left_out}
-    kept = [column for column in table.columns if f"column {column}" not in gone]
-    return table.keep_columns(kept), left_out
+    dropped = {excluded.what for excluded in left_out}
+    return table.keep_columns([name for name in table.columns if f"column {name}" not in dropped]), left_out
 
 
 def _is_index(column: str, table: Table, rule: ColumnRule | None) -> bool:
-    """Return True if a column says what each row is about, in labels; a visit's, that are no days."""
+    """Return True if a column holds labels that say what each row is about; a date is no label of a visit."""
     values = [value for value in table.values(column) if value not in MISSING]
     if column not in INDEX_COLUMNS or not all(map(INDEX_COLUMNS[column][0].fullmatch, values)):
         return False
@@ -197,7 +195,7 @@ def _is_index(column: str, table: Table, rule: ColumnRule | None) -> bool:
 
 
 def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, str | None, list[str]]:
-    """Shift the dates of acquisition; name the lines of those that could not be, which are missing now."""
+    """Shift the dates of acquisition; also return the lines of those that cannot be shifted, now missing."""
     own = path.parts[0] if path.parts[0].startswith("sub-") else "sub-"
     has_people = "participant_id" in table.columns
     people = table.values("participant_id") if has_people else (own,) * len(table.rows)
@@ -228,13 +226,12 @@ def _why_left_out(
     }
     if reason := next((reason for reason, applies in at_once.items() if applies), None):
         return reason, ""
-    if line := _first_telling(lines, is_numeric, rule, about_people, options):
+    if line := _first_identifying(lines, is_numeric, rule, about_people, options):
         return "holds a date, an address, or a name or number of this dataset's people", f"line {line}"
     misfit = next((line for value, line in lines.items() if rule and not rule.fits(value)), None)
-    if rule and not misfit and not (rule.is_free and about_people and not _is_known(column, lines)):
-        return None  # BIDS defines it
-    if not lines or (is_numeric and not about_people):
-        return None
+    is_vague = rule is None or (rule.is_free and about_people and not _is_known(column, lines))
+    if not (misfit or is_vague) or not lines or (is_numeric and not about_people):
+        return None  # BIDS defines it, or it holds nothing, or its numbers are not about people
     spread = own_spread(column, table) or options.spread(column)
     found = _why_not_described(lines, options.dictionary.get(column), spread, is_numeric)
     if found is None or spread.hides(lines) or (is_numeric and spread.largest < LARGE):
@@ -242,26 +239,24 @@ def _why_left_out(
     return (f"not a value that BIDS has for it; {found[0]}", f"line {misfit}") if misfit else found
 
 
-def _first_telling(
+def _first_identifying(
     lines: Mapping[str, int],
     is_numeric: bool,
     rule: ColumnRule | None,
     about_people: bool,
     options: TableOptions,
 ) -> int | None:
-    """Return the line of the first value that holds what no kept value may hold."""
+    """Return the line of the first value that no kept column may hold."""
     if rule and (is_numeric or (rule.levels and all(map(rule.fits, lines)))):
         return None
-    if is_numeric:  # whole numbers may be somebody's; parts of decimals are nobody's
-        asked = {value: line for value, line in lines.items() if about_people and value.strip().isdecimal()}
-        return next((line for value, line in asked.items() if options.identifies(value)), None)
     kinds = {*PERSONAL} if rule and rule.pattern else {*PERSONAL, "date"}  # names of stimuli may have a date
-    telling = (
-        line
-        for value, line in lines.items()
-        if options.identifies(value) or not kinds.isdisjoint(find_pii(value))
-    )
-    return next(telling, None)
+
+    def is_identifying(value: str) -> bool:
+        if is_numeric:  # whole numbers may be somebody's; parts of decimals are nobody's
+            return about_people and value.strip().isdecimal() and options.identifies(value)
+        return options.identifies(value) or not kinds.isdisjoint(find_pii(value))
+
+    return next((line for value, line in lines.items() if is_identifying(value)), None)
 
 
 def _why_not_described(
@@ -280,8 +275,7 @@ def _why_not_described(
     if not is_numeric:
         return "not described by its Levels, and fewer than three people share a value", f"line {unnamed[0]}"
     low, high = (entry[key] if is_number(entry.get(key)) else end for key, end in _LIMITS.items())
-    outside = [line for value, line in lines.items() if not low <= float(value) <= high]
-    if outside:
+    if outside := [line for value, line in lines.items() if not low <= float(value) <= high]:
         return "outside what is described by Minimum and Maximum", f"line {outside[0]}"
     has_scale = entry.get("Units") or (math.isfinite(low) and math.isfinite(high))
     if spread.may_number_people and not has_scale:

@@ -1,7 +1,7 @@
 """Decide whether a value may stay in a sidecar field, by the kind of value that the policy gives the field.
 
-Numbers must be in a range. Texts must be known as a whole, by the lists in ``values.tsv``, or follow a rule, or
-be about the study; no text is judged by its words.
+Numbers must be in a range. Texts must be known as a whole, by the lists in ``values.tsv``, or follow a rule,
+or be about the study; no text is judged by its words.
 """
 
 import math
