@@ -1,6 +1,6 @@
-"""Data dictionaries: keep what is said of the columns that stay, and draft what is to be said of others.
+"""Data dictionaries: keep the descriptions of shared columns, and draft missing ones.
 
-Texts go as they are, or are left out.
+Texts stay as they are, or are left out.
 """
 
 import json
@@ -21,7 +21,7 @@ DESCRIPTIVE = {
 ABOUT_TOOL = "MeasurementToolMetadata"  # of phenotype tables
 NO_COLUMN = "describes a column that is not here"
 MOST_LEVELS = 50  # of a draft
-TELLS = "holds an address, a titled name, or a name or number of this dataset's people"
+HOLDS_PII = "holds an address, a titled name, or a name or number of this dataset's people"
 
 
 def scrub_dictionary(
@@ -34,14 +34,14 @@ def scrub_dictionary(
     datatype: str | None = None,
     identifies: TextTest = lambda text: False,
 ) -> Scrubbed:
-    """Keep what a data dictionary says of the columns that stay, and definitions of HED.
+    """Keep the descriptions of columns that stay, and definitions of HED tags.
 
     Parameters
     ----------
     dictionary : mapping
         Of one table, or an inherited one; may hold sidecar fields as well.
     columns : collection of str, optional
-        Columns of the tables that it describes; what is said of others goes. Any, if they are not known.
+        Columns of the tables that it describes; descriptions of others are left out. All stay by default.
     policy : mapping of str to Rule, optional
         For sidecar fields.
     keep : collection of str, optional
@@ -63,8 +63,8 @@ def scrub_dictionary(
     reasons: dict[str, str] = {}
     fields: dict[str, Any] = {}
 
-    def tells(text: str) -> bool:
-        return identifies(text) or not set(PERSONAL).isdisjoint(find_pii(text))
+    def holds_pii(value: Any) -> bool:
+        return any(identifies(text) or not {*PERSONAL}.isdisjoint(find_pii(text)) for text in texts_in(value))
 
     for name, entry in dictionary.items():
         is_entry = isinstance(entry, Mapping) and bool(entry.keys() & DESCRIPTIVE)
@@ -76,34 +76,34 @@ def scrub_dictionary(
             fields[name] = entry
         elif TO_FILL_IN in texts_in(entry):
             reasons[name] = "is a draft that is not filled in"
-        elif tells(name):
-            reasons[name] = TELLS
-        elif columns is not None and name not in columns and name != ABOUT_TOOL and not _defines(entry):
+        elif holds_pii(name):
+            reasons[name] = HOLDS_PII
+        elif columns is not None and name not in (*columns, ABOUT_TOOL) and not _defines_tags(entry):
             reasons[name] = NO_COLUMN
         else:
-            kept[name] = _scrub_entry(entry, name, tells, reasons)
-    metadata, why = scrub_metadata(fields, policy, task, datatype=datatype, identifies=identifies)
+            kept[name] = _scrub_entry(entry, name, holds_pii, reasons)
+    metadata, of_fields = scrub_metadata(fields, policy, task, datatype=datatype, identifies=identifies)
     kept |= metadata
-    return {name: kept[name] for name in dictionary if name in kept}, reasons | why
+    return {name: kept[name] for name in dictionary if name in kept}, reasons | of_fields
 
 
 def draft_dictionary(
     table: Table, columns: Collection[str], said: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return a draft of what a data dictionary would say of some columns.
+    """Draft a data dictionary for some columns.
 
     Parameters
     ----------
     table : Table
     columns : collection of str
-        Those that need a description. One whose name says that it tells a person is passed over.
+        Those that need a description. One whose name announces personal information is passed over.
     said : mapping, optional
         Existing descriptions of columns. They are kept; missing parts are drafted.
 
     Returns
     -------
     dict
-        For each column its units and range, or the levels that are seen. It holds values: it is private.
+        For each column its units and range, or its levels. It is private, as it holds values.
 
     Examples
     --------
@@ -123,36 +123,35 @@ def merged_draft(draft: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str
     return {**draft, **{column: _merged(draft.get(column), entry) for column, entry in there.items()}}
 
 
-def _defines(entry: Mapping[str, Any]) -> bool:
-    """Return True if an entry is about no column, but defines tags of HED that others use."""
+def _defines_tags(entry: Mapping[str, Any]) -> bool:
+    """Return True if an entry describes no column, but defines HED tags that others use."""
     return "Levels" not in entry and "(Definition/" in json.dumps(entry.get("HED"))
 
 
 def _scrub_entry(
-    entry: Mapping[str, Any], name: str, tells: Callable[[str], bool], reasons: dict[str, str]
+    entry: Mapping[str, Any], name: str, holds_pii: Callable[[Any], bool], reasons: dict[str, str]
 ) -> dict[str, Any]:
-    """Keep the parts of a description; those of levels one by one."""
+    """Keep the parts of a description that identify nobody; levels one by one."""
     kept: dict[str, Any] = {}
     for key, value in entry.items():
-        place = f"{name}.{key}"
+        part = f"{name}.{key}"
         if key not in DESCRIPTIVE:
-            reasons[place] = "BIDS has no such key in a data dictionary"
+            reasons[part] = "BIDS has no such key in a data dictionary"
         elif key == "Levels" and isinstance(value, Mapping):
-            matching = [level for level in value if any(map(tells, texts_in({level: value[level]})))]
-            kept[key] = {level: value[level] for level in value if level not in matching}
-            if matching:
-                reasons[place] = f"{len(matching)} of its levels: {TELLS}"
-        elif any(map(tells, texts_in(value))):
-            reasons[place] = TELLS
-        elif not is_finite(value) or any(is_number(one) and is_timestamp(one) for one in values_in(value)):
-            reasons[place] = "is a date, or no number of JSON"
+            kept[key] = {level: text for level, text in value.items() if not holds_pii({level: text})}
+            if len(kept[key]) < len(value):
+                reasons[part] = f"{len(value) - len(kept[key])} of its levels: {HOLDS_PII}"
+        elif holds_pii(value):
+            reasons[part] = HOLDS_PII
+        elif not is_finite(value) or any(map(is_timestamp, filter(is_number, values_in(value)))):
+            reasons[part] = "is a date, or no number of JSON"
         else:
             kept[key] = value
     return kept
 
 
 def _drafted(column: str, table: Table, said: Any) -> dict[str, Any]:
-    """Return what is said of a column, and what is to be filled in: its units and range, or its levels."""
+    """Return an entry with what is missing: units and range, or levels."""
     entry = said if isinstance(said, Mapping) else {}
     values = [value for value in dict.fromkeys(table.values(column)) if value not in MISSING]
     if column == AGE:  # without its limits: they may be above 89 years

@@ -74,8 +74,8 @@ _PATTERNS = {
         r"|(?<![\w.-])\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w.-])"
         r"|(?<![\w./-])0\d{1,4}[/ -]\d{5,8}(?![\w./-])|(?<![\w.])0\d(?:[ .]\d\d){4}(?![\w.])"
         r"|(?i:tel|phone|fax|mobile)\w{0,20}[.: ]{1,5}[\d+(][\d ()./-]{5,20}\d",
-        # Social security (US), days of birth with four more signs (Nordic countries), and the numbers of Italy
-        # and China; others where their name is said.
+        # Social security (US), days of birth with four more signs (Nordic countries), and the numbers of
+        # Italy and China; others where their name is said.
         "person's number": r"(?<![\w.-])(?:(?:\d{3}-\d{2}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d"
         r"|(?:19|20)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))-\d{4}|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A]\d{3}[0-9A-Z]"
         r"|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]|\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx])(?![\w.-])"

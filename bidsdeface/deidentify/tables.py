@@ -1,7 +1,6 @@
 """Read and write tab-separated tables the way BIDS has them, and check their rows.
 
-Rows must say what they are about; those of recordings, which have no header, must be numbers that tell
-nobody.
+Each row must say what it is about. Recordings, which have no header, must hold numbers that identify nobody.
 """
 
 import csv
@@ -17,9 +16,9 @@ from bidsdeface.deidentify.patterns import LARGEST_NUMBER, is_timestamp
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.schema import table_columns
 
-# Their rows are people, or visits of people.
+# Tables whose rows are about people, or visits of people.
 ABOUT_PEOPLE = ("participants", "sessions", "scans", "samples")
-# What each row is about; these must be plain labels and file names.
+# Columns that say what a row is about, in labels or file names, and how these are written.
 INDEX_COLUMNS = {
     "participant_id": (re.compile(r"sub-[A-Za-z0-9+]+"), "sub-<label>"),
     "session_id": (re.compile(r"ses-[A-Za-z0-9+]+"), "ses-<label>"),
@@ -27,10 +26,11 @@ INDEX_COLUMNS = {
     "filename": (re.compile(r"[A-Za-z0-9+._/-]+"), "the file's path below the participant's folder"),
 }
 GRADIENTS = (".bval", ".bvec")
-A_DAY = 86_400.0
+DAY_S = 86_400.0
 _NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
 _NUMBERS = re.compile(_NUMBER + rb"(?:[\t ]" + _NUMBER + rb")*")  # tabs, and blanks between gradients
 _MAY_BE_LARGE = re.compile(rb"\d{6}|[eE]\+?\d")
+_EMPTY_LINES = re.compile(r"\n\s*\Z")  # at the end
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -70,17 +70,16 @@ class Table:
         return replace(self, rows=tuple(rows))
 
     def keep_rows(self, is_kept: Callable[[tuple[str, ...]], bool]) -> "Table":
-        """Return the table with those rows only that are to be kept."""
-        kept = [at for at, row in enumerate(self.rows) if is_kept(row)]
-        return replace(
-            self, rows=tuple(self.rows[at] for at in kept), lines=tuple(self.lines[at] for at in kept)
-        )
+        """Return the table with only the rows that are to be kept."""
+        kept = [(row, line) for row, line in zip(self.rows, self.lines, strict=True) if is_kept(row)]
+        rows, lines = zip(*kept, strict=True) if kept else ((), ())
+        return replace(self, rows=rows, lines=lines)
 
     def keep_columns(self, columns: Sequence[str]) -> "Table":
-        """Return the table with those columns only."""
+        """Return the table with only these columns."""
         at = [self.columns.index(column) for column in columns]
         return replace(
-            self, columns=tuple(columns), rows=tuple(tuple(row[one] for one in at) for row in self.rows)
+            self, columns=tuple(columns), rows=tuple(tuple(row[index] for index in at) for row in self.rows)
         )
 
 
@@ -106,14 +105,12 @@ def parse_table(content: bytes, path: PurePath) -> Table:
         It is no such table; the message names the file and the cause, and no value.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise TableError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    lines = text.replace("\r\n", "\n").split("\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
+    if not text.strip():
         raise TableError(f"{path}: is empty; remove it or give it a header")
+    lines = _EMPTY_LINES.sub("", text).split("\n")
     if _CONTROL.search(lines[0]):
         raise TableError(f"{path}: line 1 has control characters; save it as plain text with line feeds")
     if all(line.endswith("\t") for line in lines):  # a last column without a name and a value
@@ -147,15 +144,15 @@ def is_about_people(path: PurePosixPath) -> bool:
 
 
 def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]]:
-    """Return a table without lines that are no rows, and rows that do not say what they are about.
+    """Return a table without malformed lines and rows that do not say what they are about.
 
-    White space around an identifier is put right. In a table that is not about people, one bad line costs
-    the file: rows depend on each other there.
+    White space around an identifier is removed. In a table that is not about people, one bad line costs the
+    file, as its rows depend on each other.
 
     Raises
     ------
     TableError
-        See above; or a table about people has no row with an identifier.
+        The file is to be left out; or a table about people has no row with an identifier.
     """
     rules = table_columns(path)
     if not is_about_people(path):
@@ -172,8 +169,8 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
     if not index:
         raise TableError(f"{path}: has no column {needed[0]}; add it, or correct its name")
     for column in index:
-        values = [value.strip().replace("\\", "/") for value in table.values(column)]
-        table = table.with_values(column, values)
+        cleaned = [value.strip().replace("\\", "/") for value in table.values(column)]
+        table = table.with_values(column, cleaned)
     bad = dict.fromkeys(table.bad_lines, ("has not one value for each column", "correct the line"))
     seen: set[tuple[str, ...]] = set()
     for line, labels in zip(table.lines, zip(*map(table.values, index), strict=True), strict=True):
@@ -192,10 +189,10 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
 
 
 def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) -> tuple[str, str] | None:
-    """Return what a recording has that is no measurement, or None.
+    """Return the first thing in a recording that is no measurement, or None.
 
-    A counter may pass through numbers that read as dates, and one value may be as large as a record number;
-    a clock or a date is it all along, and so is somebody's number.
+    A counter may pass through numbers that read as dates, and one value may be as large as a record number. A
+    column is a finding if it holds dates, a clock or one record number throughout.
 
     Parameters
     ----------
@@ -216,27 +213,26 @@ def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) 
         if not _NUMBERS.fullmatch(stripped):
             return "text in a recording", f"line {number}"
         cells = re.split(rb"[\t ]", stripped) if _MAY_BE_LARGE.search(stripped) else []
-        for at, cell in enumerate(cells, start=1):
-            value = float(cell) if cell and cell != b"n/a" else 0.0
-            if abs(value) >= LARGEST_NUMBER:
-                large[at].append(value)
+        for column, cell in enumerate(cells, start=1):
+            if cell not in (b"", b"n/a") and abs(value := float(cell)) >= LARGEST_NUMBER:
+                large[column].append(value)
         if gradients and large:
             return "number in gradients", f"line {number}"
-    for at, values in sorted(large.items()):
+    for column, values in sorted(large.items()):
         if _is_clock(values):
-            return "date or clock in a recording", f"column {at}"
+            return "date or clock in a recording", f"column {column}"
         if min(values) == max(values) and 2 * len(values) > number and not _is_limit(values[0]):
-            return "record number in a recording", f"column {at}"
+            return "record number in a recording", f"column {column}"
     return None
 
 
 def _is_clock(values: Sequence[float]) -> bool:
-    """Return True if numbers are days, or moments of one: other counters go on faster."""
-    unit = next((one for one in (1.0, 1e3, 1e6) if max(values) < 1e10 * one), 1e6)
-    moments = sum(map(is_timestamp, values))
-    return 2 * moments > len(values) and (max(values) - min(values)) / unit < A_DAY
+    """Return True if numbers are dates, or times within one day: other counters run faster."""
+    per_second = next((unit for unit in (1.0, 1e3, 1e6) if max(values) < 1e10 * unit), 1e6)
+    is_short = (max(values) - min(values)) / per_second < DAY_S
+    return is_short and 2 * sum(map(is_timestamp, values)) > len(values)
 
 
 def _is_limit(number: float) -> bool:
-    """Return True if a number is a converter's largest or least: a power of two, or one less."""
-    return any(abs(number) + one in {2.0**bits for bits in range(17, 65)} for one in (0, 1))
+    """Return True if a number is a limit of a converter: a power of two, or one less."""
+    return not {abs(number), abs(number) + 1}.isdisjoint(2.0**bits for bits in range(17, 65))
