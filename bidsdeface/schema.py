@@ -1,6 +1,6 @@
-"""What the BIDS schema says of files, of metadata fields and of the columns of tables.
+"""The BIDS schema: its rules for files, metadata fields and the columns of tables.
 
-The schema comes with bidsschematools. It is read when it is first asked for, once (0.07 s).
+The schema comes with bidsschematools. It is read once, when it is first needed (0.07 s).
 """
 
 import math
@@ -21,7 +21,7 @@ _FREE_FORMATS = ("string", "unit")  # their patterns match anything
 
 @dataclass(frozen=True)
 class FileRule:
-    """Some kinds of data file that BIDS has for a participant.
+    """A rule of BIDS for some kinds of data file of a participant.
 
     Attributes
     ----------
@@ -67,15 +67,15 @@ def file_rules() -> tuple[FileRule, ...]:
 @cache
 def _data_files() -> Mapping[tuple[str, str, str], frozenset[str]]:
     """Return the entities of every data file, by datatype, suffix and extension."""
-    found: dict[tuple[str, str, str], frozenset[str]] = defaultdict(frozenset)
+    entities: dict[tuple[str, str, str], frozenset[str]] = defaultdict(frozenset)
     for rule in file_rules():
         for key in product(rule.datatypes, rule.suffixes, rule.extensions):
-            found[key] |= rule.entities
-    return dict(found)
+            entities[key] |= rule.entities
+    return dict(entities)
 
 
 def is_data_file(datatype: str, suffix: str, extension: str, entities: Iterable[str] = ()) -> bool:
-    """Return True if BIDS has such a file in a folder of a participant.
+    """Return True if BIDS allows such a data file of a participant.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def is_data_file(datatype: str, suffix: str, extension: str, entities: Iterable[
 
 @cache
 def is_inherited_file(suffix: str, extension: str, entities: frozenset[str]) -> bool:
-    """Return True if such a file may lie above the folders of data, and describe some of them.
+    """Return True if BIDS allows such a file above the folders of the data that it describes.
 
     Examples
     --------
@@ -102,21 +102,21 @@ def is_inherited_file(suffix: str, extension: str, entities: frozenset[str]) -> 
 
 @cache
 def has_no_columns(suffix: str) -> bool:
-    """Return True if BIDS has files of a suffix and none is a table: their metadata describe no columns."""
+    """Return True if BIDS has files with a suffix, but no table: their metadata describe no columns."""
     extensions = {extension for _, known, extension in _data_files() if known == suffix}
     return bool(extensions) and not extensions & {".tsv", ".tsv.gz"}
 
 
 @dataclass(frozen=True)
 class MetadataField:
-    """What the schema says of a field, its alternatives and the items of its lists taken together.
+    """The rules for a metadata field; its alternatives and the items of its lists are taken together.
 
     Attributes
     ----------
     types : frozenset of str
         Of single values: ``number``, ``integer``, ``string``, ``boolean``, ``object``.
     values : frozenset of str
-        All values, if the schema lists them.
+        All allowed values, if the schema lists them.
     is_list : bool
         Whether the value is always a list.
     """
@@ -144,11 +144,11 @@ def metadata_fields() -> Mapping[str, MetadataField]:
         parts[definition["name"]] += _parts(definition)
     return {
         name: MetadataField(
-            types=frozenset(part["type"] for part in some if "type" in part) - {"array"},
-            values=frozenset(value for part in some for value in part.get("enum", ())),
-            is_list=some[0].get("type") == "array",
+            types=frozenset(part["type"] for part in definitions if "type" in part) - {"array"},
+            values=frozenset(value for part in definitions for value in part.get("enum", ())),
+            is_list=definitions[0].get("type") == "array",
         )
-        for name, some in parts.items()
+        for name, definitions in parts.items()
     }
 
 
@@ -181,7 +181,7 @@ def _schema() -> Any:
 
 
 def _parts(definition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield a definition, its alternatives, and what its lists hold."""
+    """Yield a definition, its alternatives, and the items of its lists."""
     yield definition
     for part in (*definition.get("anyOf", ()), *([definition["items"]] if "items" in definition else [])):
         yield from _parts(part)
@@ -193,7 +193,7 @@ def _is_required(level: str | Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class ColumnRule:
-    """What BIDS allows in a column of a kind of table.
+    """The rule of BIDS for a column of a kind of table.
 
     Attributes
     ----------
@@ -203,9 +203,9 @@ class ColumnRule:
     low, high : float
         Limits of numbers, both included.
     levels : frozenset of str
-        All values there are; empty where BIDS lists none.
+        All allowed values; empty if BIDS lists none.
     pattern : str
-        Regular expression for the whole value; empty where BIDS has none.
+        Regular expression for the whole value; empty if BIDS has none.
     """
 
     is_required: bool = False
@@ -237,7 +237,7 @@ def table_columns(path: PurePosixPath) -> Mapping[str, ColumnRule]:
     Parameters
     ----------
     path : pathlib.PurePosixPath
-        Relative to the dataset. Of a table above the folders of data types, all types count.
+        Relative to the dataset. A table above the folders of data types has the columns of all types.
 
     Returns
     -------
@@ -259,18 +259,18 @@ def table_columns(path: PurePosixPath) -> Mapping[str, ColumnRule]:
 def _table_columns(suffix: str, datatype: str, at_root: bool) -> Mapping[str, ColumnRule]:
     facts = {"suffix": suffix, "path": f"{suffix}.tsv" if at_root else "", "datatype": datatype}
     columns = _schema()["objects"]["columns"]
-    found: dict[str, ColumnRule] = {}
-    for _, rule in _schema()["rules"]["tabular_data"].items(level=2):
-        wanted = [match for one in rule.get("selectors", ()) for match in _SELECTOR.findall(one)]
-        if wanted and all(_agrees(facts[key], value, key) for key, value in wanted):
-            for key, level in rule.get("columns", {}).items():
-                is_index = key in rule.get("index_columns", ())
-                found.setdefault(columns[key]["name"], _rule_of(columns[key], _is_required(level), is_index))
-    return found
-
-
-def _agrees(fact: str, wanted: str, key: str) -> bool:
-    return fact == wanted or (key == "datatype" and not fact and wanted != "phenotype")
+    rules: dict[str, ColumnRule] = {}
+    for _, table in _schema()["rules"]["tabular_data"].items(level=2):
+        wanted = [match for text in table.get("selectors", ()) for match in _SELECTOR.findall(text)]
+        # Without a datatype, the table is one of all datatypes but phenotype.
+        is_meant = all(
+            facts[key] == value or (key == "datatype" and not datatype and value != "phenotype")
+            for key, value in wanted
+        )
+        for key, level in table.get("columns", {}).items() if wanted and is_meant else ():
+            is_index = key in table.get("index_columns", ())
+            rules.setdefault(columns[key]["name"], _rule_of(columns[key], _is_required(level), is_index))
+    return rules
 
 
 def _rule_of(column: Mapping[str, Any], is_required: bool, is_index: bool) -> ColumnRule:

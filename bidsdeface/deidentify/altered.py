@@ -1,8 +1,8 @@
-"""The two values that are altered: dates are shifted by whole days, and ages are capped at 89 years.
+"""The two kinds of value that are altered: dates are shifted by whole days, and ages capped at 89 years.
 
-Dates go back before 1925, as BIDS asks, by one private offset for each participant. It comes from the key
-alone, so that sessions run apart agree and intervals stay; who has no key cannot take it back. Ages are
-capped in the unit that they are in: where that is not clear, no age is altered.
+Dates are shifted to before 1925, as BIDS asks, by a private offset for each participant. It is derived from
+the key, so that separate runs agree and intervals stay; nobody can undo it without the key. Ages are capped
+in their own unit; if that is not clear, no age is altered.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52, "D": 1 / 365}
 
 
 def day_offset(key: bytes, subject: str) -> int:
-    """Return by how many days the dates of a participant go back.
+    """Return the number of days by which the dates of a participant are shifted back.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def day_offset(key: bytes, subject: str) -> int:
 
 
 def shift_back(text: str, days: int) -> str | None:
-    """Return a date and time of ISO 8601, earlier by whole days; all that follows the day stays as it is.
+    """Shift a date and time of ISO 8601 back by whole days; everything after the day stays as it is.
 
     Parameters
     ----------
@@ -71,23 +71,21 @@ def shift_back(text: str, days: int) -> str | None:
     Returns
     -------
     str or None
-        None for what is no such date. One before 1925 has been shifted before: it stays as it is.
+        None for any other text. A date before 1925 has been shifted before, and stays as it is.
 
     Examples
     --------
     >>> shift_back("2018-06-04T19:31:49.235000+02:00", 64_100), shift_back("1890-01-01", 64_100)
     ('1842-12-04T19:31:49.235000+02:00', '1890-01-01')
     """
-    match = _ISO.fullmatch(text.strip())
-    if match is None:
-        return None
     with suppress(ValueError):  # no such day
-        day = datetime.strptime(match["day"].replace("-", ""), "%Y%m%d").date()
-        if day.year < FIRST_TRUE_YEAR:
-            return text.strip()
-        day -= timedelta(days=days)
-        if day.year < FIRST_TRUE_YEAR:
-            return day.isoformat().replace("-", match["dash"]) + match["rest"]
+        if match := _ISO.fullmatch(text.strip()):
+            day = datetime.strptime(match["day"].replace("-", ""), "%Y%m%d").date()
+            if day.year < FIRST_TRUE_YEAR:
+                return text.strip()
+            day -= timedelta(days=days)
+            if day.year < FIRST_TRUE_YEAR:
+                return day.isoformat().replace("-", match["dash"]) + match["rest"]
     return None
 
 
@@ -98,7 +96,7 @@ def cap_ages(values: Sequence[str], entry: Any) -> tuple[Sequence[str], str | No
     ----------
     values : sequence of str
     entry : mapping, optional
-        What the data dictionary says of the column.
+        The entry of the column in the data dictionary.
 
     Returns
     -------
@@ -132,7 +130,7 @@ def cap_ages(values: Sequence[str], entry: Any) -> tuple[Sequence[str], str | No
 
 
 def cap_age(value: Any) -> Any:
-    """Return the age of a sidecar, at most 89 years, in its own form: years, or as DICOM has it; else None.
+    """Return the age in a sidecar, capped at 89 years, as a number of years or as in DICOM; or None.
 
     Examples
     --------

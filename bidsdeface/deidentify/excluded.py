@@ -1,4 +1,4 @@
-"""What is in the input and not in the output, and why: one record for files, columns, rows and fields."""
+"""The record of what is left out of the output, and why: files, columns, rows and fields."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ _COLUMNS = ("file", "what", "why", "to_keep_it")
 
 @dataclass(frozen=True, order=True)
 class Excluded:
-    """Something that stays behind.
+    """Something that is left out.
 
     Attributes
     ----------
@@ -26,13 +26,13 @@ class Excluded:
     what : str
         ``file``, or which part of it: ``column group``, ``line 3``, ``fields PatientName, StationName``.
     remedy : str
-        What to do to have it in the output, with `NAME` for the part; empty where nothing should be done.
+        How to have it in the output, with `NAME` for the part; empty if it should stay out.
     waits : bool
-        Whether it waits for a person, and the run ends with exit code 4.
+        Whether it waits for a person, so that the run ends with exit code 4.
     retry : bool
         Whether the cause may pass by itself.
     detail : str
-        More of the reason, for the whole account alone: which line, which rule.
+        More of the reason, such as the line, for the table only.
     """
 
     path: PurePosixPath
@@ -50,7 +50,7 @@ class Excluded:
 
 
 def as_table(left_out: Iterable[Excluded]) -> str:
-    r"""Return all of them as a tab-separated table, in the order of files.
+    r"""Return a tab-separated table of what is left out, in the order of files.
 
     Examples
     --------
@@ -59,18 +59,18 @@ def as_table(left_out: Iterable[Excluded]) -> str:
     """
     rows = [
         (
-            printable(one.path),
-            printable(one.what),
-            one.whole_reason,
-            printable(one.remedy.replace(NAME, one.what.partition(" ")[2] or str(one.path))) or "n/a",
+            printable(part.path),
+            printable(part.what),
+            part.whole_reason,
+            printable(part.remedy.replace(NAME, part.what.partition(" ")[2] or str(part.path))) or "n/a",
         )
-        for one in sorted(set(left_out))
+        for part in sorted(set(left_out))
     ]
     return "".join("\t".join(row) + "\n" for row in (_COLUMNS, *rows))
 
 
 def in_groups(left_out: Iterable[Excluded]) -> Iterator[str]:
-    """Yield one line for each reason, with the first files that it is about, and what keeps them.
+    """Yield a line for each reason, with the first files that it is about, and how to keep them.
 
     Examples
     --------
@@ -79,11 +79,11 @@ def in_groups(left_out: Iterable[Excluded]) -> Iterator[str]:
     ["code/a, code/b, code/c and 2 more: lies in code (to keep it: --include 'code/*')"]
     """
     groups: dict[tuple[str, str, str, bool], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for one in sorted(set(left_out)):
-        kind, _, name = one.what.partition(" ")
-        groups[kind, one.reason, one.remedy, one.waits][printable(one.path)].append(printable(name))
+    for part in sorted(set(left_out)):
+        kind, _, name = part.what.partition(" ")
+        groups[kind, part.reason, part.remedy, part.waits][printable(part.path)].append(printable(name))
     for (kind, reason, remedy, waits), files in groups.items():
-        names = list(dict.fromkeys(name for some in files.values() for name in some if name))
+        names = list(dict.fromkeys(name for parts in files.values() for name in parts if name))
         what = f"{kind} {_shortened(names, 2 * _SHOWN_AT_MOST)}: " if names else ""
         way_out = f" ({'what to do' if waits else 'to keep it'}: {remedy})" if remedy else ""
         yield f"{_shortened(list(files), _SHOWN_AT_MOST)}: {what}{reason}{way_out}"

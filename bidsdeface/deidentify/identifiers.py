@@ -1,6 +1,6 @@
-"""The names and numbers of this dataset's people: taken from what is dropped, looked for in what is kept.
+"""The names and numbers of this dataset's people: read from dropped fields, searched for in kept texts.
 
-Nothing is guessed: what is looked for stands in a field about a person, a place or a record. It is found as
+Nothing is guessed: an identifier is the value of a field about a person, a place or a record. It is found as
 whole words, whatever their case and accents, and never rewritten.
 """
 
@@ -13,11 +13,11 @@ from typing import Any
 from bidsdeface.deidentify.patterns import dates_in, unaccented
 from bidsdeface.deidentify.values import is_number, values_in
 
-# What a field may tell: a person's name, each word of which is looked for; a number, code or place, which is
-# looked for as a whole; a day.
+# Kinds of identifier: a person's name, each word of which is searched for; a number, code or place, which is
+# searched for as a whole; a day.
 PERSON, WHOLE, DAY = KINDS = ("person", "whole", "day")
 SHORTEST_WORD, SHORTEST_WHOLE, SHORTEST_NUMBER = 3, 4, 5
-# What stands in such fields in place of a name, and titles.
+# Words that such fields hold instead of a name, and titles.
 STAND_INS = frozenset(
     """
     anon anonymous anonymized anonymised deidentified removed redacted unknown none nan null na not available
@@ -33,7 +33,7 @@ _WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f\u00ad]+[^\W_]*)*")
 
 @dataclass(frozen=True)
 class Identifiers:
-    """What is looked for.
+    """The identifiers to search for.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Identifiers:
         return set(map(len, self.phrases))
 
     def find(self, text: str) -> Iterator[int]:
-        """Yield where an identifier begins in a text.
+        """Yield the positions in a text where an identifier begins.
 
         Examples
         --------
@@ -70,12 +70,12 @@ class Identifiers:
                 yield start
 
     def are_in(self, text: str) -> bool:
-        """Return True if an identifier stands in a text."""
+        """Return True if a text holds an identifier."""
         return next(self.find(text), None) is not None
 
 
 def identifiers_in(value: Any, kind: str) -> Identifiers:
-    """Return what is to be looked for of the value of a field.
+    """Return the identifiers in the value of a field.
 
     Parameters
     ----------
@@ -94,8 +94,9 @@ def identifiers_in(value: Any, kind: str) -> Identifiers:
     [('2019', '03', '12'), ('20190312',)]
     """
     phrases: set[tuple[str, ...]] = set()
-    single = (one for one in values_in(value, with_keys=False) if isinstance(one, str) or is_number(one))
-    for text in (f"{one:.0f}" if isinstance(one, float) and one.is_integer() else str(one) for one in single):
+    parts = (part for part in values_in(value, with_keys=False) if isinstance(part, str) or is_number(part))
+    for part in parts:
+        text = f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part)
         words = words_of(text)
         if kind == DAY:
             days = [day.isoformat() for _, day in dates_in(text)]
@@ -112,7 +113,7 @@ def identifiers_in(value: Any, kind: str) -> Identifiers:
 
 
 def are_of_names(labels: Iterable[str], phrases: Iterable[tuple[str, ...]]) -> set[str]:
-    """Return the labels that are words of a name of several, or all of them together, digits left aside.
+    """Return the labels that, without digits, are a word of a name of several words, or all words of it.
 
     A name of one word is mostly a code of the study.
 
@@ -122,10 +123,9 @@ def are_of_names(labels: Iterable[str], phrases: Iterable[tuple[str, ...]]) -> s
     >>> sorted(are_of_names(["JaneDoe", "Doe2", "Doer", "01"], names)), are_of_names(["Doe"], [("doe",)])
     (['Doe2', 'JaneDoe'], set())
     """
-    several = [phrase for phrase in phrases if len(phrase) > 1]
-    words = {"".join(phrase) for phrase in several} | {word for phrase in several for word in phrase}
-    plainly = {label: re.sub(r"\d", "", unaccented(label)).casefold() for label in labels}
-    return {label for label, word in plainly.items() if len(word) >= SHORTEST_WORD and word in words}
+    names = [phrase for phrase in phrases if len(phrase) > 1]
+    words = {word for name in names for word in ("".join(name), *name) if len(word) >= SHORTEST_WORD}
+    return {label for label in labels if re.sub(r"\d", "", unaccented(label)).casefold() in words}
 
 
 def words_of(text: str) -> tuple[str, ...]:

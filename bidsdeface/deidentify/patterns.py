@@ -1,17 +1,18 @@
-"""Patterns of text that tells who, where or when: dates, e-mails, telephones, record numbers, paths.
+"""Patterns of identifying text: dates, e-mails, telephones, record numbers, paths.
 
-A name in plain words looks like any other word: it is found by `identifiers`, if the dataset itself has it in
-a field about a person, and else nowhere.
+A name in plain words looks like any other word. It is found by `identifiers`, and only if the dataset has it
+in a field about a person.
 """
 
 import re
 import unicodedata
+from contextlib import suppress
 from datetime import date
 
 LARGEST_NUMBER = 1e5  # where nothing gives a range; a date as a number (20261122) is larger
 FIRST_YEAR = 1926  # scans of living people; dates that are shifted as BIDS asks come before, and pass
 LOCAL = ("home folder", "path", "intranet link")
-# Kinds that no kept text may hold: they are about a person or a place, whatever the text is about.
+# Kinds that no kept text may hold, whatever the text is about.
 PERSONAL = (
     "name with a title",
     "name of a person",
@@ -22,7 +23,7 @@ PERSONAL = (
     "date of birth",
     *LOCAL,
 )
-# Kinds that a README or another text of the dataset is held back for until a person accepts it.
+# Kinds for which a README or another text of the dataset waits until a person accepts it.
 WAITING = ("person's number", "record number", "date of birth")
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
@@ -56,7 +57,7 @@ _NATIONAL = (
     "ssn|social security|nhs|nir|pesel|cpf|dni|bsn|aadhaar|personnummer|personnr"
     "|f[oø]dselsnummer|fnr|ahv|hetu"
 )
-# Four digits, the first of which are no year.
+# Four digits or more that do not begin with a year.
 _ITS_NUMBER = (
     r"(?i:\s?(?:id|nr|no|number|nummer))?[.:# ]{1,5}[A-Za-z-]{0,5}(?!(?:19|20)\d\d\b)\d(?:[ .-]?\d){3}"
 )
@@ -106,7 +107,7 @@ _ANY_DAY = re.compile(
     r"|mag|giu|lug|ott|maj|mei|mrt)[^\W\d_]{0,9}\.? (?:de )?\d{4})(?!\d)",
     re.IGNORECASE,
 )
-# What looks like a number of a record and is one of a publication or a public thing.
+# Numbers of publications and other public things, which look like record numbers.
 _PUBLIC = re.compile(
     r"https?://[\w-]+(?:\.[\w-]+)+/[\w./#?=&%~-]*|(?:doi:\s*)?\b10\.\d{4,9}/[-._;()/:\w]+|\bPM(?:ID|C):?\s*\d+"
     r"|\bRRID:\s?\w+|\b(?:v|versions?|python|release)[:\s]*\d+(?:\.\d+)+|\bISBN[-:\s\d]+|\bISSN[-:\s\dXx]+"
@@ -116,14 +117,14 @@ _PUBLIC = re.compile(
 _PRIVATE_HOST = re.compile(
     r"https?://\d+(?:\.\d+){3}|\.(?:local|lan|intranet|internal|corp|home)/", re.IGNORECASE
 )
-# Letters with a stroke and the like, which have no accent to take away.
+# Letters with a stroke and the like, which have no accent to remove.
 _LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae"} | dict(zip("łŁøØđĐı", "lLoOdDi", strict=True)))
 _DIGITS = re.compile(r"\d.*\d.*\d", re.DOTALL)
 _DATE_NUMBER = re.compile(r"((?:19|20)\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?")
 
 
 def find_pii(text: str) -> tuple[str, ...]:
-    """Return the kinds of identifying things that a text seems to hold.
+    """Return the kinds of personal information that a text seems to hold.
 
     Parameters
     ----------
@@ -150,27 +151,25 @@ def find_pii(text: str) -> tuple[str, ...]:
 
 
 def dates_in(text: str) -> list[tuple[int, date]]:
-    """Return the calendar days in a text, each with where it begins: ISO, numbers, English months.
+    """Return the calendar days in a text with their positions: ISO, numbers, English months.
 
     Examples
     --------
     >>> [str(day) for _, day in dates_in("born 4th of March 1978, scanned 20190312")]
     ['1978-03-04', '2019-03-12']
     """
-    found = []
+    days = []
     for spelling in _DATES if _DIGITS.search(text) else ():
         for match in spelling.finditer(text):
             parts = match.groupdict()
             month = parts.get("month") or _MONTHS.split("|").index(parts["name"].lower()) + 1
-            try:
-                found.append((match.start(), date(int(parts["year"]), int(month), int(parts["day"]))))
-            except ValueError:  # no such day
-                continue
-    return sorted(found)
+            with suppress(ValueError):  # no such day
+                days.append((match.start(), date(int(parts["year"]), int(month), int(parts["day"]))))
+    return sorted(days)
 
 
 def unaccented(text: str) -> str:
-    """Return a text without accents and invisible characters, and with plain dashes.
+    """Return a text without accents and invisible characters, and with ASCII dashes.
 
     Examples
     --------
@@ -181,7 +180,7 @@ def unaccented(text: str) -> str:
         return text
     dashed = re.sub("[\u2010-\u2013\u2212]", "-", text.replace("\u2014", " "))
     spread = unicodedata.normalize("NFKD", dashed).translate(_LETTERS)
-    return "".join(one for one in spread if unicodedata.category(one) not in ("Mn", "Cf"))
+    return "".join(letter for letter in spread if unicodedata.category(letter) not in ("Mn", "Cf"))
 
 
 def is_date_number(value: float) -> bool:

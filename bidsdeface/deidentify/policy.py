@@ -1,8 +1,8 @@
-"""Which sidecar fields may be shared, and what their values must look like: the table in ``policy.tsv``.
+"""Decide which sidecar fields may be shared, by the table in ``policy.tsv``.
 
-Each row has a field, what becomes of it (keep, generalise, drop), the kind of value that may pass, the
-reason and the source. A person's own table and wishes go on top of it. Whatever the policy does not name
-goes, numbers too: a record number and a birth date are numbers. A value stays as it is, or goes as a whole.
+Each row has a field, an action (keep, generalise, drop), the kind of value that may pass, the reason and the
+source. A person's own table and options take precedence. Fields that the policy does not name are dropped,
+numbers too: a record number and a birth date are numbers. A value stays as it is, or is left out whole.
 """
 
 import csv
@@ -30,34 +30,34 @@ from bidsdeface.schema import NOT_OF_BIDS, metadata_fields, required_fields
 
 ACTIONS = KEEP, GENERALISE, DROP = ("keep", "generalise", "drop")
 FILES = "files"
-# Kinds of values that are generalised, and how; a value of which nothing can be made is left out.
+# How values are generalised, by kind; a value that gives None is left out.
 _GENERALISED: Mapping[str, Callable[[Any], Any]] = {"age": cap_age, "midnight": lambda _: "00:00:00"}
 _OBJECT_KINDS = ("object", "filters")
 _TABLE = Path(__file__).with_name("policy.tsv")
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
-# They say where the face of an anatomical image was; of a recording, they are the way to the image.
+# Landmarks show where the face was in an anatomical image; a recording needs them to be aligned with one.
 _OF_THE_FACE = ("anat", "AnatomicalLandmarkCoordinates")
 _SETTINGS = ("flag", "number -100000..100000", "known filter setting")
-# Values that a person keeps, names of files, and what is known as a whole: they name nobody.
+# Kinds that name nobody: values that a person keeps, names of files, and values known as a whole.
 _PUBLIC = ("", FILES, "known", "codes", "listed")
-_TELLS = "holds an identifier of this dataset"
+_IDENTIFIER = "holds an identifier of this dataset"
 TextTest = Callable[[str], bool]
 Scrubbed = tuple[dict[str, Any], dict[str, str]]  # what is kept, and why the rest is not
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What becomes of a field.
+    """The rule for a field.
 
     Attributes
     ----------
     action : str
         ``keep``, ``generalise`` or ``drop``.
     kind : str
-        What a value must look like to pass (see `objection`); empty where a person takes it as it is. Of a
-        dropped field: ``text`` if it may hold any text, and empty if it is about somebody.
+        The kind of value that may pass (see `objection`); empty if a person keeps the field as it is. Of a
+        dropped field: the kind of identifier in it, if it is about a person.
     reason : str
-        Of a dropped field: why it goes.
+        Why a field is dropped.
     """
 
     action: str
@@ -117,7 +117,7 @@ def file_fields(policy: Policy, among: Iterable[str] | None = None) -> frozenset
 
 
 def policy_mark(policy: Policy) -> str:
-    """Return what stands for a policy in a result: ``built-in``, or letters that change with the policy.
+    """Return ``built-in``, or for another policy letters that change with it.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def policy_mark(policy: Policy) -> str:
     if policy == _own_policy():
         return "built-in"
     rules = repr(sorted((name, rule.action, rule.kind) for name, rule in policy.items()))
-    # No digits: none that could read as a date or a record number.
+    # Letters cannot be read as a date or a record number.
     return hashlib.sha256(rules.encode()).hexdigest()[:12].translate(_LETTERS)
 
 
@@ -179,22 +179,23 @@ def scrub_metadata(
         rule = policy.get(name, UNKNOWN)
         if (datatype, name) == _OF_THE_FACE and rule.kind:
             rule = Rule(DROP, reason="shape of the face")
-        found, result = _objection(name, value, rule, task, identifies), value
-        if found is None and isinstance(value, Mapping) and rule.kind in _OBJECT_KINDS:
+        reason, result = _objection(name, value, rule, task, identifies), value
+        if reason is None and isinstance(value, Mapping) and rule.kind in _OBJECT_KINDS:
             result, inner = (
                 scrub_metadata(value, policy, task, datatype=datatype, identifies=identifies)
                 if rule.kind == "object"
                 else _scrub_filters(value, identifies)
             )
-            reasons |= {f"{name}.{part}": reason for part, reason in inner.items()}
-            found = None if result or not value else "nothing in it may stay"
-        elif found is None and rule.action == GENERALISE:
+            reasons |= {f"{name}.{part}": inner_reason for part, inner_reason in inner.items()}
+            reason = None if result or not value else "nothing in it may stay"
+        elif reason is None and rule.action == GENERALISE:
             result = _GENERALISED[rule.kind](value)
-        if found is not None:
-            reasons[name] = found
-            result = NOT_AVAILABLE
-        if found is None or (rule.action != DROP and _may_say_nothing(name, rule)):
+        if reason is None:
             kept[name] = result
+            continue
+        reasons[name] = reason
+        if rule.action != DROP and _may_be_missing(name, rule):
+            kept[name] = NOT_AVAILABLE
     return kept, reasons
 
 
@@ -229,7 +230,7 @@ def _read_policy(path: Path, ours: Policy) -> dict[str, Rule]:
 
 
 def _own_kind(ours: Policy, name: str, action: str) -> str:
-    """Return the kind of value that our table has for a field, if it does the same with it."""
+    """Return the kind of value that our table has for a field, if it has the same action."""
     return ours[name].kind if name in ours and ours[name].action == action else ""
 
 
@@ -252,22 +253,23 @@ def _objection(field: str, value: Any, rule: Rule, task: str | None, identifies:
     if rule.kind in _OBJECT_KINDS:
         is_fit = isinstance(value, Mapping) or (isinstance(value, str) and is_known(value, "unknown"))
         return None if is_fit else "not an object"
-    is_label_of_task = rule.kind == "task" and isinstance(value, str) and is_label(value, task)
-    is_public = rule.kind.partition(" ")[0] in _PUBLIC or is_label_of_task
-    tells = _TELLS if not is_public and any(map(identifies, texts_in(value))) else None
-    return objection(field, value, rule.kind, task) or tells
+    is_public = rule.kind.partition(" ")[0] in _PUBLIC or (
+        rule.kind == "task" and isinstance(value, str) and is_label(value, task)
+    )
+    has_identifier = not is_public and any(map(identifies, texts_in(value)))
+    return objection(field, value, rule.kind, task) or (_IDENTIFIER if has_identifier else None)
 
 
-def _may_say_nothing(field: str, rule: Rule) -> bool:
-    """Return True if BIDS asks for the field, and takes ``n/a`` for an answer."""
+def _may_be_missing(field: str, rule: Rule) -> bool:
+    """Return True if BIDS requires the field, and allows ``n/a`` as its value."""
     schema = metadata_fields().get(field, NOT_OF_BIDS)
-    is_asked_for = field in required_fields() or rule.kind == "filters"
-    takes_it = "string" in schema.types and NOT_AVAILABLE in (schema.values or {NOT_AVAILABLE})
-    return is_asked_for and takes_it and not schema.is_list
+    is_required = field in required_fields() or rule.kind == "filters"
+    allows_it = "string" in schema.types and NOT_AVAILABLE in (schema.values or {NOT_AVAILABLE})
+    return is_required and allows_it and not schema.is_list
 
 
 def _scrub_filters(filters: Mapping[str, Any], identifies: TextTest, names: str = "filter") -> Scrubbed:
-    """Keep filters and settings of known names, whose values are numbers or known."""
+    """Keep filters and settings with known names whose values are numbers or known."""
     kept: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     for name, value in filters.items():
@@ -275,11 +277,11 @@ def _scrub_filters(filters: Mapping[str, Any], identifies: TextTest, names: str 
             reasons[name] = f"not a known name ({names})"
         elif isinstance(value, Mapping):
             inner, why = _scrub_filters(value, identifies, "filter setting")
-            reasons |= {f"{name}.{one}": reason for one, reason in why.items()}
+            reasons |= {f"{name}.{setting}": reason for setting, reason in why.items()}
             kept |= {name: inner} if inner or not value else {}
         elif any(map(identifies, texts_in(value))):
-            reasons[name] = _TELLS
-        elif all(any(objection("", one, kind) is None for kind in _SETTINGS) for one in values_in(value)):
+            reasons[name] = _IDENTIFIER
+        elif all(any(objection("", part, kind) is None for kind in _SETTINGS) for part in values_in(value)):
             kept[name] = value
         else:
             reasons[name] = "not a number or a known value (filter setting)"

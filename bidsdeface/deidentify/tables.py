@@ -171,20 +171,27 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
     for column in index:
         cleaned = [value.strip().replace("\\", "/") for value in table.values(column)]
         table = table.with_values(column, cleaned)
-    bad = dict.fromkeys(table.bad_lines, ("has not one value for each column", "correct the line"))
-    seen: set[tuple[str, ...]] = set()
-    for line, labels in zip(table.lines, zip(*map(table.values, index), strict=True), strict=True):
-        for column, label in zip(index, labels, strict=True):
-            form, written = INDEX_COLUMNS[column]
-            if not form.fullmatch(label):
-                bad.setdefault(line, (f"its {column} is none", f"write {written}"))
-        if labels in seen and path.parts[0] != "phenotype":  # which may hold several visits
-            bad.setdefault(line, (f"repeats a {index[0]} of an earlier line", "keep one of them"))
-        seen.add(labels)
-    good = {line: row for line, row in zip(table.lines, table.rows, strict=True) if line not in bad}
+    labels = list(zip(*map(table.values, index), strict=True))
+    first = dict(zip(reversed(labels), reversed(table.lines), strict=True))
+    may_repeat = path.parts[0] == "phenotype"  # it may hold several visits
+    faults = {
+        line: (f"repeats a {index[0]} of an earlier line", "keep one of them")
+        for line, row in zip(table.lines, labels, strict=True)
+        if first[row] != line and not may_repeat
+    }
+    for column in reversed(index):  # of several faults, the first counts
+        form, written = INDEX_COLUMNS[column]
+        pairs = zip(table.lines, table.values(column), strict=True)
+        wrong = [line for line, label in pairs if not form.fullmatch(label)]
+        faults |= dict.fromkeys(wrong, (f"its {column} is none", f"write {written}"))
+    good = {line: row for line, row in zip(table.lines, table.rows, strict=True) if line not in faults}
     if table.lines and not good:
         raise TableError(f"{path}: no line has a {index[0]}; write {INDEX_COLUMNS[index[0]][1]}")
-    left_out = [Excluded(path, reason, f"line {line}", remedy) for line, (reason, remedy) in bad.items()]
+    malformed = dict.fromkeys(table.bad_lines, ("has not one value for each column", "correct the line"))
+    left_out = [
+        Excluded(path, reason, f"line {line}", remedy)
+        for line, (reason, remedy) in (*malformed.items(), *sorted(faults.items()))
+    ]
     return Table(table.columns, tuple(good.values()), tuple(good)), left_out
 
 

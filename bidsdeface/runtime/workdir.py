@@ -131,7 +131,9 @@ def log_of_run(state: State) -> Iterator[None]:
     name = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}.log"
     with storage_errors(state.folder / _LOGS):
         (state.folder / _LOGS).mkdir(mode=0o700, exist_ok=True)
-        handler = _LogFile(state.folder / _LOGS / name)
+        (state.folder / _LOGS / name).touch(0o600, exist_ok=False)
+        handler = _LogFile(state.folder / _LOGS / name, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = LOGGER.level
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.DEBUG)
@@ -150,11 +152,6 @@ def log_of_run(state: State) -> Iterator[None]:
 
 class _LogFile(logging.FileHandler):
     """A log that is given up, with one line to say so, when its disk is full."""
-
-    def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def handleError(self, record: logging.LogRecord) -> None:
         LOGGER.removeHandler(self)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from logging.handlers import QueueHandler
 from math import ceil
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -50,16 +51,12 @@ class Lost:
     code: Exit = Exit.RETRY
 
 
-class _PipeHandler(logging.Handler):
-    """Send log lines to the parent process, which alone writes to the terminal."""
+class _PipeHandler(QueueHandler):
+    """Send log records to the parent process, which alone writes to the terminal."""
 
-    def __init__(self, pipe: Connection) -> None:
-        super().__init__()
-        self._pipe = pipe
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def enqueue(self, record: logging.LogRecord) -> None:
         try:
-            self._pipe.send(("log", (record.levelno, self.format(record))))
+            cast("Connection", self.queue).send(("log", record))
         except OSError:
             os._exit(1)  # the parent is gone
 
@@ -120,7 +117,7 @@ def run_in_workers(
                     process.join()
                     kind, content = "lost", Lost(_cause_of_death(process.exitcode))
                 if kind == "log":
-                    LOGGER.log(*content)
+                    LOGGER.handle(content)
                     continue
                 if kind != "result":
                     del busy[pipe]
@@ -141,7 +138,7 @@ def _work(pipe: Connection, prepare: Callable[..., Any], arguments: tuple, level
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    LOGGER.handlers = [_PipeHandler(pipe)]
+    LOGGER.handlers = [_PipeHandler(cast("Any", pipe))]
     LOGGER.setLevel(level)
     LOGGER.propagate = False
 
