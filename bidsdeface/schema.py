@@ -216,11 +216,6 @@ class ColumnRule:
     levels: frozenset[str] = frozenset()
     pattern: str = ""
 
-    @property
-    def is_free(self) -> bool:
-        """Whether any text fits."""
-        return not (self.is_number or self.levels or self.pattern)
-
     def fits(self, value: str) -> bool:
         """Return True if BIDS allows a value, or if the value is missing."""
         if value in MISSING:

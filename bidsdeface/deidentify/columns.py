@@ -229,7 +229,8 @@ def _why_left_out(
     if line := _first_identifying(lines, is_numeric, rule, about_people, options):
         return "holds a date, an address, or a name or number of this dataset's people", f"line {line}"
     misfit = next((line for value, line in lines.items() if rule and not rule.fits(value)), None)
-    is_vague = rule is None or (rule.is_free and about_people and not _is_known(column, lines))
+    any_text_fits = not (rule and (rule.is_number or rule.levels or rule.pattern))
+    is_vague = rule is None or (any_text_fits and about_people and not _is_known(column, lines))
     if not (misfit or is_vague) or not lines or (is_numeric and not about_people):
         return None  # BIDS defines it, or it holds nothing, or its numbers are not about people
     spread = own_spread(column, table) or options.spread(column)

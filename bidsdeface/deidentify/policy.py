@@ -55,7 +55,7 @@ class Rule:
         ``keep``, ``generalise`` or ``drop``.
     kind : str
         The kind of value that may pass (see `objection`); empty if a person keeps the field as it is. Of a
-        dropped field: the kind of identifier in it, if it is about a person.
+        dropped field: the kind of identifier in it, ``text`` if it may hold any text, or empty.
     reason : str
         Why a field is dropped.
     """

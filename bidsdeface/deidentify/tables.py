@@ -27,6 +27,8 @@ INDEX_COLUMNS = {
 }
 GRADIENTS = (".bval", ".bvec")
 DAY_S = 86_400.0
+# A converter's largest or least number is one of these, or one less.
+_CONVERTER_LIMITS = frozenset(2.0**bits for bits in range(17, 65))
 _NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
 _NUMBERS = re.compile(_NUMBER + rb"(?:[\t ]" + _NUMBER + rb")*")  # tabs, and blanks between gradients
 _MAY_BE_LARGE = re.compile(rb"\d{6}|[eE]\+?\d")
@@ -228,7 +230,11 @@ def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) 
     for column, values in sorted(large.items()):
         if _is_clock(values):
             return "date or clock in a recording", f"column {column}"
-        if min(values) == max(values) and 2 * len(values) > number and not _is_limit(values[0]):
+        if (
+            min(values) == max(values)
+            and 2 * len(values) > number
+            and _CONVERTER_LIMITS.isdisjoint({abs(values[0]), abs(values[0]) + 1})
+        ):
             return "record number in a recording", f"column {column}"
     return None
 
@@ -238,8 +244,3 @@ def _is_clock(values: Sequence[float]) -> bool:
     per_second = next((unit for unit in (1.0, 1e3, 1e6) if max(values) < 1e10 * unit), 1e6)
     is_short = (max(values) - min(values)) / per_second < DAY_S
     return is_short and 2 * sum(map(is_timestamp, values)) > len(values)
-
-
-def _is_limit(number: float) -> bool:
-    """Return True if a number is a limit of a converter: a power of two, or one less."""
-    return not {abs(number), abs(number) + 1}.isdisjoint(2.0**bits for bits in range(17, 65))

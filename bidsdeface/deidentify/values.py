@@ -186,10 +186,6 @@ def _objection_to_part(
             return None if is_of_kind(part, detail, schema) else otherwise.format(detail)
 
 
-def _is_known_in_parts(text: str, lists: str) -> bool:
-    return is_known(text, lists) or all(is_known(part, lists) for part in _SEPARATORS.split(text))
-
-
 # Kinds of texts: a test of a text, by the detail of the kind and by the schema, and the objection.
 _TEXTS: Mapping[str, tuple[Callable[[str, str, MetadataField], bool], str]] = {
     "listed": (
@@ -197,7 +193,12 @@ _TEXTS: Mapping[str, tuple[Callable[[str, str, MetadataField], bool], str]] = {
         "not one of the values that BIDS lists",
     ),
     "known": (lambda text, lists, _: is_known(text, lists), "not a known value ({})"),
-    "codes": (lambda text, lists, _: _is_known_in_parts(text, lists), "not a known value ({})"),
+    "codes": (
+        lambda text, lists, _: (
+            is_known(text, lists) or all(is_known(part, lists) for part in _SEPARATORS.split(text))
+        ),
+        "not a known value ({})",
+    ),
     "word": (
         lambda text, rule, _: bool(re.fullmatch(rule, text.strip(), re.I)) or is_known(text, "unknown"),
         "not written as its rule says",

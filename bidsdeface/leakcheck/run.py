@@ -70,7 +70,10 @@ def check_leaks(
     images = {
         path
         for path in to_check
-        if _is_image(path) and path not in verified and not _is_answered_for(settings, path)
+        if path.name.endswith((".nii", ".nii.gz"))
+        and suffix_of(path) != "defacemask"
+        and path not in verified
+        and read_record(settings.output_dir / path).get("Verdict") not in (ACCEPTED, BY_HAND)
     }
     of_participants = [list(paths) for _, paths in groupby(to_check, key=lambda path: path.parts[0])]
     if min(settings.n_procs, len(of_participants)) > 1 or images:
@@ -177,11 +180,6 @@ def _check(
     )
 
 
-def _is_image(path: PurePosixPath) -> bool:
-    """Return True for a file that may be an image to test for a face."""
-    return path.name.endswith((".nii", ".nii.gz")) and suffix_of(path) != "defacemask"
-
-
 def _is_judged(settings: MetadataOptions, path: PurePosixPath) -> bool:
     """Return True for a text that the run itself has read, or that a person has accepted."""
     if not settings.is_complete or len(path.parts) > 1:
@@ -189,8 +187,3 @@ def _is_judged(settings: MetadataOptions, path: PurePosixPath) -> bool:
     source, copy = settings.bids_dir / path, settings.output_dir / path
     is_copy = is_root_text(path) and source.is_file() and is_own_file(copy)
     return path == DESCRIPTION or (is_copy and filecmp.cmp(source, copy, shallow=False))
-
-
-def _is_answered_for(settings: MetadataOptions, path: PurePosixPath) -> bool:
-    """Return True if a person answers for an image."""
-    return read_record(settings.output_dir / path).get("Verdict") in (ACCEPTED, BY_HAND)
