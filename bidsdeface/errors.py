@@ -1,7 +1,7 @@
 """Errors that a user can act on, and the exit codes of the program.
 
-The message of each is one line that names the file, the cause and the way out. It is shown as it
-is, without a traceback. A subclass exists only where somebody tells it apart from the others.
+Each message is one line that names the file, the cause and the way out. It is shown without a traceback. A
+subclass exists only where some caller distinguishes it.
 """
 
 import errno
@@ -12,7 +12,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-# What the dynamic loader, C++ and the system say.
+# Messages of the dynamic loader, C++ and the system.
 _OUT_OF_MEMORY_TEXTS = ("failed to map segment", "bad_alloc", os.strerror(errno.ENOMEM))
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EIO}  # of storage
 _STORAGE = {*_PASSING, errno.EROFS}
@@ -20,15 +20,15 @@ OUT_OF_MEMORY = "its process was killed, most likely for memory; give the job mo
 
 
 class BidsdefaceError(Exception):
-    """Something a person can put right.
+    """A problem that a person can solve.
 
     Parameters
     ----------
     *args : object
         The message.
     retry : bool, optional
-        Whether the cause may pass by itself, so that the same command may succeed later. An error that was
-        raised from such a cause need not say so: see `may_pass`.
+        Whether the cause may pass by itself, so that the same command may succeed later. Not needed if the
+        error is raised from such a cause: see `may_pass`.
     """
 
     def __init__(self, *args: object, retry: bool = False) -> None:
@@ -36,12 +36,12 @@ class BidsdefaceError(Exception):
         self.retry = retry
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Send an error to another process, where its cause does not go along."""
+        """Pickle an error for another process, where it has no cause any more: `retry` replaces that."""
         return type(self), self.args, {**self.__dict__, "retry": may_pass(self)}
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    r"""Return a path or a message as one line of UTF-8; whatever else is in it becomes escapes.
+    r"""Return a path or a message as one line of UTF-8, with escapes for all other characters.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def printable(text: str | os.PathLike[str]) -> str:
 
 
 class UsageError(BidsdefaceError):
-    """What was asked for on the command line cannot be done as asked."""
+    """A request on the command line that cannot be met."""
 
 
 class StorageError(BidsdefaceError):
@@ -65,15 +65,15 @@ class ImageError(BidsdefaceError):
 
 
 class RegistrationError(BidsdefaceError):
-    """A scan and a template that could not be brought together."""
+    """A scan and a template that could not be registered."""
 
 
 class TemplateError(BidsdefaceError):
-    """A template that is missing, incomplete or not what it says it is."""
+    """A template that is missing, incomplete or wrongly labelled."""
 
 
 def describe(error: Exception) -> str:
-    """Return one line about any error: a fault of this program is to be reported."""
+    """Return one line about any error; a fault of this program asks for a report."""
     if isinstance(error, BidsdefaceError):
         return str(error)
     if is_out_of_memory(error):
@@ -93,12 +93,12 @@ def may_pass(error: BaseException) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if memory was short, whatever library says so."""
+    """Return True if memory was short, whichever library reports it."""
     return isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY_TEXTS)
 
 
 def storage_error(path: str | Path, error: OSError) -> StorageError:
-    """Say that a file could not be written, and the ways out."""
+    """Return an error that names a file that could not be written, and the ways out."""
     return StorageError(
         f"{path}: cannot be written ({error.strerror}); free some space, change the permissions "
         "or choose another folder",
@@ -108,7 +108,7 @@ def storage_error(path: str | Path, error: OSError) -> StorageError:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about writing `path` into one clear line."""
+    """Turn errors of the operating system about writing `path` into one clear line."""
     try:
         yield
     except OSError as error:
@@ -116,7 +116,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 class Exit(IntEnum):
-    """How a run ended, and in one line what that means to whoever started it.
+    """The exit code of a run, with its meaning in one line.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class Exit(IntEnum):
     TERMINATED = 143, "ended by SIGTERM"
 
 
-# Those that say that something is left for a person, and that all else is done.
+# Something is left for a person; all else is done.
 OPTIONAL = (Exit.FAILED, Exit.WAITS, Exit.LEAK)
 _WORST_FIRST = (
     Exit.TERMINATED,
@@ -164,7 +164,7 @@ _WORST_FIRST = (
 
 
 def worst(codes: Iterable[Exit]) -> Exit:
-    """Return the code that counts where several hold: 5, 1, 2, 75, 4, 3, in this order; 0 where none does.
+    """Return the code that counts if several apply: 5, 1, 2, 75, 4, 3, in this order; 0 if none does.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def worst(codes: Iterable[Exit]) -> Exit:
 
 
 def counted(codes: Iterable[Exit], fail_on: Collection[Exit]) -> set[Exit]:
-    """Return the codes that count when, of those in `OPTIONAL`, only some are to make a run fail."""
+    """Return the codes that make a run fail: of those in `OPTIONAL`, only the ones in `fail_on`."""
     return {code for code in codes if code not in OPTIONAL or code in fail_on}
 
 
@@ -189,8 +189,8 @@ def code_of_run(error: BaseException) -> Exit:
 def code_of_scan(error: BaseException) -> Exit:
     """Return the exit code for an error that costs one scan, or the files of one participant.
 
-    What is wrong with a scan is for a person to look at. A folder that cannot be written and an error that
-    nobody expected are not the scan's fault.
+    A problem of a scan is left for a person. A folder that cannot be written and an unexpected error are not
+    problems of the scan.
     """
     code = code_of_run(error)
     is_of_scan = isinstance(error, BidsdefaceError) and not isinstance(error, StorageError)

@@ -1,4 +1,4 @@
-"""Clean the header and the annotations of EDF and BDF files; all else stays, byte for byte."""
+"""Clean the header and the annotations of EDF and BDF files; everything else stays, byte for byte."""
 
 import os
 import re
@@ -23,7 +23,7 @@ _LABEL = re.compile(
     r"|(?:EOG|EMG|ECG|RESP) (?:left|right|chest|abdomen|chin|leg)",
     re.IGNORECASE,
 )
-# The fields of the header in the order that EDF defines, and their sizes in bytes; then those of each signal.
+# The fields of the header in the order of EDF, with their sizes in bytes; then those of each signal.
 _FIELDS = {
     "version": 8, "patient": 80, "recording": 80, "start date": 8, "start time": 8, "header bytes": 8,
     "format": 44, "records": 8, "duration": 8, "signals": 4,
@@ -33,7 +33,7 @@ _SIGNAL_FIELDS = {
     "digital minimum": 8, "digital maximum": 8, "prefiltering": 80, "samples": 8, "reserved": 32,
 }  # fmt: skip
 _VERSIONS = {"0": 2, "\xffBIOSEMI": 3}  # with the bytes of a sample
-# What the reserved field of a header says, or nothing.
+# The reserved field of a header, if it is not empty.
 FORMAT = re.compile(r"(EDF\+[CD]|BDF\+[CD]|24BIT)?")
 _UNSIGNED = r"(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?"
 _DECIMAL = rf"[+-]?{_UNSIGNED}"
@@ -52,12 +52,12 @@ ANONYMOUS = {
 _LISTS = {"transducer": "transducer,electrode", "prefiltering": "transducer,electrode", "unit": "unit"}
 _ANNOTATION_LABELS = ("EDF Annotations", "BDF Annotations")
 _LIKE_ANNOTATIONS = re.compile(r"([EB]DF[\W_]*)?Annotation", re.IGNORECASE)
-# The onset of an annotation, which has a sign, and its duration. Some writers do not keep to EDF+: they write
-# blanks, a comma, or an exponent.
+# The onset of an annotation, which has a sign, and its duration. Against EDF+, some programs write blanks, a
+# comma, or an exponent.
 ANNOTATION_TIME = rf"(?P<onset>[+-] *{_UNSIGNED}) *(?:\x15 *(?P<duration>[+-]? *{_UNSIGNED})? *)?".encode()
 # A time where an annotation begins (the end of the file may cut it off), or a text.
 _PART = re.compile(rb"(?<![^\0]) *" + ANNOTATION_TIME + rb"(?=\x14|\Z)|(?P<text>[^\x14\0]+)")
-# Codes of events: 7, S 12, R128, DIN1, trial 1024; a year is none, nor are initials and a number.
+# Codes of events: 7, S 12, R128, DIN1, trial 1024; but no years, and no initials with a number.
 _CODE = re.compile(
     r"[bcdekmnorst]?[ _/-]{0,3}\d{1,3}"
     r"|(?:din?|ttl|stim|resp|trig(?:ger)?|event|code|cue|block|run|trial|marker|key|button|seizure)"
@@ -75,32 +75,32 @@ def scrub_edf(
     is_shared: Callable[[str], bool] = lambda text: False,
     identifies: Callable[[str], bool] = lambda text: False,
 ) -> tuple[str, ...]:
-    """Write a copy that names nobody: all bytes of the file, patched where a text may not stay.
+    """Write a copy of a file in which texts that may identify a person are overwritten.
 
-    Patient, recording, start date and time go. Annotations keep their times, and their text where it is a
-    code, a usual one, or one that several participants share; else it says ``n/a``, cut to its length. Labels
-    stay likewise, or are emptied; units, filters and transducers if they are usual ones. Samples, signals and
-    the count of records stay as they are; so does a last record that is cut off.
+    Patient, recording, start date and time are replaced. Annotations keep their times; a text stays if it is
+    a code, a usual text or shared by several participants, else it becomes ``n/a``, cut to its length. Labels
+    stay likewise, or are emptied; units, filters and transducers stay if they are usual ones. Samples,
+    signals and the number of records stay as they are; so does a last record that is cut off.
 
     Parameters
     ----------
     source, target : pathlib.Path
-        ``.edf`` or ``.bdf``; a preview has the null device as its target, and copies nothing.
+        ``.edf`` or ``.bdf``; with the null device as its target, this is a preview that copies nothing.
     is_shared : callable, optional
         Returns True if several participants share a text.
     identifies : callable, optional
-        Returns True if a text tells who it is, and never stays.
+        Returns True if a text holds an identifier of this dataset, and never stays.
 
     Returns
     -------
     tuple of str
-        What has lost some of its texts: ``annotations``, ``labels``, ``transducers, filters and units``; and
-        ``bytes after the last record`` if there were any, which are not copied.
+        Where texts were removed: ``annotations``, ``labels``, ``transducers, filters and units``; and ``bytes
+        after the last record`` if there were any, which are not copied.
 
     Raises
     ------
     BidsdefaceError
-        The file cannot be read, or its header is not as EDF has it.
+        The file cannot be read, or its header is not as in EDF.
     OSError
         The copy cannot be written.
     """
@@ -146,12 +146,12 @@ def texts_in_edf(path: Path) -> set[str]:
 
 
 def read_header(stream: IO[bytes]) -> Header:
-    """Return the fields in the first 256 bytes of an EDF or BDF file, by their names; none is checked."""
+    """Return the fields in the first 256 bytes of an EDF or BDF file, by name, without any check."""
     return {name: _text(stream.read(size)) for name, size in _FIELDS.items()}
 
 
 def read_signals(stream: IO[bytes], header: Header) -> Signals:
-    """Return the header fields of the signals, which follow the first 256 bytes, by their names.
+    """Return the header fields of the signals, which follow the first 256 bytes, by name.
 
     Raises
     ------
@@ -165,10 +165,10 @@ def read_signals(stream: IO[bytes], header: Header) -> Signals:
 
 
 def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:
-    """Return the offsets of the records; whatever follows the end of the range belongs to none.
+    """Return the offsets of the records; bytes after the end of the range belong to no record.
 
-    There are as many records as the header says. Where it does not say (-1), or says more than there are, all
-    that is there counts: the file was cut off, or its writer never finished it.
+    The header says how many records there are. If it does not (-1), or says more than there are, the whole
+    file counts: it was cut off, or its writer never finished it.
     """
     begin, size, step = _header_bytes(signals), file.seek(0, os.SEEK_END), sum(_signal_bytes(header, signals))
     count = _count(header["records"])
@@ -177,14 +177,14 @@ def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:
 
 
 def read_annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[str, list[float]]]:
-    """Yield the texts of annotations, without times; and their onsets and durations, without a text."""
+    """Yield the texts of annotations with no times, and their onsets and durations with an empty text."""
     for _, block in _annotations(file, header, signals):
         for match in _PART.finditer(block):
             yield _text(match["text"] or b""), _times(match)
 
 
 def has_numbers(header: Header, signals: Signals) -> bool:
-    """Return True if all numbers of a header are numbers, and none reads as a date."""
+    """Return True if all numeric fields of a header are numbers, and none reads as a date."""
     return all(
         re.fullmatch(pattern, value) and not is_date_number(_number(value))
         for name, pattern in _NUMBERS.items()
@@ -193,7 +193,7 @@ def has_numbers(header: Header, signals: Signals) -> bool:
 
 
 def is_harmless_label(text: str) -> bool:
-    """Return True if the label of a signal is such as electrodes and other sensors have.
+    """Return True if the label of a signal is one of electrodes and other sensors.
 
     Examples
     --------

@@ -230,11 +230,8 @@ def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) 
     for column, values in sorted(large.items()):
         if _is_clock(values):
             return "date or clock in a recording", f"column {column}"
-        if (
-            min(values) == max(values)
-            and 2 * len(values) > number
-            and _CONVERTER_LIMITS.isdisjoint({abs(values[0]), abs(values[0]) + 1})
-        ):
+        is_constant = min(values) == max(values) and 2 * len(values) > number
+        if is_constant and _CONVERTER_LIMITS.isdisjoint({abs(values[0]), abs(values[0]) + 1}):
             return "record number in a recording", f"column {column}"
     return None
 

@@ -1,4 +1,4 @@
-"""The leak check's command line: read a dataset about to be shared, and name what still identifies."""
+"""The command line of the leak check: read a dataset about to be shared, and name what still identifies."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from bidsdeface.errors import BidsdefaceError, Exit, UsageError, code_of_run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``bidsdeface-check`` and return its exit code: 0 clean, 5 something found, else see `Exit`."""
+    """Run ``bidsdeface-check`` and return its exit code: 0 clean, 5 with findings, else see `Exit`."""
     options = _parser().parse_args(arguments)
     try:
         return _check(options)
@@ -55,7 +55,7 @@ def _check(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"{finding.path}, {finding.place}: {finding.kind}", flush=True)
     if options.json:
-        print(json.dumps({"version": __version__, "findings": [asdict(one) for one in findings]}, indent=2))
+        print(json.dumps({"version": __version__, "findings": [*map(asdict, findings)]}, indent=2))
     else:
         files = len({finding.path for finding in findings})
         print(f"{len(findings)} findings in {files} files", file=sys.stderr)

@@ -20,7 +20,7 @@ from bidsdeface.errors import UsageError, storage_errors
 from bidsdeface.runtime.scratch import private_folder, sweep
 
 KEY_BYTES = 32
-COMPLETE = "complete"  # purpose of a folder: what a complete dataset has no place for
+COMPLETE = "complete"  # purpose of a folder for files that have no place in a complete dataset
 LOGGER = logging.getLogger("bidsdeface")
 _KEY, _FINGERPRINTS, _LOGS = "key", "fingerprints", "logs"
 
@@ -40,12 +40,12 @@ class State:
     key: bytes = field(repr=False)
 
     def derive(self, purpose: str, *parts: bytes) -> bytes:
-        """Return the HMAC-SHA256 of some bytes, 32 bytes: always the same, and not to be had without the key.
+        """Return the HMAC-SHA256 of some bytes, 32 bytes: reproducible, and only with the key.
 
         Parameters
         ----------
         purpose : str
-            What it is for; another purpose gives another result.
+            Purpose of the result; another purpose gives another result.
         *parts : bytes
             ``b"ab", b"c"`` gives another result than ``b"a", b"bc"``.
         """
@@ -56,11 +56,11 @@ class State:
         return code.digest()
 
     def folder_for(self, purpose: str, output_dir: Path) -> Path:
-        """Return a private folder for what belongs to one output dataset: a work dir may serve several."""
+        """Return a private folder for one output dataset, as a work dir may serve several."""
         return self.folder / purpose / self.derive(purpose, os.fsencode(output_dir.resolve())).hex()[:8]
 
     def remember(self, name: str, fingerprint: bytes) -> None:
-        """Keep a fingerprint; it takes the place of an older one at once.
+        """Store a fingerprint; it replaces an older one atomically.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class State:
             os.replace(unfinished / name, self.folder / _FINGERPRINTS / name)
 
     def remembered(self, name: str) -> bytes | None:
-        """Return a fingerprint, or None where there is none.
+        """Return a fingerprint, or None if there is none.
 
         Raises
         ------
@@ -86,19 +86,19 @@ class State:
 
 
 def state_folder(work_dir: Path) -> Path:
-    """Return where private state lies in a work dir."""
+    """Return the folder of private state in a work dir."""
     return work_dir / "bidsdeface"
 
 
 def open_state(work_dir: Path) -> State:
-    """Open the private state in a work dir, and make it where there is none.
+    """Open the private state in a work dir, or make it if there is none.
 
-    Of many tasks that start at once, one makes the key, and all use it.
+    If many tasks start at once, one makes the key, and all use it.
 
     Raises
     ------
     UsageError
-        What is there is not private, or is not ours.
+        The folder is not private, or is not ours.
     BidsdefaceError
         It cannot be made or read.
     """
@@ -127,7 +127,7 @@ def open_state(work_dir: Path) -> State:
 
 @contextmanager
 def log_of_run(state: State) -> Iterator[None]:
-    """Write everything that is logged, and the traceback of an early end, to a file of this run."""
+    """Write all log messages, and the traceback of an early end, to a file of this run."""
     name = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}.log"
     with storage_errors(state.folder / _LOGS):
         (state.folder / _LOGS).mkdir(mode=0o700, exist_ok=True)
@@ -151,7 +151,7 @@ def log_of_run(state: State) -> Iterator[None]:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that is given up, with one line to say so, when its disk is full."""
+    """A log file that is given up, with one warning, when its disk is full."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         LOGGER.removeHandler(self)
@@ -159,9 +159,9 @@ class _LogFile(logging.FileHandler):
 
 
 def _make(unfinished: Path, folder: Path) -> None:
-    """Make the folder whole, key and all, and give it its name with one rename, which only one task can do.
+    """Make the complete folder, then give it its name with one rename, in which only one task can succeed.
 
-    Neither locks nor hard links are needed, which some network file systems lack.
+    This needs neither locks nor hard links, which some network file systems lack.
     """
     for made in (unfinished, unfinished / _FINGERPRINTS, unfinished / _LOGS):
         made.mkdir(mode=0o700)
