@@ -7,15 +7,12 @@ from typing import Any
 
 from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
-from bidsdeface.deidentify.patterns import FIRST_YEAR, WAITING, dates_in, find_pii
+from bidsdeface.deidentify.patterns import FIRST_YEAR, LONGEST_NUMBER, SHORT_DATE, WAITING, dates_in, find_pii
 from bidsdeface.deidentify.values import texts_in
 from bidsdeface.output.description import describe_shareable
 
 IDENTIFIER = "a name or number that stands in a field about a person"
-LONGEST_NUMBER = 7  # digits; study numbers are shorter than dates and most record numbers
-_SHORT_DATE = re.compile(
-    r"(?<!\d)(\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])|([0-2]\d|3[01])(0[1-9]|1[0-2])\d\d)(?!\d)"
-)
+_SHORT_DATE = re.compile(rf"(?<!\d){SHORT_DATE}(?!\d)")
 
 
 def findings_in(text: str, identifiers: Identifiers) -> Iterator[tuple[int, str]]:

@@ -11,6 +11,9 @@ from datetime import date
 
 LARGEST_NUMBER = 1e5  # where nothing gives a range; a date as a number (20261122) is larger
 FIRST_YEAR = 1926  # scans of living people; dates that are shifted as BIDS asks come before, and pass
+LONGEST_NUMBER = 7  # digits of a label; study numbers are shorter than dates and most record numbers
+# Sessions are often named by their day: 180604 or 040618.
+SHORT_DATE = r"(?:\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])|(?:[0-2]\d|3[01])(?:0[1-9]|1[0-2])\d\d)"
 LOCAL = ("home folder", "path", "intranet link")
 # Kinds that no kept text may hold, whatever the text is about.
 PERSONAL = (

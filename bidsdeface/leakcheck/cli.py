@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 
 from bidsdeface import __version__
@@ -41,16 +40,15 @@ def _check(options: argparse.Namespace) -> int:
     if survey.notice:
         print(survey.notice, file=sys.stderr)
     findings = []
-    in_files = find_leaks(
+    for finding in find_leaks(
         options.dataset,
         policy=load_policy(options.metadata_policy, options.keep_field),
         keep_columns=options.keep_column,
         shows_face=shows_face,
-        files=survey.files,
+        survey=survey,
         look_at_labels=not options.accept_labels,
         accepted_texts=options.accept_text,
-    )
-    for finding in chain(survey.histories, in_files):
+    ):
         findings.append(finding)
         if not options.json:
             print(f"{finding.path}, {finding.place}: {finding.kind}", flush=True)

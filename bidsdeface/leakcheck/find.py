@@ -5,7 +5,7 @@ Findings name the place and the kind, never the value. A file that cannot be che
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +20,7 @@ from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_o
 from bidsdeface.dataset.people import Census
 from bidsdeface.deidentify.columns import ALONE, TableOptions, columns_to_keep
 from bidsdeface.deidentify.contents import START_BYTES, gzip_extras, kind_of, open_unpacked, read_lines
-from bidsdeface.deidentify.patterns import find_pii
+from bidsdeface.deidentify.patterns import LONGEST_NUMBER, SHORT_DATE, find_pii
 from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.deidentify.tables import GRADIENTS, find_identifying_number
 from bidsdeface.errors import printable
@@ -31,12 +31,8 @@ FaceTest = Callable[[Path], str | None]
 REPOSITORIES = (".git", ".datalad")  # of whoever shares the dataset
 HISTORIES = (".svn", ".hg", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
-LABEL_DIGITS = 8
 OWN_TABLES = ("descriptions.tsv", "quality.tsv", "reidentification.tsv")  # written by this program
-# Sessions are often called by their day, 180604 or 040618.
-_SHORT_DATE = re.compile(
-    r"(?<=ses-)(\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])|([0-2]\d|3[01])(0[1-9]|1[0-2])\d\d)(?!\w)"
-)
+_SHORT_DATE = re.compile(rf"(?<=ses-){SHORT_DATE}(?!\w)")
 _OWN_PICTURE = re.compile(r"(.*/)?figures/[^/]*_desc-(defaced|noface)_[^/]*\.png")
 _CLOSED_SUFFIXES = {
     ".rec": "Philips image", ".dat": "raw data", ".ima": "DICOM file",
@@ -73,18 +69,18 @@ class Survey:
 
     Attributes
     ----------
-    files : tuple of PurePosixPath
+    files : collection of PurePosixPath
         Relative to the dataset; links to folders too.
-    histories : tuple of Finding
+    histories : collection of Finding
         Folders in which other programs keep earlier versions: findings as a whole.
     notice : str
         One line about what is not searched: repositories of git and DataLad in or around the dataset (content
         that the dataset's links lead to is searched). Empty if there is none.
     """
 
-    files: tuple[PurePosixPath, ...]
-    histories: tuple[Finding, ...]
-    notice: str
+    files: Collection[PurePosixPath]
+    histories: Collection[Finding] = ()
+    notice: str = ""
 
 
 def survey_dataset(root: Path, passed_over: tuple[str, ...] = ()) -> Survey:
@@ -116,7 +112,7 @@ def survey_dataset(root: Path, passed_over: tuple[str, ...] = ()) -> Survey:
         f"{', '.join(repositories)}: not searched; whoever gets the repository gets earlier versions of "
         "files as well: if one of them must not be seen, share a copy of the dataset without its repository"
     )
-    return Survey(tuple(files), tuple(histories), notice if repositories else "")
+    return Survey(files, histories, notice if repositories else "")
 
 
 def _leads_above(root: Path, path: PurePosixPath) -> bool:
@@ -171,7 +167,7 @@ class _Dataset:
 def find_leaks(
     root: Path,
     *,
-    files: Iterable[PurePosixPath] | None = None,
+    survey: Survey | None = None,
     described_in: Path | None = None,
     **options: Any,
 ) -> Iterator[Finding]:
@@ -180,8 +176,8 @@ def find_leaks(
     Parameters
     ----------
     root : pathlib.Path
-    files : iterable of PurePosixPath, optional
-        Check only these; relative to `root`.
+    survey : Survey, optional
+        What to check; by default all that `survey_dataset` finds.
     described_in : pathlib.Path, optional
         Dataset whose data dictionaries describe the tables, and whose people are counted, if not all are in
         this one yet.
@@ -198,11 +194,9 @@ def find_leaks(
         In the order of paths.
     """
     dataset = _Dataset(root, described_in or root, **options)
-    if files is None:
-        survey = survey_dataset(root)
-        yield from survey.histories
-        files = survey.files
-    for path in sorted(files):
+    survey = survey or survey_dataset(root)
+    yield from survey.histories
+    for path in sorted(survey.files):
         findings: dict[Finding, None] = {}
         try:
             for kind, place in _check_file(dataset, path):
@@ -279,7 +273,7 @@ def _check_path(path: PurePosixPath, with_labels: bool) -> inspect.Found:
         labels = re.findall(r"(?<=-)[A-Za-z0-9]+", shown)
         odd = {
             "date": _SHORT_DATE.search(shown) or any("date" in find_pii(label) for label in labels),
-            "record number": any(label.isdecimal() and len(label) >= LABEL_DIGITS for label in labels),
+            "record number": any(label.isdecimal() and len(label) > LONGEST_NUMBER for label in labels),
         }
         kinds = {*compress(odd, odd.values()), *find_pii(shown.partition(".")[2])}
         kinds |= set() if is_bids and shown == path.name else set(find_pii(shown.replace("_", " ")))

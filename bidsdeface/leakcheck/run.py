@@ -22,6 +22,7 @@ from bidsdeface.leakcheck.find import (
     REPOSITORIES,
     FaceTest,
     Finding,
+    Survey,
     find_leaks,
     survey_dataset,
 )
@@ -40,7 +41,7 @@ def check_leaks(
     scratch: Path,
     files: Iterable[PurePosixPath],
     verified: Collection[PurePosixPath] = (),
-    histories: Sequence[Finding] = (),
+    histories: Collection[Finding] = (),
 ) -> set[Exit]:
     """Check files of the output, and name in one line each what may identify a person.
 
@@ -58,7 +59,7 @@ def check_leaks(
         Relative to the output dataset.
     verified : collection of PurePosixPath, optional
         Images that were judged when they were defaced.
-    histories : sequence of Finding, optional
+    histories : collection of Finding, optional
         Findings to name first.
 
     Returns
@@ -172,7 +173,7 @@ def _check(
             policy=settings.policy,
             keep_columns=settings.keep_columns,
             shows_face=shows_face,
-            files=paths,
+            survey=Survey(paths),
             described_in=settings.bids_dir if settings.is_complete else None,
             data_dictionary=settings.data_dictionary,
             look_at_labels=False,  # the run has named them

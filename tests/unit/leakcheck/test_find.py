@@ -17,7 +17,7 @@ from PIL import Image
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.imaging.image import clean_header, write_image
 from bidsdeface.leakcheck.cli import main
-from bidsdeface.leakcheck.find import Finding, find_leaks
+from bidsdeface.leakcheck.find import Finding, Survey, find_leaks
 from bidsdeface.output.record import image_sidecar, to_json
 from bidsdeface.report.figure import draw
 from tests.conftest import fake_head, make_dataset, save
@@ -319,7 +319,7 @@ def test_a_link_that_stays_in_the_dataset_is_what_it_leads_to(tmp_path):
 def test_a_file_that_another_run_takes_away_meanwhile_tells_nothing(tmp_path):
     (tmp_path / "README").write_text("born 1978-03-04\n")
     files = [PurePosixPath(name) for name in ("README", "gone_2018-06-04.txt")]
-    assert {one.path for one in find_leaks(tmp_path, files=files)} == {"README"}
+    assert {one.path for one in find_leaks(tmp_path, survey=Survey(files))} == {"README"}
 
 
 def test_what_version_0_1_0_may_have_falsified_is_named(tmp_path):
