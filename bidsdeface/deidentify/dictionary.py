@@ -119,8 +119,13 @@ def draft_dictionary(
 
 
 def merged_draft(draft: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge a draft into an existing file: existing entries win, new columns and levels are added."""
-    return {**draft, **{column: _merged(draft.get(column), entry) for column, entry in there.items()}}
+    """Merge a draft into an existing file: existing entries take precedence, columns and levels are added."""
+    merged = {**draft, **there}
+    for column, entry in there.items():
+        drafted = draft.get(column)
+        if isinstance(drafted, Mapping) and isinstance(entry, Mapping) and "Levels" in entry:
+            merged[column] = _with_levels(drafted.get("Levels"), entry)
+    return merged
 
 
 def _defines_tags(entry: Mapping[str, Any]) -> bool:
@@ -164,18 +169,12 @@ def _drafted(column: str, table: Table, said: Any) -> dict[str, Any]:
     return {"Description": TO_FILL_IN, "Units": TO_FILL_IN, **limits, **entry}
 
 
-def _merged(drafted: Any, entry: Any) -> Any:
-    if isinstance(drafted, Mapping) and isinstance(entry, Mapping) and "Levels" in entry:
-        return _with_levels(drafted.get("Levels"), entry)
-    return entry
-
-
 def _with_levels(drafted: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry with drafted levels beside its own."""
-    return {**entry, "Levels": {**_levels(drafted), **_levels(entry.get("Levels"))}}
-
-
-def _levels(levels: Any) -> dict[str, Any]:
-    if isinstance(levels, Mapping):
-        return dict(levels)
-    return dict.fromkeys(levels if isinstance(levels, list) else (), TO_FILL_IN)
+    """Return an entry with drafted levels in addition to its own."""
+    drafted, own = (
+        levels
+        if isinstance(levels, Mapping)
+        else dict.fromkeys(levels if isinstance(levels, list) else (), TO_FILL_IN)
+        for levels in (drafted, entry.get("Levels"))
+    )
+    return {**entry, "Levels": {**drafted, **own}}

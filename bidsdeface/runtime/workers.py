@@ -211,17 +211,13 @@ def _cgroups(root: Path, own: Path) -> Iterator[Path]:
 
     Docker mounts a container's own cgroup as the root; Apptainer and batch systems leave the host's.
     """
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mount = root / "cpu" if controllers else root  # version 1, version 2
-        place = mount / path.lstrip("/")
-        yield from (folder for folder in (place, *place.parents) if folder.is_relative_to(mount))
+    with suppress(OSError):  # not Linux
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers or "cpu" in controllers.split(","):
+                mount = root / "cpu" if controllers else root  # version 1, version 2
+                place = mount / path.lstrip("/")
+                yield from (folder for folder in (place, *place.parents) if folder.is_relative_to(mount))
 
 
 def _cgroup_limit(folder: Path) -> int | None:
