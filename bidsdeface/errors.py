@@ -84,7 +84,7 @@ def describe(error: Exception) -> str:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Return True if an error, or what caused it, may pass: short memory, a full disk, a lost mount."""
+    """Return True if an error or its cause may pass: short memory, a full disk, a lost mount."""
     if error.__cause__ is not None and may_pass(error.__cause__):
         return True
     if isinstance(error, BidsdefaceError):

@@ -17,10 +17,10 @@ from bidsdeface.deidentify.values import is_number
 from bidsdeface.schema import MISSING
 
 FIRST_TRUE_YEAR = 1925
-# Scans of 1975 to 2099 come to lie between 1700 and 1924: before what BIDS takes for a true date,
-# and after 1677, where pandas ends.
+# Dates of 1975 to 2099 are shifted to between 1700 and 1924: before the first true date of BIDS, and after
+# 1677, the first year of pandas.
 LEAST_DAYS, SPAN_DAYS = 64_100, 36_500
-# A day, and what may follow it: the time of day to any precision, and its zone, as ISO 8601 spells them.
+# A day, and optionally the time of day to any precision and its zone, in the spellings of ISO 8601.
 _ISO = re.compile(
     r"(?P<day>\d{4}(?P<dash>-?)\d\d(?P=dash)\d\d)"
     r"(?P<rest>(?:[T ](?:[01]\d|2[0-4])(?::?[0-5]\d(?::?[0-6]\d(?:[.,]\d+)?)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?)"

@@ -114,11 +114,11 @@ class TableOptions:
 
 def columns_to_keep(table: str, keep_columns: Iterable[str]) -> list[str]:
     """Return the columns to keep of tables with a suffix, of those given as ``NAME`` or ``TABLE:NAME``."""
-    return [name for of, _, name in (one.rpartition(":") for one in keep_columns) if of in ("", table)]
+    return [name for of, _, name in (column.rpartition(":") for column in keep_columns) if of in ("", table)]
 
 
 def personal_kind(column: str, path: PurePosixPath | None = None) -> str | None:
-    """Return what the name of a column says of a person: a kind of identifier, ``text``, or None.
+    """Return the personal information that the name of a column announces: a kind of identifier, or ``text``.
 
     In a table that is not about people, free text is about things, and so are a name, a device, a city.
 
@@ -141,7 +141,7 @@ def personal_kind(column: str, path: PurePosixPath | None = None) -> str | None:
 
 
 def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, list[Excluded]]:
-    """Leave out the columns that nobody has described and that may tell a person.
+    """Leave out the columns that are not described and that may identify a person.
 
     Parameters
     ----------

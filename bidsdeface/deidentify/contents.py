@@ -12,7 +12,7 @@ GZIP = b"\x1f\x8b"
 START_BYTES = 2048
 LINE_BYTES = 1 << 20
 BLOCK_BYTES, MEMBER_HEADER_BYTES = 1 << 18, 10
-OWN_PICTURES = ("Software", "bidsdeface")  # what the text in a picture of ours says
+OWN_PICTURES = ("Software", "bidsdeface")  # the text in a picture of ours
 # How files begin, as regular expressions, in the order in which they are tried.
 _KINDS = {
     kind: re.compile(start, re.DOTALL)

@@ -146,7 +146,7 @@ def make_private(folder: Path) -> Path:
     """
     is_new = not folder.exists()
     with storage_errors(folder):
-        for missing in (*reversed([one for one in folder.parents if not one.exists()]), folder):
+        for missing in (*reversed([above for above in folder.parents if not above.exists()]), folder):
             missing.mkdir(mode=0o700, exist_ok=True)
     if is_new:
         check_keeps_others_out(folder)

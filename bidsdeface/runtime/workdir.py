@@ -185,7 +185,7 @@ def _check_private(folder: Path) -> None:
         raise UsageError(f"{folder}: belongs to another user; choose another --work-dir, on a local disk")
     if stat.S_IMODE(status.st_mode) & 0o077:
         with private_folder(folder.parent):
-            pass  # where none can be made, this says so, and what to do
+            pass  # if no private folder can be made here, this error names the way out
         raise UsageError(
             f"{folder}: may be entered by others; run chmod 700 {folder}, or choose another --work-dir"
         )
