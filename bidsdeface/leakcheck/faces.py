@@ -1,4 +1,4 @@
-"""Test whether an image shows a face, by its voxels; its name and its sidecar do not decide."""
+"""Test whether an image shows a face, by its voxels."""
 
 import math
 from collections.abc import Callable

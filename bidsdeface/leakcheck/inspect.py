@@ -35,6 +35,7 @@ from bidsdeface.deidentify.policy import Policy
 from bidsdeface.deidentify.tables import TableError, check_rows, parse_table
 from bidsdeface.deidentify.values import texts_in
 from bidsdeface.imaging.image import clean_header
+from bidsdeface.output.record import OWN_FIELDS
 from bidsdeface.schema import has_no_columns
 
 Found = Iterator[tuple[str, str]]  # kind and place
@@ -47,9 +48,7 @@ UNREADABLE: Mapping[type[Exception], tuple[str, str]] = {
 
 LARGE_HEADER_NUMBER = {"toffset": 1e4}  # seconds: from three in the morning on
 # Written by this program; only their texts are checked.
-OWN_FIELDS = {
-    "Bidsdeface", "Description", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "Sources",
-}  # fmt: skip
+_WRITTEN_FIELDS = {*OWN_FIELDS, "Description", "Sources"}
 _LABEL = re.compile(r"(?:sub|ses)-[A-Za-z0-9+]+")
 # How version 0.1.0 replaced names and numbers: in texts, at the end of a cell, and as a whole cell.
 _FALSIFIED, _REMOVED = re.compile(r"\[removed\]|\.removed\d*$"), re.compile(r"removed\d*")
@@ -152,7 +151,7 @@ def inspect_json(
     task, datatype = (name.entities.get("task"), name.datatype) if name else (None, None)
     columns = () if name and has_no_columns(name.suffix) else None
     for field, value in read_json(path, may_repeat=False).items():
-        if field in OWN_FIELDS:
+        if field in _WRITTEN_FIELDS:
             yield from ((kind, f"field {field}") for kind in _kinds_within(value))
             continue
         kept, reasons = scrub_dictionary(
