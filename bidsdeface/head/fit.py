@@ -131,12 +131,9 @@ def make_template_set(
     parts = find_template(template_name)
     try:
         to_head = fit(parts.name, parts.head, None, templates, accepted=False).to_template
-    except Rejected as error:
-        raise TemplateError(f"template {parts.name}: {error}; choose another template") from error
     except RegistrationError as error:
-        raise TemplateError(
-            f"template {parts.name}: shows no head that {head.name} fits; choose another template"
-        ) from error
+        fault = error if isinstance(error, Rejected) else f"shows no head that {head.name} fits"
+        raise TemplateError(f"template {parts.name}: {fault}; choose another template") from error
     lent = (name for name in regions if name not in parts.regions)
     masks = parts.regions | {name: lend_region(head.regions_mm[name], to_head, parts) for name in lent}
     template = make_template(parts.name, parts.head, parts.brain, {name: masks[name] for name in regions})
@@ -278,9 +275,15 @@ def _judge(
     if brain is None or brain.off_mm > GOOD_BRAIN_FIT_MM:
         brain = _brain_at(volume, to_head, templates)
     measures = measure_placement(volume, placement, to_head, templates.head_template, brain)
-    trusted = _trusted(brain, measures, templates)
-    second = placement.second
-    return RegisteredScan(name, volume, placement.to_template, second, measures, templates, trusted)
+    return RegisteredScan(
+        reference=name,
+        volume=volume,
+        to_template=placement.to_template,
+        second_to_template=placement.second,
+        measures=measures,
+        templates=templates,
+        brain=_trusted(brain, measures, templates),
+    )
 
 
 def _on_reference(
@@ -315,8 +318,15 @@ def _on_reference(
             volume, placement, to_head, templates.head_template, own, only_brain_shows
         )
         brain = _trusted(own, measures, templates) or brain
-    second = reference.second_to_template @ rigid.second
-    return RegisteredScan(reference.reference, volume, to_template, second, measures, templates, brain)
+    return RegisteredScan(
+        reference=reference.reference,
+        volume=volume,
+        to_template=to_template,
+        second_to_template=reference.second_to_template @ rigid.second,
+        measures=measures,
+        templates=templates,
+        brain=brain,
+    )
 
 
 def _brain_at(volume: Volume, to_head: NDArray, templates: TemplateSet) -> Brain | None:

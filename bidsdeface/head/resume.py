@@ -1,7 +1,7 @@
-"""Tell whether an earlier run has finished a scan in the way that is asked for now.
+"""Find the scans that an earlier run has finished with the settings of this run.
 
-Version and settings are in the sidecar. Whether the input is still the same only private state can tell:
-it holds, for each scan, one fingerprint of the input and the result together.
+Version and settings are in the sidecar. Only private state shows whether the input is still the same: it
+holds, for each scan, one fingerprint of the input and the result together.
 """
 
 import json
@@ -27,7 +27,7 @@ METHOD = "remove"
 
 
 def expected_record(settings: MaskOptions, *, no_face: bool = False, by_hand: bool = False) -> dict[str, Any]:
-    """Return what the ``Bidsdeface`` object of a result of these settings says.
+    """Return what the ``Bidsdeface`` object of a result with these settings holds.
 
     Parameters
     ----------
@@ -55,21 +55,22 @@ def expected_record(settings: MaskOptions, *, no_face: bool = False, by_hand: bo
 def finished_scans(head: Head, settings: MaskOptions, state: State | None = None) -> set[str]:
     """Return the stems of a head's scans that need not be done again.
 
-    What a person drew or accepted stays, until it is given anew or everything is redone by force. With
-    private state, the inputs are read; a result that was made from another input is not finished.
+    A mask that a person drew and a result that a person accepted stay until they are given anew, or until
+    everything is redone by force. With private state, the inputs are read: a result from another input is not
+    finished.
     """
     if settings.force or settings.mask:
         return set()
     finished = {
         scan.stem
         for scan in head.scans
-        if (found := _result(scan, settings))
-        and not (state and _was_made_of_another(scan, found.image, settings, state))
+        if (result := _result(scan, settings))
+        and not (state and _was_made_of_another(scan, result.image, settings, state))
     }
     by_hand = {scan.stem for scan in head.scans if is_by_hand(settings, scan)}
-    # The scans of a set share one mask, so they are done together or not at all; so is who lends a mask.
+    # Scans that share one mask are done together or not at all: those of a set, and a scan with its donors.
     to_do = [scan for scan in head.scans if scan.stem not in finished]
-    finished -= {one.stem for scan in to_do for one in possible_donors(scan, head.scans)} - by_hand
+    finished -= {donor.stem for scan in to_do for donor in possible_donors(scan, head.scans)} - by_hand
     undone = {mask_of(scan) for scan in head.scans if scan.stem not in finished}
     return {
         scan.stem
@@ -79,7 +80,7 @@ def finished_scans(head: Head, settings: MaskOptions, state: State | None = None
 
 
 def is_by_hand(settings: MaskOptions, scan: Scan) -> bool:
-    """Tell whether a scan is published with a mask that a person drew."""
+    """Return True if a scan is published with a mask that a person drew."""
     return is_complete(settings.output_dir, settings.output.outputs_of(scan), {"MaskSource": "by hand"})
 
 
@@ -91,7 +92,8 @@ def _result(scan: Scan, settings: MaskOptions) -> Outputs | None:
         (outputs, expected_record(settings, by_hand=True)),
         (settings.output.outputs_of(scan, no_face=True), expected_record(settings, no_face=True)),
     )
-    return next((files for files, said in possible if is_complete(settings.output_dir, files, said)), None)
+    complete = (files for files, record in possible if is_complete(settings.output_dir, files, record))
+    return next(complete, None)
 
 
 def remember_input(
@@ -102,9 +104,9 @@ def remember_input(
     metadata: Mapping[str, Any],
     image: Path,
 ) -> None:
-    """Keep the fingerprint of a scan, right before its result is published; without private state, nothing.
+    """Keep the fingerprint of a scan, right before its result is published; do nothing without private state.
 
-    Before, not after, so that no result is ever without one. If the run ends in between, the fingerprint
+    Before, not after, so that every result has one. If the run ends in between, the fingerprint
     fits no result, and the scan is done again.
 
     Parameters
@@ -130,7 +132,7 @@ def remember_input(
 
 
 def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: MaskOptions, state: State) -> bool:
-    """Tell whether the result in the output is known to be made of another input than today's."""
+    """Return True if the result in the output is known to be made from another input than today's."""
     if not (scan.path.exists() and is_fetched(scan.path)):  # dropped by git-annex: that is no change
         return False
     try:
@@ -143,19 +145,19 @@ def _was_made_of_another(scan: Scan, image: PurePosixPath, settings: MaskOptions
 
 
 def _name(state: State, output_dir: Path, scan: Scan) -> str:
-    """Name a scan of this output dataset: the work dir may serve several."""
+    """Name a scan of this output dataset; the work dir may serve several datasets."""
     place = (os.fsencode(output_dir.resolve()), str(scan.folder / scan.stem).encode())
     return state.derive("name of a fingerprint", *place).hex()
 
 
 def _fingerprint(state: State, content: bytes, metadata: Mapping[str, Any], image: Path) -> bytes:
-    """Bind input and result together, so that a fingerprint can never speak for another result."""
-    said = json.dumps(metadata, sort_keys=True, default=str).encode()
-    return state.derive("fingerprint", content, said, image.read_bytes())
+    """Bind input and result together, so that a fingerprint never fits another result."""
+    fields = json.dumps(metadata, sort_keys=True, default=str).encode()
+    return state.derive("fingerprint", content, fields, image.read_bytes())
 
 
 def is_complete(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any]) -> bool:
-    """Look for a finished result that was made with the same settings.
+    """Return True if all files of a result are there, and its record holds certain values.
 
     Parameters
     ----------
@@ -164,7 +166,7 @@ def is_complete(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any
     outputs : Outputs
         The files of the scan.
     provenance : mapping
-        What the ``Bidsdeface`` object of the image's sidecar must hold, at least.
+        The values that the ``Bidsdeface`` object of the image's sidecar must hold.
 
     Returns
     -------

@@ -100,8 +100,8 @@ def brightest(image: Image) -> list[Volume]:
     if image.stored.ndim == 3:
         return []
     step = slice(None, None, BRIGHTNESS_STEP)
-    some = np.abs(np.nan_to_num(image.volumes[step, step, step]))
-    return [_volume(image, int(some.mean(axis=(0, 1, 2)).argmax()))]
+    sample = np.abs(np.nan_to_num(image.volumes[step, step, step]))
+    return [_volume(image, int(sample.mean(axis=(0, 1, 2)).argmax()))]
 
 
 def _volume(image: Image, number: int) -> Volume:

@@ -39,8 +39,8 @@ class PlacedHead:
         """Return the distance in mm from scan world points, shape (N, 3), to the head."""
         return region_distance((self.head_mm,), self.to_head, points)
 
-    def has_as_air(self, points: NDArray, air_mm: float = AIR_MM) -> NDArray[np.bool_]:
-        """Return which scan world points lie clearly outside of the head, above its neck."""
+    def in_air(self, points: NDArray, air_mm: float = AIR_MM) -> NDArray[np.bool_]:
+        """Return which scan world points, shape (N, 3), lie in the air around the head, above its neck."""
         return (apply_affine(self.to_head, points)[:, 2] > NECK_Z_MM) & (self.distance(points) > air_mm)
 
     def count_voxels(self, scan: Volume) -> int:
@@ -70,10 +70,10 @@ def find_foldover(scan: Volume, head: PlacedHead) -> NDArray[np.bool_] | None:
         for axis, is_last in far_ends(shape, head.to_head @ scan.affine)
         if np.count_nonzero(at_end(voxels, shape[axis], axis, not is_last)) >= CUT_VOXELS
     ]
-    ends = [end for end in ends if head.has_as_air(scan.to_world(end), FOLDED_MM).any()]
+    ends = [end for end in ends if head.in_air(scan.to_world(end), FOLDED_MM).any()]
     if not ends:
         return None
-    pieces, _ = ndimage.label(marked(shape, voxels[head.has_as_air(scan.to_world(voxels), FOLDED_MM)]))
+    pieces, _ = ndimage.label(marked(shape, voxels[head.in_air(scan.to_world(voxels), FOLDED_MM)]))
     sizes = np.bincount(pieces.ravel()) * scan.voxel_ml
     boxes = ndimage.find_objects(pieces)
     grow = np.ceil(AROUND_MM / scan.voxel_mm).astype(int)

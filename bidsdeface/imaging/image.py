@@ -96,7 +96,7 @@ def read_image(path: Path) -> Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file as it is, whole and of one moment.
+    """Read a whole file, and check that it did not change meanwhile.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_image(packed: bytes, path: Path) -> Image:
-    """Make sense of the bytes of a NIfTI-1 or NIfTI-2 file, compressed or not.
+    """Parse the bytes of a NIfTI-1 or NIfTI-2 file, compressed or not.
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ def parse_image(packed: bytes, path: Path) -> Image:
 def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     """Return a copy of the header that holds what readers of the image need, and nothing else.
 
-    Free text and extensions go, as do numbers that nobody reads and that may be a time or a record number:
-    entries of unused dimensions, parameters that an intent has not, an intercept without a slope, a start or
-    a slice that lasts longer than the series. Grid, type, scaling, units, codes and slice timing stay.
+    Removed are free text, extensions, and numbers that nobody reads and that may be a time or a record number:
+    entries of unused dimensions, parameters that the intent does not have, an intercept without a slope, a
+    start or a slice that lasts longer than the series. Grid, type, scaling, units, codes and slice timing stay.
     """
     clean = header.copy()
     for field in EMPTIED_FIELDS.keys() & set(clean.keys()):  # each version has its own
@@ -207,7 +207,7 @@ def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
 
 
 def _empty_large_unused_transforms(header: nib.Nifti1Header) -> None:
-    """Empty transforms that are not in use and hold no rotation and no place; others are read by some."""
+    """Empty unused transforms whose values are too large for a rotation and a place; some readers use others."""
     for code, fields in TRANSFORMS.items():
         values = [header[field] for field in fields]
         if header[code] == 0 and not all(np.all(np.abs(value) < LARGEST_PARAMETER) for value in values):
@@ -278,7 +278,7 @@ def is_flat(image: Image) -> bool:
 
 
 def is_on_grid(image: Image, shape: tuple[int, ...], affine: NDArray) -> bool:
-    """Tell whether an image has the voxels of a grid, in the same places."""
+    """Return True if an image has the voxels of a grid, in the same places."""
     return image.stored.shape[:3] == shape and np.allclose(image.affine, affine, atol=1e-3)
 
 

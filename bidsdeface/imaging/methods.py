@@ -1,4 +1,4 @@
-"""What takes the place of the face."""
+"""Methods: the values that replace the face."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,8 @@ EDGE_SHARE = 0.05  # of the darkest voxels: air, in any head scan
 def background(image: Image) -> NDArray:
     """Return the stored value that means "nothing here" in this image: a scalar of its own type.
 
-    It is the value that stands for 0 where the image holds nothing below 0, and else the median of the
-    darkest 5 % of the finite voxels, without padding: CT has air at -1000 HU, standardised images have it
-    below 0.
+    It is the value that stands for 0 if the image holds nothing below 0, else the median of the darkest 5 %
+    of the finite voxels without padding: CT has air at -1000 HU, standardised images have it below 0.
     """
     scaled = image.scaled(image.stored.ravel(order="K")[::7])
     scaled = scaled[np.isfinite(scaled) & (scaled >= air_level(scaled))]

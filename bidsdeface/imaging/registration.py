@@ -168,7 +168,7 @@ def place_rigidly(
     Placement
         Its ``to_template`` leads to the reference. Whatever ends farther off than `AGREEMENT_MM` is a rival.
     """
-    coarse, fixed = (world_aligned(one, FIT_SPACING_MM) for one in (scan, reference))
+    coarse, fixed = (world_aligned(volume, FIT_SPACING_MM) for volume in (scan, reference))
     levels = []
     for sigma, _ in STAGES:
         value = smoothed(fixed, sigma).at(region)

@@ -1,4 +1,4 @@
-"""What a result is judged by: evidence that does not come from the registration that made its mask."""
+"""Measures of a result: evidence that does not come from the registration that made its mask."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,10 +73,10 @@ def measure_removed(
     _, counts = np.unique(nearest(stored, affine, places), return_counts=True)
     emptied = int(counts.max(initial=0)) / max(len(places), 1)
     tissue = nearest(mask, affine, coarse.to_world(tissue_voxels(coarse)))
-    found = int(tissue.sum()) / max(len(places), 1)
+    tissue_share = int(tissue.sum()) / max(len(places), 1)
     return {
         "emptied_share": emptied,
-        "face_found": found + (emptied if emptied >= EMPTIED else 0.0),
+        "face_found": tissue_share + (emptied if emptied >= EMPTIED else 0.0),
         "removed_share": float(tissue.mean()),
     }
 
@@ -158,11 +158,11 @@ def stray_tissue_ml(defaced: Volume, head: PlacedHead) -> float:
     """
     voxels, shape = tissue_voxels(defaced), defaced.data.shape
     points = defaced.to_world(voxels)
-    stray = head.has_as_air(points)
+    stray = head.in_air(points)
     pieces, _ = ndimage.label(marked(shape, voxels[stray]))
     sizes = np.bincount(pieces.ravel())
     grown = set(pieces[ndimage.binary_dilation(marked(shape, voxels[~stray]))])
-    apart = head.has_as_air(points, GROWN_MM)
+    apart = head.in_air(points, GROWN_MM)
     for axis, is_last in far_ends(shape, head.to_head @ defaced.affine):
         apart |= at_end(voxels, shape[axis], axis, is_last)
     grown -= set(pieces[tuple(voxels[apart].T)])

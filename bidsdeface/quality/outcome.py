@@ -126,5 +126,7 @@ class OutcomeFile:
     def _write_in_order(self, path: Path) -> None:
         outcomes = sorted(self._outcomes, key=lambda outcome: natural_key(outcome.scan))
         with private_folder(path.parent, must_be_private=False) as unfinished:
-            (unfinished / path.name).write_text("".join(one.line for one in outcomes), encoding="utf-8")
+            (unfinished / path.name).write_text(
+                "".join(outcome.line for outcome in outcomes), encoding="utf-8"
+            )
             os.replace(unfinished / path.name, path)

@@ -113,7 +113,7 @@ def outline_likeness(scan: Volume, reference: Volume, to_reference: NDArray, whe
 
 def _correlation(first: NDArray, second: NDArray) -> float:
     """Return the correlation of two lists of numbers where both are known; 0 if one does not vary."""
-    first, second = (some[np.isfinite(first) & np.isfinite(second)] for some in (first, second))
+    first, second = (values[np.isfinite(first) & np.isfinite(second)] for values in (first, second))
     varied = len(first) > 2 and first.std() > 0 and second.std() > 0
     return float(np.corrcoef(first, second)[0, 1]) if varied else 0.0
 

@@ -24,11 +24,10 @@ def check_written(original: Image, written: Image, mask: NDArray[np.bool_], fill
     """
     if written.header.binaryblock != clean_header(original.header).binaryblock:
         raise ImageError("its header did not come back as it was written; is the disk sound?")
-    outside = ~mask.T  # transposed, it broadcasts over further volumes
-    kept = original.stored.T
-    if not _same_bits(kept, written.stored.T, outside):
+    before, after = original.stored.T, written.stored.T  # transposed, a mask broadcasts over volumes
+    if not _same_bits(before, after, ~mask.T):
         raise ImageError("voxels outside the mask changed; is the disk sound?")
-    if not _same_bits(np.broadcast_to(fill, kept.shape), written.stored.T, mask.T):
+    if not _same_bits(np.broadcast_to(fill, before.shape), after, mask.T):
         raise ImageError("voxels inside the mask were not replaced; is the disk sound?")
 
 
@@ -52,13 +51,13 @@ def check_mask_written(mask: NDArray[np.bool_], affine: NDArray, written: Image)
 
 
 def _same_bits(first: NDArray, second: NDArray, where: NDArray[np.bool_]) -> bool:
-    """Tell whether two arrays are the same, bit by bit, where asked: NaN is NaN, and -0 is not 0."""
+    """Return True if two arrays are the same bit by bit in a mask: NaN is NaN, and -0 is not 0."""
     if first.shape != second.shape or first.dtype != second.dtype:
         return False
     # Plane by plane: the comparison needs no second copy of a large image.
     for index in np.ndindex(first.shape[:-2]):
         plane = where[index[-1]]
-        one, other = (np.ascontiguousarray(array[index])[plane] for array in (first, second))
-        if one.tobytes() != other.tobytes():
+        values, others = (np.ascontiguousarray(array[index])[plane] for array in (first, second))
+        if values.tobytes() != others.tobytes():
             return False
     return True

@@ -29,7 +29,7 @@ EXTEND_BELOW_MM = 140.0
 
 @dataclass(frozen=True)
 class Parts:
-    """What a template of another's making consists of, on one grid that reaches beyond any face.
+    """The parts of a template from elsewhere, on one grid that reaches beyond any face.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Parts:
 
 
 def find_template(given: str) -> Parts:
-    """Return a template from TemplateFlow, which is fetched if need be, or from a folder.
+    """Return a template from TemplateFlow, fetched if necessary, or from a folder.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def find_template(given: str) -> Parts:
     Raises
     ------
     TemplateError
-        The template, or its T1w or brain mask, cannot be had, or they do not share a grid.
+        The template, its T1w or its brain mask is missing, or they do not share a grid.
     """
     if Path(given).is_dir():
         return _from_folder(Path(given))
@@ -70,7 +70,7 @@ def find_template(given: str) -> Parts:
 
 
 def lend_region(region_mm: Volume, to_lender: NDArray, parts: Parts) -> NDArray[np.bool_]:
-    """Return a mask for a template that has none, from one that has.
+    """Return the mask of a region for a template that has none, from a template that has one.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def _parts(name: str, t1w_path: Path, brain_path: Path, face_path: Path | None) 
 
 def _client(root: Path | None) -> "TemplateFlowClient":
     # Importing templateflow makes a skeleton of the archive below TEMPLATEFLOW_HOME, else below HOME, and
-    # fails where it cannot: give it a root that is there, and say that it shall leave it alone.
+    # fails where it cannot. Give it a root that exists, without updates.
     before = {key: os.environ.get(key) for key in ("TEMPLATEFLOW_HOME", "TEMPLATEFLOW_AUTOUPDATE")}
     if root is not None:
         os.environ.update(TEMPLATEFLOW_HOME=str(root), TEMPLATEFLOW_AUTOUPDATE="off")
@@ -200,7 +200,7 @@ def _client(root: Path | None) -> "TemplateFlowClient":
 
 
 def _coarsest(paths: Sequence[Path]) -> str | None:
-    """Return the label of a resolution, the coarsest of those that are here; None if there is none."""
+    """Return the label of the coarsest resolution of those fetched already, else of all; None without labels."""
     here = [path for path in paths if path.is_file() and path.stat().st_size]
     labels = [match[1] for path in here or paths if (match := re.search(r"_res-(\w+?)_", path.name))]
     return max(labels, default=None)
@@ -214,7 +214,7 @@ def _file(client: "TemplateFlowClient", given: str, name: str, **query: object) 
         found = client.get(name, extension=".nii.gz", **query)
     except Exception as error:  # the client raises whatever its transport raises
         for path in empty:
-            os.truncate(path, 0)  # half a file would be taken for a whole one by the next run
+            os.truncate(path, 0)  # the next run would take half a file for a whole one
         raise TemplateError(
             f"template {given}: {wanted} cannot be fetched ({error}); {_ways_out(name)}"
         ) from error
