@@ -254,7 +254,7 @@ def measure_on_scan(loaded: Loaded, mask: NDArray[np.bool_], registered: Registe
 
 
 def not_applicable(scan: Scan) -> tuple[str, ...]:
-    """Name the measures that do not apply to a scan: EPI with fat suppression, say, shows little of a face."""
+    """Name the measures that do not apply to a scan: EPI without fat, say, shows little of a face."""
     return () if scan.datatype == ANATOMICAL else ("face_found",)
 
 

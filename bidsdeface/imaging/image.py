@@ -178,9 +178,10 @@ def parse_image(packed: bytes, path: Path) -> Image:
 def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     """Return a copy of the header that holds what readers of the image need, and nothing else.
 
-    Removed are free text, extensions, and numbers that nobody reads and that may be a time or a record number:
-    entries of unused dimensions, parameters that the intent does not have, an intercept without a slope, a
-    start or a slice that lasts longer than the series. Grid, type, scaling, units, codes and slice timing stay.
+    It removes free text, extensions, and numbers that nobody reads and that may be a time or a record
+    number: entries of unused dimensions, parameters that the intent does not have, an intercept without a
+    slope, a start or a slice that lasts longer than the series. Grid, type, scaling, units, codes and slice
+    timing stay.
     """
     clean = header.copy()
     for field in EMPTIED_FIELDS.keys() & set(clean.keys()):  # each version has its own
@@ -207,7 +208,7 @@ def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
 
 
 def _empty_large_unused_transforms(header: nib.Nifti1Header) -> None:
-    """Empty unused transforms whose values are too large for a rotation and a place; some readers use others."""
+    """Empty unused transforms with values too large for a rotation and a place; some readers use others."""
     for code, fields in TRANSFORMS.items():
         values = [header[field] for field in fields]
         if header[code] == 0 and not all(np.all(np.abs(value) < LARGEST_PARAMETER) for value in values):

@@ -200,7 +200,7 @@ def _client(root: Path | None) -> "TemplateFlowClient":
 
 
 def _coarsest(paths: Sequence[Path]) -> str | None:
-    """Return the label of the coarsest resolution of those fetched already, else of all; None without labels."""
+    """Return the label of the coarsest resolution, of files fetched already if there are any, or None."""
     here = [path for path in paths if path.is_file() and path.stat().st_size]
     labels = [match[1] for path in here or paths if (match := re.search(r"_res-(\w+?)_", path.name))]
     return max(labels, default=None)
