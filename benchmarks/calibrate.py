@@ -38,14 +38,14 @@ from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.registration import Placement, disagreement_mm, place
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
-from bidsdeface.quality.evidence import (
+from bidsdeface.quality.measures import (
     MEASURE_SPACING_MM,
     measure_defaced,
     measure_mask,
+    measure_placement,
     measure_removed,
 )
 from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
-from bidsdeface.quality.placement import measure_placement
 from bidsdeface.runtime.workers import ONE_THREAD
 
 FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]

@@ -39,7 +39,7 @@ from bidsdeface.imaging.volume import (
     voxel_ml,
 )
 from bidsdeface.quality.checks import Rejected, failed_checks
-from bidsdeface.quality.evidence import mask_disagreement_mm, measure_defaced
+from bidsdeface.quality.measures import mask_disagreement_mm, measure_defaced
 from bidsdeface.runtime.workers import ONE_THREAD
 
 RIGHT_MM = 6.0  # as of the masks of two registrations

@@ -43,8 +43,8 @@ from bidsdeface.output.names import figure_name, mask_of
 from bidsdeface.output.publish import open_staging
 from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.quality.checks import Rejected, failed_checks
-from bidsdeface.quality.evidence import measure_defaced
 from bidsdeface.quality.limits import bids_name
+from bidsdeface.quality.measures import measure_defaced
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
@@ -178,7 +178,7 @@ def _failed(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
 
 
 def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[str]) -> Outcome:
-    """Write a scan's result, judge it by what was written, and publish it.
+    """Write a scan's result, judge it by what was written (the second gate), and publish it.
 
     Parameters
     ----------

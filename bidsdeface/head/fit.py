@@ -20,7 +20,7 @@ from bidsdeface.imaging.registration import NO_HEAD, Placement, place, place_fro
 from bidsdeface.imaging.volume import Volume, apply_affine, evened
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
 from bidsdeface.quality.limits import is_brain_trusted, lies_on_reference
-from bidsdeface.quality.placement import measure_fit, measure_placement, outline_likeness
+from bidsdeface.quality.measures import measure_fit, measure_placement, outline_likeness
 from bidsdeface.templates.source import find_template, lend_region, whole_head
 from bidsdeface.templates.template import Template, make_template
 
@@ -222,7 +222,7 @@ def likely_places(
 
 
 def _accepted(registered: RegisteredScan, accepted: bool) -> RegisteredScan:
-    """Return a registered scan, unless checks failed that no person has accepted."""
+    """Return a registered scan unless checks failed that no person has accepted: the first gate."""
     if (failed := failed_checks(registered.measures)) and not accepted:
         raise Rejected(failed, registered.measures)
     return registered

@@ -28,16 +28,16 @@ from bidsdeface.imaging.volume import (
     world_aligned,
 )
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
-from bidsdeface.quality.evidence import (
+from bidsdeface.quality.limits import lies_on_reference
+from bidsdeface.quality.measures import (
     EMPTIED,
     MEASURE_SPACING_MM,
     measure_mask,
+    measure_placement,
     measure_removed,
     tissue_left_ml,
 )
-from bidsdeface.quality.limits import lies_on_reference
 from bidsdeface.quality.no_face import face_seen, field_ends_before_face, is_bare_brain
-from bidsdeface.quality.placement import measure_placement
 from bidsdeface.templates.template import Template
 
 LOGGER = logging.getLogger(__name__)

@@ -19,8 +19,7 @@ from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.output.names import BIDS, DERIVATIVES, mask_of
 from bidsdeface.output.record import read_record
 from bidsdeface.quality.checks import failed_checks
-from bidsdeface.quality.evidence import tissue_left_ml
-from bidsdeface.quality.placement import measure_placement
+from bidsdeface.quality.measures import measure_placement, tissue_left_ml
 
 FACE = "skin and bone where the face is"
 CANNOT_TELL = "cannot tell: look at it"

@@ -91,9 +91,8 @@ class Check:
     @property
     def limits(self) -> str:
         """The limits in words; empty where there are none."""
-        low = f"{self.least:g} or more" if math.isfinite(self.least) else ""
-        high = f"{self.most:g} or less" if math.isfinite(self.most) else ""
-        return " and ".join(filter(None, (low, high)))
+        bounds = ((self.least, "or more"), (self.most, "or less"))
+        return " and ".join(f"{limit:g} {words}" for limit, words in bounds if math.isfinite(limit))
 
     def is_met(self, value: float) -> bool:
         """Return True if a value is within the limits."""

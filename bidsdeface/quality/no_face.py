@@ -14,7 +14,7 @@ from bidsdeface.imaging.brain import Brain, fit_brain
 from bidsdeface.imaging.facemask import LATTICE_MM, FaceRegions
 from bidsdeface.imaging.volume import Volume, apply_affine, world_aligned
 from bidsdeface.quality.limits import is_brain_trusted
-from bidsdeface.quality.placement import brain_measures
+from bidsdeface.quality.measures import brain_measures
 from bidsdeface.templates.template import SKIN_SPACING_MM, Template
 
 FACE_FREE_MM = 10.0  # a field of view that ends so far from the face region has no face by any registration

@@ -18,7 +18,7 @@ from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
 from bidsdeface.quality.checks import failed_checks
-from bidsdeface.quality.evidence import MEASURE_SPACING_MM, measure_mask, measure_removed
+from bidsdeface.quality.measures import MEASURE_SPACING_MM, measure_mask, measure_removed
 from tests.heads import find_head
 
 

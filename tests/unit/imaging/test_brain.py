@@ -9,7 +9,7 @@ from bidsdeface.imaging.registration import Placement
 from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.quality.checks import failed_checks
 from bidsdeface.quality.limits import is_brain_trusted
-from bidsdeface.quality.placement import measure_placement
+from bidsdeface.quality.measures import measure_placement
 
 
 def moved(turn_deg=(0, 0, 0), shift_mm=(0, 0, 0), about=(0, 0, 0)):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.imaging.facemask import FaceRegions, face_mask
-from bidsdeface.quality.evidence import mask_disagreement_mm
+from bidsdeface.quality.measures import mask_disagreement_mm
 from tests.unit.imaging.test_facemask import BRAIN, CHIN, FACE, grid, on_canvas, own_brain
 
 GUARD_MM, LATTICE_MM = 4.0, 4.0

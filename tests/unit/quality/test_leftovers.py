@@ -7,7 +7,7 @@ from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import NECK_Z_MM, PlacedHead
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
 from bidsdeface.quality.checks import failed_checks
-from bidsdeface.quality.evidence import measure_defaced, stray_tissue_ml, tissue_left_ml
+from bidsdeface.quality.measures import measure_defaced, stray_tissue_ml, tissue_left_ml
 
 NOSE_MM = np.array([0.0, 102.0, -48.0])
 OCCIPUT_Y_MM = -96.0

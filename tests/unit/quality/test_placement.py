@@ -10,7 +10,7 @@ from bidsdeface.imaging.registration import Placement
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate
 from bidsdeface.quality.checks import failed_checks
 from bidsdeface.quality.limits import CHECKS
-from bidsdeface.quality.placement import measure_placement
+from bidsdeface.quality.measures import measure_placement
 
 (SHIFT_LIMIT_MM,) = (check.most for check in CHECKS if check.measure == "outline_shift_mm")
 
