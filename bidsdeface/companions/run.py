@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from bidsdeface.companions.options import MetadataOptions
@@ -154,7 +153,6 @@ def preview_dataset(settings: MetadataOptions, state: State | None, scratch: Pat
 def _write_draft(left_out: Sequence[Excluded], settings: MetadataOptions, state: State) -> None:
     """Draft a dictionary of the participants' table; entries that a person has filled in are kept."""
     name = FileName(PurePosixPath("participants.tsv"), {}, "participants", ".tsv")
-    dictionary = replace(name, path=name.path.with_suffix(".json"), extension=".json")
     columns = [
         one.what.removeprefix("column ")
         for one in left_out
@@ -165,7 +163,7 @@ def _write_draft(left_out: Sequence[Excluded], settings: MetadataOptions, state:
     path = state.folder_for(COMPLETE, settings.output_dir) / "draft" / "participants.json"
     try:
         table = parse_table((settings.bids_dir / name.path).read_bytes(), name.path)
-        known = merged_metadata(settings.bids_dir, name, [dictionary], settings.data_dictionary)
+        known = merged_metadata(settings.bids_dir, name, additions=settings.data_dictionary)
         draft = draft_dictionary(table, columns, known)
         older = read_json(path) if path.exists() else {}
     except JsonError as error:

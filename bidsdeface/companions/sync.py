@@ -207,19 +207,19 @@ def _sync(
     provenance = {sidecar_of(path): own_fields(output_dir / path) for path in sorted(defaced)}
     with open_staging(output_dir) as staging:
         to_write = [one for one in files if one.file_kind in kinds and one.path not in standing]
-        written = write_files(source, to_write, staging.folder, provenance)
-        for path in written.written:
+        report = write_files(source, to_write, staging.folder, provenance)
+        for path in report.written:
             old, new = output_dir / path, staging.folder / path
             if not (is_own_file(old) and filecmp.cmp(old, new, shallow=False)):
                 staging.publish({path: new})
-    stale = _remove_stale(settings, {*removable} - {*written.written, *standing, *defaced, *masks}, absent)
+    stale = _remove_stale(settings, {*removable} - {*report.written, *standing, *defaced, *masks}, absent)
     if stale:
         LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
     for folder in folders:
         remove_empty(output_dir, folder)
     stems = {(path.parent, stem_of(path)) for path in absent}
     return _report(
-        source, (one for one in written.left_out if (one.path.parent, stem_of(one.path)) not in stems)
+        source, (one for one in report.left_out if (one.path.parent, stem_of(one.path)) not in stems)
     )
 
 

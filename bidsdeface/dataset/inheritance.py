@@ -178,7 +178,10 @@ def read_with_additions(root: Path, name: FileName, additions: Path | None) -> d
 
 
 def merged_metadata(
-    root: Path, data: FileName, sidecars: Iterable[FileName], additions: Path | None = None
+    root: Path,
+    data: FileName,
+    sidecars: Iterable[FileName] | None = None,
+    additions: Path | None = None,
 ) -> dict[str, Any]:
     """Merge the JSON files that apply to a data file and can be read; the nearest takes precedence.
 
@@ -187,11 +190,14 @@ def merged_metadata(
     root : pathlib.Path
         Of the dataset.
     data : FileName
-    sidecars : iterable of FileName
-        Any JSON files of the dataset.
+    sidecars : iterable of FileName, optional
+        Any JSON files of the dataset; by default, those in the dataset and in the folder of additions.
     additions : pathlib.Path, optional
         As of `read_with_additions`.
     """
+    if sidecars is None:
+        places = filter(None, (root, additions))
+        sidecars = {name.path: name for place in places for name in files_above(place, data)}.values()
     merged: dict[str, Any] = {}
     for sidecar in applicable(data, sidecars):
         with suppress(JsonError, OSError):  # the file is reported by itself

@@ -20,7 +20,7 @@ from typing import Any
 from bidsdeface.dataset.annex import leads_to_annex
 from bidsdeface.dataset.files import files_in, is_utf8
 from bidsdeface.dataset.inheritance import JsonError, applicable, parse_json
-from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
+from bidsdeface.dataset.names import DESCRIPTION, parse_name, stem_of
 from bidsdeface.deidentify.columns import AGE
 from bidsdeface.deidentify.values import is_finite
 from bidsdeface.errors import BidsdefaceError, storage_errors
@@ -47,6 +47,7 @@ _OF_DEFACING = re.compile(r"_desc-(?:defaced|noface)(?=_)")  # added to the name
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _NO_JSON = (b"NaN", b"Infinity")
 NOTHING = b""
+_WHOLE = "the dataset"  # in place of a file
 
 
 @dataclass(frozen=True, order=True)
@@ -66,6 +67,12 @@ class Problem:
     file: str
     code: str
     part: str = ""
+
+    @property
+    def line(self) -> str:
+        """Code, part and file on one line."""
+        location = "" if self.file == _WHOLE else f"/{self.file}"
+        return " ".join(filter(None, (self.code, self.part, location)))
 
     @property
     def of_source(self) -> tuple[str, PurePosixPath] | None:
@@ -124,7 +131,7 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
         If the validator is missing or breaks down.
     """
     folders = {"stimuli", *(f"sub-{label}" for label in participants)}  # and what events point to
-    issues = _validate(
+    problems = _validate(
         bids_dir,
         lambda name: name in folders or (not participants and name.startswith("sub-")),
         _LEFT_TO_THE_READER,
@@ -132,7 +139,7 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
         _SKIP_INPUT,
     )
     too_old = ("TSV_VALUE_INCORRECT_TYPE", AGE)  # above 89, which is capped, or left out
-    return sorted(_as_line(issue) for issue in issues if (issue.get("code"), issue.get("subCode")) != too_old)
+    return sorted(one.line for one in problems if (one.code, one.part) != too_old)
 
 
 def find_new_errors(
@@ -162,9 +169,9 @@ def find_new_errors(
     BidsdefaceError
         If the validator is missing or breaks down.
     """
-    if not (of_output := _errors_of(output_dir, scratch)):
+    if not (of_output := _validate(output_dir, _is_raw, (), scratch, _SKIP_OUTPUT)):
         return []
-    of_input = _errors_of(bids_dir, scratch)
+    of_input = _validate(bids_dir, _is_raw, (), scratch, _SKIP_OUTPUT)
     if is_derivative:
         of_sources = {one.of_source for one in of_input} - {None}
         new = [one for one in of_output if one.of_source not in of_sources]
@@ -174,18 +181,9 @@ def find_new_errors(
     return sorted(first.values())
 
 
-def _errors_of(dataset: Path, scratch: Path | None) -> list[Problem]:
-    issues = _validate(
-        dataset, lambda name: not name.startswith(".") and name not in _NOT_RAW, (), scratch, _SKIP_OUTPUT
-    )
-    return [
-        Problem(
-            str(issue.get("location") or "the dataset").lstrip("/"),
-            str(issue.get("code")),
-            str(issue.get("subCode") or ""),
-        )
-        for issue in issues
-    ]
+def _is_raw(folder: str) -> bool:
+    """Return True if the validator reads a folder at the root of a dataset."""
+    return not folder.startswith(".") and folder not in _NOT_RAW
 
 
 def _validate(
@@ -194,8 +192,11 @@ def _validate(
     ignored: Collection[str],
     scratch: Path | None,
     skip: str,
-) -> list[dict[str, Any]]:
-    """Return the errors of the files at the root of a dataset, and of folders whose name is included."""
+) -> list[Problem]:
+    """Return the errors of the files at the root of a dataset, and of folders whose name is included.
+
+    Files that a broken JSON file describes are left out, as missing fields may be in it.
+    """
     entries = dataset.resolve().iterdir()
     names = [entry.name for entry in entries if not entry.is_dir() or is_included(entry.name)]
     with private_folder(scratch or temporary_dir()) as folder:
@@ -205,13 +206,19 @@ def _validate(
             config.write_text(json.dumps({"ignore": [{"code": one} for one in ignored]}))
         report = _run_validator(selection, config, {**os.environ, **environment_in(folder)}, skip)
     sidecars = [name for path in broken if (name := parse_name(path))]
-    return [issue for issue in report["issues"]["issues"] if not _is_of(sidecars, issue)]
-
-
-def _is_of(sidecars: Sequence[FileName], issue: Mapping[str, Any]) -> bool:
-    """Return True if a broken JSON file describes the file of an issue: missing fields may be in it."""
-    name = parse_name(PurePosixPath(issue.get("location", "").lstrip("/")))
-    return name is not None and bool(applicable(name, sidecars))
+    problems = [
+        Problem(
+            str(issue.get("location") or _WHOLE).lstrip("/"),
+            str(issue.get("code")),
+            str(issue.get("subCode") or ""),
+        )
+        for issue in report["issues"]["issues"]
+    ]
+    return [
+        one
+        for one in problems
+        if not ((name := parse_name(PurePosixPath(one.file))) and applicable(name, sidecars))
+    ]
 
 
 def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str], skip: str) -> dict[str, Any]:
@@ -237,11 +244,6 @@ def _find_executable(skip: str) -> str:
             f"pip install {_EXECUTABLE}, or use {skip}"
         )
     return found
-
-
-def _as_line(issue: Mapping[str, Any]) -> str:
-    parts = (issue.get("code"), issue.get("subCode"), issue.get("location"))
-    return " ".join(str(part) for part in parts if part)
 
 
 def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list[PurePosixPath]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_fetched, leads_to_annex
-from bidsdeface.dataset.inheritance import JsonError, files_above, merged_metadata, read_json
+from bidsdeface.dataset.inheritance import JsonError, merged_metadata, read_json
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
 from bidsdeface.dataset.people import Census
 from bidsdeface.deidentify.columns import ALONE, TableOptions, columns_to_keep
@@ -155,10 +155,8 @@ class _Dataset:
 
     def options_for(self, table: FileName) -> TableOptions:
         """Return what decides about the columns of a table."""
-        places = filter(None, (self.described_in, self.data_dictionary))
-        sidecars = {above.path: above for place in places for above in files_above(place, table)}
         return TableOptions(
-            merged_metadata(self.described_in, table, sidecars.values(), self.data_dictionary),
+            merged_metadata(self.described_in, table, additions=self.data_dictionary),
             lambda column: self.census.spread(table.path, column),
             keep=self.keep_columns,
         )
