@@ -43,7 +43,7 @@ def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]
     """
     labels = settings.participants or participants(settings.bids_dir)
     identifiers, waiting = Identifiers(), []
-    if settings.is_complete and _is_about_all(settings):
+    if settings.is_complete and settings.is_about_all:
         raw = RawDataset(settings, state)
         identifiers = raw.all_identifiers()
         waiting += _waiting_texts(raw, identifiers)
@@ -94,7 +94,7 @@ def sync_dataset(settings: MetadataOptions, state: State | None, scratch: Path) 
     """
     reports, codes = _in_workers(sync, _scopes(settings), settings, state, scratch)
     withdrawn = _only_in_output(settings)
-    if not _is_about_all(settings):
+    if not settings.is_about_all:
         LOGGER.info("what is above participants and sessions is written by the group level, at the end")
     elif withdrawn:
         LOGGER.warning(
@@ -107,14 +107,9 @@ def sync_dataset(settings: MetadataOptions, state: State | None, scratch: Path) 
     return codes | _log_reports(reports, settings, state)
 
 
-def _is_about_all(settings: MetadataOptions) -> bool:
-    """Return True if all participants of the input were asked for."""
-    return not (settings.participants or settings.sessions)
-
-
 def is_whole(settings: MetadataOptions) -> bool:
     """Return True if a run is about all participants of the output, so that nothing is left to group."""
-    return _is_about_all(settings) and not _only_in_output(settings)
+    return settings.is_about_all and not _only_in_output(settings)
 
 
 def refresh_dataset(settings: MetadataOptions, state: State | None, scratch: Path) -> set[Exit]:
@@ -143,7 +138,7 @@ def preview_dataset(settings: MetadataOptions, state: State | None, scratch: Pat
     With private state, draft a ``participants.json`` for columns that nobody has described.
     """
     reports, codes = _in_workers(preview, _scopes(settings), settings, state, scratch)
-    if _is_about_all(settings):
+    if settings.is_about_all:
         reports[None] = preview_root(RawDataset(settings, state), _identifiers_in(reports))
         if state:
             _write_draft(reports[None].left_out, settings, state)
@@ -281,7 +276,7 @@ def _log_reports(reports: _Reports, settings: MetadataOptions, state: State | No
         LOGGER.warning("left out: %s", line)
     for line in in_groups(one for one in (*planned, *left_out) if not one.waits and one not in unsafe):
         LOGGER.info("left out: %s", line)
-    if state and _is_about_all(settings):
+    if state and settings.is_about_all:
         folder = make_private(state.folder_for(COMPLETE, settings.output_dir))
         (folder / "left_out.tsv").write_text(as_table([*planned, *left_out]), encoding="utf-8")
         LOGGER.info("everything that was left out, file by file: %s", folder / "left_out.tsv")

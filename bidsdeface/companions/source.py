@@ -25,11 +25,8 @@ from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.output.record import is_defaced
 from bidsdeface.runtime.workdir import State
 
-REFERRING = (
-    FileKind.SIDECAR,
-    FileKind.TABLE,
-    FileKind.TEXT,
-)  # their content depends on which files are there
+# Kinds of file whose content depends on which other files are in the output.
+REFERRING = (FileKind.SIDECAR, FileKind.TABLE, FileKind.TEXT)
 
 
 @dataclass(frozen=True)

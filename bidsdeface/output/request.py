@@ -69,6 +69,11 @@ class Request:
         return OutputDataset(self.output_dir, self.output_layout)
 
     @property
+    def is_about_all(self) -> bool:
+        """Whether the run is about all participants and sessions of the input."""
+        return not (self.participants or self.sessions)
+
+    @property
     def is_complete(self) -> bool:
         """Whether the output is a complete dataset, not a derivative one."""
         return self.output_layout == BIDS

@@ -77,7 +77,7 @@ def audited(settings: AuditOptions, state: State | None, scratch: Path) -> Itera
         findings,
         study.findings(without=withdrawn) if withdrawn else None,
         len(withdrawn),
-        whole=not (settings.participants or settings.sessions),
+        whole=settings.is_about_all,
     )
     if settings.keep_renders:
         LOGGER.info("pictures that show faces: %s", renders)
