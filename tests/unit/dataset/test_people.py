@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from bidsdeface.companions.review import telling_labels
+from bidsdeface.dataset import people
 from bidsdeface.dataset.people import Census, all_identifiers, identifiers_of
 from bidsdeface.deidentify.edf import texts_in_edf
 from bidsdeface.deidentify.identifiers import Identifiers
@@ -41,6 +42,16 @@ def test_a_field_that_stands_twice_is_read_twice(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text('{"PatientName": "Quandt^Rosa", "PatientName": "X"}')
     assert identifiers_of(tmp_path, "01", load_policy()).are_in("with Quandt")
+
+
+def test_identifiers_that_were_read_before_are_not_read_again(tmp_path, monkeypatch):
+    first = gathered(tmp_path, "01", {"sub-01_task-rest_bold.json": {"PatientName": "Quandt^Rosa"}})
+    gathered(tmp_path, "02", {"sub-02_task-rest_bold.json": {"PatientName": "Stern^Ada"}})
+    read = []
+    identifiers = people.identifiers_of
+    monkeypatch.setattr(people, "identifiers_of", lambda *given: read.append(given[1]) or identifiers(*given))
+    both = all_identifiers(tmp_path, ["01", "02"], load_policy(), known={"01": first})
+    assert read == ["02"] and both.are_in("with Quandt") and both.are_in("with Stern")
 
 
 def test_what_describes_a_column_is_no_field_about_a_person(tmp_path):
