@@ -1,6 +1,6 @@
 """The BIDS-App command line: from arguments to one `Settings` object, and to an exit code.
 
-Nothing heavy is imported here, so that ``--help`` answers at once.
+It imports nothing heavy, so that ``--help`` is fast.
 """
 
 import logging
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return worst(counted(_run(settings), settings.fail_on))
     except Exception as error:
         if not (isinstance(error, BidsdefaceError) or may_pass(error)):
-            raise  # a fault of this program: with its traceback, and exit code 1
+            raise  # a bug: with its traceback, and exit code 1
         print(f"bidsdeface: error: {describe(error)}", file=sys.stderr)
         return code_of_run(error)
     except KeyboardInterrupt:
@@ -60,7 +60,9 @@ def _log_to_stderr(verbosity: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     level = {-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}[verbosity]
-    handler.addFilter(lambda record: record.levelno >= level)  # a log file may want more; tqdm keeps filters
+    handler.addFilter(
+        lambda record: record.levelno >= level
+    )  # a log file may record more; tqdm keeps filters
     logger = logging.getLogger("bidsdeface")
     logger.handlers = [handler]
     logger.setLevel(level)

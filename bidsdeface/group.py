@@ -1,4 +1,4 @@
-"""The group level: tables and a page of what is published, the end of a complete dataset, the leak check."""
+"""The group level: report on all published scans, completion of a complete dataset, leak check."""
 
 import logging
 import os

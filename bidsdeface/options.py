@@ -1,7 +1,7 @@
-"""The options of the command line, and the `Settings` that they make."""
+"""The options of the command line, and the `Settings` made from them."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -243,20 +243,15 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_auditing(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--reidentify",
-        action="store_true",
-        help="try face recognition on all scans, before and after; needs pip install bidsdeface[audit]",
-    )
-    group.add_argument(
-        "--strict",
-        action="store_true",
-        help="with --reidentify: withdraw scans that are still recognised, and end with 3",
-    )
-    group.add_argument(
-        "--keep-renders",
-        action="store_true",
-        help="with --reidentify: keep pictures of all heads in the work dir: they show faces",
+    _add_flags(
+        group,
+        {
+            "--reidentify": "try face recognition on all scans, before and after; needs pip install "
+            "bidsdeface[audit]",
+            "--strict": "with --reidentify: withdraw scans that are still recognised, and end with 3",
+            "--keep-renders": "with --reidentify: keep pictures of all heads in the work dir: they show "
+            "faces",
+        },
     )
 
 
@@ -282,18 +277,16 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         help="where private files go and stay: a key, fingerprints of inputs, logs "
         "(default: a temporary folder, gone at the end)",
     )
-    group.add_argument(
-        "--private-report",
-        action="store_true",
-        help="show every scan before and after, worst first, on a page in the work dir: it shows faces",
+    _add_flags(
+        group,
+        {
+            "--private-report": "show every scan before and after, worst first, on a page in the work dir: it "
+            "shows faces",
+            "--dry-run": "print every scan, its reference and its outputs; write nothing but in the work dir",
+            "--force": "redo scans that are already done",
+            "--stop-on-first-crash": "stop when the first head fails",
+        },
     )
-    group.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print every scan, its reference and its outputs; write nothing but in the work dir",
-    )
-    group.add_argument("--force", action="store_true", help="redo scans that are already done")
-    group.add_argument("--stop-on-first-crash", action="store_true", help="stop when the first head fails")
     group.add_argument(
         "--fail-on",
         metavar="CODE",
@@ -328,8 +321,13 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_flags(group: argparse._ArgumentGroup, flags: Mapping[str, str]) -> None:
+    for flag, text in flags.items():
+        group.add_argument(flag, action="store_true", help=text)
+
+
 def _codes(text: str) -> list[str]:
-    """Take codes apart that are separated by commas."""
+    """Split codes that are separated by commas."""
     choices, words = [*(str(code.value) for code in OPTIONAL), "none"], text.split(",")
     if unknown := [word for word in words if word not in choices]:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(choices)}")

@@ -1,4 +1,4 @@
-"""The participant level: plan the heads, deface them in processes, say what became of each scan."""
+"""The participant level: plan the heads, deface them in worker processes, report what became of each scan."""
 
 import logging
 import os
@@ -125,10 +125,9 @@ def _preview(settings: Settings, state: State | None, heads: Sequence[Head], pri
 
 def _open_output(settings: Settings, heads: Sequence[Head], state: State | None, scratch: Path) -> None:
     """Validate the input, and mark the output folder as a dataset of this program."""
-    subjects = {head.subject for head in heads}
     if settings.validate:
-        of_request = settings.is_complete or not subjects
-        check_valid(settings.bids_dir, sorted(settings.participants if of_request else subjects), scratch)
+        subjects = set() if settings.is_complete else {head.subject for head in heads}
+        check_valid(settings.bids_dir, sorted(subjects or set(settings.participants)), scratch)
     if not settings.is_complete:
         write_dataset_files(settings.output_dir, settings.bids_dir)
         return

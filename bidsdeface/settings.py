@@ -1,4 +1,4 @@
-"""Everything the user asked for, as one frozen object, and its check against the file system."""
+"""All options of a run as one frozen object, and their check against the file system."""
 
 import os
 import tempfile
@@ -18,12 +18,12 @@ from bidsdeface.runtime.scratch import temporary_dir
 from bidsdeface.runtime.workdir import state_folder
 from bidsdeface.runtime.workers import available_cpus
 
-MAX_GUARD_MM = 20.0  # a guard that thick reaches the skin of the forehead: nothing is left to hide
+MAX_GUARD_MM = 20.0  # a thicker guard reaches the skin of the forehead, and spares the face
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(MaskOptions, MetadataOptions, AuditOptions):
-    """Everything a run needs to know: the options of every room, and those of the run itself.
+    """All options of a run: those of every room, and those of the run itself.
 
     Attributes
     ----------
@@ -32,13 +32,13 @@ class Settings(MaskOptions, MetadataOptions, AuditOptions):
     validate : bool
         Whether the selected participants go through the BIDS validator first.
     work_dir : Path, optional
-        Where private state is kept; None for a temporary folder that is removed at the end.
+        Folder for private state; None for a temporary folder that is removed at the end.
     stop_on_first_crash : bool
         Stop at the first head that fails.
     fail_on : tuple of Exit
-        Those of `OPTIONAL` that make the run end with an exit code other than 0.
+        The members of `OPTIONAL` that make the run end with an exit code other than 0.
     outcomes : Path, optional
-        A file for one line about each scan.
+        File for one line about each scan.
     """
 
     level: str
@@ -50,17 +50,17 @@ class Settings(MaskOptions, MetadataOptions, AuditOptions):
 
 
 def default_n_procs(omp_nthreads: int) -> int:
-    """Count the heads that fit on the available processors, each with its threads."""
+    """Return how many heads fit on the available processors, each with its threads."""
     return max(1, available_cpus() // omp_nthreads)
 
 
 def check_settings(settings: Settings) -> None:
-    """Check once that the request fits the file system, and create the output folder.
+    """Check the options against each other and the file system, and create the output folder.
 
     Raises
     ------
     UsageError
-        With the file, the cause and the way out.
+        The options contradict each other, or do not fit the file system.
     BidsdefaceError
         ``dataset_description.json`` of the input cannot be read.
     """
@@ -178,14 +178,12 @@ def _conflicts(settings: Settings) -> tuple[tuple[object, str], ...]:
 
 def _is_in_input(name: str, settings: Settings) -> bool:
     """Return True if a file of this name is at the root, or anywhere if ``--include`` may take it along."""
-    may_be_included = settings.include and "/" not in name
-    return name in os.listdir(settings.bids_dir) or bool(
-        may_be_included and any(settings.bids_dir.rglob(escape(name)))
-    )
+    anywhere = settings.bids_dir.rglob(escape(name)) if settings.include and "/" not in name else ()
+    return name in os.listdir(settings.bids_dir) or any(anywhere)
 
 
 def _check_input(bids_dir: Path) -> None:
-    if not os.path.isdir(bids_dir):  # unlike Path.is_dir, False and no error where entry is denied
+    if not os.path.isdir(bids_dir):  # unlike Path.is_dir, False instead of an error where access is denied
         raise UsageError(
             f"{bids_dir}: no such folder, or none you may read; "
             "give BIDS_DIR the root folder of a BIDS dataset"

@@ -1,1 +1,1 @@
-"""How recognisable heads are: pictures of them, face recognition, and what it finds before and after."""
+"""How recognisable heads are: pictures of them, face recognition, and its results before and after."""

@@ -118,12 +118,11 @@ def look_at(
     image : callable
         Returns the image; called only if it has to be looked at.
     """
-    sights = remembered(
+    return remembered(
         f"{key} {light}",
         lambda: {"": look(image_surface(image(), "the original"), tools.recogniser, light)},
         tools.folder,
-    )
-    return sights[""]
+    )[""]
 
 
 def attack_on(

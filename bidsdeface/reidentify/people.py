@@ -1,8 +1,8 @@
 """Synthetic people from real heads, and rescans of them.
 
-A person is a head bent by a random, smooth, mostly symmetric deformation of all of it: face, cranium,
-ears and jaw, so that siblings of one base head differ everywhere, as people do. A rescan is the same head on
-another day: it lies differently, and bias field, sharpness and noise are others.
+A person is a whole head (face, cranium, ears and jaw) under a random, smooth, mostly symmetric deformation,
+so that people made from one base head differ everywhere, as people do. A rescan is the same head on another
+day, in another position, with another bias field, sharpness and noise.
 """
 
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ from bidsdeface.reidentify.render import FINE_MM
 
 LATTICE_MM = 4.0
 SLAB_PLANES = 32
-# The bends of a person: how far they reach (sigma) and how large they are (standard deviation), mm.
+# The deformations of a person: their smoothness (sigma) and size (standard deviation), mm.
 WIDE_BENDS_MM = ((30.0, 2.5),)
 FINE_BENDS_MM = ((16.0, 2.2), (9.0, 0.95))
-CRANIUM_SHARE = 0.3  # of the fine bends: a cranium has no cheeks
+CRANIUM_SHARE = 0.3  # of the fine deformations: a cranium has no cheeks
 CROWN_TO_BROW_MM = 70.0
-ASYMMETRY = 0.25  # of the bends
+ASYMMETRY = 0.25  # share of the deformations
 STRETCH = 0.03  # standard deviation of width, depth and height
 SQUARINGS = 6
 
-# A rescan, standard deviations: pitch most, as on a pillow.
+# Standard deviations of a rescan. Pitch varies most, as on a pillow.
 TURN_DEG = (4.0, 2.4, 2.4)
 SHIFT_MM = 3.0
 SOFT_MM, SOFT_REACH_MM = 0.7, 14.0  # neck, lips and cheeks are never quite the same
@@ -40,15 +40,15 @@ AIR_PERCENTILE = 1.0
 
 @dataclass(frozen=True)
 class Person:
-    """A base head, and where each place of it comes from.
+    """A base head and its deformation.
 
     Attributes
     ----------
     head : Image
         The base head.
     bend_mm : numpy.ndarray, shape (3, X', Y', Z')
-        What to add to a place in the person's head to come to the base head; on a lattice over the image,
-        its axes nearest to R, A, S.
+        Displacement from the person's head to the base head, on a lattice over the image with axes nearest to
+        R, A, S.
     """
 
     head: Image
@@ -56,7 +56,7 @@ class Person:
 
 
 def make_person(head: Image, seed: int) -> Person:
-    """Return a person who does not exist, the same for the same seed."""
+    """Return a synthetic person, the same for the same seed."""
     rng = np.random.default_rng(seed)
     grid = _Grid.of(head)
     wide, fine = (
@@ -68,16 +68,16 @@ def make_person(head: Image, seed: int) -> Person:
     mirrored = velocity[:, ::-1] * np.array([-1, 1, 1], np.float32)[:, None, None, None]
     even, odd = (velocity + mirrored) / np.sqrt(2), (velocity - mirrored) / np.sqrt(2)
     velocity = even * np.sqrt(1 - ASYMMETRY**2) + odd * ASYMMETRY
-    stretch = rng.normal(0, STRETCH, 3)[:, None, None, None]
-    velocity += stretch * (grid.points - grid.centre[:, None, None, None])
+    from_centre = grid.points - grid.centre[:, None, None, None]
+    velocity += rng.normal(0, STRETCH, 3)[:, None, None, None] * from_centre
     return Person(head, _exponential(velocity.astype(np.float32), grid))
 
 
 def scan(person: Person, seed: int) -> Image:
     """Return a scan of a person, float32, on the grid of the base head; the same for the same seed.
 
-    Neck and ears that the base head's field of view has cut off are continued as they were at the edge, so
-    that a person is cut by this scan's field of view, and not by a bent one. Above and in front is air.
+    Neck and ears that the base head's field of view cuts off are continued from its edge, so that this scan's
+    own straight field of view cuts the person, not a bent one. Above and in front is air.
     """
     rng = np.random.default_rng(seed)
     grid = _Grid.of(person.head)
@@ -108,9 +108,9 @@ def scan(person: Person, seed: int) -> Image:
 
 
 def at_one_mm(image: Image) -> Image:
-    """Return the first volume of an image with voxels of about 1 mm, coarser ones as they are.
+    """Return the first volume of an image with voxels of about 1 mm; coarser voxels stay as they are.
 
-    Nobody looks closer than that, and a person made of finer voxels takes more than 1 GB.
+    The pictures need no finer voxels, and a person made of finer ones takes more than 1 GB.
     """
     values, affine = in_blocks(*_first_volume(image), FINE_MM)
     return as_float(image, image.scaled(values), affine)
@@ -123,7 +123,7 @@ def rescan(image: Image, seed: int) -> Image:
 
 @dataclass(frozen=True)
 class _Grid:
-    """The voxels of an image, axes nearest to R, A, S, in mm from the first, and a lattice over them."""
+    """The voxels of an image, axes nearest to R, A, S, and a lattice over them, mm from the first."""
 
     shape: tuple[int, int, int]
     spacing: NDArray[np.float64]
@@ -151,12 +151,12 @@ class _Grid:
         )
 
     def slabs(self) -> Iterator[slice]:
-        """Yield some planes at a time, for memory."""
+        """Yield a few planes at a time, to save memory."""
         for start in range(0, self.shape[2], SLAB_PLANES):
             yield slice(start, min(start + SLAB_PLANES, self.shape[2]))
 
     def upsample(self, field: NDArray, planes: slice) -> NDArray[np.float32]:
-        """Return a number for each voxel of some planes from one for each node, linear."""
+        """Interpolate a field on the nodes to each voxel of some planes, linearly."""
         voxels = (range(self.shape[0]), range(self.shape[1]), range(planes.start, planes.stop))
         weights = [
             np.maximum(1 - np.abs(np.array(at)[:, None] * spacing / LATTICE_MM - np.arange(nodes)), 0)
@@ -173,7 +173,7 @@ def _first_volume(image: Image) -> tuple[NDArray, NDArray[np.float64]]:
 
 
 def _crown_mm(head: Image) -> float:
-    """Return how high the top of a head lies above the lowest plane of the image, mm."""
+    """Return the height of the top of a head above the lowest plane of the image, mm."""
     volume = reduce_image(head, "the head")
     tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
     top = np.flatnonzero(tissue.any(axis=(0, 1))).max(initial=0)
@@ -187,9 +187,9 @@ def _smooth_noise(rng: np.random.Generator, grid: _Grid, reach_mm: float) -> NDA
 
 
 def _exponential(velocity: NDArray[np.float32], grid: _Grid) -> NDArray[np.float32]:
-    """Return the displacement that a velocity leads to in one unit of time: it never folds.
+    """Return the displacement after one unit of time at a velocity, which never folds.
 
-    By scaling and squaring (Arsigny et al., MICCAI 2006).
+    Method: scaling and squaring (Arsigny et al., MICCAI 2006).
     """
     shift = velocity / 2**SQUARINGS
     for _ in range(SQUARINGS):
@@ -198,12 +198,12 @@ def _exponential(velocity: NDArray[np.float32], grid: _Grid) -> NDArray[np.float
 
 
 def as_float(image: Image, values: NDArray[np.float32], affine: NDArray[np.float64]) -> Image:
-    """Return values on a grid as an image of numbers, under the header of another.
+    """Return values on a grid as an image with the header of another.
 
     Parameters
     ----------
     image : Image
-        Whose header it gets, but for shape, type, scaling and grid.
+        Gives the header, except shape, type, scaling and grid.
     values : numpy.ndarray, shape (X, Y, Z), float32
     affine : numpy.ndarray, shape (4, 4)
     """

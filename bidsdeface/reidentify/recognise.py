@@ -223,11 +223,10 @@ def remembered(key: str, see: Callable[[], dict[str, Sight]], folder: Path) -> d
     path = folder / f"{hashlib.sha256(f'{VERSION} {key}'.encode()).hexdigest()[:32]}.npz"
     if path.exists():
         with np.load(path) as stored:
-            arrays = dict(stored)
-        return {
-            str(name): Sight(**{field.name: arrays[field.name][k] for field in fields(Sight)})
-            for k, name in enumerate(arrays["names"])
-        }
+            return {
+                str(name): Sight(**{field.name: stored[field.name][k] for field in fields(Sight)})
+                for k, name in enumerate(stored["names"])
+            }
     seen = see()
     columns: dict[str, Any] = {
         "names": list(seen),

@@ -76,13 +76,16 @@ class Study:
 
     def findings(self, without: Collection[Case] = ()) -> Findings:
         """Return the figures of all scans, or of all but some; the gallery is the same."""
-        left = [probe for case, probe in self.probes.items() if case not in without]
-        return evaluate(left, self.strangers, [self.probes[case] for case in without])
+        return evaluate(
+            [probe for case, probe in self.probes.items() if case not in without],
+            self.strangers,
+            [self.probes[case] for case in without],
+        )
 
     def matched(self) -> dict[Case, tuple[str, ...]]:
         """Return the scans whose person comes first in the gallery, and for which attackers."""
-        found = zip(self.probes, matches(list(self.probes.values()), self.strangers), strict=True)
-        return {case: attackers for case, attackers in found if attackers}
+        matched = matches(list(self.probes.values()), self.strangers)
+        return {case: attackers for case, attackers in zip(self.probes, matched, strict=True) if attackers}
 
 
 def conduct(

@@ -1,1 +1,1 @@
-"""Pictures and pages about results; none ever shows an original."""
+"""Pictures and pages about results. Only the private report, in the work dir, shows originals."""

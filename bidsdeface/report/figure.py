@@ -1,4 +1,4 @@
-"""Pictures of a scan: three slices, and the head's surface from the front and the side."""
+"""Pictures of a scan: three slices, and the surface of the head from the front and the side."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.pose import saturated
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
 
-PANEL_MM = (260.0, 480.0)  # at least a head, at most all that is in view
+PANEL_MM = (260.0, 480.0)  # at least a head, at most the whole field of view
 PANEL_PIXELS = 320
 SURFACE_MM = 2.0
 SKIN_MM = 1.5  # smoothing of the surface
@@ -27,11 +27,11 @@ def views(
     ----------
     image : Image
     volume : Volume
-        Of the same image, from `reduce_image`.
+        The same image, from `reduce_image`.
     centre : numpy.ndarray, shape (3,)
         World coordinates (RAS+ mm) through which the slices go.
     mask : numpy.ndarray, shape (X, Y, Z), bool, optional
-        To be outlined in the slices, on the image's grid.
+        Outlined in the slices; on the image's grid.
 
     Returns
     -------
@@ -85,19 +85,19 @@ def _slice(image: Image, view: NDArray, affine: NDArray, points: NDArray) -> NDA
 
 
 def _surface(surface: Volume, points: NDArray, axis: int) -> NDArray[np.uint8]:
-    """Return the head as seen from the front (axis 1) or from its right (axis 0), in grey."""
-    columns = np.moveaxis(surface.data, axis, 0)[::-1]  # the viewer is where the axis points to
+    """Return the head seen from the front (axis 1) or from its right (axis 0), in grey."""
+    columns = np.moveaxis(surface.data, axis, 0)[::-1]  # the axis points to the viewer
     hit = columns > 0.5
     first = hit.argmax(axis=0)[None]
     here = np.take_along_axis(columns, first, 0)
     before = np.take_along_axis(columns, np.maximum(first - 1, 0), 0)
-    depth = SURFACE_MM * (first - (here - 0.5) / np.maximum(here - before, 1e-3))[0]
-    depth = np.where(hit.any(axis=0), depth, columns.shape[0] * SURFACE_MM)
+    steps = (first - (here - 0.5) / np.maximum(here - before, 1e-3))[0]
+    depth = SURFACE_MM * np.where(hit.any(axis=0), steps, columns.shape[0])
     slope = np.gradient(ndimage.gaussian_filter(depth, 0.7), SURFACE_MM)
     normal = np.stack([slope[0], slope[1], np.ones_like(depth)], -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    brightness = 0.25 + 0.75 * np.clip(normal @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
-    brightness = np.where(hit.any(axis=0), brightness, 0.0)
+    lit = 0.25 + 0.75 * np.clip(normal @ (LIGHT / np.linalg.norm(LIGHT)), 0, 1)
+    brightness = np.where(hit.any(axis=0), lit, 0.0)
     rows, up = [a for a in range(3) if a != axis]
     grid = [(points[..., a] - surface.affine[a, 3]) / SURFACE_MM for a in (rows, up)]
     return np.uint8(255 * ndimage.map_coordinates(brightness, grid, order=1, mode="constant"))
