@@ -1,7 +1,7 @@
 """The options of the command line, and the `Settings` made from them."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -245,13 +245,15 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
 def _add_auditing(group: argparse._ArgumentGroup) -> None:
     _add_flags(
         group,
-        {
-            "--reidentify": "try face recognition on all scans, before and after; needs pip install "
-            "bidsdeface[audit]",
-            "--strict": "with --reidentify: withdraw scans that are still recognised, and end with 3",
-            "--keep-renders": "with --reidentify: keep pictures of all heads in the work dir: they show "
-            "faces",
-        },
+        (
+            "--reidentify",
+            "try face recognition on all scans, before and after; needs pip install bidsdeface[audit]",
+        ),
+        ("--strict", "with --reidentify: withdraw scans that are still recognised, and end with 3"),
+        (
+            "--keep-renders",
+            "with --reidentify: keep pictures of all heads in the work dir: they show faces",
+        ),
     )
 
 
@@ -279,13 +281,16 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     )
     _add_flags(
         group,
-        {
-            "--private-report": "show every scan before and after, worst first, on a page in the work dir: it "
-            "shows faces",
-            "--dry-run": "print every scan, its reference and its outputs; write nothing but in the work dir",
-            "--force": "redo scans that are already done",
-            "--stop-on-first-crash": "stop when the first head fails",
-        },
+        (
+            "--private-report",
+            "show every scan before and after, worst first, on a page in the work dir: it shows faces",
+        ),
+        (
+            "--dry-run",
+            "print every scan, its reference and its outputs; write nothing but in the work dir",
+        ),
+        ("--force", "redo scans that are already done"),
+        ("--stop-on-first-crash", "stop when the first head fails"),
     )
     group.add_argument(
         "--fail-on",
@@ -321,8 +326,8 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_flags(group: argparse._ArgumentGroup, flags: Mapping[str, str]) -> None:
-    for flag, text in flags.items():
+def _add_flags(group: argparse._ArgumentGroup, *flags: tuple[str, str]) -> None:
+    for flag, text in flags:
         group.add_argument(flag, action="store_true", help=text)
 
 
