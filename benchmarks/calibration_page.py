@@ -17,11 +17,11 @@ INTRODUCTION = """\
 
 **{held}**
 
-Made by `python -m benchmarks.calibrate --docs`; run it on your own heads. Every measure that a result is
-judged by, on good results (real heads and variants of them: other poses, noise, coils, contrasts, slices,
-fields of view), on real people and synthetic ones, and on deliberate failures (the right placement of the
-template moved, turned, scaled, mirrored). Real heads: {heads}. All at 2 mm, where the checks work. People are
-split by their number: the limits were set without the even-numbered ones.
+`python -m benchmarks.calibrate --docs` makes this page; run it on your own heads. It takes every measure on
+good results (real heads and variants of them: other poses, noise, coils, contrasts, slices, fields of view),
+on real and synthetic people, and on deliberate failures (the right placement of the template moved, turned,
+scaled or mirrored). Real heads: {heads}. All are at 2 mm, the resolution of the checks. People
+are split by number: the limits were set without the even-numbered ones.
 
 ![Measures of good results and of failures](calibration.png)
 """
@@ -39,18 +39,18 @@ def write_page(rows: Sequence[Row], docs: Path | None) -> str:
             _check_table(rows),
             "## Failures\n",
             "On the heads, and on one T1w of each person. *One wrong*: the second registration is right, as "
-            "it would be. *Both wrong*: only the head's own brain and outline can tell.\n",
+            "it would be. *Both wrong*: only the head's own brain and outline can show it.\n",
             _failure_table(rows),
-            "## A template that ends at the nose, used to find the heads\n",
+            "## A template that ends at the nose\n",
             _template_table(rows),
             "## Good results\n",
             _good_table(rows),
             "## A nose that folded over to the back\n",
-            "What is found of it is emptied; *passed* says that at most 1 mL is left in the air.\n",
+            "The part that is found is emptied; *passed* means that at most 1 mL is left in the air.\n",
             _verdict_table([row for row in rows if row["kind"] == "folded"], "beyond the field of view"),
             "## Fields of view that end before the face\n",
             _verdict_table([row for row in rows if row["kind"] == "no-face"], "cut"),
-            "## Scans as they are that are no heads, or show no face\n",
+            "## Scans that are no heads, or show no face\n",
             _other_table(rows),
         )
     )
