@@ -197,7 +197,7 @@ def main() -> None:
     given = parser.parse_args()
     for folder in filter(None, (given.folder, given.pictures)):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tools = Tools.of(DlibRecogniser(), whole_head(), given.folder)
+    tools = Tools(DlibRecogniser(), whole_head(), given.folder)
     probes: dict[str, list[Probe]] = {method: [] for method in given.methods}
     gallery: list[Sight] = []
     for number, subject in enumerate(tqdm(list(cohort(given.people)), unit="person")):

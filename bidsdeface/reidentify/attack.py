@@ -8,6 +8,7 @@ NeuroImage 2021). *Mask* has only the published face mask, and looks at its surf
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsdeface.imaging.image import Image, canonical
-from bidsdeface.imaging.pose import PoseTemplate
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import apply_affine, in_blocks, reduce_image
 from bidsdeface.reidentify.recognise import PROBE_LIGHT, Recogniser, Sight, look, look_as, remembered
@@ -45,23 +45,18 @@ class Tools:
     ----------
     recogniser : Recogniser
     template : Template
-    pose : PoseTemplate
-    average : Surface
-        Of the template.
     folder : pathlib.Path
         Private. It keeps what was seen, so that an interrupted study continues where it stopped.
     """
 
     recogniser: Recogniser
     template: Template
-    pose: PoseTemplate
-    average: Surface
     folder: Path
 
-    @classmethod
-    def of(cls, recogniser: Recogniser, template: Template, folder: Path) -> "Tools":
-        """Return the tools for a template."""
-        return cls(recogniser, template, template.pose, average_face(template), folder)
+    @cached_property
+    def average(self) -> Surface:
+        """The surface of the template's head."""
+        return average_face(self.template)
 
 
 @dataclass(frozen=True)
@@ -212,7 +207,7 @@ def _restored(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
     to_template = defaced.to_template
     if to_template is None:
         volume = reduce_image(defaced.image, "the defaced image")
-        to_template = place(volume, tools.pose, tools.template.target).to_template
+        to_template = place(volume, tools.template.pose, tools.template.target).to_template
     return restore(surface, defaced.mask, tools.average, to_template)
 
 

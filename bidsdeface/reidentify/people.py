@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
@@ -132,7 +133,7 @@ class _Grid:
     @classmethod
     def of(cls, image: Image) -> "_Grid":
         view, affine = canonical(image.stored, image.affine)
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        spacing = voxel_sizes(affine)
         nodes = [
             LATTICE_MM * np.arange(int(np.ceil((n - 1) * s / LATTICE_MM)) + 1, dtype=np.float32)
             for n, s in zip(view.shape[:3], spacing, strict=True)
@@ -177,7 +178,7 @@ def _crown_mm(head: Image) -> float:
     volume = reduce_image(head, "the head")
     tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
     top = np.flatnonzero(tissue.any(axis=(0, 1))).max(initial=0)
-    return float(top * np.linalg.norm(volume.affine[:3, 2]))
+    return float(top * volume.voxel_mm[2])
 
 
 def _smooth_noise(rng: np.random.Generator, grid: _Grid, reach_mm: float) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import from_matvec, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
@@ -141,11 +142,11 @@ def tissue_surface(fine: NDArray, fine_affine: NDArray, name: str, skin_share: f
     head = _largest(scaled > threshold)
     if not head.any():
         raise ImageError(f"{name}: shows nothing but air; is it an image of a head?")
-    spacing = np.linalg.norm(coarse_affine[:3, :3], axis=0)
+    spacing = voxel_sizes(coarse_affine)
     inside, around = _filled(head, spacing), ndimage.binary_dilation(head, iterations=2)
     # Two voxels of air around the head are enough, and most of an image is air.
     box = _around(head)
-    factors = np.round(spacing / np.linalg.norm(fine_affine[:3, :3], axis=0)).astype(int)
+    factors = np.round(spacing / voxel_sizes(fine_affine)).astype(int)
     fine_box = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
     fine = fine[fine_box]
     solid = np.clip((fine - dark) / (2 * threshold * (bright - dark)), 0, 1)
@@ -173,7 +174,7 @@ def make_surface(solid: NDArray, affine: NDArray) -> Surface:
     # With air on every side, a head that is cut by the field of view has a surface there.
     solid = np.pad(solid.astype(np.float32), 2)
     affine = shifted(affine, (-2, -2, -2))
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = voxel_sizes(affine)
     solid = ndimage.gaussian_filter(solid, np.maximum(SKIN_SIGMA_MM / spacing, SKIN_SIGMA_VOXELS))
     factors = np.maximum(np.round(2 * COARSE_MM / spacing), 1).astype(int)
     padded = np.pad(solid, [(0, -n % f) for n, f in zip(solid.shape, factors, strict=True)])
@@ -238,9 +239,7 @@ def _repeated(mask: NDArray[np.bool_], factors: NDArray, shape: tuple[int, ...])
 
 def shifted(affine: NDArray, voxels: NDArray | Sequence[int]) -> NDArray[np.float64]:
     """Return the affine of a grid whose first voxel is another voxel of the given grid."""
-    first = np.eye(4)
-    first[:3, 3] = voxels
-    return affine @ first
+    return affine @ from_matvec(np.eye(3), voxels)
 
 
 def _around(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
@@ -263,7 +262,7 @@ def _hits(surface: Surface, origin: NDArray, rays: NDArray) -> NDArray[np.float6
     at = start[active]
     while active.size:
         points = origin + at[:, None] * rays[active]
-        clear = interpolate(surface.clearance.data, surface.clearance.affine, points, 0.0)
+        clear = surface.clearance.at(points, 0.0)
         near = clear < FINE_STEP_MM
         inside = np.zeros(len(active), bool)
         inside[near] = surface.at(points[near]) >= 0.5

@@ -139,7 +139,7 @@ def strangers(cases: Sequence[Case], people: int) -> Iterator[Stranger]:
 
 def prepare(folder: Path, pictures: Path | None) -> Callable[[Case], list[Probe | Sight]]:
     """Return the function that looks at one head, with everything it needs."""
-    tools = Tools.of(DlibRecogniser(), whole_head(), folder)
+    tools = Tools(DlibRecogniser(), whole_head(), folder)
     return lambda case: [
         _look_at_stranger(case, tools) if isinstance(case, Stranger) else look_at_case(case, tools, pictures)
     ]

@@ -17,7 +17,7 @@ from tests.unit.reidentify.test_findings import Watcher
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
-    return Tools.of(Watcher(), whole_head(), tmp_path_factory.mktemp("sights"))
+    return Tools(Watcher(), whole_head(), tmp_path_factory.mktemp("sights"))
 
 
 @pytest.fixture(scope="module")
