@@ -11,7 +11,6 @@ import importlib
 import json
 import resource
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -101,14 +100,13 @@ def deface(bids_dir: str, output_dir: str, name: str) -> dict[str, Any]:
     path = settings.bids_dir / f"sub-{name}/anat/sub-{name}_T1w.nii.gz"
     scan = Scan(path, (("sub", name),), "T1w", ".nii.gz")
     head = Head(name, None, (scan,), scan)
-    with tempfile.TemporaryDirectory() as work_dir:
-        deface_head = prepare(settings, Path(work_dir), None)
-        outcomes = list(deface_head(head))
-        first = usage(STARTED, 0.0)
-        start = time.perf_counter(), time.process_time()
-        with timed_steps() as steps:
-            outcomes += deface_head(head)
-        further = usage(*start)
+    deface_head = prepare(settings, None)
+    outcomes = list(deface_head(head))
+    first = usage(STARTED, 0.0)
+    start = time.perf_counter(), time.process_time()
+    with timed_steps() as steps:
+        outcomes += deface_head(head)
+    further = usage(*start)
     if failures := [reason for outcome in outcomes for reason in outcome.reasons]:
         sys.exit("; ".join(failures))
     rest = further["cpu"] - sum(steps.values())

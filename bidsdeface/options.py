@@ -45,7 +45,8 @@ def parse(argv: Sequence[str]) -> Settings:
     given = vars(make_parser().parse_args([_with_hyphens(argument) for argument in argv]))
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     given["regions"] = tuple(given["regions"].split(","))
-    given.setdefault("n_procs", default_n_procs(given["omp_nthreads"]))
+    if "n_procs" not in given:
+        given["n_procs"] = default_n_procs(given["omp_nthreads"])
     words = set(chain.from_iterable(given.pop("fail_on", ())))
     if len(words) > 1 and "none" in words:
         raise UsageError("--fail-on none: stands alone; leave it out, or the codes")

@@ -217,7 +217,7 @@ def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable
         _silence_libraries()
     from bidsdeface.head.deface import prepare  # heavy: for the workers alone
 
-    return prepare(settings, scratch, state)
+    return prepare(settings, state)
 
 
 def _silence_libraries() -> None:

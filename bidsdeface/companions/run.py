@@ -95,7 +95,7 @@ def sync_dataset(settings: MetadataOptions, state: State | None, scratch: Path) 
     reports, codes = _in_workers(sync, _scopes(settings), settings, state, scratch)
     withdrawn = _only_in_output(settings)
     if not settings.is_about_all:
-        LOGGER.info("what is above participants and sessions is written by the group level, at the end")
+        LOGGER.info("dataset-level files (participants.tsv, README …) are written by the group level")
     elif withdrawn:
         LOGGER.warning(
             "OUTPUT_DIR has participants that BIDS_DIR has not (%s): what is above participants is left to "

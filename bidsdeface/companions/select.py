@@ -15,6 +15,7 @@ from bidsdeface.dataset.files import is_ignored, is_utf8
 from bidsdeface.dataset.kinds import NO_HEAD
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.deidentify.excluded import NAME, Excluded
+from bidsdeface.deidentify.tables import GRADIENTS
 from bidsdeface.schema import is_data_file, is_inherited_file
 
 
@@ -56,14 +57,14 @@ _HEAD_NEEDED = "has a header that may name a person, and nothing here cleans it"
 NOT_UTF8 = "has a name that is not UTF-8"
 UNKNOWN = "is unknown to BIDS"
 _REMEDIES = {HIDDEN: "", IGNORED: "take it out of .bidsignore", NOT_UTF8: "rename it"}
-_NOT_TREATED = {
+_NOT_SHARED = {
     "photo": "is a photograph",
     "asllabeling": "is a picture",
     "headshape": "is the shape of the head",
     "markers": _HEAD_NEEDED,
     "defacemask": "belongs to an earlier defacing",
 }
-_TREATMENT_BY_EXTENSION = {
+_KIND_BY_EXTENSION = {
     ".json": FileKind.SIDECAR,
     ".tsv": FileKind.TABLE,
     ".tsv.gz": FileKind.RECORDING,
@@ -73,7 +74,7 @@ _TREATMENT_BY_EXTENSION = {
     ".bdf": FileKind.EDF,
 }
 _AT_YOUR_WORD = {
-    **_TREATMENT_BY_EXTENSION,
+    **_KIND_BY_EXTENSION,
     **dict.fromkeys((".nii", ".nii.gz"), FileKind.IMAGE),
     **dict.fromkeys((".md", ".txt", ".rst"), FileKind.TEXT),
 }
@@ -172,7 +173,7 @@ def _decide_at_root(path: PurePosixPath) -> FileKind | str:
     is_table = stem_of(path) in ROOT_TABLES and path.suffix in (".tsv", ".json")
     is_inherited = stem_of(path) in OF_VISITS and path.suffix == ".json"
     if is_table or is_inherited or path == DESCRIPTION:
-        return _TREATMENT_BY_EXTENSION[path.suffix]
+        return _KIND_BY_EXTENSION[path.suffix]
     if is_root_text(path):
         return FileKind.TEXT
     name = parse_name(path)
@@ -181,10 +182,10 @@ def _decide_at_root(path: PurePosixPath) -> FileKind | str:
 
 def _decide_inherited(name: FileName) -> FileKind | str:
     """Decide about a file with metadata for several files in folders below."""
-    is_known = name.extension in (".json", ".tsv", ".bval", ".bvec") and is_inherited_file(
+    is_known = name.extension in (".json", ".tsv", *GRADIENTS) and is_inherited_file(
         name.suffix, name.extension, frozenset(name.entities)
     )
-    return _TREATMENT_BY_EXTENSION[name.extension] if is_known else UNKNOWN
+    return _KIND_BY_EXTENSION[name.extension] if is_known else UNKNOWN
 
 
 def _decide_above_data(name: FileName) -> FileKind | str:
@@ -192,20 +193,20 @@ def _decide_above_data(name: FileName) -> FileKind | str:
     levels = {"sub", "ses"} if name.suffix == "scans" else {"sub"}
     is_of_visits = name.suffix in OF_VISITS and name.extension in (".tsv", ".json")
     if is_of_visits and name.entities.keys() <= levels:
-        return _TREATMENT_BY_EXTENSION[name.extension]
+        return _KIND_BY_EXTENSION[name.extension]
     return _decide_inherited(name)
 
 
 def _decide_data(name: FileName) -> FileKind | str:
-    if name.suffix in _NOT_TREATED:
-        return _NOT_TREATED[name.suffix]
+    if name.suffix in _NOT_SHARED:
+        return _NOT_SHARED[name.suffix]
     if name.extension in (".nii", ".nii.gz"):
         if name.datatype == "mrs":
             return "keeps in a header extension what a reader needs, and perhaps a name"
         return FileKind.IMAGE if name.suffix in NO_HEAD else FileKind.DEFACE
     if name.extension == ".tsv" and name.suffix in WITHOUT_HEADER:
         return FileKind.RECORDING
-    return _TREATMENT_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
+    return _KIND_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
 
 
 def companions_alone(paths: Iterable[PurePosixPath], shared: Collection[PurePosixPath]) -> set[PurePosixPath]:
@@ -228,7 +229,7 @@ def companions_alone(paths: Iterable[PurePosixPath], shared: Collection[PurePosi
     shared = {*shared, *map(_recording_of, shared)}
     for path in sorted({*map(_recording_of, paths)}):
         if name := parse_name(path):
-            if name.extension in (".json", ".bval", ".bvec") or name.suffix in _OF_RECORDINGS:
+            if name.extension in (".json", *GRADIENTS) or name.suffix in _OF_RECORDINGS:
                 companions += [name] if path in shared else []
             if name.extension != ".json":
                 for folder in path.parents:
@@ -260,7 +261,7 @@ def _describes(companion: FileName, data: FileName) -> bool:
     if _is_about_recordings(companion):
         has_sensors = companion.suffix in ("events", "aslcontext") or data.datatype not in _WITHOUT_SENSORS
         return has_sensors and companion.datatype in (data.datatype, None)
-    return data.extension not in (".bval", ".bvec")
+    return data.extension not in GRADIENTS
 
 
 def _is_about_recordings(companion: FileName) -> bool:

@@ -22,7 +22,7 @@ from bidsdeface.dataset.names import parse_name, stem_of
 from bidsdeface.dataset.people import Census, all_identifiers, identifiers_above, identifiers_of
 from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
-from bidsdeface.output.record import is_defaced
+from bidsdeface.output.record import is_published
 from bidsdeface.runtime.workdir import State
 
 # Kinds of file whose content depends on which other files are in the output.
@@ -141,8 +141,8 @@ class Source:
         Files that may go along, of the scope and of what lies beside it.
     excluded : tuple of Excluded
         Files that stay behind.
-    identifiers : Identifiers
-        What no shared text may hold.
+    own_identifiers : Identifiers
+        Identifiers of the people whose files are in the scope.
     sidecars : NameIndex
         All JSON files that are selected.
     fieldmaps : mapping of PurePosixPath to frozenset of str
@@ -157,7 +157,7 @@ class Source:
     scope: SubjectScope
     selected: tuple[Selected, ...]
     excluded: tuple[Excluded, ...]
-    identifiers: Identifiers
+    own_identifiers: Identifiers
     sidecars: NameIndex
     fieldmaps: Mapping[PurePosixPath, frozenset[str]]
     present: frozenset[PurePosixPath]
@@ -167,6 +167,11 @@ class Source:
     def root(self) -> Path:
         """Root of the raw dataset."""
         return self.raw.root
+
+    @cached_property
+    def identifiers(self) -> Identifiers:
+        """What no shared text may hold."""
+        return self.own_identifiers | self.raw.identifiers_above
 
     @property
     def within(self) -> list[Selected]:
@@ -215,13 +220,13 @@ def subject_source(scope: SubjectScope, raw: RawDataset) -> Source:
         replace(one, file_kind=FileKind.DEFACE)
         if one.file_kind is FileKind.IMAGE
         and not settings.force
-        and is_defaced(settings.output_dir / one.path)
+        and is_published(settings.output_dir / one.path)
         else one
         for one in selected
         if len(one.path.parts) > 1 or one.file_kind in (FileKind.SIDECAR, FileKind.TABLE)
     ]
     own = identifiers_of(raw.root, str(scope.subject), settings.policy, settings.keep_columns)
-    return make_source(raw, scope, applying, excluded, own | raw.identifiers_above)
+    return make_source(raw, scope, applying, excluded, own)
 
 
 def root_source(raw: RawDataset, known: Mapping[str, Identifiers] | None = None) -> Source:
@@ -248,7 +253,7 @@ def make_source(
     scope: SubjectScope,
     selected: Collection[Selected],
     excluded: Iterable[Excluded],
-    identifiers: Identifiers,
+    own_identifiers: Identifiers,
 ) -> Source:
     """Read what the writing of one file needs to know of all others."""
     sidecars = NameIndex(
@@ -260,4 +265,4 @@ def make_source(
         if one.file_kind in (FileKind.IMAGE, FileKind.DEFACE) and (name := parse_name(one.path))
     }
     present = frozenset(one.path for one in selected)
-    return Source(raw, scope, tuple(selected), tuple(excluded), identifiers, sidecars, fieldmaps, present)
+    return Source(raw, scope, tuple(selected), tuple(excluded), own_identifiers, sidecars, fieldmaps, present)

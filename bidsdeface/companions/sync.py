@@ -35,7 +35,7 @@ from bidsdeface.errors import BidsdefaceError, ImageError
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.output.names import BIDS, mask_of, sidecar_of
 from bidsdeface.output.publish import files_below, one_at_a_time, open_staging, remove_empty, remove_files
-from bidsdeface.output.record import is_defaced, own_fields
+from bidsdeface.output.record import is_published, own_fields
 
 LOGGER = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def _preview(source: Source) -> SyncReport:
 
 def _report(source: Source, left_out: Iterable[Excluded]) -> SyncReport:
     planned = tuple(one for one in source.excluded if source.scope.holds(one.path))
-    return SyncReport(planned, tuple(left_out), source.identifiers)
+    return SyncReport(planned, tuple(left_out), source.own_identifiers)
 
 
 def _without_undefaced(source: Source, unless_asked: bool = False) -> Source:
@@ -159,7 +159,7 @@ def _without_undefaced(source: Source, unless_asked: bool = False) -> Source:
     return source.exclude(
         _why_not_defaced(settings, one.path)
         for one in source.within
-        if one.file_kind is FileKind.DEFACE and not is_defaced(settings.output_dir / one.path)
+        if one.file_kind is FileKind.DEFACE and not is_published(settings.output_dir / one.path)
         if not (unless_asked and _is_asked(settings, one.path))
     )
 
@@ -230,7 +230,7 @@ def _remove_stale(
     removed: list[PurePosixPath] = []
     for folder in {path.parent for path in stale}:
         with one_at_a_time(settings.output_dir / folder):
-            late = [one for one in absent if one.parent == folder and is_defaced(settings.output_dir / one)]
+            late = [one for one in absent if one.parent == folder and is_published(settings.output_dir / one)]
             needed = {name for one in late for name in (one, sidecar_of(one), *_masks_of(settings, one))}
             here = [path for path in stale if path.parent == folder and path not in needed]
             remove_files(settings.output_dir, here)
@@ -302,5 +302,5 @@ def _may_remove(settings: MetadataOptions, path: PurePosixPath) -> bool:
 
 def _is_published(settings: MetadataOptions, one: Selected) -> bool:
     if one.file_kind is FileKind.DEFACE:
-        return is_defaced(settings.output_dir / one.path)
+        return is_published(settings.output_dir / one.path)
     return (settings.output_dir / one.path).is_file()

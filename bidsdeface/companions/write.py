@@ -30,13 +30,12 @@ from bidsdeface.dataset.names import FileName, parse_name
 from bidsdeface.deidentify.contents import LINE_BYTES, open_unpacked, read_lines
 from bidsdeface.deidentify.edf import AFTER_RECORDS, scrub_edf
 from bidsdeface.deidentify.excluded import Excluded
-from bidsdeface.deidentify.tables import find_identifying_number
+from bidsdeface.deidentify.tables import GRADIENTS, find_identifying_number
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
 from bidsdeface.imaging.image import clean_header, read_image, write_image
 from bidsdeface.output.names import sidecar_of
 from bidsdeface.output.record import to_json
 
-_GRADIENTS = (".bval", ".bvec")
 # Tables and sidecars refer to other files, so they are written last: tables before their dictionaries.
 _TURN = {FileKind.TABLE: 1, FileKind.SIDECAR: 2}
 _NEEDING_METADATA = (FileKind.IMAGE, FileKind.RECORDING, FileKind.EDF)
@@ -105,7 +104,7 @@ class WriteReport:
             if one.path in self.source.present:
                 self._write(one)
             elif one.path not in named:
-                is_companion = one.file_kind in _TURN or one.path.suffix in _GRADIENTS
+                is_companion = one.file_kind in _TURN or one.path.suffix in GRADIENTS
                 reason = WITHOUT_DATA if is_companion else "a file that belongs to it is not here"
                 self.left_out.append(Excluded(one.path, reason))
         if self.source.present != before:
@@ -205,9 +204,7 @@ def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> 
 
 def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     """Copy a table of numbers, packed without name and time."""
-    if telling := find_identifying_number(
-        read_lines(source.root / path), gradients=path.suffix in _GRADIENTS
-    ):
+    if telling := find_identifying_number(read_lines(source.root / path), gradients=path.suffix in GRADIENTS):
         kind, place = telling
         raise NotShareable(f"{place}: {kind}; only measurements go along")
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:

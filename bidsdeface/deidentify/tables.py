@@ -32,7 +32,6 @@ _CONVERTER_LIMITS = frozenset(2.0**bits for bits in range(17, 65))
 _NUMBER = rb"(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|n/a|nan|NaN)?"
 _NUMBERS = re.compile(_NUMBER + rb"(?:[\t ]" + _NUMBER + rb")*")  # tabs, and blanks between gradients
 _MAY_BE_LARGE = re.compile(rb"\d{6}|[eE]\+?\d")
-_EMPTY_LINES = re.compile(r"\n\s*\Z")  # at the end
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -112,7 +111,9 @@ def parse_table(content: bytes, path: PurePath) -> Table:
         raise TableError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     if not text.strip():
         raise TableError(f"{path}: is empty; remove it or give it a header")
-    lines = _EMPTY_LINES.sub("", text).split("\n")
+    lines = text.split("\n")
+    while not lines[-1].strip():
+        lines.pop()
     if _CONTROL.search(lines[0]):
         raise TableError(f"{path}: line 1 has control characters; save it as plain text with line feeds")
     if all(line.endswith("\t") for line in lines):  # a last column without a name and a value

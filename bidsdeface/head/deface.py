@@ -58,7 +58,7 @@ FIGURES = "figures"  # in the work dir
 
 @dataclass(frozen=True)
 class Tools:
-    """What a process needs for any head, made once.
+    """Everything that a worker process needs for any head, loaded once.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Tools:
     identifiers: Callable[[str], Identifiers] = lambda subject: Identifiers()
 
 
-def prepare(settings: MaskOptions, scratch: Path, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
+def prepare(settings: MaskOptions, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
     """Load the template once, and return the function that defaces a head.
 
     Raises

@@ -151,8 +151,8 @@ def fit(
     """Find a scan's place: through the head's reference where that can be trusted, else directly.
 
     An image that is not anatomical (EPI) does not look like the template: if there is a reference, it finds
-    its place by that alone. Evidence is that the two images vouch for each other; else where its own brain or
-    the outline of what it shows would put the face.
+    its place by that alone. It is accepted if the two images agree; otherwise its own brain and its outline
+    must put the face in the same place.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class MaskOptions(Request):
     private_report : bool
         Whether to keep pictures of every scan, before and after, in the work dir.
     omp_nthreads : int
-        Threads for each worker process.
+        Threads to compress with.
     """
 
     longitudinal: bool = False

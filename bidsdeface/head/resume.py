@@ -81,7 +81,7 @@ def finished_scans(head: Head, settings: MaskOptions, state: State | None = None
 
 def is_by_hand(settings: MaskOptions, scan: Scan) -> bool:
     """Return True if a scan is published with a mask that a person drew."""
-    return is_complete(settings.output_dir, settings.output.outputs_of(scan), {"MaskSource": "by hand"})
+    return has_result(settings.output_dir, settings.output.outputs_of(scan), {"MaskSource": "by hand"})
 
 
 def _result(scan: Scan, settings: MaskOptions) -> Outputs | None:
@@ -92,7 +92,7 @@ def _result(scan: Scan, settings: MaskOptions) -> Outputs | None:
         (outputs, expected_record(settings, by_hand=True)),
         (settings.output.outputs_of(scan, no_face=True), expected_record(settings, no_face=True)),
     )
-    complete = (files for files, record in possible if is_complete(settings.output_dir, files, record))
+    complete = (files for files, record in possible if has_result(settings.output_dir, files, record))
     return next(complete, None)
 
 
@@ -156,7 +156,7 @@ def _fingerprint(state: State, content: bytes, metadata: Mapping[str, Any], imag
     return state.derive("fingerprint", content, fields, image.read_bytes())
 
 
-def is_complete(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any]) -> bool:
+def has_result(output_dir: Path, outputs: Outputs, provenance: Mapping[str, Any]) -> bool:
     """Return True if all files of a result are there, and its record holds certain values.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Whether the head lies still between images, or through a series, that are to share one mask."""
+"""Check that the head lies still between images, or through a series, that share one mask."""
 
 from dataclasses import replace
 

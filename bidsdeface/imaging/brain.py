@@ -34,8 +34,8 @@ class Brain:
     whole : float
         Share of what the network took for brain that is in one piece, this one.
     to_template : numpy.ndarray, shape (4, 4)
-        Where the brain's own surface places the template: scan world to template world. Like all that
-        follows, known once `fit_brain` has been asked.
+        Where the brain's own surface places the template: scan world to template world. `fit_brain` sets
+        this and the fields below.
     off_mm : float
         Root mean square distance between the brain's surface and the template's.
     lead : float

@@ -1,4 +1,4 @@
-"""Where the head is and which way it faces: an exhaustive search that depends on no start.
+"""Find the position and orientation of a head by an exhaustive search that needs no starting point.
 
 Each of a set of rotations of the template is laid over the scan in every position at once, by masked
 normalised cross-correlation in Fourier space (Padfield, IEEE TIP 2012). Intensities are saturated to

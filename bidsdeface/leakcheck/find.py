@@ -7,11 +7,10 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_fetched, leads_to_annex
@@ -130,12 +129,12 @@ class _Dataset:
 
     root: Path
     described_in: Path
-    policy: Policy = field(default_factory=load_policy)
-    keep_columns: Sequence[str] = ()
-    shows_face: FaceTest | None = None
-    data_dictionary: Path | None = None
-    look_at_labels: bool = True
-    accepted_texts: Collection[str] = ()
+    policy: Policy
+    keep_columns: Sequence[str]
+    shows_face: FaceTest | None
+    data_dictionary: Path | None
+    look_at_labels: bool
+    accepted_texts: Collection[str]
 
     @cached_property
     def census(self) -> Census:
@@ -167,7 +166,12 @@ def find_leaks(
     *,
     survey: Survey | None = None,
     described_in: Path | None = None,
-    **options: Any,
+    policy: Policy | None = None,
+    keep_columns: Sequence[str] = (),
+    shows_face: FaceTest | None = None,
+    data_dictionary: Path | None = None,
+    look_at_labels: bool = True,
+    accepted_texts: Collection[str] = (),
 ) -> Iterator[Finding]:
     """Check every file of a dataset, hidden ones too, but for `REPOSITORIES`.
 
@@ -179,19 +183,34 @@ def find_leaks(
     described_in : pathlib.Path, optional
         Dataset whose data dictionaries describe the tables, and whose people are counted, if not all are in
         this one yet.
-    **options
-        ``policy``, for sidecar fields, from `load_policy`; ``keep_columns``, table columns that a person has
-        inspected, as ``NAME`` or ``TABLE:NAME``; ``shows_face``, a function from `face_test` (images are not
-        tested without it); ``data_dictionary``, a folder of more dictionaries; ``look_at_labels``, False if
-        the labels of participants and sessions are not to be checked, as a run has named them before;
-        ``accepted_texts``, names of texts at the root that a person has read, such as ``README``.
+    policy : Policy, optional
+        For sidecar fields, from `load_policy`; by default the built-in one.
+    keep_columns : sequence of str, optional
+        Table columns that a person has inspected, as ``NAME`` or ``TABLE:NAME``.
+    shows_face : callable, optional
+        From `face_test`; without it, images are not tested.
+    data_dictionary : pathlib.Path, optional
+        A folder of more dictionaries.
+    look_at_labels : bool, optional
+        False if labels of participants and sessions are not to be checked, as a run has named them before.
+    accepted_texts : collection of str, optional
+        Names of texts at the root that a person has read, such as ``README``.
 
     Yields
     ------
     Finding
         In the order of paths.
     """
-    dataset = _Dataset(root, described_in or root, **options)
+    dataset = _Dataset(
+        root,
+        described_in or root,
+        policy or load_policy(),
+        keep_columns,
+        shows_face,
+        data_dictionary,
+        look_at_labels,
+        accepted_texts,
+    )
     survey = survey or survey_dataset(root)
     yield from survey.histories
     for path in sorted(survey.files):

@@ -1,7 +1,6 @@
 """Check one file for what may identify a person; findings name the place and the kind, never the value."""
 
 import io
-import mmap
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -10,9 +9,7 @@ from itertools import compress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from PIL import Image
 
 from bidsdeface.dataset.inheritance import JsonError, TwiceError, read_json
 from bidsdeface.dataset.names import FileName
@@ -64,6 +61,8 @@ _ANNOTATION = re.compile(ANNOTATION_TIME + rb"\x14(?P<texts>[^\x00]{1,400})\x14"
 
 def inspect_nifti(path: Path) -> Found:
     """Check the header of an image, and the bytes before and after its voxels."""
+    import nibabel as nib
+
     with open_unpacked(path) as stream:
         start = stream.read(544)
         is_version_2 = 540 in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
@@ -118,10 +117,12 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
                 yield "bytes that belong to nothing", "after the last record"
             for text, times in read_annotations(stream, header, signals):
                 kinds.update(find_pii(text), ["date"] if any(map(is_date_number, times)) else [])
-        # Annotations may also be in signals that are not labelled as such.
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            for match in _ANNOTATION.finditer(content, begin):
+        stream.seek(begin)
+        tail = b""  # annotations may also be in signals that are not labelled as such
+        for block in iter(lambda: stream.read(LINE_BYTES), b""):
+            for match in _ANNOTATION.finditer(tail + block):
                 kinds.update(*map(find_pii, match["texts"].decode("utf-8", "replace").split("\x14")))
+            tail = block[-512:]
         yield from ((kind, "annotation") for kind in sorted(kinds))
 
 
@@ -130,6 +131,8 @@ def inspect_picture(path: Path, kind: str, own: bool = False) -> Found:
 
     One of ours lies where our pictures do (`own`), and says so in its text.
     """
+    from PIL import Image
+
     try:
         with Image.open(path) as picture:
             marked = kind == "PNG" and picture.info.get(OWN_PICTURES[0]) == OWN_PICTURES[1]

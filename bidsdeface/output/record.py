@@ -211,7 +211,7 @@ def read_record(image: Path) -> Mapping[str, Any]:
     return record if isinstance(record, Mapping) else {}
 
 
-def is_defaced(image: Path) -> bool:
+def is_published(image: Path) -> bool:
     """Return True if the sidecar of an image of a complete dataset says that this program published it."""
     return image.is_file() and "Bidsdeface" in own_fields(image)
 

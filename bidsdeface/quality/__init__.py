@@ -1,1 +1,1 @@
-"""What was measured of a result, and whether that is good enough to publish it."""
+"""Measures of a result, their limits, and the evidence that it may be published."""

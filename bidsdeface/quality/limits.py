@@ -253,7 +253,8 @@ CHECKS = (
         "lead",
         "By how much Similarity is above that of the best placement that is quite another, such as back to "
         "front; normally above 0.13; judged where the brain is not trusted",
-        "a head placed quite otherwise fits nearly as well (lead {value:.2f}, {limit} or more expected)",
+        "the orientation is ambiguous: a reversed or upside-down placement fits almost as well (lead "
+        "{value:.2f}, at least {limit} needed)",
         best=1.0,
         least=LEAD,
         asked=_brain_is_untrusted,

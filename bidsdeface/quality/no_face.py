@@ -1,4 +1,4 @@
-"""Whether an image shows no face: a bare brain, a field of view that ends before it, or no skin of one."""
+"""Find evidence that an image shows no face: a bare brain, a field of view that ends before it, no skin."""
 
 import itertools
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What becomes of a scan, the end of one that failed, and a line about each for whoever started the run."""
+"""Record the outcome of each scan, and write one line about each for the program that started the run."""
 
 import errno
 import json
@@ -34,7 +34,7 @@ class Outcome:
     reasons : tuple of str
         Why it failed, in words.
     measures : dict
-        What was measured, by the names of the sidecar.
+        Values by the names of `CHECKS`.
     failed_checks : tuple of str
         Names of the measures that spoke against it, as in the sidecar; if it is ``accepted``, those that a
         person has overruled.

@@ -1,1 +1,1 @@
-"""How recognisable heads are: pictures of them, face recognition, and its results before and after."""
+"""Attacks by face recognition: pictures of heads, attackers, and rates before and after defacing."""

@@ -129,7 +129,8 @@ def run_in_workers(
                     start()
     finally:
         for process, _ in busy.values():
-            process.kill()
+            process.kill()  # all, before one that hangs in the kernel is waited for
+        for process, _ in busy.values():
             process.join()
 
 

@@ -72,7 +72,7 @@ class Template:
 
     @cached_property
     def target(self) -> RegistrationTarget:
-        """What registration looks at."""
+        """Points and volumes that registration compares a scan with."""
         coarse = world_aligned(self.head, FIT_SPACING_MM)
         stages = []
         for (sigma, _), reach, spacing in zip(STAGES, REACH_MM, POINT_SPACING_MM, strict=True):
@@ -87,7 +87,7 @@ class Template:
 
     @cached_property
     def pose(self) -> PoseTemplate:
-        """What the search for the pose of a head needs."""
+        """The template as the search for the pose of a head uses it."""
         tissue = saturated(world_aligned(self.head, TISSUE_SPACING_MM))
         around_mm = ndimage.distance_transform_edt(tissue.data < 0.5) * TISSUE_SPACING_MM
         weight = ((around_mm <= AIR_MARGIN_MM) & (tissue.seen > 0)).astype(np.float32)

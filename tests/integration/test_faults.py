@@ -230,7 +230,7 @@ def by_hand(tmp_path):
         settings = Settings(
             bids_dir=bids_dir, output_dir=output_dir, level="participant", mask=tmp_path / "mask.nii.gz"
         )
-        return deface.prepare(settings, tmp_path, None)
+        return deface.prepare(settings, None)
 
     def run(output_dir):
         (outcome,) = prepare(output_dir)(head)
@@ -337,7 +337,7 @@ def test_a_changed_input_is_done_again_and_withdrawn_if_that_fails(tmp_path):
     output_dir.mkdir()
     (head,) = find_heads(bids_dir).heads
     settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant")
-    run = deface.prepare(settings, tmp_path, open_state(tmp_path / "work"))
+    run = deface.prepare(settings, open_state(tmp_path / "work"))
 
     def verdict():
         (outcome,) = run(head)

@@ -239,6 +239,15 @@ def test_a_preview_says_what_would_stay_behind_and_writes_nothing(settings):
     assert {path: path.stat().st_mtime_ns for path in settings.output_dir.rglob("*")} == before
 
 
+def test_a_participants_report_holds_no_identifiers_of_others(settings):
+    (settings.bids_dir / "participants.tsv").write_text(
+        "participant_id\tname\nsub-01\tAda Quill\nsub-02\tBo Finch\n"
+    )
+    (settings.bids_dir / "sub-01/sub-01_scans.json").write_text('{"PatientName": "Ada Quill"}')
+    report = preview(SubjectScope("01"), RawDataset(settings))
+    assert report.identifiers.phrases and not report.identifiers.are_in("Bo Finch")
+
+
 def test_a_draft_is_made_for_columns_without_description_and_filled_in_entries_stay(
     settings, tmp_path, caplog
 ):

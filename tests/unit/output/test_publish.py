@@ -13,7 +13,7 @@ import pytest
 
 from bidsdeface.dataset.names import Scan
 from bidsdeface.errors import BidsdefaceError, Exit
-from bidsdeface.head.resume import is_complete
+from bidsdeface.head.resume import has_result
 from bidsdeface.output.names import outputs_of
 from bidsdeface.output.publish import OutputDataset, open_staging
 
@@ -251,20 +251,20 @@ def test_a_mask_that_a_set_shares_stays_while_another_of_the_set_has_its_result(
 
 def test_a_result_is_complete_only_with_all_files_and_the_same_settings(tmp_path):
     settings = {"Version": "1", "Regions": ["face"], "GuardMm": 4.0}
-    assert not is_complete(tmp_path, OUTPUTS, settings)
+    assert not has_result(tmp_path, OUTPUTS, settings)
     stage_and_publish(tmp_path, {**settings, "Verdict": "passed"})
-    assert is_complete(tmp_path, OUTPUTS, settings)
-    assert not is_complete(tmp_path, OUTPUTS, {**settings, "GuardMm": 5.0})
-    assert not is_complete(tmp_path, OUTPUTS, {**settings, "Method": "remove"})
+    assert has_result(tmp_path, OUTPUTS, settings)
+    assert not has_result(tmp_path, OUTPUTS, {**settings, "GuardMm": 5.0})
+    assert not has_result(tmp_path, OUTPUTS, {**settings, "Method": "remove"})
     (tmp_path / OUTPUTS.mask).unlink()
-    assert not is_complete(tmp_path, OUTPUTS, settings)
+    assert not has_result(tmp_path, OUTPUTS, settings)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"Bidsdeface": 1}', "{"])
 def test_a_sidecar_that_is_not_ours_does_not_count_as_complete(tmp_path, text):
     stage_and_publish(tmp_path)
     (tmp_path / OUTPUTS.image_sidecar).write_text(text)
-    assert not is_complete(tmp_path, OUTPUTS, {"Version": "1"})
+    assert not has_result(tmp_path, OUTPUTS, {"Version": "1"})
 
 
 def test_a_failure_whose_older_result_stays_is_an_error(tmp_path, monkeypatch):
