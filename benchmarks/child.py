@@ -23,7 +23,7 @@ STARTED = time.perf_counter()
 
 # Functions that the program's modules call, and the step that each is; what begins with "check" is evidence.
 STEPS = {
-    "masking": {
+    "head.mask": {
         "read_bytes": "read",
         "parse_image": "read",
         "reduce_image": "reduce",
@@ -33,14 +33,14 @@ STEPS = {
         "measure_removed": "check mask",
         "find_foldover": "check mask",
     },
-    "fitting": {
+    "head.fit": {
         "find_brain": "brain",
         "fit_brain": "place",
         "place_from": "place",
         "place": "place",
         "measure_placement": "check placement",
     },
-    "deface": {
+    "head.deface": {
         "remove": "remove",
         "write_image": "write",
         "read_image": "read back",
