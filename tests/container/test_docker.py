@@ -91,7 +91,7 @@ def test_too_little_memory_is_said(docker, bids_dir, folder):
 
 # The program with a gallery of two people, for time.
 SMALL_GALLERY = (
-    "import sys; from bidsdeface import audit, cli; audit.GALLERY = 2; "
+    "import sys; from bidsdeface import cli; from bidsdeface.reidentify import audit; audit.GALLERY = 2; "
     "sys.exit(cli.main(['/data', '/out', 'group', '--reidentify', '--n-procs', '1']))"
 )
 
