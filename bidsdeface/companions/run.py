@@ -45,7 +45,7 @@ def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]
     identifiers, waiting = Identifiers(), []
     if settings.is_complete and settings.is_about_all:
         raw = RawDataset(settings, state)
-        identifiers = raw.all_identifiers()
+        identifiers = raw.people.all_identifiers(participants(raw.root))
         waiting += _waiting_texts(raw, identifiers)
     if not settings.accept_labels:
         folders = label_folders(settings.bids_dir, labels, settings.sessions)

@@ -145,7 +145,7 @@ def _remedy(path: PurePosixPath, reason: str) -> str:
 
 
 def _decide(path: PurePosixPath) -> FileKind | str:
-    """Return how a file is written, or why it stays behind."""
+    """Return the kind of a file that is shared, or the reason why it is not."""
     if not is_utf8(str(path)):
         return NOT_UTF8
     if any(part.startswith(".") for part in path.parts):

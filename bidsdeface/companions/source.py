@@ -19,7 +19,7 @@ from bidsdeface.companions.select import (
 from bidsdeface.dataset.files import files_in, is_folder, is_of_macos, participants, read_ignored
 from bidsdeface.dataset.inheritance import NameIndex, merged_metadata
 from bidsdeface.dataset.names import parse_name, stem_of
-from bidsdeface.dataset.people import Census, all_identifiers, identifiers_above, identifiers_of
+from bidsdeface.dataset.people import Census, People
 from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.output.record import is_published
@@ -87,14 +87,9 @@ class RawDataset:
         return Census(self.root)
 
     @cached_property
-    def identifiers_above(self) -> Identifiers:
-        """Identifiers in the files above participants."""
-        return identifiers_above(self.root, self.settings.policy, self.settings.keep_columns)
-
-    def all_identifiers(self, known: Mapping[str, Identifiers] | None = None) -> Identifiers:
-        """Return the identifiers of all participants; those in `known`, by label, are not read again."""
-        labels, settings = participants(self.root), self.settings
-        return all_identifiers(self.root, labels, settings.policy, settings.keep_columns, known or {})
+    def people(self) -> People:
+        """The people of the dataset, by the identifiers in its files."""
+        return People(self.root, self.settings.policy, self.settings.keep_columns)
 
     @cached_property
     def root_files(self) -> tuple[PurePosixPath, ...]:
@@ -171,7 +166,7 @@ class Source:
     @cached_property
     def identifiers(self) -> Identifiers:
         """What no shared text may hold."""
-        return self.own_identifiers | self.raw.identifiers_above
+        return self.own_identifiers | self.raw.people.identifiers_above
 
     @property
     def within(self) -> list[Selected]:
@@ -225,8 +220,7 @@ def subject_source(scope: SubjectScope, raw: RawDataset) -> Source:
         for one in selected
         if len(one.path.parts) > 1 or one.file_kind in (FileKind.SIDECAR, FileKind.TABLE)
     ]
-    own = identifiers_of(raw.root, str(scope.subject), settings.policy, settings.keep_columns)
-    return make_source(raw, scope, applying, excluded, own)
+    return make_source(raw, scope, applying, excluded, raw.people.identifiers_of(str(scope.subject)))
 
 
 def root_source(raw: RawDataset, known: Mapping[str, Identifiers] | None = None) -> Source:
@@ -238,10 +232,11 @@ def root_source(raw: RawDataset, known: Mapping[str, Identifiers] | None = None)
     known : mapping of str to Identifiers, optional
         Identifiers of participants, by label, that need not be read again.
     """
-    paths = list(raw.files_above(folders=True))
-    for label in participants(raw.root):
+    paths, labels = list(raw.files_above(folders=True)), participants(raw.root)
+    for label in labels:
         paths += files_in(raw.root, f"sub-{label}")
-    return make_source(raw, SubjectScope(), *_select(raw, paths), raw.all_identifiers(known))
+    identifiers = raw.people.all_identifiers(labels, known)
+    return make_source(raw, SubjectScope(), *_select(raw, paths), identifiers)
 
 
 def _select(raw: RawDataset, paths: Iterable[PurePosixPath]) -> tuple[list[Selected], list[Excluded]]:

@@ -11,6 +11,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -55,97 +56,86 @@ _Kind = tuple[str, str | None]  # suffix and task
 _Pairs = Mapping[str, list[tuple[str, str]]]  # people and values, by column
 
 
-def identifiers_above(root: Path, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
-    """Return the identifiers in the files above participants.
+@dataclass(frozen=True)
+class People:
+    """The people of a raw dataset, known by the identifiers in its files.
 
-    Parameters
+    Attributes
     ----------
     root : Path
         Of the raw dataset.
     policy : mapping of str to Rule
-    keep_columns : iterable of str, optional
+    keep_columns : tuple of str
         Columns that a person has decided to keep, so that they hold no identifiers.
     """
-    files = (PurePosixPath(name) for name in os.listdir(root) if not (root / name).is_dir())
-    return _identifiers(root, (*files, *files_in(root, "phenotype")), policy, keep_columns)
 
+    root: Path
+    policy: Policy
+    keep_columns: tuple[str, ...] = ()
 
-def identifiers_of(root: Path, subject: str, policy: Policy, keep_columns: Iterable[str] = ()) -> Identifiers:
-    """Return the identifiers in all files of a participant, shared or not.
+    @cached_property
+    def identifiers_above(self) -> Identifiers:
+        """The identifiers in the files above participants."""
+        files = (PurePosixPath(name) for name in os.listdir(self.root) if not (self.root / name).is_dir())
+        return self._identifiers((*files, *files_in(self.root, "phenotype")))
 
-    Parameters
-    ----------
-    root : Path
-        Of the raw dataset.
-    subject : str
-        Label without ``sub-``.
-    policy, keep_columns
-        As of `identifiers_above`.
+    def identifiers_of(self, subject: str) -> Identifiers:
+        """Return the identifiers in all files of a participant, shared or not.
 
-    Returns
-    -------
-    Identifiers
-        Without codes and places that are labels in the names of the files.
-    """
-    paths = list(files_in(root, f"sub-{subject}"))
-    labels = {pair for path in paths if (name := parse_name(path)) for pair in name.entities.items()}
-    return _identifiers(root, paths, policy, keep_columns, labels)
+        Parameters
+        ----------
+        subject : str
+            Label without ``sub-``.
 
+        Returns
+        -------
+        Identifiers
+            Without codes and places that are labels in the names of the files.
+        """
+        paths = list(files_in(self.root, f"sub-{subject}"))
+        labels = {pair for path in paths if (name := parse_name(path)) for pair in name.entities.items()}
+        return self._identifiers(paths, labels)
 
-def all_identifiers(
-    root: Path,
-    subjects: Iterable[str],
-    policy: Policy,
-    keep_columns: Iterable[str] = (),
-    known: Mapping[str, Identifiers] | None = None,
-) -> Identifiers:
-    """Return the identifiers in all files of some participants, and in those above participants.
+    def all_identifiers(
+        self, subjects: Iterable[str], known: Mapping[str, Identifiers] | None = None
+    ) -> Identifiers:
+        """Return the identifiers in all files of some participants, and in those above participants.
 
-    A label that many participants have is a word of the study.
+        A label that many participants have is a word of the study.
 
-    Parameters
-    ----------
-    root : Path
-        Of the raw dataset.
-    subjects : iterable of str
-        Labels without ``sub-``.
-    policy, keep_columns
-        As of `identifiers_above`.
-    known : mapping of str to Identifiers, optional
-        Identifiers of participants that need not be read again.
-    """
-    known = known or {}
-    own = [known.get(one) or identifiers_of(root, one, policy, keep_columns) for one in subjects]
-    above = identifiers_above(root, policy, keep_columns)
-    people = Counter(label for one in own for label in one.labels)
-    of_study = {
-        (key, label)
-        for (key, label), count in people.items()
-        if key not in _OF_PEOPLE and (count >= FEWEST_PEOPLE or count == len(own))
-    }
-    phrases = above.phrases.union(*(one.phrases for one in own))
-    return Identifiers(phrases, frozenset(people.keys() - of_study))
+        Parameters
+        ----------
+        subjects : iterable of str
+            Labels without ``sub-``.
+        known : mapping of str to Identifiers, optional
+            Identifiers of participants that need not be read again.
+        """
+        known = known or {}
+        own = [known.get(one) or self.identifiers_of(one) for one in subjects]
+        people = Counter(label for one in own for label in one.labels)
+        of_study = {
+            (key, label)
+            for (key, label), count in people.items()
+            if key not in _OF_PEOPLE and (count >= FEWEST_PEOPLE or count == len(own))
+        }
+        phrases = self.identifiers_above.phrases.union(*(one.phrases for one in own))
+        return Identifiers(phrases, frozenset(people.keys() - of_study))
 
-
-def _identifiers(
-    root: Path,
-    paths: Iterable[PurePosixPath],
-    policy: Policy,
-    keep_columns: Iterable[str],
-    labels: Set[tuple[str, str]] = frozenset(),
-) -> Identifiers:
-    """Return the identifiers in files, without their labels unless these are a person's name."""
-    people: set[tuple[str, ...]] = set()
-    others: set[tuple[str, ...]] = set()
-    for path in paths:
-        if path.suffix in _READ and path.name != DESCRIPTION.name:  # authors are named on purpose
-            for kind, value in _personal_values(root, path, policy, set(keep_columns)):
-                (people if kind == PERSON else others).update(identifiers_in(value, kind).phrases)
-    names = are_of_names({label for _, label in labels}, people)
-    telling = {(key, label) for key, label in labels if label in names}
-    own = labels - {(key, label) for key, label in telling if key in _OF_PEOPLE}
-    phrases = (people | others) - {words_of(form) for key, label in own for form in (label, f"{key}-{label}")}
-    return Identifiers(frozenset(phrases), frozenset(telling))
+    def _identifiers(
+        self, paths: Iterable[PurePosixPath], labels: Set[tuple[str, str]] = frozenset()
+    ) -> Identifiers:
+        """Return the identifiers in files, without their labels unless these are a person's name."""
+        people: set[tuple[str, ...]] = set()
+        others: set[tuple[str, ...]] = set()
+        for path in paths:
+            if path.suffix in _READ and path.name != DESCRIPTION.name:  # authors are named on purpose
+                for kind, value in _personal_values(self.root, path, self.policy, set(self.keep_columns)):
+                    (people if kind == PERSON else others).update(identifiers_in(value, kind).phrases)
+        names = are_of_names({label for _, label in labels}, people)
+        telling = {(key, label) for key, label in labels if label in names}
+        own = labels - {(key, label) for key, label in telling if key in _OF_PEOPLE}
+        forms = {words_of(form) for key, label in own for form in (label, f"{key}-{label}")}
+        return Identifiers(frozenset((people | others) - forms), frozenset(telling))
 
 
 def _personal_values(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[str]) -> Found:
@@ -237,7 +227,7 @@ class Census:
         self._pairs = cache(self._count)
 
     def spread(self, table: PurePosixPath, column: str) -> Spread:
-        """Return how the values of a column are spread over people.
+        """Return the number of people who share each value of a column.
 
         Parameters
         ----------

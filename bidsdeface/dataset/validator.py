@@ -84,16 +84,7 @@ class Problem:
 
 
 def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path | None = None) -> None:
-    """Refuse a dataset with validation errors.
-
-    Parameters
-    ----------
-    bids_dir : Path
-        Root of the dataset.
-    participants : sequence of str, optional
-        Labels without ``sub-``; all where empty.
-    scratch : Path, optional
-        A private folder for the files of the validator; by default, a temporary one.
+    """Refuse a dataset with validation errors; parameters as of `find_problems`.
 
     Raises
     ------

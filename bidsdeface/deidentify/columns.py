@@ -67,7 +67,7 @@ class Spread:
 
 
 def spread_of(pairs: Iterable[tuple[str, str]]) -> Spread:
-    """Return how many people share each value; missing values do not count.
+    """Count the people who share each value; missing values are ignored.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ ALONE = Spread({"": 1})  # of a column about which nothing is known
 
 
 def own_spread(column: str, table: Table) -> Spread | None:
-    """Return how many people share each value of a column, if the table says whose each row is."""
+    """Count the people who share each value of a column, if the table has a column of participants."""
     has_people = "participant_id" in table.columns
     return spread_of(zip(*map(table.values, ("participant_id", column)), strict=True)) if has_people else None
 

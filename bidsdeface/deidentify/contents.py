@@ -94,7 +94,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def gzip_extras(path: Path) -> set[str]:
-    """Return what a gzip file has besides its data: in the headers of its members, and after them.
+    """Return the contents of a gzip file other than its data, in the headers of its members or after them.
 
     Parameters
     ----------

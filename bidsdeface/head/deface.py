@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bidsdeface.dataset.inheritance import read_gradients, read_metadata
 from bidsdeface.dataset.kinds import is_phase
 from bidsdeface.dataset.names import Head, Scan
-from bidsdeface.dataset.people import identifiers_above, identifiers_of
+from bidsdeface.dataset.people import People
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import (
     BidsdefaceError,
@@ -85,12 +85,12 @@ def prepare(settings: MaskOptions, state: State | None) -> Callable[[Head], Iter
         The template is missing, or not what it says it is.
     """
     templates = make_template_set(settings.template, settings.regions, settings.guard_mm)
-    policy, keep = settings.policy, settings.keep_columns
-    above = identifiers_above(settings.bids_dir, policy, keep)
+    people = People(settings.bids_dir, settings.policy, settings.keep_columns)
+    above = people.identifiers_above
 
     @lru_cache(maxsize=1)
     def identifiers(subject: str) -> Identifiers:
-        return above | identifiers_of(settings.bids_dir, subject, policy, keep)
+        return above | people.identifiers_of(subject)
 
     return partial(deface_head, Tools(settings, templates, state, identifiers))
 

@@ -165,7 +165,6 @@ def mask_from_template(
         **measure_on_scan(loaded, mask, registered),
     }
     masked = Masked(mask, image.affine, measures, registered)
-    placements = (registered.to_template, registered.second_to_template)
     if mask.any():
         if is_anatomical and _was_defaced(loaded.volume, registered, measures):
             nothing = {"mask_ml": 0.0, "removed_share": 0.0}
@@ -176,6 +175,7 @@ def mask_from_template(
     for of_nothing in ("face_found", "emptied_share"):
         measures.pop(of_nothing, None)
     # Beside a reference, it shows no more of the head than that shows when it is defaced.
+    placements = (registered.to_template, registered.second_to_template)
     ends = lies_on_reference(measures) or field_ends_before_face(
         shape, image.affine, placements, registered.regions
     )
@@ -216,7 +216,7 @@ def no_face_seen(
 
 
 def face_in(image: Image, volume: Volume, reference: RegisteredScan | None, templates: TemplateSet) -> float:
-    """Return how much of a face an image shows, from `face_seen`; `volume` is of the image.
+    """Return the value of `face_seen` for an image; `volume` is its coarse copy.
 
     Not a number where it cannot be placed, but has the outline of a head.
     """

@@ -83,30 +83,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="table of sidecar fields on top of the built-in one",
     )
-    parser.add_argument(
-        "--keep-field",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME",
-        help="sidecar fields that you have looked at",
-    )
-    parser.add_argument(
-        "--keep-column",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="TABLE:NAME",
-        help="table columns that you have looked at, as in participants:notes",
-    )
-    parser.add_argument(
-        "--accept-text",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="texts that you have read, such as README",
-    )
+    for option, metavar, text in (
+        ("--keep-field", "NAME", "sidecar fields that you have looked at"),
+        ("--keep-column", "TABLE:NAME", "table columns that you have looked at, as in participants:notes"),
+        ("--accept-text", "FILE", "texts that you have read, such as README"),
+    ):
+        parser.add_argument(option, nargs="+", action="extend", default=[], metavar=metavar, help=text)
     parser.add_argument(
         "--accept-labels",
         action="store_true",

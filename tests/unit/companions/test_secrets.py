@@ -16,7 +16,7 @@ from bidsdeface.companions.select import FileKind, select_files
 from bidsdeface.companions.source import RawDataset, SubjectScope, make_source
 from bidsdeface.companions.write import write_files
 from bidsdeface.companions.write_metadata import ABSENT
-from bidsdeface.dataset.people import all_identifiers
+from bidsdeface.dataset.people import People
 from bidsdeface.dataset.validator import find_problems
 from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
@@ -119,7 +119,7 @@ def bids_files(root):
 
 def identifiers_in_all(root):
     labels = [path.name.removeprefix("sub-") for path in root.glob("sub-*")]
-    return all_identifiers(root, labels, load_policy())
+    return People(root, load_policy()).all_identifiers(labels)
 
 
 def is_readable(image):

@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from bidsdeface.companions.review import telling_labels
-from bidsdeface.dataset import people
-from bidsdeface.dataset.people import Census, all_identifiers, identifiers_of
+from bidsdeface.dataset.people import Census, People
 from bidsdeface.deidentify.edf import texts_in_edf
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.policy import load_policy
@@ -20,7 +19,7 @@ def gathered(root, subject, sidecars):
         path = root / f"sub-{subject}" / "func" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
-    return identifiers_of(root, subject, load_policy())
+    return People(root, load_policy()).identifiers_of(subject)
 
 
 @pytest.mark.parametrize(
@@ -41,16 +40,16 @@ def test_a_field_that_stands_twice_is_read_twice(tmp_path):
     path = tmp_path / "sub-01/func/sub-01_task-rest_bold.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"PatientName": "Quandt^Rosa", "PatientName": "X"}')
-    assert identifiers_of(tmp_path, "01", load_policy()).are_in("with Quandt")
+    assert People(tmp_path, load_policy()).identifiers_of("01").are_in("with Quandt")
 
 
 def test_identifiers_that_were_read_before_are_not_read_again(tmp_path, monkeypatch):
     first = gathered(tmp_path, "01", {"sub-01_task-rest_bold.json": {"PatientName": "Quandt^Rosa"}})
     gathered(tmp_path, "02", {"sub-02_task-rest_bold.json": {"PatientName": "Stern^Ada"}})
     read = []
-    identifiers = people.identifiers_of
-    monkeypatch.setattr(people, "identifiers_of", lambda *given: read.append(given[1]) or identifiers(*given))
-    both = all_identifiers(tmp_path, ["01", "02"], load_policy(), known={"01": first})
+    identifiers = People.identifiers_of
+    monkeypatch.setattr(People, "identifiers_of", lambda *given: read.append(given[1]) or identifiers(*given))
+    both = People(tmp_path, load_policy()).all_identifiers(["01", "02"], known={"01": first})
     assert read == ["02"] and both.are_in("with Quandt") and both.are_in("with Stern")
 
 
@@ -76,7 +75,7 @@ def test_a_label_that_several_have_or_a_code_in_the_place_of_a_name_is_none(tmp_
     for subject in ("ABC", "DEF", "GHI"):
         told = {"PatientName": f"{subject}", "OperatorsName": "fmri_rest"}
         gathered(tmp_path, subject, {f"sub-{subject}_task-rest_bold.json": told})
-    found = all_identifiers(tmp_path, ["ABC", "DEF", "GHI"], load_policy())
+    found = People(tmp_path, load_policy()).all_identifiers(["ABC", "DEF", "GHI"])
     assert list(telling_labels([PurePosixPath("sub-ABC")], found)) == []
     assert not found.are_in("the rest of ABC")
 
@@ -85,7 +84,7 @@ def test_a_label_that_several_have_or_a_code_in_the_place_of_a_name_is_none(tmp_
 def test_a_participant_called_by_name_waits(tmp_path, label):
     name = f"sub-{label}_task-rest_bold.json"
     gathered(tmp_path, label, {name: {"PatientName": "Doe^Jane"}})
-    found = all_identifiers(tmp_path, [label], load_policy())
+    found = People(tmp_path, load_policy()).all_identifiers([label])
     assert [one.waits for one in telling_labels([PurePosixPath(f"sub-{label}")], found)] == [True]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bidsdeface.companions.select import FileKind
 from bidsdeface.companions.write import WRITERS
-from bidsdeface.dataset.people import identifiers_of
+from bidsdeface.dataset.people import People
 from bidsdeface.deidentify.edf import (
     is_harmless_annotation,
     is_harmless_label,
@@ -365,7 +365,7 @@ def test_the_patient_of_a_damaged_file_is_still_known(tmp_path):
     path = tmp_path / "sub-01/eeg/sub-01_task-rest_eeg.edf"
     path.parent.mkdir(parents=True)
     path.write_bytes(content[:256])
-    assert identifiers_of(tmp_path, "01", load_policy()).are_in("thanks to Jane Beck")
+    assert People(tmp_path, load_policy()).identifiers_of("01").are_in("thanks to Jane Beck")
     stream = io.BytesIO(content)
     header = read_header(stream)
     assert header["patient"].endswith("Jane_Beck") and stream.tell() == 256
