@@ -63,33 +63,44 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--synthetic", type=int, default=200, help="how many synthetic people")
     parser.add_argument("--docs", action="store_true", help="write docs/calibration.md and its plot")
-    parser.add_argument("--json", type=Path, default=Path("calibration.json"), help="all numbers")
-    parser.add_argument("--again", action="store_true", help="take the numbers of an earlier run")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("calibration.jsonl"),
+        help="all numbers, one line per scan; scans that are in it are not measured again",
+    )
     arguments = parser.parse_args()
-    if not arguments.again:
-        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-        scans: list[tuple[str, Any]] = [*find_heads(all_scans=True).items(), *find_people().items()]
-        scans += [(f"synthetic {k}", range(k, arguments.synthetic, BATCHES)) for k in range(BATCHES)]
-        with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=1) as pool:
-            rows: list[dict[str, Any]] = []
-            for found in pool.imap_unordered(study, scans, chunksize=1):
-                rows += found
-                print(f"{found[0]['head'] if found else 'none'}: {len(found)} results", flush=True)
-        arguments.json.write_text(json.dumps(rows))
-    rows = json.loads(arguments.json.read_text())
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    scans: list[tuple[str, Any]] = [*find_heads(all_scans=True).items(), *find_people().items()]
+    scans += [(f"synthetic {k}", range(k, arguments.synthetic, BATCHES)) for k in range(BATCHES)]
+    results = _read_results(arguments.results)
+    missing = [scan for scan in scans if scan[0] not in results]
+    with multiprocessing.get_context("spawn").Pool(arguments.jobs, maxtasksperchild=1) as pool:
+        for name, rows in pool.imap_unordered(study, missing, chunksize=1):
+            results[name] = rows
+            with arguments.results.open("a") as file:
+                file.write(json.dumps({"scan": name, "rows": rows}) + "\n")
+            print(f"{name}: {len(rows)} results", flush=True)
+    rows = [row for name, _ in scans for row in results[name]]
     print(write_page(rows, Path("docs") if arguments.docs else None))
 
 
-def study(what: tuple[str, Any]) -> list[dict[str, Any]]:
-    """Return what is measured of one scan, or of some synthetic people: a row for each result."""
+def _read_results(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each scan that an earlier run has measured."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {line["scan"]: line["rows"] for line in map(json.loads, lines)}
+
+
+def study(what: tuple[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """Return the name of a scan, or of a batch of synthetic people, and a row for each result."""
     name, source = what
     templates = make_template_set("WholeHead", ("face",))
     if isinstance(source, range):
         people = [person for person in cohort(source.stop) if person.number in source]
         scans = [(person.name, reduce_image(person.scan(1), person.name)) for person in people]
-        return [{"head": of, **_result(SYNTHETIC, "as it is", one, templates)} for of, one in scans]
+        return name, [{"head": of, **_result(SYNTHETIC, "as it is", one, templates)} for of, one in scans]
     scan = reduce_image(read_image(source), str(source))
-    return [{"head": name, **row} for row in _rows(name, scan, templates)]
+    return name, [{"head": name, **row} for row in _rows(name, scan, templates)]
 
 
 def _rows(name: str, scan: Volume, templates: TemplateSet) -> Iterator[dict[str, Any]]:
