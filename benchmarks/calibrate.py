@@ -193,7 +193,8 @@ def judge(registered: RegisteredScan) -> dict[str, Any]:
         registered.brain, templates.head_template.brain_surface, head.to_head
     )
     measures = measure_placement(scan, placement, head.to_head, templates.head_template, brain)
-    mask, measures["guard_depth_mm"] = face_mask(scan.data.shape, scan.affine, to_template, regions)
+    mask = face_mask(scan.data.shape, scan.affine, to_template, regions)
+    measures["guard_to_skin_mm"] = registered.guard_to_skin_mm(scan.affine)
     measures |= measure_mask(mask, scan.affine, second, regions)
     if mask.any():
         coarse = world_aligned(scan, MEASURE_SPACING_MM)

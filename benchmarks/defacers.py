@@ -48,7 +48,7 @@ class Scanned:
         template = self.tools.template
         face_mm, brain_mm = template.regions_mm["face"], template.brain_mm
         regions = FaceRegions((face_mm,), brain_mm, DEFAULT_GUARD_MM, self.brain)
-        return face_mask(self.image.stored.shape, self.image.affine, self.to_template, regions)[0]
+        return face_mask(self.image.stored.shape, self.image.affine, self.to_template, regions)
 
 
 def by_bidsdeface(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:

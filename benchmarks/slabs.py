@@ -224,7 +224,7 @@ def judge(
         return {"end": "held back", "by": str(error), "measures": measures, "cpu_s": seconds}
     seconds = time.process_time() - start
     known = templates.face_regions(brain)
-    right, _ = face_mask(image.stored.shape[:3], image.affine, truth, known)
+    right = face_mask(image.stored.shape[:3], image.affine, truth, known)
     off_mm = mask_disagreement_mm(mask, image.affine, truth, known)
     lost_ml = 0.0
     if brain is not None:

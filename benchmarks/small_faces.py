@@ -138,7 +138,7 @@ def study(name: str, scan: Volume, templates: TemplateSet) -> None:
         found = judge(registered)
         found_faults = sorted({*found["faults"], *failed_checks(registered.measures)})
         placed = (registered.to_template, registered.regions)
-        mask, _ = face_mask(child.data.shape, child.affine, *placed)
+        mask = face_mask(child.data.shape, child.affine, *placed)
         lost = {
             judge_name: f"{float((is_brain(origins) & mask).sum()) * ml:.3f}"
             for judge_name, is_brain in known_brains(name, good).items()

@@ -108,6 +108,11 @@ class RegisteredScan:
         to_head = self.templates.to_head(self.to_template)
         return PlacedHead(self.templates.head_template.surface.head_mm, to_head)
 
+    def guard_to_skin_mm(self, affine: NDArray) -> float:
+        """Return how far the guard of a grid's voxels stays behind the skin of the face, in mm."""
+        skin = apply_affine(np.linalg.inv(self.head.to_head), self.templates.head_template.skin)
+        return float(self.regions.guard_distance(skin, self.to_template, affine).min())
+
     def points_on_head(self, stage: int = 1) -> NDArray[np.float64]:
         """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
         where = self.templates.template.target.stages[stage].where

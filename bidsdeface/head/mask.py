@@ -158,10 +158,10 @@ def mask_from_template(
     if failed_without_brain(registered.measures) and is_bare_brain(loaded.volume, surface):
         return bare
     check_series(image, registered, each=is_anatomical)
-    mask, guard_depth_mm = face_mask(shape, image.affine, registered.to_template, registered.regions)
+    mask = face_mask(shape, image.affine, registered.to_template, registered.regions)
     measures = {
         **registered.measures,
-        "guard_depth_mm": guard_depth_mm,
+        "guard_to_skin_mm": registered.guard_to_skin_mm(image.affine),
         **measure_on_scan(loaded, mask, registered),
     }
     masked = Masked(mask, image.affine, measures, registered)

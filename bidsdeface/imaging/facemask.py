@@ -75,7 +75,7 @@ class FaceRegions:
 
 def face_mask(
     shape: tuple[int, ...], affine: NDArray, to_template: NDArray, regions: FaceRegions
-) -> tuple[NDArray[np.bool_], float]:
+) -> NDArray[np.bool_]:
     """Return where to deface a scan.
 
     The regions are carried by the affine alone: it knows nothing of the face, so neither does the mask.
@@ -93,10 +93,8 @@ def face_mask(
 
     Returns
     -------
-    mask : numpy.ndarray, shape (X, Y, Z), bool
+    numpy.ndarray, shape (X, Y, Z), bool
         In Fortran order, as NIfTI stores it.
-    guard_depth_mm : float
-        How deep the guard reaches into the face region; all face deeper than that is hidden.
     """
     step = lattice_step(affine)
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
@@ -109,7 +107,7 @@ def face_mask(
         planes = slice(start, start + thickness)
         face_slab, guard_slab = (_upsampled(field, step, shape, planes) for field in (face, guarded))
         mask[:, :, planes] = (face_slab < 0) & (guard_slab > 0)
-    return mask, float(-face.min(where=guarded <= 0, initial=0.0))
+    return mask
 
 
 def lattice_step(affine: NDArray) -> NDArray[np.intp]:

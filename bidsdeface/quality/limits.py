@@ -260,10 +260,11 @@ CHECKS = (
         asked=_brain_is_untrusted,
     ),
     Check(
-        "guard_depth_mm",
-        "How deep the brain guard reaches into the face region; normally below 7",
-        "the brain guard covers the face {value:.0f} mm deep (at most {limit:.0f} expected)",
-        most=10.0,
+        "guard_to_skin_mm",
+        "Distance from the brain guard to the skin of the template's face; normally 4 or more",
+        "the brain guard comes within {value:.0f} mm of the skin of the face (at least {limit:.0f} expected)",
+        best=4.0,
+        least=2.0,
     ),
     # Is there a face at all? Asked of images that may show none, where they were not defaced.
     Check(

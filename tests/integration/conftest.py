@@ -142,12 +142,12 @@ class Engine:
         registered = self._known[key]
         if isinstance(registered, Rejected):
             return Masked(None, None, tuple(failed_checks(registered.measures).values()))
-        mask, depth_mm = self.apply(image.stored.shape[:3], image.affine, registered)
+        mask = self.apply(image.stored.shape[:3], image.affine, registered)
         coarse, second = world_aligned(volume, MEASURE_SPACING_MM), registered.second_to_template
         measures = {
             **registered.measures,
             **measure_mask(mask, image.affine, second, registered.regions),
-            "guard_depth_mm": depth_mm,
+            "guard_to_skin_mm": registered.guard_to_skin_mm(image.affine),
             **measure_removed(coarse, image.stored, mask, image.affine, registered.head),
         }
         nothing = () if mask.any() else ("the face lies outside the field of view",)
@@ -159,7 +159,7 @@ class Engine:
         except Rejected as rejected:
             return rejected
 
-    def apply(self, shape, affine, registered: RegisteredScan) -> tuple[np.ndarray, float]:
+    def apply(self, shape, affine, registered: RegisteredScan) -> np.ndarray:
         return face_mask(shape, affine, registered.to_template, registered.regions)
 
 

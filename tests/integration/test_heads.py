@@ -101,7 +101,7 @@ def test_the_scans_own_brain_is_trusted_agrees_and_is_clear_of_the_mask(result):
     *_, sidecar = result
     measures = sidecar["Bidsdeface"]["Measures"]
     assert measures["BrainFitMM"] < 2 and measures["BrainLead"] > 2 and measures["BrainShiftMM"] < 8
-    assert measures["BrainInMaskML"] == 0 and measures["GuardDepthMM"] < 10
+    assert measures["BrainInMaskML"] == 0 and measures["GuardToSkinMM"] > 3
 
 
 @on_heads_with_landmarks

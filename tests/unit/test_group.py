@@ -73,7 +73,7 @@ def test_a_row_holds_the_measures_and_n_a_where_there_is_none(settings, tmp_path
     (row,) = table(tmp_path)
     assert row["Regions"] == "face,ears" and row["Verdict"] == "passed"
     assert (row["Similarity"], row["BrainShiftMM"], row["MaskML"]) == ("0.8", "4.01", "812.5")
-    assert row["StartDisagreementMM"] == row["GuardDepthMM"] == "n/a"
+    assert row["StartDisagreementMM"] == row["GuardToSkinMM"] == "n/a"
     assert list(row) == list(COLUMNS)
 
 

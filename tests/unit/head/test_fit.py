@@ -9,7 +9,7 @@ from bidsdeface.errors import RegistrationError
 from bidsdeface.head import fit as fitting
 from bidsdeface.head.fit import fit
 from bidsdeface.imaging.volume import Volume, apply_affine
-from bidsdeface.quality.checks import Rejected
+from bidsdeface.quality.checks import Rejected, failed_checks
 from bidsdeface.quality.limits import is_brain_trusted
 
 
@@ -96,6 +96,14 @@ def test_a_scan_is_placed_through_its_reference_and_lent_its_brain(average, temp
 def first(average, templates):
     """Return the average's place, as a reference."""
     return fit("first", average.head, None, templates, accepted=False)
+
+
+def test_a_guard_that_reaches_the_skin_of_the_face_fails_and_no_other(first):
+    guard_to_skin_mm = first.guard_to_skin_mm(first.volume.affine)
+    assert not failed_checks({"guard_to_skin_mm": guard_to_skin_mm})
+    wide = replace(first, templates=replace(first.templates, guard_mm=14.0))
+    found = wide.guard_to_skin_mm(first.volume.affine)
+    assert found < guard_to_skin_mm and failed_checks({"guard_to_skin_mm": found})
 
 
 def slab_of(head, low_mm, high_mm, motion):

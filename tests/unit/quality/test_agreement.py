@@ -31,7 +31,7 @@ def apart_mm(first, second, spacing=(2.0, 2.0, 2.0), turn=None, regions=(FACE,))
     shape, affine = grid(80.0, spacing)
     affine = affine if turn is None else turn @ affine
     regions = FaceRegions(regions, FAR_BRAIN, GUARD_MM)
-    mask, _ = face_mask(shape, affine, first, regions)
+    mask = face_mask(shape, affine, first, regions)
     assert mask.any() and not mask.all()
     return mask_disagreement_mm(mask, affine, second, regions)
 
@@ -56,7 +56,7 @@ def test_either_way_and_whichever_is_the_larger_one(average):
     shape, affine = (90, 110, 110), np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = [-90, -100, -140]
     for shift in ([0, 9, 0], [0, -9, 0], [0, 0, 9], [0, 0, -9]):
-        mask, _ = face_mask(shape, affine, shifted(shift), regions)
+        mask = face_mask(shape, affine, shifted(shift), regions)
         found = mask_disagreement_mm(mask, affine, np.eye(4), regions)
         assert 6 < found < 9.1, shift
 
@@ -73,7 +73,7 @@ def test_what_the_brain_guard_keeps_is_not_held_against_a_mask():
     """The guard follows the scan's own brain, wherever a registration has the face."""
     shape, affine = grid(80.0, (2.0, 2.0, 2.0))
     regions = FaceRegions((FACE,), BRAIN, GUARD_MM, own_brain(centre=(0, 5, 0)))
-    mask, _ = face_mask(shape, affine, np.eye(4), regions)
+    mask = face_mask(shape, affine, np.eye(4), regions)
     assert mask_disagreement_mm(mask, affine, np.eye(4), regions) < 1
 
 

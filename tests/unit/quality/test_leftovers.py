@@ -15,7 +15,7 @@ OCCIPUT_Y_MM = -96.0
 
 @pytest.fixture(scope="module")
 def defaced(head, expected):
-    mask, _ = face_mask(head.data.shape, head.affine, np.eye(4), expected)
+    mask = face_mask(head.data.shape, head.affine, np.eye(4), expected)
     return np.where(mask, 0, head.data)
 
 

@@ -12,7 +12,7 @@ from bidsdeface.quality.measures import EMPTIED, MEASURE_SPACING_MM, measure_rem
 
 @pytest.fixture(scope="module")
 def mask(head, expected):
-    return face_mask(head.data.shape, head.affine, np.eye(4), expected)[0]
+    return face_mask(head.data.shape, head.affine, np.eye(4), expected)
 
 
 @pytest.fixture
