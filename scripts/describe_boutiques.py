@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DESCRIPTOR = REPOSITORY / "boutiques" / "bidsdeface.json"
 # Folders are made by the program, if they are not there: for Boutiques these are no files.
 TYPES = {"bids_dir": "File", "bids_filter_file": "File", "mask": "File", "metadata_policy": "File"}
+# bosh replaces the image's entrypoint by a login shell, which has another PATH.
+PROGRAM = "/opt/venv/bin/python -I /run.py"
 NUMBERS = {"guard_mm": False, "n_procs": True, "omp_nthreads": True}  # whether they are whole
 
 
@@ -37,8 +39,8 @@ def descriptor() -> str:
         "description": " ".join(DESCRIPTION.split()),
         "author": "The bidsdeface developers",
         "tags": {"domain": ["neuroinformatics", "mri"], "app": ["bids"]},
-        "container-image": {"type": "docker", "image": f"bidsdeface:{version}", "entrypoint": True},
-        "command-line": " ".join(one["value-key"] for one in inputs),
+        "container-image": {"type": "docker", "image": f"bidsdeface:{version}"},
+        "command-line": " ".join([PROGRAM, *(one["value-key"] for one in inputs)]),
         "inputs": inputs,
         "groups": [
             {"id": f"{_name(members[0])}_or", "name": "one of", "members": list(map(_name, members))}
