@@ -7,8 +7,10 @@ is there, and what is missing is skipped by name.
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from scripts.make_demo import write_dataset
-from tests.heads import REPOSITORY, demo_wheel
+from tests.heads import AVERAGE, REPOSITORY, demo_wheel
 
 ENGINES = Path(__file__).parent / "engines"
 # Outside of /tmp, which containers have their own of; what is made here is kept for the next time.
@@ -196,6 +198,93 @@ def sif(docker, machine) -> Path:
     image.chmod(0o644)
     made_of.write_text(image_id)
     return image
+
+
+class Cluster:
+    """A Slurm of one node, and its jobs."""
+
+    def __init__(self, machine, image):
+        self._machine = machine
+        self._environ = {"SLURM_CONF": f"{FOLDER}/slurm/slurm.conf", "IMAGE": str(image)}
+
+    def __call__(self, *command, check=True):
+        return self._machine(*command, check=check, environ=self._environ).stdout
+
+    def submit(self, *arguments) -> list[str]:
+        """Run submit.sh; return its jobs when all of them have ended."""
+        said = self("/repository/slurm/submit.sh", *arguments)
+        jobs = re.findall(r"job (\d+)", said)
+        self.wait(jobs)
+        return jobs
+
+    def wait(self, jobs, seconds=900):
+        end = time.monotonic() + seconds
+        while self("squeue", "--noheader", f"--jobs={','.join(jobs)}", check=False).strip():
+            assert time.monotonic() < end, self("squeue")
+            time.sleep(1)
+
+    def batch(self, logs, *arguments, options=()) -> str:
+        """Submit one job with options of sbatch; return its number."""
+        script = "/repository/slurm/bidsdeface.sbatch"
+        return self("sbatch", "--parsable", f"--output={logs}/%A.txt", *options, script, *arguments).strip()
+
+    def records(self, job) -> list[dict[str, str]]:
+        """Return what Slurm has noted of an ended job, or of each task of an array."""
+        lines = (FOLDER / "slurm" / "completed.txt").read_text().splitlines()
+        records = [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in lines]
+        return [one for one in records if job in (one["JobId"], one.get("ArrayJobId"))]
+
+    def states(self, job) -> dict[str, str]:
+        """Return state and exit code of each task; of a job that is no array, under ``-``."""
+        return {
+            one.get("ArrayTaskId", "-"): f"{one['JobState']} {one['ExitCode']}" for one in self.records(job)
+        }
+
+    def times(self, job) -> tuple[str, str]:
+        """Return when the first task began and the last one ended."""
+        records = self.records(job)
+        return min(one["StartTime"] for one in records), max(one["EndTime"] for one in records)
+
+
+@pytest.fixture(scope="session")
+def cluster(machine, sif):
+    shutil.rmtree(FOLDER / "slurm", ignore_errors=True)
+    machine("/repository/tests/container/engines/slurm.sh", FOLDER, uid=0)
+    yield Cluster(machine, sif)
+    for daemon in ("slurmd", "slurmctld"):
+        run("kill", (FOLDER / "slurm" / f"{daemon}.pid").read_text().strip())
+
+
+@pytest.fixture(scope="session")
+def mixed(folder) -> Path:
+    """Return a dataset of two participants; the second has a good scan, and one that is broken."""
+    root = folder / "mixed"
+    write_heads(root, "sub-01_T1w", "sub-02_T1w", "sub-02_T2w")
+    with (root / "sub-02" / "anat" / "sub-02_T2w.nii.gz").open("r+b") as file:
+        file.truncate(100_000)
+    return root
+
+
+def write_heads(root: Path, *scans: str) -> None:
+    """Write a dataset of small scans of the average head."""
+    root.mkdir()
+    people = sorted({scan.partition("_")[0] for scan in scans})
+    (root / "participants.tsv").write_text("\n".join(["participant_id", *people, ""]))
+    (root / "dataset_description.json").write_text(json.dumps({"Name": "small", "BIDSVersion": "1.10.0"}))
+    (root / "README").write_text("The average head, several times.\n")
+    for scan in scans:
+        anat = root / scan.partition("_")[0] / "anat"
+        anat.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(AVERAGE, anat / f"{scan}.nii.gz")
+        (anat / f"{scan}.json").write_text(json.dumps({"EchoTime": 0.003, "FlipAngle": 9}))
+
+
+@pytest.fixture
+def place(folder, request) -> Path:
+    """Return a folder of the test that the user of the cluster owns."""
+    path = open_folder(folder / re.sub(r"\W+", "-", request.node.name))
+    os.chown(path, USER, USER)
+    return path
 
 
 def description_of(output_dir: Path) -> dict:

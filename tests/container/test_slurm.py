@@ -5,71 +5,15 @@ import json
 import os
 import re
 import shutil
-import time
 
 import pytest
 
 from bidsdeface.imaging.image import read_image
-from tests.container.conftest import FOLDER, USER, open_folder, run
+from tests.container.conftest import FOLDER, USER, open_folder
 from tests.heads import AVERAGE
 
 SIX = [f"sub-{number:02}" for number in range(1, 7)]
 BROKEN = "sub-04"
-
-
-class Cluster:
-    """A Slurm of one node, and its jobs."""
-
-    def __init__(self, machine, image):
-        self._machine = machine
-        self._environ = {"SLURM_CONF": f"{FOLDER}/slurm/slurm.conf", "IMAGE": str(image)}
-
-    def __call__(self, *command, check=True):
-        return self._machine(*command, check=check, environ=self._environ).stdout
-
-    def submit(self, *arguments) -> list[str]:
-        """Run submit.sh; return its jobs when all of them have ended."""
-        said = self("/repository/slurm/submit.sh", *arguments)
-        jobs = re.findall(r"job (\d+)", said)
-        self.wait(jobs)
-        return jobs
-
-    def wait(self, jobs, seconds=900):
-        end = time.monotonic() + seconds
-        while self("squeue", "--noheader", f"--jobs={','.join(jobs)}", check=False).strip():
-            assert time.monotonic() < end, self("squeue")
-            time.sleep(1)
-
-    def batch(self, logs, *arguments, options=()) -> str:
-        """Submit one job with options of sbatch; return its number."""
-        script = "/repository/slurm/bidsdeface.sbatch"
-        return self("sbatch", "--parsable", f"--output={logs}/%A.txt", *options, script, *arguments).strip()
-
-    def records(self, job) -> list[dict[str, str]]:
-        """Return what Slurm has noted of an ended job, or of each task of an array."""
-        lines = (FOLDER / "slurm" / "completed.txt").read_text().splitlines()
-        records = [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in lines]
-        return [one for one in records if job in (one["JobId"], one.get("ArrayJobId"))]
-
-    def states(self, job) -> dict[str, str]:
-        """Return state and exit code of each task; of a job that is no array, under ``-``."""
-        return {
-            one.get("ArrayTaskId", "-"): f"{one['JobState']} {one['ExitCode']}" for one in self.records(job)
-        }
-
-    def times(self, job) -> tuple[str, str]:
-        """Return when the first task began and the last one ended."""
-        records = self.records(job)
-        return min(one["StartTime"] for one in records), max(one["EndTime"] for one in records)
-
-
-@pytest.fixture(scope="session")
-def cluster(machine, sif):
-    shutil.rmtree(FOLDER / "slurm", ignore_errors=True)
-    machine("/repository/tests/container/engines/slurm.sh", FOLDER, uid=0)
-    yield Cluster(machine, sif)
-    for daemon in ("slurmd", "slurmctld"):
-        run("kill", (FOLDER / "slurm" / f"{daemon}.pid").read_text().strip())
 
 
 @pytest.fixture(scope="module")

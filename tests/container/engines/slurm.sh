@@ -40,6 +40,7 @@ KillWait=5
 NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=$memory
 PartitionName=test Nodes=$host Default=YES MaxTime=INFINITE DefMemPerCPU=2000
 CONF
+ln -sf "$PWD/slurm.conf" /etc/slurm/slurm.conf # for jobs that lose SLURM_CONF
 install -d -o munge -g munge -m 0755 /run/munge
 munge -n >/dev/null 2>&1 || setpriv --reuid munge --regid munge --clear-groups munged --force
 export SLURM_CONF=$PWD/slurm.conf

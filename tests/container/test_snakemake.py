@@ -1,0 +1,57 @@
+"""The workflow with its profiles: past a failed scan to `group`; only what may pass is tried again."""
+
+import pytest
+
+from tests.container.conftest import FOLDER
+
+SLURM = (  # this Slurm has no accounting; the plugin waits 40 s by default before it looks
+    *("--default-resources", "slurm_partition=test", "--slurm-no-account"),
+    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3"),
+)
+# A bidsdeface that notes each try and ends with another code for each participant.
+ENDING = """\
+#!/bin/sh
+case "$*" in *sub-01*) code={0} ;; *sub-02*) code={1} ;; *) code=0 ;; esac
+echo "$code" >>tries
+exit $code
+"""
+
+
+def snakemake(cluster, place, profile, mixed, *options, config=(), check=True):
+    where = "/repository/workflow"
+    return cluster(
+        *("bash", "-c", 'cd "$0" && PATH=$0/bin:/opt/tools/bin:$PATH exec snakemake "$@"', place),
+        *("--snakefile", f"{where}/Snakefile", "--profile", f"{where}/profiles/{profile}", *options),
+        *("--config", f"bids_dir={mixed}", "output_dir=out", "log_dir=log", *config),
+        check=check,
+    )
+
+
+@pytest.mark.parametrize(("profile", "options"), [("local", ("--cores", "2")), ("slurm", SLURM)])
+def test_group_is_reached_with_a_failed_scan_in_the_middle(cluster, mixed, place, profile, options):
+    image = f"image={FOLDER / 'bidsdeface.sif'}"
+    said = snakemake(cluster, place, profile, mixed, *options, config=(image,))
+    assert f"sub-02: exit code 3; see {place}/log/sub-02.txt" in said
+    codes = {path.name: path.read_text().strip() for path in (place / "log" / "done").iterdir()}
+    assert codes == {"sub-01": "0", "sub-02": "3", "group": "0"}
+    scans = [line.partition("\t")[0] for line in (place / "out" / "quality.tsv").read_text().splitlines()[1:]]
+    assert [scan.partition("/")[0] for scan in scans] == ["sub-01", "sub-02"]
+    assert not list((place / "out").rglob("*T2w*"))
+
+
+@pytest.mark.parametrize(
+    ("codes", "tries"),
+    [
+        ((75, 0), ["0", "75", "75", "75"]),
+        ((137, 3), ["137", "137", "137", "3"]),
+        ((1, 5), ["1", "5"]),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(cluster, mixed, place, codes, tries):
+    (place / "bin").mkdir()
+    (place / "bin" / "bidsdeface").write_text(ENDING.format(*codes))
+    (place / "bin" / "bidsdeface").chmod(0o755)
+    snakemake(cluster, place, "local", mixed, "--cores", "1", check=False)
+    assert sorted((place / "tries").read_text().split()) == sorted(tries)
+    assert not (place / "log" / "done" / "group").exists()
+    assert (place / "log" / "done" / "sub-02").read_text().strip() == str(codes[1])
