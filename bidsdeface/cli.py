@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bidsdeface: error: {describe(error)}", file=sys.stderr)
         return code_of_run(error)
     except KeyboardInterrupt:
-        print("bidsdeface: interrupted; run the same command to go on", file=sys.stderr)
+        print("bidsdeface: interrupted; run the same command to continue", file=sys.stderr)
         return Exit.INTERRUPTED
 
 

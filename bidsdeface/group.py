@@ -73,8 +73,8 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
                 _write_report(settings, make_private(place) if complete else place, audit)
             else:
                 LOGGER.info(
-                    "quality.tsv and report.html have no place in a complete dataset; give --work-dir to "
-                    "have them there"
+                    "quality.tsv and report.html do not belong in a complete dataset; give --work-dir to "
+                    "have them written there"
                 )
         codes |= check_whole_output(settings, state, scratch)
         codes |= check_output_valid(settings, scratch, codes)
@@ -96,7 +96,7 @@ def _name_orphans(settings: Settings) -> None:
             names = settings.output.results_of(scan_at(settings.bids_dir / result.original))
         paths = (settings.output_dir / name for name in names)
         files = " ".join(shlex.quote(str(path)) for path in paths if path.exists())
-        LOGGER.warning("%s: its original is gone; if it is not to be shared: rm %s", result.image, files)
+        LOGGER.warning("%s: its original no longer exists; to stop sharing it: rm %s", result.image, files)
 
 
 def _write_report(settings: Settings, folder: Path, audit: Audit | None) -> None:

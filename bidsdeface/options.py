@@ -49,7 +49,7 @@ def parse(argv: Sequence[str]) -> Settings:
         given["n_procs"] = default_n_procs(given["omp_nthreads"])
     words = set(chain.from_iterable(given.pop("fail_on", ())))
     if len(words) > 1 and "none" in words:
-        raise UsageError("--fail-on none: stands alone; leave it out, or the codes")
+        raise UsageError("--fail-on none cannot be combined with codes; give one or the other")
     if words:
         given["fail_on"] = tuple(code for code in OPTIONAL if str(code.value) in words)
     return Settings(**given)
@@ -336,7 +336,7 @@ def _codes(text: str) -> list[str]:
     """Split codes that are separated by commas."""
     choices, words = [*(str(code.value) for code in OPTIONAL), "none"], text.split(",")
     if unknown := [word for word in words if word not in choices]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(choices)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(choices)}")
     return words
 
 

@@ -196,7 +196,7 @@ def _deface(
                     bar.update()
                 if settings.stop_on_first_crash and _is_crash(head, outcomes):
                     LOGGER.error(
-                        "stopped at the first failure, as asked; %d scans were not tried",
+                        "stopped at the first failure, as requested; %d scans were not tried",
                         total - len(outcomes),
                     )
                     break

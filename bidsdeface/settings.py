@@ -185,7 +185,7 @@ def _is_in_input(name: str, settings: Settings) -> bool:
 def _check_input(bids_dir: Path) -> None:
     if not os.path.isdir(bids_dir):  # unlike Path.is_dir, False instead of an error where access is denied
         raise UsageError(
-            f"{bids_dir}: no such folder, or none you may read; "
+            f"{bids_dir}: no such folder, or you may not read it; "
             "give BIDS_DIR the root folder of a BIDS dataset"
         )
     description = bids_dir / "dataset_description.json"

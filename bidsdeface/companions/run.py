@@ -98,7 +98,7 @@ def sync_dataset(settings: MetadataOptions, state: State | None, scratch: Path) 
         LOGGER.info("dataset-level files (participants.tsv, README …) are written by the group level")
     elif withdrawn:
         LOGGER.warning(
-            "OUTPUT_DIR has participants that BIDS_DIR has not (%s): what is above participants is left to "
+            "OUTPUT_DIR has participants that BIDS_DIR does not have (%s): files above them are left to "
             "the group level",
             ", ".join(withdrawn),
         )
@@ -162,7 +162,7 @@ def _write_draft(left_out: Sequence[Excluded], settings: MetadataOptions, state:
         draft = draft_dictionary(table, columns, known)
         older = read_json(path) if path.exists() else {}
     except JsonError as error:
-        LOGGER.warning("%s: the draft is left as it is, as it %s", path, error)
+        LOGGER.warning("%s: the draft is left as it is, because it %s", path, error)
         return
     except (TableError, OSError):
         return
@@ -203,7 +203,7 @@ def remove_withdrawn(settings: MetadataOptions) -> None:
     for name in withdrawn:
         remove_files(settings.output_dir, files_below(settings.output_dir, PurePosixPath(name)))
         remove_empty(settings.output_dir, PurePosixPath(name))
-    LOGGER.warning("removed from OUTPUT_DIR, as BIDS_DIR has them no more: %s", ", ".join(withdrawn))
+    LOGGER.warning("removed from OUTPUT_DIR, because BIDS_DIR no longer has them: %s", ", ".join(withdrawn))
 
 
 def _only_in_output(settings: MetadataOptions) -> list[str]:
@@ -247,7 +247,7 @@ def _in_workers(
         else:
             reason = result.reason if isinstance(result, Lost) else str(result)
             LOGGER.error(
-                "FAILED sub-%s: what goes along with the defaced images was not carried over: %s",
+                "FAILED sub-%s: the files that accompany the defaced images were not copied: %s",
                 scope.subject,
                 reason,
             )

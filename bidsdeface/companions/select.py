@@ -156,7 +156,7 @@ def _decide(path: PurePosixPath) -> FileKind | str:
         return _decide_at_root(path)
     name = parse_name(path)
     if name is None or name.folder != path.parent or not path.parts[0].startswith("sub-"):
-        return "is not named as BIDS asks"
+        return "does not have a BIDS name"
     if name.datatype is None:
         return _decide_above_data(name)
     is_known = is_data_file(name.datatype, name.suffix, name.extension, name.entities)

@@ -126,7 +126,7 @@ def sync_root(raw: RawDataset, known: Mapping[str, Identifiers] | None = None) -
             raise BidsdefaceError(f"{raw.root / one.path}: {one.reason}", retry=one.retry)
     if strange:
         LOGGER.warning(
-            "%s: holds what is not of this input; remove it, or it is shared as well: %s",
+            "%s: holds files that do not come from this input; remove them, or they are shared as well: %s",
             settings.output_dir,
             ", ".join(strange),
         )
@@ -180,7 +180,7 @@ def _why_not_defaced(settings: MetadataOptions, path: PurePosixPath) -> Excluded
         needed += [magnitudes_of(scan.suffix)[0]]
     if _is_asked(settings, path) and len(needed) == 1:
         or_not_asked = ", unless --bids-filter-file leaves it out" if settings.filters else ""
-        return Excluded(path, f"was not defaced: see its line FAILED{or_not_asked}")
+        return Excluded(path, f"was not defaced; see its FAILED line{or_not_asked}")
     return Excluded(path, f"{shows}, and is not asked for", remedy=settings.option_to_deface(*needed))
 
 
@@ -214,7 +214,9 @@ def _sync(
                 staging.publish({path: new})
     stale = _remove_stale(settings, {*removable} - {*report.written, *standing, *defaced, *masks}, absent)
     if stale:
-        LOGGER.info("removed from OUTPUT_DIR, as it is not to be shared now: %s", ", ".join(map(str, stale)))
+        LOGGER.info(
+            "removed from OUTPUT_DIR, because it may no longer be shared: %s", ", ".join(map(str, stale))
+        )
     for folder in folders:
         remove_empty(output_dir, folder)
     stems = {(path.parent, stem_of(path)) for path in absent}

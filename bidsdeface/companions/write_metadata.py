@@ -62,7 +62,7 @@ def write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Mapp
     if path == DESCRIPTION:
         return _write_description(source, path, target)
     if (name := parse_name(path)) is None:
-        raise NotShareable("is not named as BIDS asks")
+        raise NotShareable("does not have a BIDS name")
     settings, subject = source.raw.settings, name.entities.get("sub")
     content = read_with_additions(source.root, name, settings.data_dictionary)
     kept, reasons = scrub_dictionary(
@@ -130,7 +130,7 @@ def _scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> tuple[
     checked, bad_rows = check_rows(table, path)
     pruned = prune_table(checked, path, source.present)
     absent = [
-        Excluded(path, "is about what is not in the output", f"line {line}")
+        Excluded(path, "is about something that is not in the output", f"line {line}")
         for line in checked.lines
         if line not in pruned.lines
     ]

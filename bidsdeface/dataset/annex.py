@@ -49,7 +49,7 @@ def why_not_here(path: Path, bids_dir: Path) -> str:
     """Return one line about a broken link, or about a file that git-annex has not fetched."""
     if path.is_symlink() and not _leads_into_annex(path):
         return (
-            f"{path}: is a link to {os.path.realpath(path)}, which is not there; mount that folder, or "
+            f"{path}: is a link to {os.path.realpath(path)}, which does not exist; mount that folder, or "
             "correct the link"
         )
     command = f"datalad get {shlex.quote(os.path.relpath(path, bids_dir))}"

@@ -189,7 +189,7 @@ def _sort_in(
     elif is_ignored(path, ignored):
         images.ignored.append(path)
     elif objection:
-        images.not_taken[path] = f"is not named as BIDS asks: {objection}"
+        images.not_taken[path] = f"does not have a BIDS name: {objection}"
     else:
         images.scans.append(scan_at(bids_dir / path))
 

@@ -75,13 +75,13 @@ def parse_json(content: bytes, *, may_repeat: bool = True) -> dict[str, Any]:
         if b"\\ud" in content.lower():
             json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise JsonError("has half a character in it (such as \\ud83d alone); correct it") from None
+        raise JsonError("contains half of a character (such as \\ud83d alone); correct it") from None
     except UnicodeDecodeError:
         raise JsonError("is not UTF-8; save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise JsonError(f"is not JSON ({_place(error)}); correct it") from None
     except RecursionError:
-        raise JsonError("is not JSON (it is nested too deep); correct it") from None
+        raise JsonError("is not JSON (it is nested too deeply); correct it") from None
     if not isinstance(parsed, dict):
         raise JsonError("holds a list or a single value in place of a JSON object; correct it")
     return parsed
@@ -95,7 +95,7 @@ def _number(text: str) -> int | float:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise TwiceError("has a field that stands twice; remove one")
+        raise TwiceError("has the same field twice; remove one")
     return fields
 
 
@@ -275,5 +275,5 @@ def _read_numbers(scan: Scan, extension: str) -> str:
     try:
         rows = [[float(value) for value in line.split()] for line in path.read_text().splitlines()]
     except (OSError, ValueError):
-        raise BidsdefaceError(f"{path}: is no table of numbers; correct it") from None
+        raise BidsdefaceError(f"{path}: is not a table of numbers; correct it") from None
     return "".join(" ".join(f"{value:.10g}" for value in row) + "\n" for row in rows if row)

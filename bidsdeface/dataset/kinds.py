@@ -52,8 +52,8 @@ def kinds_of(suffixes: Sequence[str] = ()) -> frozenset[tuple[str, str]]:
     suffixes_known = {suffix for _, suffix in known}
     if unknown := [name for name in requested if name != ANATOMICAL and name not in suffixes_known]:
         raise UsageError(
-            f"--suffixes {' '.join(unknown)}: BIDS has no such image of a head; choose from anat (all "
-            f"anatomical ones), {', '.join(sorted(suffixes_known))}"
+            f"--suffixes {' '.join(unknown)}: no BIDS suffix of images of the head; choose from anat (all "
+            f"anatomical scans), {', '.join(sorted(suffixes_known))}"
         )
     return frozenset(
         (datatype, suffix)

@@ -200,7 +200,7 @@ def scan_at(path: Path) -> Scan:
     Raises
     ------
     BidsdefaceError
-        The file is not named as BIDS asks for files of participants.
+        The file does not have a BIDS name for files of participants.
 
     Examples
     --------
@@ -210,7 +210,7 @@ def scan_at(path: Path) -> Scan:
     """
     name = parse_name(path)
     if name is None or "sub" not in name.entities:
-        raise BidsdefaceError(f"{path}: is not named as BIDS asks; rename it")
+        raise BidsdefaceError(f"{path}: does not have a BIDS name; rename it")
     return Scan(path, tuple(name.entities.items()), name.suffix, name.extension, path.parent.name or "anat")
 
 

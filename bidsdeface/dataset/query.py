@@ -100,7 +100,7 @@ def find_heads(
         others = list_images(bids_dir, existing, sessions, kinds_of(suffixes_of_heads()) - kinds_of()).scans
         suffixes_there = " ".join(sorted({scan.suffix for scan in others}))
         raise BidsdefaceError(
-            f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that fits the request; check "
+            f"{bids_dir}: no {kind} (anat/*_T1w.nii.gz and the like) that matches the request; check "
             "--participant-label, --session-label, --suffixes, --bids-filter-file and .bidsignore"
             + (f"; to deface what is there: --suffixes {suffixes_there}" if suffixes_there else "")
         )
@@ -108,9 +108,11 @@ def find_heads(
     missing = [f"sub-{label}" for label in participants or existing if label not in with_scans]
     problems = [problem for _, problem in images.problems]
     if participants and scans_expected:  # a name is meant
-        problems += [f"{one}: no {kind} that fits the request; add one or leave {one} out" for one in missing]
+        problems += [
+            f"{one}: no {kind} that matches the request; add one or leave {one} out" for one in missing
+        ]
     elif missing and scans_expected and not (sessions or filters):  # which narrow it to those who have it
-        LOGGER.warning("without any %s, so that nothing is to be done: %s", kind, ", ".join(missing))
+        LOGGER.warning("no %s, so there is nothing to do: %s", kind, ", ".join(missing))
     by_stem: dict[str, list[Scan]] = defaultdict(list)  # of scans with one stem, all outputs have one name
     for scan in scans:
         by_stem[scan.stem].append(scan)
@@ -127,18 +129,16 @@ def find_heads(
 def _log_not_taken(images: Images, bids_dir: Path, with_ignored: bool) -> None:
     """Log the images that are not taken; those in .bidsignore only where nothing else names them."""
     for path, reason in images.not_taken.items():
-        LOGGER.warning("%s: not taken: %s", printable(bids_dir / path), reason)
+        LOGGER.warning("%s: skipped: %s", printable(bids_dir / path), reason)
     if images.ignored and with_ignored:
-        LOGGER.warning(
-            "in .bidsignore, so that they are not touched: %s", ", ".join(map(str, images.ignored))
-        )
+        LOGGER.warning("listed in .bidsignore and therefore skipped: %s", ", ".join(map(str, images.ignored)))
 
 
 def _folders(bids_dir: Path, pattern: str) -> list[str]:
     """Return the labels of folders, broken links included, in natural order."""
     names = {path.name for path in bids_dir.glob(pattern) if path.is_symlink() or path.is_dir()}
     for name in sorted(name for name in names if not is_utf8(name)):
-        LOGGER.warning("%s: not taken: its name is not UTF-8", printable(bids_dir / name))
+        LOGGER.warning("%s: skipped: its name is not UTF-8", printable(bids_dir / name))
     return [name.partition("-")[2] for name in sorted(filter(is_utf8, names), key=natural_key)]
 
 
@@ -168,7 +168,7 @@ def _filtered(
     """Return the scans that fit the filter of their suffix, by pybids; without a filter, all fit."""
     suffixes = {suffix for _, suffix in kinds if suffix.lower() in filters}
     for name in filters.keys() - {suffix.lower() for suffix in suffixes}:
-        LOGGER.warning("--bids-filter-file: %r is not among the suffixes asked for, ignored", name)
+        LOGGER.warning("--bids-filter-file: %r is not one of the requested suffixes; ignored", name)
     if not suffixes:
         return list(scans)
     datatypes = {datatype for datatype, suffix in kinds if suffix in suffixes}

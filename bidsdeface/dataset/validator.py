@@ -220,7 +220,7 @@ def _run_validator(dataset: Path, config: Path, environ: Mapping[str, str], skip
     if result.returncode not in (_EXIT_VALID, _EXIT_INVALID):
         said = result.stderr.strip().splitlines() or ["nothing said"]
         raise BidsdefaceError(
-            f"{_EXECUTABLE}: broke down with exit code {result.returncode} ({said[-1]}); "
+            f"{_EXECUTABLE}: crashed with exit code {result.returncode} ({said[-1]}); "
             f"repair the installation, or use {skip}",
             retry=result.returncode < 0,  # it was killed
         )

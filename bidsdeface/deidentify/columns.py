@@ -166,7 +166,7 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> t
         if is_index or not (is_dropped or names.isdisjoint(options.keep)):
             continue
         if is_dropped:
-            reason, keep_it = "you said so", ""
+            reason, keep_it = "as you asked", ""
         elif column == SHIFTED:
             table, reason, bad = _shifted(table, path, options)
             left_out += [Excluded(path, "no date that can be shifted", line) for line in bad]

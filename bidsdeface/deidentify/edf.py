@@ -138,7 +138,7 @@ def texts_in_edf(path: Path) -> set[str]:
     Raises
     ------
     OSError, ValueError
-        The file cannot be read, or is no EDF or BDF file.
+        The file cannot be read, or is not an EDF or BDF file.
     """
     with path.open("rb") as file:
         header, signals = _read_checked(file)
@@ -239,11 +239,11 @@ def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     signals = read_signals(file, header)
     size = _header_bytes(signals)
     if header["version"] not in _VERSIONS:
-        raise ValueError("is no EDF or BDF file")
+        raise ValueError("is not an EDF or BDF file")
     if not has_numbers(header, signals):
-        raise ValueError("has a text or a date in the place of a number")
+        raise ValueError("has text or a date where a number belongs")
     if _count(header["header bytes"]) != size:
-        raise ValueError("has a header of another length than it says")
+        raise ValueError("has a header that is not as long as it states")
     if file.tell() < size:
         raise ValueError("ends within its header")
     return header, signals

@@ -120,7 +120,7 @@ def parse_table(content: bytes, path: PurePath) -> Table:
         lines = [line[:-1] for line in lines]
     columns = tuple(name.strip() for name in lines[0].split("\t"))
     if len(set(columns)) < len(columns) or not all(columns):
-        raise TableError(f"{path}: two columns have one name, or one has none; name each column")
+        raise TableError(f"{path}: two columns have the same name, or a column has none; name each column")
     rows = {
         number: row
         for number, line in enumerate(lines[1:], start=2)
@@ -164,7 +164,7 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
             raise TableError(f"{path}: has no column {required[0]}, or no header; add it")
         if table.bad_lines:
             raise TableError(
-                f"{path}: line {table.bad_lines[0]} has not one value for each column; correct it"
+                f"{path}: line {table.bad_lines[0]} does not have one value per column; correct it"
             )
         return table, []
     needed = [name for name, rule in rules.items() if rule.is_index] or ["participant_id"]
@@ -190,7 +190,7 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
     good = {line: row for line, row in zip(table.lines, table.rows, strict=True) if line not in faults}
     if table.lines and not good:
         raise TableError(f"{path}: no line has a {index[0]}; write {INDEX_COLUMNS[index[0]][1]}")
-    malformed = dict.fromkeys(table.bad_lines, ("has not one value for each column", "correct the line"))
+    malformed = dict.fromkeys(table.bad_lines, ("does not have one value per column", "correct the line"))
     left_out = [
         Excluded(path, reason, f"line {line}", remedy)
         for line, (reason, remedy) in (*malformed.items(), *sorted(faults.items()))

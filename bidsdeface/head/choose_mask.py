@@ -106,8 +106,8 @@ def mask_from_set(masked: Masked, loaded: Loaded) -> Masked:
     """
     if not is_on_grid(loaded.image, masked.mask.shape, masked.affine):
         raise ImageError(
-            f"{loaded.scan.path}: is not on the grid of its set, and BIDS has one mask for a set; "
-            "set it apart"
+            f"{loaded.scan.path}: is not on the grid of its set, and BIDS allows one mask per set; "
+            "give it a name that sets it apart"
         )
     if masked.registered is None:
         return masked
@@ -151,7 +151,7 @@ def mask_from_other(loaded: Loaded, published: Mapping[Scan, Masked]) -> Masked 
     if is_phase(scan) and not donors:
         raise ImageError(
             f"{scan.path}: shows phase, not anatomy, and no {' or '.join(magnitudes_of(scan.suffix))} "
-            "on its grid was defaced whose mask it could take; ask for both with --suffixes, or leave it "
+            "on its grid was defaced and could lend it a mask; ask for both with --suffixes, or leave it "
             "out"
         )
     for donor, masked in donors.items():
@@ -177,12 +177,12 @@ def _may_share(masked: Masked, donor: Scan, loaded: Loaded) -> bool:
 def _lent(masked: Masked, donor: Scan, scan: Scan) -> Masked:
     if masked.no_face == NoFace.NONE_SEEN:
         raise RegistrationError(
-            f"{scan.path}: may show a face where {donor.stem} shows none, and could not take a "
-            "mask from it, as none could be verified; leave it out, or give its mask with --mask"
+            f"{scan.path}: may show a face although {donor.stem} shows none, and no mask for "
+            "it could be verified; leave it out, or give its mask with --mask"
         )
     if masked.no_face and masked.no_face != NoFace.FIELD_ENDS:
         raise RegistrationError(
-            f"{scan.path}: belongs to {donor.stem}, which was emptied before it came here; whether "
-            "this image was, cannot be seen; leave it out, or give its mask with --mask"
+            f"{scan.path}: belongs to {donor.stem}, whose face had been removed before; it cannot "
+            "be seen whether this holds for this image too; leave it out, or give its mask with --mask"
         )
     return replace(masked, lent_by=donor.stem)

@@ -306,11 +306,11 @@ def _withdraw_other_masks(
             return
     for other in settings.output.sharing_mask(loaded.scan):
         if settings.mask:
-            LOGGER.warning("%s: withdrawn, as it had another mask; give it --mask as well", other.stem)
+            LOGGER.warning("%s: withdrawn because it had another mask; give it --mask as well", other.stem)
         elif other.stem not in to_come or is_by_hand(settings, other):
             raise ImageError(
-                f"{loaded.scan.path}: is of one set with {other.stem}, which has another mask, and BIDS "
-                "has one for a set; do the whole set at once, or give its mask with --mask"
+                f"{loaded.scan.path}: is in one set with {other.stem}, which has another mask, and BIDS "
+                "allows one mask per set; do the whole set at once, or give its mask with --mask"
             )
         settings.output.withdraw(other)
 

@@ -183,7 +183,7 @@ def fit(
         registered = _on_reference(volume, reference, templates, only_brain_shows=not is_anatomical)
         if not is_anatomical or not failed_checks(registered.measures):
             return _accepted(registered, accepted)
-        LOGGER.info("%s: does not fit %s; registered by itself", name, reference.reference)
+        LOGGER.info("%s: does not match %s; registered by itself", name, reference.reference)
     try:
         registered = _directly(name, volume, templates)
     except RegistrationError:

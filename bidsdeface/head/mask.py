@@ -181,8 +181,8 @@ def mask_from_template(
     )
     if failed_checks(measures) or not ends:
         raise RegistrationError(
-            "the face lies outside the field of view, but too near to be sure; cut the image farther "
-            "from the face, or draw a mask and give it with --mask"
+            "the face seems to lie outside the field of view, but too close to its edge to be sure; cut the "
+            "image farther from the face, or draw a mask and give it with --mask"
         )
     return replace(masked, no_face=NoFace.FIELD_ENDS)
 
@@ -209,7 +209,7 @@ def no_face_seen(
     seen = face_in(loaded.image, loaded.volume, reference, templates)
     measures = {"face_seen": seen}
     if (failed := failed_checks(measures)) and not (accepted and np.isnan(seen)):
-        cannot_tell = {"face_seen": "it cannot be placed, and so it may show a face"}
+        cannot_tell = {"face_seen": "it cannot be placed, so it may show a face"}
         raise Rejected(cannot_tell if np.isnan(seen) else failed, measures)
     nothing = np.zeros(loaded.image.stored.shape[:3], bool)
     return Masked(nothing, loaded.image.affine, measures, no_face=NoFace.NONE_SEEN)
@@ -277,8 +277,8 @@ def _with_foldover(masked: Masked, registered: RegisteredScan, accepted: bool) -
         if accepted:
             return masked
         raise RegistrationError(
-            "the air around the head is as bright as tissue, more of it than a head, so what folded over "
-            "cannot be told; give the padding the value of air, or draw a mask and give it with --mask"
+            "the background is as bright as tissue, so a nose that folded over cannot be recognised; give "
+            "the padding the value of air, or draw a mask and give it with --mask"
         )
     folded = on_grid(found, scan.affine, masked.mask.shape, masked.affine)
     mask = masked.mask | folded

@@ -46,8 +46,8 @@ def check_still(name: str, volume: Volume, registered: RegisteredScan, must_show
     comparable = moved.similarity >= STILL_SIMILARITY
     if (comparable or must_show) and not (comparable and moved_mm <= STILL_MM):
         raise RegistrationError(
-            f"{name}: the head has moved by {moved_mm:.0f} mm (at most {STILL_MM:.0f} expected), or "
-            "cannot be compared, and one mask is for all; align the images first, or set them apart"
+            f"{name}: the head has moved by {moved_mm:.0f} mm (at most {STILL_MM:.0f} expected), or its "
+            "images cannot be compared, and they share one mask; align them first, or give each its own name"
         )
     return comparable
 

@@ -185,7 +185,7 @@ def read_mask_by_hand(path: Path, image: Image) -> NDArray[np.bool_]:
     size_ml = mask.sum() * voxel_ml(image.affine)
     if size_ml < LEAST_DRAWN_ML or share > MOST_DRAWN_SHARE:
         raise UsageError(
-            f"{path}: marks {size_ml:.0f} mL and {share:.0%} of the head, which is no face; "
-            "other values than 0 mean face, not what to keep"
+            f"{path}: marks {size_ml:.0f} mL and {share:.0%} of the head, which is not a face; "
+            "values other than 0 mean face, not what to keep"
         )
     return mask

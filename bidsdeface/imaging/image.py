@@ -119,7 +119,7 @@ def read_bytes(path: Path) -> bytes:
             content = file.read()
         after = path.stat()
     except FileNotFoundError:
-        raise ImageError(f"{path}: is not there") from None
+        raise ImageError(f"{path}: does not exist") from None
     except PermissionError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except OSError as error:

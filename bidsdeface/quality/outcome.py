@@ -93,7 +93,7 @@ class OutcomeFile:
             except OSError as error:
                 raise UsageError(
                     f"{path}: cannot be written ({error.strerror}); give --outcomes a file in a folder that "
-                    "is there and may be written to"
+                    "exists and is writable"
                 ) from error
 
     def add(self, outcome: Outcome) -> None:

@@ -23,12 +23,12 @@ def check_written(original: Image, written: Image, mask: NDArray[np.bool_], fill
         The header, a value outside or a value inside the mask is not as it should be.
     """
     if written.header.binaryblock != clean_header(original.header).binaryblock:
-        raise ImageError("its header did not come back as it was written; is the disk sound?")
+        raise ImageError("its header was not read back as written; check the disk")
     before, after = original.stored.T, written.stored.T  # transposed, a mask broadcasts over volumes
     if not _same_bits(before, after, ~mask.T):
-        raise ImageError("voxels outside the mask changed; is the disk sound?")
+        raise ImageError("voxels outside the mask changed; check the disk")
     if not _same_bits(np.broadcast_to(fill, before.shape), after, mask.T):
-        raise ImageError("voxels inside the mask were not replaced; is the disk sound?")
+        raise ImageError("voxels inside the mask were not replaced; check the disk")
 
 
 def check_mask_written(mask: NDArray[np.bool_], affine: NDArray, written: Image) -> None:
@@ -47,7 +47,7 @@ def check_mask_written(mask: NDArray[np.bool_], affine: NDArray, written: Image)
         It is not.
     """
     if not (np.array_equal(written.stored, mask) and np.array_equal(written.affine, affine)):
-        raise ImageError("the mask did not come back as it was written; is the disk sound?")
+        raise ImageError("the mask was not read back as written; check the disk")
 
 
 def _same_bits(first: NDArray, second: NDArray, where: NDArray[np.bool_]) -> bool:

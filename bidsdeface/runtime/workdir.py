@@ -119,8 +119,7 @@ def open_state(work_dir: Path) -> State:
         ) from error
     if len(key) != KEY_BYTES:
         raise UsageError(
-            f"{folder / _KEY}: is damaged ({len(key)} of {KEY_BYTES} bytes); remove {folder}, and everything "
-            "is done anew"
+            f"{folder / _KEY}: is damaged ({len(key)} of {KEY_BYTES} bytes); remove {folder} to start over"
         )
     return State(folder, key)
 
@@ -187,5 +186,5 @@ def _check_private(folder: Path) -> None:
         with private_folder(folder.parent):
             pass  # if no private folder can be made here, this error names the way out
         raise UsageError(
-            f"{folder}: may be entered by others; run chmod 700 {folder}, or choose another --work-dir"
+            f"{folder}: is accessible to others; run chmod 700 {folder}, or choose another --work-dir"
         )

@@ -190,7 +190,7 @@ def _client(root: Path | None) -> "TemplateFlowClient":
         return client
     except OSError as error:
         raise TemplateError(
-            f"TemplateFlow's folder cannot be used ({error}); set TEMPLATEFLOW_HOME to one that can"
+            f"TemplateFlow's folder cannot be used ({error}); set TEMPLATEFLOW_HOME to one that can be used"
         ) from error
     finally:
         for key, value in before.items():

@@ -151,7 +151,7 @@ def test_a_result_whose_original_is_gone_is_named_with_what_to_remove(settings, 
     (settings.bids_dir / "sub-2/anat/sub-2_T1w.nii.gz").symlink_to("annexed and dropped")
     put(tmp_path, "sub-3/anat/sub-3_mod-T1w_desc-face_defacemask", RECORD)
     run_group_level(settings)
-    (line,) = [line for line in caplog.messages if "its original is gone" in line]
+    (line,) = [line for line in caplog.messages if "its original no longer exists" in line]
     names = [
         f"{tmp_path}/sub-3/anat/sub-3_{end}" for end in ("desc-defaced_T1w", "mod-T1w_desc-face_defacemask")
     ]

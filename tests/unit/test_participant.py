@@ -157,7 +157,7 @@ def test_a_participant_without_scans_is_a_notice_and_the_others_go_on(run, bids_
     (bids_dir / "sub-03/func").mkdir(parents=True)
     code, said, worked_on = run()
     assert code == 0 and worked_on == ["sub-01", "sub-02"]
-    assert "WARNING without any anatomical scan, so that nothing is to be done: sub-03" in said
+    assert "WARNING no anatomical scan, so there is nothing to do: sub-03" in said
 
 
 def test_a_participant_that_is_named_and_has_no_scans_ends_with_3(run, bids_dir):
@@ -171,7 +171,7 @@ def test_a_folder_that_is_a_link_to_nowhere_ends_with_3_and_the_others_go_on(run
     (bids_dir / "sub-03").symlink_to("/archive/sub-03")
     code, said, worked_on = run()
     assert code == 3 and worked_on == ["sub-01", "sub-02"]
-    assert f"ERROR FAILED {bids_dir / 'sub-03'}: is a link to /archive/sub-03, which is not there" in said
+    assert f"ERROR FAILED {bids_dir / 'sub-03'}: is a link to /archive/sub-03, which does not exist" in said
 
 
 def test_stop_on_first_crash_leaves_the_rest_and_says_how_many(run):
@@ -180,7 +180,7 @@ def test_stop_on_first_crash_leaves_the_rest_and_says_how_many(run):
 
     code, said, worked_on = run("--stop-on-first-crash", result=result)
     assert code == 1 and worked_on == ["sub-01"]
-    assert "stopped at the first failure, as asked; 1 scans were not tried" in said
+    assert "stopped at the first failure, as requested; 1 scans were not tried" in said
 
 
 @pytest.mark.parametrize(("cause", "expected"), [(Exit.FAILED, 1), (Exit.RETRY, 75), (Exit.ERROR, 1)])

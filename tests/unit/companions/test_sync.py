@@ -154,7 +154,7 @@ def test_what_no_run_can_have_written_is_named_and_stays(settings, caplog):
     (settings.output_dir / ".git").mkdir()
     (settings.output_dir / ".git/config").touch()
     sync_root(RawDataset(settings))
-    (line,) = [line for line in caplog.messages if "not of this input" in line]
+    (line,) = [line for line in caplog.messages if "do not come from this input" in line]
     assert line.endswith(": derivatives") and mine.exists() and (settings.output_dir / ".git/config").exists()
 
 
@@ -426,7 +426,7 @@ def test_a_participant_who_is_withdrawn_goes_with_the_end_of_the_dataset(setting
     with caplog.at_level(logging.INFO, "bidsdeface"):
         run_group_level(settings)
     assert not (settings.output_dir / "sub-02").exists()
-    assert [line for line in caplog.messages if line.endswith("has them no more: sub-02")]
+    assert [line for line in caplog.messages if line.endswith("no longer has them: sub-02")]
     assert "sub-02" not in (settings.output_dir / "participants.tsv").read_text()
 
 
@@ -461,11 +461,11 @@ def behind(shared):
 
 
 PHASES = {
-    "fmap/sub-01_ses-a_phase1": ("was not defaced: see its line FAILED", ""),
-    "fmap/sub-01_ses-a_fieldmap": ("was not defaced: see its line FAILED", ""),
-    "func/sub-01_ses-a_task-rest_part-phase_bold": ("was not defaced: see its line FAILED", ""),
-    "func/sub-01_ses-a_task-rest_phase": ("was not defaced: see its line FAILED", ""),
-    "dwi/sub-01_ses-a_part-real_dwi": ("was not defaced: see its line FAILED", ""),
+    "fmap/sub-01_ses-a_phase1": ("was not defaced; see its FAILED line", ""),
+    "fmap/sub-01_ses-a_fieldmap": ("was not defaced; see its FAILED line", ""),
+    "func/sub-01_ses-a_task-rest_part-phase_bold": ("was not defaced; see its FAILED line", ""),
+    "func/sub-01_ses-a_task-rest_phase": ("was not defaced; see its FAILED line", ""),
+    "dwi/sub-01_ses-a_part-real_dwi": ("was not defaced; see its FAILED line", ""),
 }
 
 

@@ -55,8 +55,8 @@ BROKEN = {
     "list": (f'[{{"a": "{SECRET}"}}]'.encode(), "holds a list or a single value in place of a JSON object"),
     "null": (b"null", "holds a list or a single value in place of a JSON object"),
     "text": (f'"{SECRET}"'.encode(), "holds a list or a single value in place of a JSON object"),
-    "deep": (b'{"a":' + b"[" * 100_000, "is not JSON (it is nested too deep); correct it"),
-    "half": (b'{"a": "\\ud83d"}', "has half a character in it (such as \\ud83d alone); correct it"),
+    "deep": (b'{"a":' + b"[" * 100_000, "is not JSON (it is nested too deeply); correct it"),
+    "half": (b'{"a": "\\ud83d"}', "contains half of a character (such as \\ud83d alone); correct it"),
 }
 
 
@@ -83,7 +83,7 @@ def test_broken_json_is_one_line_with_file_cause_and_way_out_and_no_value(tmp_pa
 def test_a_field_that_stands_twice_is_refused_where_it_matters(tmp_path):
     (tmp_path / "x.json").write_text('{"a": {"b": 1, "b": 2}}')
     assert read_json(tmp_path / "x.json") == {"a": {"b": 2}}
-    with pytest.raises(JsonError, match="stands twice"):
+    with pytest.raises(JsonError, match="same field twice"):
         read_json(tmp_path / "x.json", may_repeat=False)
 
 
@@ -148,7 +148,7 @@ def test_gradients_are_inherited_and_broken_ones_are_one_line(tmp_path, content)
     scan = scan_of(bids_dir, "sub-01/dwi/sub-01_run-1_dwi.nii.gz")
     assert read_gradients(scan) == ("0 1000\n", "0 1\n0 0\n0 0\n")
     (bids_dir / "sub-01/sub-01_dwi.bval").write_bytes(content)
-    with pytest.raises(BidsdefaceError, match="dwi.bval: is no table of numbers") as raised:
+    with pytest.raises(BidsdefaceError, match="dwi.bval: is not a table of numbers") as raised:
         read_gradients(scan)
     assert "Zwingli" not in str(raised.value)
 

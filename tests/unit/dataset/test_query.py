@@ -105,10 +105,10 @@ def test_a_participant_without_scan_is_a_notice_unless_it_is_named(tmp_path, cap
     (bids_dir / "sub-02/func").mkdir(parents=True)
     plan = find_heads(bids_dir)
     assert len(plan.heads) == 1 and plan.problems == ()
-    assert caplog.messages == ["without any anatomical scan, so that nothing is to be done: sub-02"]
+    assert caplog.messages == ["no anatomical scan, so there is nothing to do: sub-02"]
     for named in (["01", "02"], ["02"]):
         (problem,) = find_heads(bids_dir, named).problems
-        assert problem.startswith("sub-02: no anatomical scan that fits the request")
+        assert problem.startswith("sub-02: no anatomical scan that matches the request")
 
 
 def test_a_dataset_without_anatomical_scan_is_an_error(tmp_path):
@@ -156,7 +156,7 @@ def test_an_image_that_looks_like_a_head_and_is_not_named_as_bids_asks_is_named(
     path.touch()
     assert stems(find_heads(tmp_path / "bids")) == ["sub-01_T1w"]
     (line,) = caplog.messages
-    assert str(path.resolve()) in line and "not taken: is not named as BIDS asks" in line and reason in line
+    assert str(path.resolve()) in line and "skipped: does not have a BIDS name" in line and reason in line
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_file_whose_name_is_not_utf8_is_passed_over_and_named(tmp_path, caplog
         assert stems(find_heads(bids_dir, filters=filters)) == ["sub-01_T1w"]
     lines = {line.removeprefix(f"{bids_dir.resolve()}/") for line in caplog.messages}
     for path in (os.fsdecode(name), os.fsdecode(b"sub-\xff")):
-        assert f"{printable(path)}: not taken: its name is not UTF-8" in lines
+        assert f"{printable(path)}: skipped: its name is not UTF-8" in lines
 
 
 @pytest.mark.parametrize("line", ["sub-02/", "/sub-02", "**/sub-02_*", "# sub-01\n\nsub-02/anat/*"])
@@ -190,14 +190,14 @@ def test_what_is_in_bidsignore_is_not_taken_and_named_in_one_line(tmp_path, capl
     plan = find_heads(bids_dir)
     assert stems(plan) == ["sub-01_T1w"] and plan.problems == ()
     names = "sub-02/anat/sub-02_T1w.nii.gz, sub-02/anat/sub-02_T2w.nii"
-    assert f"in .bidsignore, so that they are not touched: {names}" in caplog.messages
+    assert f"listed in .bidsignore and therefore skipped: {names}" in caplog.messages
 
 
 @pytest.mark.parametrize("link", ["sub-03", "sub-01/ses-a", "sub-01/perf"])
 @pytest.mark.parametrize(
     ("target", "way_out"),
     [
-        ("/archive/x", "is a link to /archive/x, which is not there"),
+        ("/archive/x", "is a link to /archive/x, which does not exist"),
         ("../.git/annex/objects/x", "datalad get"),
     ],
 )
@@ -252,14 +252,14 @@ def test_suffixes_narrow_and_widen_and_the_reference_is_the_t1w_all_the_same(tmp
 
 
 def test_a_suffix_that_bids_does_not_have_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"--suffixes t1w: BIDS has no such image.*anat.*T1w.*bold"):
+    with pytest.raises(UsageError, match=r"--suffixes t1w: no BIDS suffix of images of the head.*anat.*T1w.*bold"):
         find_heads(make_dataset(tmp_path), suffixes=["t1w", "T2w"])
 
 
 def test_a_participant_without_any_image_of_a_suffix_is_a_notice(tmp_path, caplog):
     plan = find_heads(make_dataset(tmp_path, [*MANY, "sub-02/anat/sub-02_T1w.nii.gz"]), suffixes=["bold"])
     assert stems(plan) == ["sub-01_task-rest_bold"] and plan.problems == ()
-    assert "without any scan, so that nothing is to be done: sub-02" in caplog.text
+    assert "no scan, so there is nothing to do: sub-02" in caplog.text
 
 
 def test_all_sessions_are_one_head_if_asked_for(tmp_path):

@@ -23,7 +23,7 @@ HERE = PurePosixPath("participants.tsv")
         ("participant_id\tname\nsub-01\tJürgen\n".encode("latin-1"), "not UTF-8"),
         (b"participant_id\x00\tx\nsub-01\tab\n", "line 1 has control"),
         (b"participant_id\rsub-01\r", "line 1 has control"),
-        (b"a\ta\n1\t2\n", "one name"),
+        (b"a\ta\n1\t2\n", "the same name"),
         (b"a\t\n1\t2\n", "has none"),
         (b"", "is empty"),
         (b"\n\n", "is empty"),
@@ -70,7 +70,7 @@ def test_a_bad_row_costs_itself_where_rows_are_people(rows, kept, lines):
 
 def test_a_bad_row_costs_the_file_elsewhere_and_a_table_of_nobody_is_refused():
     events = PurePosixPath("sub-01/func/sub-01_task-x_events.tsv")
-    with pytest.raises(TableError, match="line 3 has not one value"):
+    with pytest.raises(TableError, match="line 3 does not have one value"):
         check_rows(parse_table(b"onset\tduration\n1\t2\n1\n", events), events)
     for text in ("participant_id\tx\n01\t1\n02\t2\n", "name\tx\nsub-01\t1\n"):
         with pytest.raises(TableError, match="participant_id"):

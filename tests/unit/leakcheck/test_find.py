@@ -152,7 +152,7 @@ def test_fields_of_this_program_are_no_findings_unless_they_tell(tmp_path):
         ("participants.tsv", "participant_id\tx\nsub-01\tJane\n", (ALONE, "column x")),
         ("participants.tsv", "participant_id\tx\nsub-01\t10.removed\n", (FALSIFIED, "column x")),
         ("participants.tsv", "participant_id\tage\nsub-01\t93\n", ("age above 89", "column age")),
-        ("participants.tsv", "participant_id\tx\nsub-01\n", ("has not one value for each column", "line 2")),
+        ("participants.tsv", "participant_id\tx\nsub-01\n", ("does not have one value per column", "line 2")),
         ("a_events.tsv", "onset\tduration\n1\n", ("malformed table", "whole file")),
         ("a_events.tsv", "onset\tduration\ttrial_type\n1\t2\t10.removed\n", (FALSIFIED, "column trial_type")),
         ("sub-01_scans.tsv", "filename\tacq_time\na\t2018-06-04T10:00:00\n", ("date", "line 2 of acq_time")),

@@ -140,9 +140,9 @@ def test_a_result_that_cannot_be_sent_costs_its_own_item():
 
 
 def test_a_failed_preparation_comes_back_for_each_item():
-    error = TemplateError("template x: is not there")
+    error = TemplateError("template x: does not exist")
     results = list(run_in_workers(make_nothing, (error,), [1, 2], 1))
-    assert [str(result) for _, result in results] == ["template x: is not there"] * 2
+    assert [str(result) for _, result in results] == ["template x: does not exist"] * 2
 
 
 def test_log_lines_of_workers_reach_the_parent(caplog, monkeypatch):
