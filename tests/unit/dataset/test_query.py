@@ -252,7 +252,7 @@ def test_suffixes_narrow_and_widen_and_the_reference_is_the_t1w_all_the_same(tmp
 
 
 def test_a_suffix_that_bids_does_not_have_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"--suffixes t1w: no BIDS suffix of images of the head.*anat.*T1w.*bold"):
+    with pytest.raises(UsageError, match=r"--suffixes t1w: no BIDS suffix of images.*anat.*T1w.*bold"):
         find_heads(make_dataset(tmp_path), suffixes=["t1w", "T2w"])
 
 
