@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings) -> set[Exit]:
-    state = open_state(settings.work_dir) if settings.work_dir else None
+    state = open_state(settings.work_dir, settings.key_file) if settings.work_dir else None
     with log_of_run(state) if state else nullcontext():
         if settings.level == "group":
             from bidsdeface.group import run_group_level

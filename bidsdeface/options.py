@@ -280,6 +280,9 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         help="where private files go and stay: a key, fingerprints of inputs, logs "
         "(default: a temporary folder, gone at the end)",
     )
+    group.add_argument(
+        "--key-file", metavar="FILE", type=Path, help="key for a new work dir, from another one"
+    )
     _add_flags(
         group,
         (

@@ -33,6 +33,8 @@ class Settings(MaskOptions, MetadataOptions, AuditOptions):
         Whether the selected participants go through the BIDS validator first.
     work_dir : Path, optional
         Folder for private state; None for a temporary folder that is removed at the end.
+    key_file : Path, optional
+        The key to use in the work dir.
     stop_on_first_crash : bool
         Stop at the first head that fails.
     fail_on : tuple of Exit
@@ -44,6 +46,7 @@ class Settings(MaskOptions, MetadataOptions, AuditOptions):
     level: str
     validate: bool = True
     work_dir: Path | None = None
+    key_file: Path | None = None
     stop_on_first_crash: bool = False
     fail_on: tuple[Exit, ...] = OPTIONAL
     outcomes: Path | None = None
@@ -99,6 +102,8 @@ def _overlaps(settings: Settings) -> Iterator[tuple[bool, str]]:
         pairs += [((temporary_dir(), "TMPDIR"), dataset) for dataset in datasets]
     if settings.outcomes and settings.level == "participant":
         pairs += [((settings.outcomes, "--outcomes"), dataset) for dataset in datasets]
+    if settings.key_file:
+        pairs += [((settings.key_file, "--key-file"), dataset) for dataset in datasets]
     for (inner, inner_name), (outer, outer_name) in pairs:
         yield (
             inner.resolve().is_relative_to(outer.resolve()),
@@ -134,6 +139,10 @@ def _conflicts(settings: Settings) -> tuple[tuple[object, str], ...]:
         (
             settings.private_report and no_work_dir,
             "--private-report: shows faces, so it needs a place to stay; give --work-dir DIR",
+        ),
+        (
+            settings.key_file and no_work_dir,
+            "--key-file: is the key of a work dir; add --work-dir DIR",
         ),
         (
             settings.outcomes and settings.level == "group",

@@ -14,7 +14,13 @@ from bidsdeface.options import DESCRIPTION, make_parser
 REPOSITORY = Path(__file__).resolve().parents[1]
 DESCRIPTOR = REPOSITORY / "boutiques" / "bidsdeface.json"
 # Folders are made by the program, if they are not there: for Boutiques these are no files.
-TYPES = {"bids_dir": "File", "bids_filter_file": "File", "mask": "File", "metadata_policy": "File"}
+TYPES = {
+    "bids_dir": "File",
+    "bids_filter_file": "File",
+    "mask": "File",
+    "key_file": "File",
+    "metadata_policy": "File",
+}
 # bosh replaces the image's entrypoint by a login shell, which has another PATH.
 PROGRAM = "/opt/venv/bin/python -I /run.py"
 NUMBERS = {"guard_mm": False, "n_procs": True, "omp_nthreads": True}  # whether they are whole

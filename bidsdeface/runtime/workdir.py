@@ -23,6 +23,11 @@ KEY_BYTES = 32
 COMPLETE = "complete"  # purpose of a folder for files that have no place in a complete dataset
 LOGGER = logging.getLogger("bidsdeface")
 _KEY, _FINGERPRINTS, _LOGS = "key", "fingerprints", "logs"
+_OF_A_DATASET = (
+    ".git",
+    ".datalad",
+    "dataset_description.json",
+)  # whoever gets that folder would get a key in it
 
 
 @dataclass(frozen=True)
@@ -90,25 +95,32 @@ def state_folder(work_dir: Path) -> Path:
     return work_dir / "bidsdeface"
 
 
-def open_state(work_dir: Path) -> State:
+def open_state(work_dir: Path, key_file: Path | None = None) -> State:
     """Open the private state in a work dir, or make it if there is none.
 
     If many tasks start at once, one makes the key, and all use it.
 
+    Parameters
+    ----------
+    work_dir : Path
+    key_file : Path, optional
+        The key to use, such as that of another work dir. By default, a new work dir gets a random one.
+
     Raises
     ------
     UsageError
-        The folder is not private, or is not ours.
+        The folder or the key is not private, the folder is not ours, or it has another key.
     BidsdefaceError
         It cannot be made or read.
     """
+    given = read_key(key_file) if key_file else None
     folder = state_folder(work_dir)
     with storage_errors(work_dir):
         work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(work_dir)
     if not os.path.lexists(folder):
         with private_folder(work_dir) as unfinished, storage_errors(folder):
-            _make(unfinished / "state", folder)
+            _make(unfinished / "state", folder, given or secrets.token_bytes(KEY_BYTES))
     _check_private(folder)
     try:
         key = (folder / _KEY).read_bytes()
@@ -121,7 +133,40 @@ def open_state(work_dir: Path) -> State:
         raise UsageError(
             f"{folder / _KEY}: is damaged ({len(key)} of {KEY_BYTES} bytes); remove {folder} to start over"
         )
+    if given not in (None, key):
+        raise UsageError(
+            f"{key_file}: is not the key of {folder}; leave it out, or choose another --work-dir"
+        )
     return State(folder, key)
+
+
+def read_key(path: Path) -> bytes:
+    """Return the key in a file that nobody else may read, outside of all datasets and repositories.
+
+    Raises
+    ------
+    UsageError
+        The file is not so, or is no key.
+    """
+    real = path.resolve()
+    for folder in real.parents:
+        if any(os.path.lexists(folder / name) for name in _OF_A_DATASET):
+            raise UsageError(
+                f"{path}: lies in {folder}, a dataset or repository, and would be shared with it; "
+                "move it elsewhere"
+            )
+    try:
+        mode, key = real.stat().st_mode, real.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give --key-file a key") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise UsageError(f"{path}: may be read by others; run chmod 600 {path}")
+    if len(key) != KEY_BYTES:
+        raise UsageError(
+            f"{path}: holds {len(key)} bytes and not {KEY_BYTES}, so it is no key; make one with "
+            f"head -c {KEY_BYTES} /dev/urandom, or copy bidsdeface/{_KEY} of a work dir"
+        )
+    return key
 
 
 @contextmanager
@@ -157,7 +202,7 @@ class _LogFile(logging.FileHandler):
         LOGGER.warning("%s: cannot be written; the run goes on without a log", self.baseFilename)
 
 
-def _make(unfinished: Path, folder: Path) -> None:
+def _make(unfinished: Path, folder: Path, key: bytes) -> None:
     """Make the complete folder, then give it its name with one rename, in which only one task can succeed.
 
     This needs neither locks nor hard links, which some network file systems lack.
@@ -165,7 +210,7 @@ def _make(unfinished: Path, folder: Path) -> None:
     for made in (unfinished, unfinished / _FINGERPRINTS, unfinished / _LOGS):
         made.mkdir(mode=0o700)
     with open(os.open(unfinished / _KEY, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
+        file.write(key)
         file.flush()
         os.fsync(file.fileno())
     try:

@@ -58,6 +58,53 @@ def test_the_key_stays_and_is_not_shown(tmp_path, state):
     assert repr(state.key) not in repr(state) and state.key.hex() not in repr(state)
 
 
+@pytest.fixture
+def key_file(tmp_path):
+    path = tmp_path / "private" / "key"
+    path.parent.mkdir()
+    path.write_bytes(bytes(range(KEY_BYTES)))
+    path.chmod(0o600)
+    return path
+
+
+def test_work_dirs_that_are_handed_one_key_agree(tmp_path, key_file):
+    one, other = (open_state(tmp_path / name, key_file) for name in ("one", "other"))
+    assert one.key == other.key == key_file.read_bytes()
+    assert open_state(tmp_path / "one") == open_state(tmp_path / "one", key_file) == one
+    assert modes(one.folder)["key"] == 0o600
+    again = open_state(tmp_path / "again", one.folder / "key")  # as it lies in a work dir
+    assert again.key == one.key
+
+
+def test_the_key_of_a_work_dir_is_not_exchanged(tmp_path, key_file, state):
+    with pytest.raises(UsageError, match="is not the key of"):
+        open_state(tmp_path / "work", key_file)
+    assert open_state(tmp_path / "work") == state
+
+
+@pytest.mark.parametrize("mark", [".git", ".datalad", "dataset_description.json"])
+def test_a_key_in_a_dataset_or_repository_is_refused(tmp_path, key_file, mark):
+    (key_file.parent / mark).touch()
+    below = key_file.parent / "code" / "key"
+    below.parent.mkdir()
+    below.symlink_to("../key")
+    for path in (key_file, below):
+        with pytest.raises(UsageError, match="a dataset or repository"):
+            open_state(tmp_path / "work", path)
+    assert not (tmp_path / "work").exists()
+
+
+def test_what_is_no_private_key_is_refused(tmp_path, key_file):
+    with pytest.raises(UsageError, match="cannot be read"):
+        open_state(tmp_path / "work", tmp_path / "nowhere")
+    key_file.write_bytes(b"short")
+    with pytest.raises(UsageError, match="holds 5 bytes and not 32"):
+        open_state(tmp_path / "work", key_file)
+    key_file.chmod(0o640)
+    with pytest.raises(UsageError, match="chmod 600"):
+        open_state(tmp_path / "work", key_file)
+
+
 def test_many_tasks_that_start_at_once_agree_on_one_key(tmp_path):
     script = (
         "import sys; from pathlib import Path\n"
