@@ -2,10 +2,17 @@
 
 import argparse
 from collections.abc import Sequence
-from itertools import chain
-from pathlib import Path
 
 from bidsdeface import __version__
+from bidsdeface.arguments import (
+    Parser,
+    Words,
+    count,
+    exit_codes,
+    labels,
+    local_path,
+    parse_with_config,
+)
 from bidsdeface.dataset.query import read_filters
 from bidsdeface.errors import OPTIONAL, Exit, UsageError
 from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
@@ -20,6 +27,7 @@ a BIDS derivative dataset with the defaced images, their face masks and a record
 what was done, or a complete dataset to share. A scan that cannot be verified is not
 written."""
 
+MB_A_HEAD = 2_000  # less than half of it at 1 mm, see docs/benchmark.md; finer voxels take more
 _CODES = "\n".join(f"  {code.value:>3}  {code.meaning}" for code in Exit)
 EPILOG = f"""\
 example:
@@ -40,14 +48,18 @@ def parse(argv: Sequence[str]) -> Settings:
     Raises
     ------
     BidsdefaceError
-        The filter file cannot be read, or the values of ``--fail-on`` contradict each other.
+        The filter or configuration file cannot be read, or the values of ``--fail-on`` contradict each other.
     """
-    given = vars(make_parser().parse_args([_with_hyphens(argument) for argument in argv]))
+    given = parse_with_config(make_parser(), argv)
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     given["regions"] = tuple(given["regions"].split(","))
     if "n_procs" not in given:
         given["n_procs"] = default_n_procs(given["omp_nthreads"])
-    words = set(chain.from_iterable(given.pop("fail_on", ())))
+    memory_mb = given.pop("mem_mb", None)
+    if memory_mb:
+        given["n_procs"] = max(1, min(given["n_procs"], memory_mb // MB_A_HEAD))
+    given["verbosity"] = min(given["verbosity"], 1)
+    words = set(given.pop("fail_on", ()))
     if len(words) > 1 and "none" in words:
         raise UsageError("--fail-on none cannot be combined with codes; give one or the other")
     if words:
@@ -55,19 +67,13 @@ def parse(argv: Sequence[str]) -> Settings:
     return Settings(**given)
 
 
-def _with_hyphens(argument: str) -> str:
-    """Spell a long option with hyphens: ``--work_dir=a_b`` becomes ``--work-dir=a_b``."""
-    name, equals, value = argument.partition("=")
-    return (name.replace("_", "-") if name.startswith("--") else name) + equals + value
-
-
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of the command line.
 
     Every ``dest`` is the name of a field of `Settings`. An option that is not given leaves the field's own
     default.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bidsdeface",
         usage=USAGE,
         description=DESCRIPTION,
@@ -76,9 +82,9 @@ def make_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=Path, help="root of the dataset")
+    parser.add_argument("bids_dir", metavar="BIDS_DIR", type=local_path, help="root of the dataset")
     parser.add_argument(
-        "output_dir", metavar="OUTPUT_DIR", type=Path, help="where to write, outside of BIDS_DIR"
+        "output_dir", metavar="OUTPUT_DIR", type=local_path, help="where to write, outside of BIDS_DIR"
     )
     parser.add_argument(
         "level",
@@ -96,29 +102,24 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_selection(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--participant-label",
-        dest="participants",
-        metavar="LABEL",
-        nargs="+",
-        action="extend",
-        type=lambda label: label.removeprefix("sub-"),
-        help="participants, with or without sub- (default: all)",
-    )
-    group.add_argument(
-        "--session-label",
-        dest="sessions",
-        metavar="LABEL",
-        nargs="+",
-        action="extend",
-        type=lambda label: label.removeprefix("ses-"),
-        help="sessions, with or without ses- (default: all)",
-    )
+    for spellings, dest, prefix in (
+        (("--participant-label",), "participants", "sub-"),
+        (("--session-label", "--session-id"), "sessions", "ses-"),
+    ):
+        group.add_argument(
+            *spellings,
+            dest=dest,
+            metavar="LABEL",
+            nargs="+",
+            action=Words,
+            type=labels(prefix),
+            help=f"{dest}, with or without {prefix}: 01 02 or 01,02 (default: all)",
+        )
     group.add_argument(
         "--bids-filter-file",
         dest="filters",
         metavar="FILE",
-        type=lambda path: read_filters(Path(path)),
+        type=lambda path: read_filters(local_path(path)),
         help='JSON of pybids queries by suffix, as in fMRIPrep: {"t1w": {"acquisition": "mprage"}}',
     )
     group.add_argument(
@@ -175,7 +176,7 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--mask",
         metavar="FILE",
-        type=Path,
+        type=local_path,
         help="a face mask drawn by hand, used instead of the template's",
     )
     group.add_argument(
@@ -198,7 +199,7 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--metadata-policy",
         metavar="FILE",
-        type=Path,
+        type=local_path,
         help="table of sidecar fields on top of the built-in one",
     )
     for option, field, metavar, text in (
@@ -238,7 +239,7 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--data-dictionary",
         metavar="DIR",
-        type=Path,
+        type=local_path,
         help="folder with participants.json, task-NAME_events.json …, for a dataset you cannot write to",
     )
 
@@ -261,27 +262,36 @@ def _add_auditing(group: argparse._ArgumentGroup) -> None:
 def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--n-procs",
+        "--nprocs",
+        "--n-cpus",
+        "--nthreads",
         metavar="N",
-        type=_count,
+        type=count,
         help="heads worked on at once (default: the CPUs this job may use / --omp-nthreads)",
     )
     group.add_argument(
         "--omp-nthreads",
         metavar="N",
-        type=_count,
+        type=count,
         default=1,
         help="threads to compress with (default: %(default)s); all else takes one, for the same bytes",
+    )
+    group.add_argument(
+        "--mem-mb",
+        metavar="MB",
+        type=count,
+        help=f"memory for the whole run: no more heads at once than it has room for, {MB_A_HEAD:,} MB each",
     )
     group.add_argument(
         "-w",
         "--work-dir",
         metavar="DIR",
-        type=Path,
+        type=local_path,
         help="where private files go and stay: a key, fingerprints of inputs, logs "
         "(default: a temporary folder, gone at the end)",
     )
     group.add_argument(
-        "--key-file", metavar="FILE", type=Path, help="key for a new work dir, from another one"
+        "--key-file", metavar="FILE", type=local_path, help="key for a new work dir, from another one"
     )
     _add_flags(
         group,
@@ -300,23 +310,28 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--fail-on",
         metavar="CODE",
         nargs="+",
-        action="extend",
-        type=_codes,
+        action=Words,
+        type=exit_codes,
         help="which of the exit codes 3, 4 and 5 count, or none: the others become 0 (default: all)",
     )
     group.add_argument(
         "--outcomes",
         metavar="FILE",
-        type=Path,
+        type=local_path,
         help="write what became of each scan, a line of JSON each; outside of BIDS_DIR and OUTPUT_DIR",
+    )
+    group.add_argument(
+        "--config-file",
+        metavar="FILE",
+        type=local_path,
+        help="TOML with options, as in n-procs = 8; the command line takes precedence",
     )
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument(
         "-v",
         "--verbose",
         dest="verbosity",
-        action="store_const",
-        const=1,
+        action="count",
         default=0,
         help="say more, for finding faults",
     )
@@ -333,17 +348,3 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
 def _add_flags(group: argparse._ArgumentGroup, *flags: tuple[str, str]) -> None:
     for flag, text in flags:
         group.add_argument(flag, action="store_true", help=text)
-
-
-def _codes(text: str) -> list[str]:
-    """Split codes that are separated by commas."""
-    choices, words = [*(str(code.value) for code in OPTIONAL), "none"], text.split(",")
-    if unknown := [word for word in words if word not in choices]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(choices)}")
-    return words
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)

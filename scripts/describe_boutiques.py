@@ -14,16 +14,11 @@ from bidsdeface.options import DESCRIPTION, make_parser
 REPOSITORY = Path(__file__).resolve().parents[1]
 DESCRIPTOR = REPOSITORY / "boutiques" / "bidsdeface.json"
 # Folders are made by the program, if they are not there: for Boutiques these are no files.
-TYPES = {
-    "bids_dir": "File",
-    "bids_filter_file": "File",
-    "mask": "File",
-    "key_file": "File",
-    "metadata_policy": "File",
-}
+FILES = ("bids_dir", "bids_filter_file", "config_file", "key_file", "mask", "metadata_policy")
+TYPES = dict.fromkeys(FILES, "File")
 # bosh replaces the image's entrypoint by a login shell, which has another PATH.
 PROGRAM = "/opt/venv/bin/python -I /run.py"
-NUMBERS = {"guard_mm": False, "n_procs": True, "omp_nthreads": True}  # whether they are whole
+NUMBERS = {"guard_mm": False, "mem_mb": True, "n_procs": True, "omp_nthreads": True}  # whether they are whole
 
 
 def main() -> None:

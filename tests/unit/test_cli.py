@@ -250,3 +250,96 @@ def test_help_names_every_group_and_an_example(capsys):
         "75 try again",
     ):
         assert words in text
+
+
+def test_what_fmriprep_users_type_is_understood(run, tmp_path):
+    (tmp_path / "f.json").write_text('{"t1w": {"acquisition": "mprage"}}')
+    line = (
+        f"--participant-label 01 02 --bids-filter-file {tmp_path}/f.json --nprocs 8 --omp-nthreads 2 "
+        f"--mem-mb 16000 -w {tmp_path}/scratch --skip-bids-validation --stop-on-first-crash -vv"
+    )
+    code, settings = run(*line.split())
+    assert code == 0
+    assert settings.participants == ("01", "02") and settings.filters == {"t1w": {"acquisition": "mprage"}}
+    assert (settings.n_procs, settings.omp_nthreads, settings.verbosity) == (8, 2, 1)
+    assert settings.work_dir == tmp_path / "scratch"
+    assert settings.stop_on_first_crash and not settings.validate
+
+
+@pytest.mark.parametrize(
+    "option", ["--n-procs", "--n_procs", "--nprocs", "--n-cpus", "--n_cpus", "--nthreads"]
+)
+def test_processes_have_the_names_of_other_programs(run, option):
+    assert run(option, "3")[1].n_procs == 3
+
+
+@pytest.mark.parametrize(("memory_mb", "n_procs"), [("1", 1), ("4000", 2), ("7999", 3), ("64000", 6)])
+def test_short_memory_means_fewer_processes(run, memory_mb, n_procs):
+    assert run("--nprocs", "6", "--mem-mb", memory_mb)[1].n_procs == n_procs
+
+
+def test_labels_may_be_separated_by_commas(run):
+    _, settings = run("--participant-label", "sub-01,02", "03", "--session-id", "ses-a,b")
+    assert (settings.participants, settings.sessions) == (("01", "02", "03"), ("a", "b"))
+
+
+def test_a_config_file_holds_options_and_the_command_line_takes_precedence(run, tmp_path):
+    config = tmp_path / "deface.toml"
+    config.write_text(
+        'participant-label = ["01", "02"]\nn_procs = 3\nguard-mm = 4.5\nforce = true\nlongitudinal = false\n'
+        'keep-field = ["EchoTime"]\nfail-on = "4,5"\nsuffixes = []\n'
+    )
+    settings = run("--config-file", str(config))[1]
+    assert (settings.participants, settings.n_procs, settings.guard_mm) == (("01", "02"), 3, 4.5)
+    assert settings.force and not settings.longitudinal and settings.template == "WholeHead"
+    assert settings.keep_fields == ("EchoTime",) and settings.fail_on == (Exit.WAITS, Exit.LEAK)
+    settings = run("--config-file", str(config), "--participant-label", "03", "--guard-mm", "3")[1]
+    assert (settings.participants, settings.n_procs, settings.guard_mm) == (("03",), 3, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("n-procs 8", "not TOML"),
+        ("[execution]\nn-procs = 8", "execution is no option with its value"),
+        ("n-proc = 8", "--n-proc: no such option; did you mean --n-procs?"),
+        ("n-procs = 0", "deface.toml: error: argument --n-procs"),
+        ('dry-run = "yes"', "deface.toml: error: argument --dry-run"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_config_file_that_is_wrong_is_named(run, tmp_path, capsys, text, message):
+    config = tmp_path / "deface.toml"
+    if text is not None:
+        config.write_text(text)
+    try:
+        code = run("--config-file", str(config))[0]
+    except SystemExit as ended:
+        code = ended.code
+    error = capsys.readouterr().err
+    assert code == 2 and str(config) in error and message in error
+
+
+@pytest.mark.parametrize(
+    ("option", "answer"),
+    [
+        ("--particpant_label", "did you mean --participant-label?"),
+        ("--mem", "did you mean --mem-mb?"),
+        ("--xyzzy", "see --help"),
+        ("--reports-only", "run the group level"),
+        ("--boilerplate-only", "docs/method.md"),
+        ("--bids-database-dir=/tmp/db", "no database is needed"),
+    ],
+)
+def test_an_unknown_option_is_answered_wherever_it_stands(run, capsys, option, answer):
+    for options in ([option, "01"], ["--participant-label", "01", option, "x"]):
+        with pytest.raises(SystemExit) as ended:
+            run(*options)
+        assert ended.value.code == 2 and answer in capsys.readouterr().err
+
+
+def test_an_address_is_answered_with_what_to_do(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["s3://openneuro.org/ds000001", "out", "participant"])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and "aws s3 sync s3://openneuro.org/ds000001 FOLDER" in error
