@@ -39,6 +39,7 @@ from bidsdeface.imaging.image import (
 )
 from bidsdeface.imaging.methods import background, remove, stored_as
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
+from bidsdeface.output.faceless import remember_faceless
 from bidsdeface.output.names import figure_name, mask_of
 from bidsdeface.output.publish import open_staging
 from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
@@ -166,7 +167,7 @@ def _failed(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
     reason = describe(error)
     if isinstance(error, Rejected):
         reason += (
-            f"; look at it (--private-report): if it is right all the same, --accept {scan.stem}, "
+            f"; look at it (--private-report -w DIR): if it is right all the same, --accept {scan.stem}, "
             "else draw its face mask and give it with --mask"
         )
     reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
@@ -211,7 +212,8 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
         check_written(image, written, masked.mask, fill)
         LOGGER.debug("%s: written, read back and compared", scan.stem)
         volume = loaded.volume if masked.no_face else reduce_image(written, "the written image")
-        measures = {**masked.measures, **_measure_written(volume, image.affine, masked)}
+        measured = _measure_written(volume, image.affine, masked)
+        measures = {**masked.measures, **measured}
         is_whole = masked.registered is not None and not masked.no_face
         failed = failed_checks(measures, is_whole, not_applicable(scan))
         if failed and scan.stem not in settings.accept:
@@ -247,6 +249,12 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
         remember_input(
             tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
         )
+        if (
+            measured and outcome.verdict == PASSED
+        ):  # by its own voxels, not by those of a scan that lent its mask
+            remember_faceless(
+                tools.state, settings.output_dir / published.image, files[published.image].read_bytes()
+            )
         staging.publish(files, stale=settings.output.results_of(scan))
     return outcome
 

@@ -11,7 +11,6 @@ from functools import cache
 from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 
-from bidsdeface import __version__
 from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_own_file
@@ -26,6 +25,7 @@ from bidsdeface.leakcheck.find import (
     find_leaks,
     survey_dataset,
 )
+from bidsdeface.output.faceless import is_faceless, remember_faceless
 from bidsdeface.output.record import read_record
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND
 from bidsdeface.runtime.scratch import PRIVATE, environment_in
@@ -46,7 +46,7 @@ def check_leaks(
     """Check files of the output, and name in one line each what may identify a person.
 
     Images of all kinds are tested for a face, unless they have been verified or a person answers for them.
-    With private state, an image that shows no face is tested only once.
+    With private state, an image that shows no face is tested only once, when it is defaced or here.
 
     Parameters
     ----------
@@ -151,14 +151,11 @@ def _prepare(
     def shows_face(path: Path) -> str | None:
         if path.relative_to(settings.output_dir) not in images:
             return None
-        if state is None:
-            return load_test()(path)
-        name = state.derive("name of a face test", os.fsencode(path.resolve())).hex()
-        content = state.derive("no face seen", __version__.encode(), path.read_bytes())
-        if state.remembered(name) == content:
+        content = path.read_bytes() if state else b""
+        if is_faceless(state, path, content):
             return None
         if (shown := load_test()(path)) is None:
-            state.remember(name, content)
+            remember_faceless(state, path, content)
         return shown
 
     return lambda paths: [_check(paths, settings, shows_face)]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +15,7 @@ from bidsdeface.head.deface import Tools, deface_head
 from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import Masked, NoFace
 from bidsdeface.imaging.image import read_image
+from bidsdeface.output.faceless import is_faceless
 from bidsdeface.output.names import outputs_of
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
@@ -69,6 +71,30 @@ def test_a_head_that_is_finished_is_not_registered_again(run, tmp_path):
     looked_at = []
     again, _ = run(lambda loaded: looked_at.append(loaded) or {}, work_dir=tmp_path / "work")
     assert [outcome.verdict for outcome in again.values()] == [KEPT] and looked_at == []
+
+
+@pytest.mark.parametrize(
+    ("measured", "found", "options", "expected"),
+    [
+        ({"tissue_left_ml": 0.0}, {}, {}, True),
+        ({}, {}, {}, False),  # another scan has lent its mask
+        ({"tissue_left_ml": 99.0}, {}, {"accept": ("sub-01_T1w",)}, False),
+        ({"tissue_left_ml": 0.0}, {}, {"mask": Path("by hand")}, False),
+        ({}, {"no_face": NoFace.BARE_BRAIN}, {}, False),
+    ],
+)
+def test_only_what_was_verified_by_its_own_voxels_is_not_tested_for_a_face_again(
+    run, tmp_path, monkeypatch, measured, found, options, expected
+):
+    monkeypatch.setattr(deface, "_measure_written", lambda *_: measured)
+    drawn = np.zeros(fake_head().shape, bool, order="F")
+    drawn[:, 22:] = True
+    monkeypatch.setattr(choose_mask, "mask_from_file", lambda *_: Masked(drawn, fake_head().affine, {}))
+    outcomes, head = run(found, work_dir=tmp_path / "work", **options)
+    assert outcomes["sub-01_T1w"].verdict != FAILED
+    outputs = outputs_of(head.scans[0], no_face=bool(found))
+    path, state = tmp_path / "out" / outputs.image, open_state(tmp_path / "work")
+    assert is_faceless(state, path, path.read_bytes()) == expected
 
 
 def test_that_one_scan_of_a_set_is_a_bare_brain_says_nothing_of_the_others(run, tmp_path):

@@ -11,6 +11,7 @@ from bidsdeface.leakcheck import faces as shownface
 from bidsdeface.leakcheck import run as leakcheck
 from bidsdeface.leakcheck.faces import FACE
 from bidsdeface.leakcheck.run import check_leaks, check_whole_output, files_of_run
+from bidsdeface.output.faceless import remember_faceless
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.runtime.workers import Lost
 from bidsdeface.settings import Settings
@@ -141,6 +142,35 @@ def test_an_image_without_a_face_is_looked_at_once_if_there_is_private_state(set
     for _ in range(2):
         assert check_leaks(settings, state, tmp_path, [path]) == {Exit.LEAK}
     assert len(looked_at) == 3
+
+
+def test_an_image_that_was_verified_when_it_was_defaced_is_looked_at_if_it_is_another_now(
+    settings, tmp_path, looked_at
+):
+    path = put_image(settings, "sub-01/anat/sub-01_T1w.nii")
+    published = settings.output_dir / path
+    state, other = open_state(tmp_path / "work"), open_state(tmp_path / "other")
+    remember_faceless(state, published, published.read_bytes())
+    assert check_leaks(settings, state, tmp_path, [path]) == set() and looked_at == []
+    copy = put_image(settings, "sub-02/anat/sub-02_T1w.nii")
+    check_leaks(settings, state, tmp_path, [copy])  # the same bytes at another place
+    check_leaks(settings, other, tmp_path, [path])  # another key
+    check_leaks(settings, None, tmp_path, [path])
+    assert looked_at == [copy.name, path.name, path.name]
+    put_image(settings, str(path), b"face")
+    assert check_leaks(settings, state, tmp_path, [path]) == {Exit.LEAK}
+
+
+def test_an_image_that_became_a_link_into_an_annex_is_still_known(settings, tmp_path, looked_at):
+    path = put_image(settings, "sub-01/anat/sub-01_T1w.nii")
+    published, state = settings.output_dir / path, open_state(tmp_path / "work")
+    remember_faceless(state, published, published.read_bytes())
+    content = tmp_path / ".git" / "annex" / "objects" / "content.nii"
+    content.parent.mkdir(parents=True)
+    published.rename(content)
+    published.symlink_to(content)
+    check_leaks(settings, state, tmp_path, [path])
+    assert looked_at == []
 
 
 def test_a_process_that_is_lost_is_no_leak_but_the_check_is_to_be_done_again(
