@@ -1,4 +1,4 @@
-# docker build --build-arg VERSION="$(cat version)" -t bidsdeface .
+# make image, or docker build -t bidsdeface .
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
@@ -29,9 +29,10 @@ ENV PATH=/opt/venv/bin:${PATH} \
     PYTHONNOUSERSITE=1 \
     TEMPLATEFLOW_HOME=/opt/templateflow \
     TEMPLATEFLOW_AUTOUPDATE=0
-ARG VERSION=unknown
+ARG VERSION=0.2.0
 ARG TAG=bidsdeface:${VERSION}
-ARG REVISION=unknown
+# make image gives the commit.
+ARG REVISION=v${VERSION}
 ENV BIDSDEFACE_CONTAINER=${TAG}
 LABEL org.opencontainers.image.title="bidsdeface" \
       org.opencontainers.image.description="A BIDS App that defaces MRI and measures, scan by scan, what it did" \

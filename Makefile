@@ -1,4 +1,5 @@
 PYTHON ?= python3
+TEMPLATES ?= MNI152NLin2009cAsym
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -17,9 +18,11 @@ $(READY): pyproject.toml constraints.txt version
 demo: $(READY)  ## deface one real head, from PyPI, in demo/
 	$(BIN)/python scripts/make_demo.py demo
 	$(BIN)/bidsdeface demo/bids demo/out participant
+	$(BIN)/bidsdeface demo/bids demo/out group
 	@echo "input:   demo/bids"
 	@echo "result:  demo/out"
-	@ls demo/out/sub-01/figures/*.png | sed 's/^/picture: /'
+	@find demo/out -name '*_desc-defaced_*.png' | sed 's/^/picture: /'
+	@echo "page:    demo/out/report.html"
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -35,8 +38,9 @@ bench: $(READY)  ## time and memory, beside other programs; size and start of th
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m pytest -q tests/container -k "small or at_once or read-only"
 
-image:  ## build the container image
-	docker build --build-arg VERSION="$$(cat version)" --build-arg REVISION="$$(git rev-parse HEAD)" \
+image:  ## build the container image; TEMPLATES="NAME NAME" or none
+	docker build --build-arg TEMPLATES="$(TEMPLATES)" \
+	    --build-arg VERSION="$$(cat version)" --build-arg REVISION="$$(git rev-parse HEAD)" \
 	    -t bidsdeface:latest -t "bidsdeface:$$(cat version)" .
 
 container-test: $(READY)  ## test the image in Docker, Apptainer and Slurm; root on Debian installs them

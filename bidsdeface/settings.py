@@ -12,7 +12,7 @@ from bidsdeface.companions.select import dictionaries_in
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, storage_errors
-from bidsdeface.head.options import DEFAULT_GUARD_MM, MaskOptions
+from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, MaskOptions
 from bidsdeface.reidentify.options import AuditOptions
 from bidsdeface.runtime.scratch import temporary_dir
 from bidsdeface.runtime.workdir import state_folder
@@ -65,7 +65,7 @@ def check_settings(settings: Settings) -> None:
     UsageError
         The options contradict each other, or do not fit the file system.
     BidsdefaceError
-        ``dataset_description.json`` of the input cannot be read.
+        ``dataset_description.json`` of the input cannot be read, or there is no such template.
     """
     _check_input(settings.bids_dir)
     for is_wrong, message in (
@@ -84,6 +84,10 @@ def check_settings(settings: Settings) -> None:
         except BidsdefaceError as error:
             raise UsageError(str(error)) from error
     _ = settings.policy  # a table that makes no sense is reported before any work
+    if settings.level == "participant" and settings.template != DEFAULT_TEMPLATE:
+        from bidsdeface.templates.source import check_template  # heavy
+
+        check_template(settings.template)
     if not settings.dry_run:
         _make_writable(settings.output_dir)
 
@@ -214,4 +218,6 @@ def _make_writable(output_dir: Path) -> None:
             output_dir.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=output_dir).close()  # has no name: a foreign dataset stays as it is
     except BidsdefaceError as error:
-        raise UsageError(str(error)) from error
+        is_denied = isinstance(error.__cause__, PermissionError)
+        hint = '; with Docker, make it first (mkdir), and add -u "$(id -u):$(id -g)"' if is_denied else ""
+        raise UsageError(f"{error}{hint}") from error

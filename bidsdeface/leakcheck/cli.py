@@ -55,8 +55,12 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"version": __version__, "findings": [*map(asdict, findings)]}, indent=2))
     else:
-        files = len({finding.path for finding in findings})
-        print(f"{len(findings)} findings in {files} files", file=sys.stderr)
+        images = sum(path.name.endswith((".nii", ".nii.gz")) for path in survey.files)
+        untested = "" if options.faces else ", not tested for faces"
+        print(
+            f"{len(findings)} findings in {len(survey.files)} files, {images} images{untested}",
+            file=sys.stderr,
+        )
     return Exit.LEAK if findings else Exit.DONE
 
 

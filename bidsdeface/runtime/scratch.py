@@ -154,8 +154,20 @@ def make_private(folder: Path) -> Path:
 
 
 def temporary_dir() -> Path:
-    """Return ``$TMPDIR`` as it is set, even if it cannot be used: no other place is taken unasked."""
-    return Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    """Return ``$TMPDIR`` as it is set, even if it cannot be used: no other place is taken unasked.
+
+    Raises
+    ------
+    UsageError
+        It is not set, and no usual place can be written to, as in a read-only container.
+    """
+    try:
+        return Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise UsageError(
+            "no folder for temporary files can be written to; add --tmpfs /tmp to docker run --read-only, or "
+            "set TMPDIR"
+        ) from error
 
 
 def environment_in(folder: Path) -> dict[str, str]:

@@ -62,11 +62,19 @@ def find_template(given: str) -> Parts:
     TemplateError
         The template, its T1w or its brain mask is missing, or they do not share a grid.
     """
-    if Path(given).is_dir():
-        return _from_folder(Path(given))
-    if os.sep in given:
-        raise TemplateError(f"template {given}: no such folder; {_ways_out('NAME')}")
-    return _from_templateflow(given)
+    return _from_folder(Path(given)) if Path(given).is_dir() else _from_templateflow(given)
+
+
+def check_template(given: str) -> None:
+    """Check that there is a template of this name, or this folder. Nothing is fetched.
+
+    Raises
+    ------
+    TemplateError
+        There is none, or the name is ambiguous.
+    """
+    if not Path(given).is_dir():
+        _heads_in_templateflow(given)
 
 
 def lend_region(region_mm: Volume, to_lender: NDArray, parts: Parts) -> NDArray[np.bool_]:
@@ -120,6 +128,23 @@ def _from_folder(folder: Path) -> Parts:
 
 
 def _from_templateflow(given: str) -> Parts:
+    client, name, entities, heads = _heads_in_templateflow(given)
+    masks = partial(client.ls, name, suffix="mask", label=None, extension=".nii.gz", **entities)
+    face = masks(desc="face")
+    resolution = _coarsest(face or heads)
+    path = partial(_file, client, given, name, resolution=resolution, **entities)
+    return _parts(
+        given,
+        path(desc=None, suffix="T1w"),
+        path(desc="brain", suffix="mask", label=None),
+        path(desc="face", suffix="mask", label=None) if face else None,
+    )
+
+
+def _heads_in_templateflow(given: str) -> tuple["TemplateFlowClient", str, dict[str, str], list[Path]]:
+    """Return the client, the template's name, the entities in `given`, and the T1w images that match."""
+    if os.sep in given:
+        raise TemplateError(f"template {given}: no such folder; {_ways_out('NAME')}")
     name, *modifiers = given.split(":")
     entities = {key: label for key, _, label in (part.partition("-") for part in modifiers)}
     if not set(entities) <= {"cohort"} or not all(entities.values()):
@@ -138,16 +163,7 @@ def _from_templateflow(given: str) -> Parts:
     cohorts = sorted({match[1] for path in heads if (match := re.search(r"_cohort-(\w+?)_", path.name))})
     if len(cohorts) > 1:
         raise TemplateError(f"template {given}: has cohorts {', '.join(cohorts)}; write {name}:cohort-…")
-    masks = partial(client.ls, name, suffix="mask", label=None, extension=".nii.gz", **entities)
-    face = masks(desc="face")
-    resolution = _coarsest(face or heads)
-    path = partial(_file, client, given, name, resolution=resolution, **entities)
-    return _parts(
-        given,
-        path(desc=None, suffix="T1w"),
-        path(desc="brain", suffix="mask", label=None),
-        path(desc="face", suffix="mask", label=None) if face else None,
-    )
+    return client, name, entities, heads
 
 
 def _parts(name: str, t1w_path: Path, brain_path: Path, face_path: Path | None) -> Parts:

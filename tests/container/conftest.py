@@ -84,7 +84,7 @@ def docker(engine) -> Docker:
     base = "python:3.11-slim-bookworm"
     if engine.host and engine("image", "inspect", base, check=False).returncode:
         run(ENGINES / "base-image.sh", base, env={**os.environ, "DOCKER_HOST": engine.host})
-    build(engine, "--tag", IMAGE, "--build-arg=TEMPLATES=none", f"--build-arg=VERSION={VERSION}")
+    build(engine, "--tag", IMAGE, "--build-arg=TEMPLATES=none")
     return engine
 
 

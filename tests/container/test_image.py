@@ -27,6 +27,7 @@ def test_the_image_is_small(docker):
 def test_the_image_says_what_it_is(docker):
     labels = json.loads(docker("image", "inspect", "--format={{json .Config.Labels}}", IMAGE).stdout)
     assert labels["org.opencontainers.image.version"] == labels["org.label-schema.version"] == VERSION
+    assert labels["org.opencontainers.image.revision"] == f"v{VERSION}"
     assert docker.app("--version").stdout == f"bidsdeface {VERSION}\n"
 
 

@@ -1,14 +1,16 @@
 """The check of a request against the file system."""
 
+import errno
 import math
 import os
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bidsdeface.errors import UsageError
+from bidsdeface.errors import TemplateError, UsageError
 from bidsdeface.runtime.workers import available_cpus
 from bidsdeface.settings import Settings, check_settings, default_n_procs
 from tests.conftest import make_dataset
@@ -124,6 +126,21 @@ def test_an_impossible_guard_is_refused(settings, guard_mm):
 
 def test_a_missing_mask_is_refused(settings, tmp_path):
     assert "--mask" in refusal(replace(settings, mask=tmp_path / "mask.nii.gz"))
+
+
+def test_a_template_that_does_not_exist_leaves_nothing_behind(settings, tmp_path):
+    with pytest.raises(TemplateError, match="no such folder"):
+        check_settings(replace(settings, template=str(tmp_path / "none")))
+    assert not settings.output_dir.exists()
+
+
+def test_a_folder_that_docker_made_as_root_is_answered_with_the_way_out(settings, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    message = refusal(settings)
+    assert "cannot be written" in message and "(mkdir)" in message and '-u "$(id -u):$(id -g)"' in message
 
 
 def test_an_output_folder_that_cannot_be_made_is_refused(settings):

@@ -516,6 +516,13 @@ def test_what_a_person_has_accepted_in_a_run_is_accepted_here_too(tmp_path, caps
     assert "--accept-text READMEE: no such file" in capsys.readouterr().err
 
 
+def test_the_last_line_says_what_was_read(tmp_path, capsys):
+    (tmp_path / "a_T1w.json").write_text("{}")
+    (tmp_path / "a_T1w.nii").write_bytes(fake_head().to_bytes())
+    assert main([str(tmp_path), "--no-faces"]) == 0
+    assert capsys.readouterr().err == "0 findings in 2 files, 1 images, not tested for faces\n"
+
+
 def test_help_needs_no_heavy_import():
     code = (
         "import sys; from bidsdeface.leakcheck.cli import _parser; _parser(); "

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -235,6 +236,16 @@ def test_leftovers_that_nfs_keeps_for_a_while_go_with_the_next_sweep(tmp_path, m
     monkeypatch.setattr(os, "rmdir", real)
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_container_without_a_place_for_temporary_files_is_told_so(monkeypatch):
+    def find_none():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "gettempdir", find_none)
+    with pytest.raises(UsageError, match="--tmpfs /tmp"):
+        temporary_dir()
 
 
 def test_temporary_files_of_everything_go_to_one_folder(tmp_path, monkeypatch):

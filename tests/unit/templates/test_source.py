@@ -21,7 +21,7 @@ from bidsdeface.errors import TemplateError
 from bidsdeface.head.fit import make_template_set
 from bidsdeface.imaging.volume import apply_affine, interpolate
 from bidsdeface.settings import Settings
-from bidsdeface.templates.source import EMBEDDED_ROOT, find_template, whole_head
+from bidsdeface.templates.source import EMBEDDED_ROOT, check_template, find_template, whole_head
 
 FOLDER = EMBEDDED_ROOT / "tpl-WholeHead"
 
@@ -127,6 +127,13 @@ def test_a_template_is_found_by_name(root):
 def test_the_mask_of_a_template_goes_on_beyond_its_field_of_view(root):
     face = find_template("MyHead").regions["face"]
     assert face[:, -1, :].any() and face[:, :, 0].any()
+
+
+def test_a_template_is_known_before_it_is_fetched(root, tmp_path):
+    assert check_template("MyHead") is None and check_template(str(tmp_path)) is None
+    for unknown in ("NoSuchHead", str(tmp_path / "none")):
+        with pytest.raises(TemplateError):
+            check_template(unknown)
 
 
 def test_an_unknown_template_names_the_folder_and_the_ways_out(root):
