@@ -9,7 +9,7 @@
 set -euo pipefail
 [ $# -ge 3 ] || { sed -n '2,/^set/{/^#/s/^# //p}' "$0"; exit 2; }
 bids=$(realpath "$1") image=$(realpath "${IMAGE:-bidsdeface.sif}") job=$(dirname "$(realpath "$0")")/bidsdeface.sbatch
-mkdir -p "$2" "$3/done" "$3/ended"
+mkdir -p "$2" "$3/done" "$3/ended" "$3/outcomes"
 output=$(realpath "$2") log=$(realpath "$3")
 chmod 700 "$log"
 shift 3

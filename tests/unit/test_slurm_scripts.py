@@ -17,13 +17,14 @@ for argument; do case $argument in --array=1-*) tasks=${argument#--array=1-} tas
 while [[ $1 == --* ]]; do shift; done
 script=$1; shift
 for task in $(seq "${tasks:-0}"); do
-    SLURM_ARRAY_TASK_ID=$task bash "$script" "$@" >/dev/null
+    SLURM_ARRAY_JOB_ID=17 SLURM_ARRAY_TASK_ID=$task bash "$script" "$@" >/dev/null
 done
 exit 0
 """
 APPTAINER = """#!/bin/bash
 while [ "$1" != --participant-label ]; do shift; done
 echo "$2" >>"$TASKS"
+[ "$3" = --outcomes ] && echo "{\"scan\": \"$2_T1w\"}" >"$4"
 [ "$2" = sub-08 ] && { kill -KILL "$PPID"; sleep 1; }
 exit "$(cat "$CODES/$2")"
 """
@@ -70,6 +71,8 @@ def test_all_that_is_not_done_is_submitted_again_or_only_what_another_try_may_ch
     ended = {path.name: int(path.read_text()) for path in (tmp_path / "log/ended").iterdir()}
     assert ended == {label: code for label, code in ENDS.items() if code}
     assert [path.name for path in (tmp_path / "log/done").iterdir()] == ["sub-01"]
+    outcomes = sorted((tmp_path / "log/outcomes").iterdir())
+    assert [path.name for path in outcomes] == [f"17_{task}.jsonl" for task in range(1, 9)]
     assert submit(RETRY="1")[0] == ["sub-04", "sub-05", "sub-07", "sub-08"]
     (tmp_path / "codes/sub-02").write_text("0\n")
     assert submit()[0] == [*list(ENDS)[1:], "sub-08"]
