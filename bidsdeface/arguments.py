@@ -118,7 +118,7 @@ def exit_codes(text: str) -> list[str]:
     """Return codes of ``--fail-on`` from a list with commas."""
     choices, words = [*(str(code.value) for code in OPTIONAL), "none"], text.split(",")
     if unknown := [word for word in words if word not in choices]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(choices)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(choices)}")
     return words
 
 
