@@ -233,7 +233,13 @@ def test_a_measure_beyond_its_limit_fails_and_names_the_ways_out(run, tmp_path):
     (outcome,) = outcomes.values()
     assert outcome.verdict == FAILED and outcome.measures["outline_shift_mm"] == 99
     (reason,) = outcome.reasons
-    for words in (str(head.scans[0].path), "99 mm", "--private-report", "--accept sub-01_T1w", "--mask"):
+    for words in (
+        str(head.scans[0].path),
+        "99 mm",
+        "--private-report -w DIR",
+        "--accept sub-01_T1w",
+        "--mask",
+    ):
         assert words in reason
     assert there(tmp_path, outputs_of(head.scans[0])) == []
 
