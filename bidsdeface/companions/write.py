@@ -199,7 +199,7 @@ def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> 
     image = read_image(source.root / path)
     write_image(target, clean_header(image.header), image.stored)
     if read_image(target).stored.tobytes(order="F") != image.stored.tobytes(order="F"):
-        raise NotShareable("its voxels did not come back as they were written; is the disk sound?")
+        raise NotShareable("its voxels were not read back as written; check the disk")
 
 
 def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:

@@ -116,7 +116,7 @@ def test_a_changed_header_field_is_found(field, value):
     image = original()
     result = defaced(image)
     result.header[field] = value
-    with pytest.raises(ImageError, match="its header did not come back"):
+    with pytest.raises(ImageError, match="its header was not read back"):
         check(image, result)
 
 
@@ -144,17 +144,17 @@ def test_a_mask_that_came_back_passes(written_mask):
 @pytest.mark.parametrize("where", [OUTSIDE, INSIDE])
 def test_one_voxel_of_a_mask_that_is_another_is_found(written_mask, where):
     for other in {0, 1, 2, 255} - {int(MASK[where])}:
-        with pytest.raises(ImageError, match="the mask did not come back"):
+        with pytest.raises(ImageError, match="the mask was not read back"):
             check_mask_written(MASK, AFFINE, changed(written_mask, where, other))
 
 
 def test_a_mask_that_lies_elsewhere_is_found(written_mask):
     elsewhere = AFFINE.copy()
     elsewhere[0, 3] += 1
-    with pytest.raises(ImageError, match="the mask did not come back"):
+    with pytest.raises(ImageError, match="the mask was not read back"):
         check_mask_written(MASK, elsewhere, written_mask)
 
 
 def test_a_mask_of_another_shape_is_found(written_mask):
-    with pytest.raises(ImageError, match="the mask did not come back"):
+    with pytest.raises(ImageError, match="the mask was not read back"):
         check_mask_written(MASK[:, :, :-1], AFFINE, written_mask)
