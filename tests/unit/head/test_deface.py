@@ -203,7 +203,7 @@ def test_a_diffusion_series_has_its_gradients_with_it(run, tmp_path):
     outcomes, _ = run({}, suffixes=("dwi",), force=True)
     assert (
         outcomes["sub-01_dwi"].verdict == FAILED
-        and "no table of numbers" in outcomes["sub-01_dwi"].reasons[0]
+        and "not a table of numbers" in outcomes["sub-01_dwi"].reasons[0]
     )
 
 
