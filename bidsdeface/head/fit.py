@@ -239,11 +239,6 @@ def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredSc
     A brain does not vouch for a placement that started from it: if the head's outline, which had no part in
     it, or anything else objects, brain and placement are sought again with an uneven coil evened out; then
     the placement is searched for without the brain.
-
-    Raises
-    ------
-    RegistrationError
-        No place is found.
     """
     target = templates.template.target
     for is_evened in (False, True):

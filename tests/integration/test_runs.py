@@ -71,7 +71,7 @@ def test_force_redoes_everything_to_the_same_bytes_with_more_processes(two_heads
 
 
 def test_another_guard_redoes_and_gives_another_mask(two_heads, first, tmp_path):
-    run = bidsdeface_read_only(two_heads, tmp_path / "out", "--participant-label", "01", "--guard-mm", "9")
+    run = bidsdeface_read_only(two_heads, tmp_path / "out", "--participant-label", "01", "--guard-mm", "6")
     assert run.code == 0
     mask = "sub-01/anat/sub-01_mod-T1w_desc-face_defacemask.nii.gz"
     narrow, wide = (read_image(folder / mask).stored for folder in (tmp_path / "out", first))
