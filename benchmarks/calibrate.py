@@ -35,7 +35,7 @@ from bidsdeface.imaging.brain import fit_brain
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover
 from bidsdeface.imaging.image import read_image
-from bidsdeface.imaging.registration import Placement, disagreement_mm, place
+from bidsdeface.imaging.registration import Placement, disagreement_mm
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
 from bidsdeface.quality.measures import (
@@ -147,10 +147,10 @@ def _with_wrong_template(scan: Volume, good: RegisteredScan, templates: Template
     start, link = linked.template, linked.head_to_template
     wrong = replace(linked, head_template=start, head_to_template=np.eye(4))
     row = _result(WRONG, WRONG_TEMPLATE, scan, wrong)
-    placed = place(scan, start.pose, start.target).to_template
+    placed = fit("head", scan, None, wrong, accepted=True)
     off_mm = disagreement_mm(
         np.linalg.inv(good.to_template),
-        np.linalg.inv(placed) @ link,
+        np.linalg.inv(placed.to_template) @ link,
         templates.head_template.surface.face,
     )
     return {**row, "off_mm": off_mm}
