@@ -21,8 +21,9 @@ INTRODUCTION = """\
 good results (real heads and variants of them: other poses, noise, coils, contrasts, slices, fields of view),
 on real and synthetic people, and on deliberate failures (the right placement of the template moved, turned,
 scaled or mirrored). Real heads: {heads}. All are at 2 mm, the resolution of the checks. People
-are split by number: the limits were set without the even-numbered ones. One was set again later: `guard_to_skin_mm` took the place
-of a limit by which four synthetic people of this page were held back wrongly, so they are no test of it.
+are split by number: the limits were set without the even-numbered ones. One was set again later:
+`guard_to_skin_mm` took the place of a limit by which four synthetic people of this page were held back
+wrongly, so they are no test of it.
 
 ![Measures of good results and of failures](calibration.png)
 """

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bidsdeface.errors import OPTIONAL, UsageError
+from bidsdeface.errors import OPTIONAL, UsageError, read_errors
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,11 +76,8 @@ def parse_with_config(parser: Parser, argv: Sequence[str]) -> dict[str, Any]:
 def _arguments_in(path: Path) -> Iterator[str]:
     """Yield the options in a TOML file as arguments, such as ``n-procs = 8`` as ``--n-procs=8``."""
     try:
-        options = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror}); give --config-file a TOML file"
-        ) from error
+        with read_errors(path, "give --config-file a TOML file"):
+            options = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UsageError(f"{path}: not TOML ({error}); write options as in n-procs = 8") from error
     for name, value in options.items():

@@ -115,6 +115,15 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise storage_error(path, error) from error
 
 
+@contextmanager
+def read_errors(path: Path, remedy: str) -> Iterator[None]:
+    """Turn errors of the operating system about reading a file that an option names into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+
+
 class Exit(IntEnum):
     """The exit code of a run, with its meaning in one line.
 

@@ -13,7 +13,7 @@ from bidsdeface.companions.review import fields_that_wait, label_folders, tellin
 from bidsdeface.companions.select import is_root_text
 from bidsdeface.companions.source import RawDataset, SubjectScope
 from bidsdeface.companions.sync import SyncReport, preview, preview_root, refresh, sync, sync_root
-from bidsdeface.dataset.files import participants
+from bidsdeface.dataset.files import EXTENSIONS, participants
 from bidsdeface.dataset.inheritance import JsonError, merged_metadata, parse_json, read_json
 from bidsdeface.dataset.names import DESCRIPTION, FileName
 from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
@@ -265,7 +265,7 @@ def _log_reports(reports: _Reports, settings: MetadataOptions, state: State | No
     """Say what was left out and why, grouped; of a whole dataset, list it file by file in the work dir."""
     planned = [one for report in reports.values() for one in report.planned]
     left_out = [one for report in reports.values() for one in report.left_out]
-    failed = [one for one in left_out if one.what == FILE and one.path.name.endswith((".nii", ".nii.gz"))]
+    failed = [one for one in left_out if one.what == FILE and one.path.name.endswith(EXTENSIONS)]
     for one in failed:
         LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
     # Those at the root were named before the run.

@@ -11,7 +11,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from bidsdeface.dataset.files import is_ignored, is_utf8
+from bidsdeface.dataset.files import EXTENSIONS, is_ignored, is_utf8
 from bidsdeface.dataset.kinds import NO_HEAD
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.deidentify.excluded import NAME, Excluded
@@ -75,7 +75,7 @@ _KIND_BY_EXTENSION = {
 }
 _AT_YOUR_WORD = {
     **_KIND_BY_EXTENSION,
-    **dict.fromkeys((".nii", ".nii.gz"), FileKind.IMAGE),
+    **dict.fromkeys(EXTENSIONS, FileKind.IMAGE),
     **dict.fromkeys((".md", ".txt", ".rst"), FileKind.TEXT),
 }
 WITHOUT_HEADER = ("motion",)
@@ -200,7 +200,7 @@ def _decide_above_data(name: FileName) -> FileKind | str:
 def _decide_data(name: FileName) -> FileKind | str:
     if name.suffix in _NOT_SHARED:
         return _NOT_SHARED[name.suffix]
-    if name.extension in (".nii", ".nii.gz"):
+    if name.extension in EXTENSIONS:
         if name.datatype == "mrs":
             return "keeps in a header extension what a reader needs, and perhaps a name"
         return FileKind.IMAGE if name.suffix in NO_HEAD else FileKind.DEFACE

@@ -16,7 +16,7 @@ from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.files import files_in
+from bidsdeface.dataset.files import EXTENSIONS, files_in
 from bidsdeface.dataset.names import DESCRIPTION, parse_name, suffix_of
 from bidsdeface.deidentify.columns import (
     ALONE,
@@ -149,7 +149,7 @@ def _personal_values(root: Path, path: PurePosixPath, policy: Policy, keep_colum
         elif path.suffix in (".edf", ".bdf"):
             with (root / path).open("rb") as stream:
                 yield from _in_edf(read_header(stream))
-        elif path.name.endswith((".nii", ".nii.gz")):
+        elif path.name.endswith(EXTENSIONS):
             with open_unpacked(root / path) as stream:
                 yield from _in_image(stream.read(_HEADER_BYTES))
     except (BidsdefaceError, OSError, EOFError, ValueError, RecursionError, zlib.error):

@@ -13,7 +13,7 @@ from bidsdeface.dataset.files import EXTENSIONS, Images, is_utf8, list_images
 from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase, kinds_of, suffixes_of_heads, weighted
 from bidsdeface.dataset.names import Head, Scan, natural_key
-from bidsdeface.errors import BidsdefaceError, UsageError, printable
+from bidsdeface.errors import BidsdefaceError, UsageError, printable, read_errors
 
 LOGGER = logging.getLogger(__name__)
 
@@ -300,11 +300,8 @@ def read_filters(path: Path) -> dict[str, dict[str, Any]]:
         If it is not such a file.
     """
     try:
-        filters = read_json(path)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror}); give --bids-filter-file a JSON file"
-        ) from error
+        with read_errors(path, "give --bids-filter-file a JSON file"):
+            filters = read_json(path)
     except JsonError as error:
         raise UsageError(f"{path}: {error}") from None
     if not all(isinstance(query, dict) for query in filters.values()):

@@ -25,7 +25,7 @@ from bidsdeface.deidentify.values import (
     texts_in,
     values_in,
 )
-from bidsdeface.errors import UsageError
+from bidsdeface.errors import UsageError, read_errors
 from bidsdeface.schema import NOT_OF_BIDS, metadata_fields, required_fields
 
 ACTIONS = KEEP, GENERALISE, DROP = ("keep", "generalise", "drop")
@@ -206,11 +206,8 @@ def _own_policy() -> Policy:
 
 def _read_policy(path: Path, ours: Policy) -> dict[str, Rule]:
     try:
-        rows = read_rows(path)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror}); give --metadata-policy a readable table"
-        ) from error
+        with read_errors(path, "give --metadata-policy a readable table"):
+            rows = read_rows(path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: not a text table ({error}); save it as UTF-8, tab-separated") from error
     policy = {}

@@ -249,12 +249,10 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
         remember_input(
             tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
         )
-        if (
-            measured and outcome.verdict == PASSED
-        ):  # by its own voxels, not by those of a scan that lent its mask
-            remember_faceless(
-                tools.state, settings.output_dir / published.image, files[published.image].read_bytes()
-            )
+        # A scan whose mask was lent is not measured by its own voxels.
+        if tools.state and measured and outcome.verdict == PASSED:
+            content = files[published.image].read_bytes()
+            remember_faceless(tools.state, settings.output_dir / published.image, content)
         staging.publish(files, stale=settings.output.results_of(scan))
     return outcome
 

@@ -109,7 +109,7 @@ class RegisteredScan:
         return PlacedHead(self.templates.head_template.surface.head_mm, to_head)
 
     def guard_to_skin_mm(self, affine: NDArray) -> float:
-        """Return how far the guard of a grid's voxels stays behind the skin of the face, in mm."""
+        """Return the distance in mm from the guard of a grid to the skin of the face; negative beyond it."""
         skin = apply_affine(np.linalg.inv(self.head.to_head), self.templates.head_template.skin)
         return float(self.regions.guard_distance(skin, self.to_template, affine).min())
 

@@ -28,6 +28,7 @@ def _check(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.dataset}: no such folder; give DIR the root of a dataset")
     if unknown := [name for name in options.accept_text if not (options.dataset / name).is_file()]:
         raise UsageError(f"--accept-text {unknown[0]}: no such file in {options.dataset}; correct the name")
+    from bidsdeface.dataset.files import EXTENSIONS
     from bidsdeface.deidentify.policy import load_policy
     from bidsdeface.leakcheck.find import find_leaks, survey_dataset
 
@@ -55,7 +56,7 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"version": __version__, "findings": [*map(asdict, findings)]}, indent=2))
     else:
-        images = sum(path.name.endswith((".nii", ".nii.gz")) for path in survey.files)
+        images = sum(path.name.endswith(EXTENSIONS) for path in survey.files)
         untested = "" if options.faces else ", not tested for faces"
         print(
             f"{len(findings)} findings in {len(survey.files)} files, {images} images{untested}",

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from bidsdeface.companions.options import MetadataOptions
 from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_own_file
-from bidsdeface.dataset.files import participants
+from bidsdeface.dataset.files import EXTENSIONS, participants
 from bidsdeface.dataset.names import DESCRIPTION, suffix_of
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.leakcheck.find import (
@@ -71,7 +71,7 @@ def check_leaks(
     images = {
         path
         for path in to_check
-        if path.name.endswith((".nii", ".nii.gz"))
+        if path.name.endswith(EXTENSIONS)
         and suffix_of(path) != "defacemask"
         and path not in verified
         and read_record(settings.output_dir / path).get("Verdict") not in (ACCEPTED, BY_HAND)

@@ -16,18 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bidsdeface import __version__
-from bidsdeface.errors import UsageError, storage_errors
+from bidsdeface.errors import UsageError, read_errors, storage_errors
 from bidsdeface.runtime.scratch import private_folder, sweep
 
 KEY_BYTES = 32
 COMPLETE = "complete"  # purpose of a folder for files that have no place in a complete dataset
 LOGGER = logging.getLogger("bidsdeface")
 _KEY, _FINGERPRINTS, _LOGS = "key", "fingerprints", "logs"
-_OF_A_DATASET = (
-    ".git",
-    ".datalad",
-    "dataset_description.json",
-)  # whoever gets that folder would get a key in it
+# A folder that holds one of these is passed on, and a key in it with it.
+_OF_A_DATASET = (".git", ".datalad", "dataset_description.json")
 
 
 @dataclass(frozen=True)
@@ -155,10 +152,8 @@ def read_key(path: Path) -> bytes:
                 f"{path}: lies in {folder}, a dataset or repository, and would be shared with it; "
                 "move it elsewhere"
             )
-    try:
+    with read_errors(path, "give --key-file a key"):
         mode, key = real.stat().st_mode, real.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); give --key-file a key") from error
     if stat.S_IMODE(mode) & 0o077:
         raise UsageError(f"{path}: may be read by others; run chmod 600 {path}")
     if len(key) != KEY_BYTES:

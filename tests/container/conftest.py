@@ -229,7 +229,7 @@ class Cluster:
         return self("sbatch", "--parsable", f"--output={logs}/%A.txt", *options, script, *arguments).strip()
 
     def records(self, job) -> list[dict[str, str]]:
-        """Return what Slurm has noted of an ended job, or of each task of an array."""
+        """Return Slurm's record of a job that has ended, or of each task of an array."""
         lines = (FOLDER / "slurm" / "completed.txt").read_text().splitlines()
         records = [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in lines]
         return [one for one in records if job in (one["JobId"], one.get("ArrayJobId"))]

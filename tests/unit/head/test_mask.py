@@ -76,8 +76,8 @@ AWAY = shifted(300)  # the whole field of view lies above the head
 def test_a_head_that_is_placed_has_a_mask(finding):
     masked = finding(np.eye(4), {"similarity": 0.8}, own={"brain_in_mask_ml": 0.0})
     assert masked.mask.any() and not masked.no_face
-    told = {"similarity", "guard_to_skin_mm", "brain_in_mask_ml", *WHOLE}
-    assert masked.measures.keys() == told
+    expected = {"similarity", "guard_to_skin_mm", "brain_in_mask_ml", *WHOLE}
+    assert masked.measures.keys() == expected
 
 
 def test_what_speaks_against_a_placement_is_raised_unless_a_person_accepts_it(finding):
