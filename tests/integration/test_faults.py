@@ -28,7 +28,7 @@ from bidsdeface.settings import Settings
 from tests.conftest import make_dataset
 from tests.heads import find_head
 from tests.integration.conftest import bidsdeface, command, files, published
-from tests.integration.test_killed import check_whole, wait_for
+from tests.integration.test_killed import check_whole, wait_for, workers_of
 
 pytestmark = pytest.mark.slow
 PAGE = 4096
@@ -174,7 +174,7 @@ def test_runs_with_failures_and_killed_ones_tell_nothing_and_leave_nothing(clini
         env={**os.environ, **outside},
         start_new_session=True,
     )
-    wait_for(lambda: any(temporary.glob(".bidsdeface-*")))  # the run has made its private folder
+    wait_for(lambda: workers_of(killed.pid))  # which start when the private folder is there, and guarded
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     wait_for(lambda: not list(temporary.iterdir()), seconds=10)
