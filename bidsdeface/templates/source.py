@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WHOLE_HEAD = "WholeHead"
 EMBEDDED_ROOT = Path(__file__).parent / "data"
+_STEM = EMBEDDED_ROOT / f"tpl-{WHOLE_HEAD}" / f"tpl-{WHOLE_HEAD}_res-02"
+AVERAGE = Path(f"{_STEM}_T1w.nii.gz")  # nobody's head
 # Far enough past any template's own field of view to cover the face of a head with a neck.
 EXTEND_FRONT_MM = 80.0
 EXTEND_BELOW_MM = 140.0
@@ -98,10 +100,9 @@ def lend_region(region_mm: Volume, to_lender: NDArray, parts: Parts) -> NDArray[
 
 def whole_head(regions: Sequence[str] = ("face",)) -> Template:
     """Return the embedded template: a whole-head average with neck and chin."""
-    stem = EMBEDDED_ROOT / f"tpl-{WHOLE_HEAD}" / f"tpl-{WHOLE_HEAD}_res-02"
-    t1w, affine = _read(WHOLE_HEAD, Path(f"{stem}_T1w.nii.gz"))
+    t1w, affine = _read(WHOLE_HEAD, AVERAGE)
     masks = {
-        desc: _read(WHOLE_HEAD, Path(f"{stem}_desc-{desc}_mask.nii.gz"))[0] > 0
+        desc: _read(WHOLE_HEAD, Path(f"{_STEM}_desc-{desc}_mask.nii.gz"))[0] > 0
         for desc in ("brain", *regions)
     }
     # The canvas is larger than the average's own field of view, which ends at the neck.

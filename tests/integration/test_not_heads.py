@@ -11,10 +11,8 @@ pytestmark = [pytest.mark.heads, pytest.mark.slow]
 
 NOT_HEADS = {
     "phantom": ("O02", "T1w.nii.gz"),
-    "fruit": ("O03", "T1w.nii.gz"),
     "animal": ("O05", "T1w.nii"),
-    "neck1": ("O06a", "T1w.nii.gz"),
-    "neck2": ("O06b", "T2w.nii.gz"),
+    "neck": ("O06a", "T1w.nii.gz"),
     "skullphantom": ("O07", "T1w.nii.gz"),
 }
 

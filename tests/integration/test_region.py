@@ -118,10 +118,7 @@ MOVES = [
     ((40, 0, 0), (60, 0, 0)),
     ((-40, 0, 0), (0, -60, 0)),
     ((0, 40, 0), (0, 0, 60)),
-    ((0, -40, 0), (-60, 0, 0)),
-    ((0, 0, 40), (0, 60, 0)),
     ((0, 0, -40), (0, 0, -60)),
-    ((20, 0, -15), (35, -30, 35)),
     ((-25, 15, 20), (0, 0, 0)),
 ]
 
@@ -131,7 +128,7 @@ def test_a_turned_and_shifted_head_gets_the_same_mask(head, engine, name):
     image = read_image(head(name))
     expected = engine.mask(image).mask
     found = {}
-    for move in MOVES if name == "S04" else MOVES[1:6:2]:
+    for move in MOVES if name == "S04" else MOVES[-1:]:
         masked = engine.mask(in_the_scanner(image, *move))
         assert masked.faults == (), move
         found[move] = dice(masked.mask, expected)

@@ -125,7 +125,7 @@ def test_a_slab_lies_where_its_reference_shows_the_same(average, templates, firs
     assert registered.measures["reference_likeness"] > 0.9 and registered.measures["lead"] > 0.1
 
 
-@pytest.mark.parametrize("shift", [(0, 20, 0), (0, 0, -20), (0, 0, 80), (0, -90, 0)])
+@pytest.mark.parametrize("shift", [(0, 20, 0), (0, 0, 80)])
 def test_the_word_of_a_header_places_no_slab(average, templates, first, shift):
     """Where it lies, the slab is found in its right place, or refused unless a person has looked."""
     move = np.eye(4)
