@@ -228,11 +228,11 @@ class Cluster:
         script = "/repository/slurm/bidsdeface.sbatch"
         return self("sbatch", "--parsable", f"--output={logs}/%A.txt", *options, script, *arguments).strip()
 
-    def records(self, job) -> list[dict[str, str]]:
-        """Return Slurm's record of a job that has ended, or of each task of an array."""
+    def records(self, job=None) -> list[dict[str, str]]:
+        """Return Slurm's record of a job that has ended, or of each task of an array; or of all jobs."""
         lines = (FOLDER / "slurm" / "completed.txt").read_text().splitlines()
         records = [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in lines]
-        return [one for one in records if job in (one["JobId"], one.get("ArrayJobId"))]
+        return [one for one in records if job in (None, one["JobId"], one.get("ArrayJobId"))]
 
     def states(self, job) -> dict[str, str]:
         """Return state and exit code of each task; of a job that is no array, under ``-``."""

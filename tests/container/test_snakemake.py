@@ -55,3 +55,17 @@ def test_only_what_may_pass_is_tried_again(cluster, mixed, place, codes, tries):
     assert sorted((place / "tries").read_text().split()) == sorted(tries)
     assert not (place / "log" / "done" / "group").exists()
     assert (place / "log" / "done" / "sub-02").read_text().strip() == str(codes[1])
+
+
+def test_a_job_that_slurm_kills_for_memory_is_tried_again_and_a_failed_check_is_not(cluster, mixed, place):
+    """On the first try Slurm ends the jobs for memory; on the second one scan of sub-02 fails."""
+    little = "participant:mem_mb=150 if attempt == 1 else 2000"
+    image = f"image={FOLDER / 'bidsdeface.sif'}"
+    snakemake(cluster, place, "slurm", mixed, *SLURM, "--set-resources", little, config=(image,))
+    ended = [one for one in cluster.records() if one["WorkDir"] == str(place)]
+    assert [one["JobState"] for one in ended] == ["FAILED"] * 2 + ["COMPLETED"] * 3
+    killed = list((place / ".snakemake").rglob("slurm_logs/rule_participant/*/*.log"))
+    assert len(killed) == 2  # those of jobs that succeed are removed
+    assert all("memory limit" in path.read_text() for path in killed)
+    codes = {path.name: path.read_text().strip() for path in (place / "log" / "done").iterdir()}
+    assert codes == {"sub-01": "0", "sub-02": "3", "group": "0"}
