@@ -3,24 +3,30 @@
 import logging
 import os
 import shlex
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bidsdeface.companions.run import refresh_dataset, warn_of_waiting
 from bidsdeface.dataset.annex import check_all_fetched
-from bidsdeface.dataset.names import parse_name, scan_at
+from bidsdeface.dataset.names import parse_name, scan_at, stem_of
+from bidsdeface.dataset.query import find_heads
+from bidsdeface.deidentify.tables import read_rows
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import claim_shareable
+from bidsdeface.output.names import FIGURES, figure_name, sidecar_of
 from bidsdeface.output.publish import open_staging
-from bidsdeface.output.record import published_scans, to_json
+from bidsdeface.output.record import Published, published_scans, to_json
 from bidsdeface.output.validate import check_output_valid
+from bidsdeface.quality.outcome import read_outcomes
 from bidsdeface.reidentify.audit import audited
 from bidsdeface.reidentify.findings import Audit
-from bidsdeface.report import quality, reidentification
+from bidsdeface.report import missing, quality, reidentification
 from bidsdeface.report.page import page
 from bidsdeface.runtime.scratch import make_private, scratch_folder, temporary_dir
-from bidsdeface.runtime.workdir import COMPLETE, State
+from bidsdeface.runtime.workdir import COMPLETE, OUTCOMES, State
 from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -69,8 +75,10 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
                 codes |= refresh_dataset(settings, state, scratch)
             else:
                 _name_orphans(settings)
+            scans = published_scans(settings.output_dir, settings.output_layout)
+            absent = _find_missing(settings, scans, state)
             if place:
-                _write_report(settings, make_private(place) if complete else place, audit)
+                _write_report(make_private(place) if complete else place, scans, absent, audit, settings)
             else:
                 LOGGER.info(
                     "quality.tsv and report.html do not belong in a complete dataset; give --work-dir to "
@@ -99,21 +107,83 @@ def _name_orphans(settings: Settings) -> None:
         LOGGER.warning("%s: its original no longer exists; to stop sharing it: rm %s", result.image, files)
 
 
-def _write_report(settings: Settings, folder: Path, audit: Audit | None) -> None:
-    scans = published_scans(settings.output_dir, settings.output_layout)
-    texts = {"quality.json": to_json(quality.COLUMNS), "quality.tsv": quality.table(scans)}
-    sections = [quality.section(scans, pictures=folder == settings.output_dir)]
+def _find_missing(
+    settings: Settings, scans: Sequence[Published], state: State | None
+) -> list[missing.Missing]:
+    """Return, and name in the log, the scans that these options ask for and that are not published."""
+    plan = find_heads(
+        settings.bids_dir, filters=settings.filters, suffixes=settings.to_deface, scans_expected=False
+    )
+    planned = [*(scan for head in plan.heads for scan in head.scans), *plan.twins]
+    there = {sidecar_of(scan.image) for scan in scans}
+    names = [
+        scan.stem
+        for scan in planned
+        if not any(
+            settings.output.outputs_of(scan, no_face=by).image_sidecar in there for by in (False, True)
+        )
+    ]
+    if not names:
+        return []
+    kept = state.folder_for(OUTCOMES, settings.output_dir) if state else None
+    outcomes = read_outcomes([path for path in (settings.outcomes, kept) if path and path.exists()])
+    absent = [missing.Missing(name, outcomes.get(name)) for name in names]
+    where = ""
+    if state:
+        folder = make_private(state.folder_for("missing", settings.output_dir))
+        (folder / "missing.tsv").write_text(missing.table(absent, with_names=True), encoding="utf-8")
+        where = f"; all, with reasons: {folder / 'missing.tsv'}"
+    LOGGER.warning("missing from OUTPUT_DIR: %d scans (%s)%s", len(names), _shortened(names), where)
+    return absent
+
+
+def _shortened(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _write_report(
+    folder: Path,
+    scans: Sequence[Published],
+    absent: Sequence[missing.Missing],
+    audit: Audit | None,
+    settings: Settings,
+) -> None:
+    texts = {
+        "missing.json": to_json(missing.COLUMNS),
+        "missing.tsv": missing.table(absent, with_names=settings.is_complete),
+        "quality.json": to_json(quality.COLUMNS),
+        "quality.tsv": quality.table(scans),
+    }
     if audit:
         texts["reidentification.json"] = to_json(reidentification.description(audit))
         texts["reidentification.tsv"] = reidentification.table(audit)
-        sections.insert(0, reidentification.section(audit))
-    elif (folder / "reidentification.tsv").exists():
-        sections.insert(
-            0, "<h2>Re-identification</h2><p><i>reidentification.tsv</i> is of an earlier run.</p>"
-        )
-    texts["report.html"] = page("Defacing report", "\n".join(sections))
+    texts["report.html"] = page(
+        "report.html",
+        title="Defacing report",
+        missing=missing.content(absent),
+        audit=reidentification.content(audit) if audit else None,
+        has_older_audit=(folder / "reidentification.tsv").exists(),
+        left_out=_count_left_out(folder / "left_out.tsv") if settings.is_complete else (),
+        **quality.content(scans, lambda scan: _picture_of(scan, folder, settings)),
+    )
     with open_staging(folder) as staging:
         for name, text in texts.items():
             (staging.folder / name).write_text(text, encoding="utf-8")
         staging.publish({Path(name): staging.folder / name for name in texts})
     LOGGER.info("%d scans in %s and %s", len(scans), folder / "quality.tsv", folder / "report.html")
+
+
+def _picture_of(scan: Published, folder: Path, settings: Settings) -> str:
+    """Return where the figure of a scan is, relative to the report's folder; empty if there is none."""
+    name = PurePosixPath(scan.image.parts[0], FIGURES, f"{stem_of(scan.image)}.png")
+    if settings.is_complete:
+        raw = scan_at(settings.output_dir / scan.image)
+        name = PurePosixPath(FIGURES, figure_name(raw, no_face=not scan.is_defaced))
+    return str(name) if (folder / name).is_file() else ""
+
+
+def _count_left_out(table: Path) -> list[tuple[str, int]]:
+    """Return the reasons in ``left_out.tsv``, the most frequent first; none if there is no such file."""
+    rows = read_rows(table) if table.is_file() else ()
+    return Counter(row["why"] for row in rows).most_common()

@@ -318,7 +318,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--outcomes",
         metavar="FILE",
         type=local_path,
-        help="write what became of each scan, a line of JSON each; outside of BIDS_DIR and OUTPUT_DIR",
+        help="write the outcome of each scan as JSON; group: read it, or a folder, to say what is missing",
     )
     group.add_argument(
         "--config-file",

@@ -21,7 +21,7 @@ from bidsdeface.output.description import check_ours, claim_shareable, write_dat
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
-from bidsdeface.runtime.workdir import State
+from bidsdeface.runtime.workdir import OUTCOMES, State
 from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.settings import Settings
 
@@ -48,7 +48,8 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
     BidsdefaceError
         The run cannot start or go on at all; the message says why.
     """
-    outcome_file = OutcomeFile(None if settings.dry_run else settings.outcomes)
+    kept_in = state.folder_for(OUTCOMES, settings.output_dir) if state and not settings.dry_run else None
+    outcome_file = OutcomeFile(None if settings.dry_run else settings.outcomes, kept_in)
     plan = _plan_heads(settings, outcome_file)
     codes = warn_of_waiting(settings, state) | ({Exit.FAILED} if plan.problems else set())
     private = state.folder if state else temporary_dir()

@@ -40,7 +40,7 @@ class Settings(MaskOptions, MetadataOptions, AuditOptions):
     fail_on : tuple of Exit
         The members of `OPTIONAL` that make the run end with an exit code other than 0.
     outcomes : Path, optional
-        File for one line about each scan.
+        File for one line about each scan. For ``group``, such a file or a folder of them, to read.
     """
 
     level: str
@@ -149,8 +149,8 @@ def _conflicts(settings: Settings) -> tuple[tuple[object, str], ...]:
             "--key-file: is the key of a work dir; add --work-dir DIR",
         ),
         (
-            settings.outcomes and settings.level == "group",
-            "--outcomes: is about scans as they are defaced; give it to the participant level",
+            settings.outcomes and settings.level == "group" and not os.path.exists(settings.outcomes),
+            f"{settings.outcomes}: no such file or folder; give --outcomes what the participant level wrote",
         ),
         (
             settings.reidentify and settings.level == "participant",

@@ -40,7 +40,7 @@ from bidsdeface.imaging.image import (
 from bidsdeface.imaging.methods import background, remove, stored_as
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
 from bidsdeface.output.faceless import remember_faceless
-from bidsdeface.output.names import figure_name, mask_of
+from bidsdeface.output.names import FIGURES, figure_name, mask_of
 from bidsdeface.output.publish import open_staging
 from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
 from bidsdeface.quality.checks import Rejected, failed_checks
@@ -54,7 +54,6 @@ from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import COMPLETE, State
 
 LOGGER = logging.getLogger(__name__)
-FIGURES = "figures"  # in the work dir
 
 
 @dataclass(frozen=True)

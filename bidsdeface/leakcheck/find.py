@@ -30,7 +30,12 @@ FaceTest = Callable[[Path], str | None]
 REPOSITORIES = (".git", ".datalad")  # of whoever shares the dataset
 HISTORIES = (".svn", ".hg", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__MACOSX")
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
-OWN_TABLES = ("descriptions.tsv", "quality.tsv", "reidentification.tsv")  # written by this program
+OWN_TABLES = (
+    "descriptions.tsv",
+    "missing.tsv",
+    "quality.tsv",
+    "reidentification.tsv",
+)  # written by this program
 _SHORT_DATE = re.compile(rf"(?<=ses-){SHORT_DATE}(?!\w)")
 _OWN_PICTURE = re.compile(r"(.*/)?figures/[^/]*_desc-(defaced|noface)_[^/]*\.png")
 _CLOSED_SUFFIXES = {

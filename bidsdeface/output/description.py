@@ -34,6 +34,7 @@ desc-face\tFace mask: voxels whose values were replaced to hide the face
 _BIDSIGNORE = """\
 *.html
 figures
+missing.*
 quality.*
 reidentification.*
 """

@@ -18,9 +18,10 @@ _AFTER_MOD = ("chunk",)
 IGNORED_MASKS = "".join(f"**/{name}/*_defacemask.*\n" for name in DATATYPES if name != ANATOMICAL)
 
 
+_Path = TypeVar("_Path", bound=PurePath)
 # The image's sidecar vouches for all the others, and the image is without it for the shortest time.
 PUBLICATION_ORDER = ("mask", "mask_sidecar", "bval", "bvec", "figure", "image", "image_sidecar")
-_Path = TypeVar("_Path", bound=PurePath)
+FIGURES = "figures"  # folder of pictures, of a participant or in the work dir
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def outputs_of(scan: Scan, layout: str = DERIVATIVES, *, no_face: bool = False) 
     """
     is_derivative = layout == DERIVATIVES
     has_gradients = is_derivative and (scan.datatype, scan.suffix) == ("dwi", "dwi")
-    figure = PurePosixPath(f"sub-{scan.subject}", "figures", figure_name(scan, no_face=no_face))
+    figure = PurePosixPath(f"sub-{scan.subject}", FIGURES, figure_name(scan, no_face=no_face))
     image = scan.folder / (f"{figure.stem}.nii.gz" if is_derivative else f"{scan.stem}{scan.extension}")
     mask = None if no_face else mask_of(scan, layout)
     return Outputs(

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from bidsdeface.dataset.names import natural_key
 from bidsdeface.errors import BidsdefaceError, Exit, UsageError, code_of_run, storage_error
-from bidsdeface.runtime.scratch import private_folder
+from bidsdeface.runtime.scratch import make_private, private_folder
 
 LOGGER = logging.getLogger("bidsdeface")
 
@@ -76,6 +77,8 @@ class OutcomeFile:
     ----------
     path : Path or None
         Emptied at once; None for no file.
+    folder : Path, optional
+        Private folder that keeps the last line about each scan for the group level.
 
     Raises
     ------
@@ -83,8 +86,8 @@ class OutcomeFile:
         The file cannot be written.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None, folder: Path | None = None) -> None:
+        self._path, self._folder = path, folder
         self._outcomes: list[Outcome] = []
         self._fault: OSError | None = None
         if path is not None:
@@ -99,6 +102,9 @@ class OutcomeFile:
     def add(self, outcome: Outcome) -> None:
         """Add a line about a scan. After a fault, such as a full disk, lines wait for the end."""
         self._outcomes.append(outcome)
+        if self._folder and outcome.verdict != KEPT:
+            with suppress(OSError, BidsdefaceError):  # it only explains; the run does not depend on it
+                _store(make_private(self._folder), outcome)
         if self._path is None or self._fault:
             return
         line = outcome.line.encode()
@@ -130,3 +136,52 @@ class OutcomeFile:
                 "".join(outcome.line for outcome in outcomes), encoding="utf-8"
             )
             os.replace(unfinished / path.name, path)
+
+
+def _store(folder: Path, outcome: Outcome) -> None:
+    with private_folder(folder) as unfinished:
+        (unfinished / "outcome").write_text(outcome.line, encoding="utf-8")
+        os.replace(unfinished / "outcome", folder / f"{outcome.scan}.json")
+
+
+def read_outcomes(sources: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
+    """Return the last outcome of each scan, by its stem.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files that `OutcomeFile` wrote, or folders of them. Of several, the newest file counts; a scan that
+        was only ``kept`` says less than any other outcome.
+
+    Raises
+    ------
+    UsageError
+        A file cannot be read, or has a line that is no outcome. A last line that was cut off is ignored.
+    """
+    outcomes: dict[str, Mapping[str, Any]] = {}
+    try:
+        paths = [path for source in sources for path in (source.iterdir() if source.is_dir() else [source])]
+        files = sorted((path.stat().st_mtime_ns, path) for path in paths if path.is_file() or path in sources)
+        contents = [(path, path.read_text(encoding="utf-8")) for _, path in files]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--outcomes: {error}; give files that the participant level wrote") from error
+    for path, content in contents:
+        for number, line in enumerate(content.splitlines(keepends=True), 1):
+            outcome = _parse(line)
+            if outcome is None and line.endswith("\n"):
+                raise UsageError(
+                    f"{path}, line {number}: is no outcome of a scan; give --outcomes another file"
+                )
+            if outcome and (outcome["verdict"] != KEPT or outcome["scan"] not in outcomes):
+                outcomes[outcome["scan"]] = outcome
+    return outcomes
+
+
+def _parse(line: str) -> Mapping[str, Any] | None:
+    """Return an outcome, or None if the line is none."""
+    with suppress(ValueError, KeyError, TypeError):
+        content = json.loads(line)
+        texts = [content["scan"], content["verdict"], *content["failed_checks"]]
+        if all(isinstance(text, str) for text in texts) and isinstance(content["retry"], bool):
+            return dict(content)
+    return None

@@ -1,40 +1,51 @@
-"""Self-contained HTML pages, without scripts or external content, and tables as TSV."""
+"""Self-contained HTML pages, from the templates in `pages/`, and tables as TSV."""
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from bidsdeface import __version__
 
-STYLE = """
-body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 1640px; padding: 0 1em; color: #222 }
-img { width: 100%; height: auto; background: #000 } section { margin: 2.5em 0 }
-h2, h3 { margin: 1.5em 0 0.3em }
-p, li { max-width: 55em } .failed, .beyond { color: #a00 } .wide { overflow-x: auto }
-table { border-collapse: collapse; margin: 1em 0 } tbody > tr > * { border-top: 1px solid #ddd }
-td, th { padding: 0.1em 1em 0.1em 0; text-align: left; vertical-align: top; font-weight: 400 }
-thead th { font-weight: 600; vertical-align: bottom }
-.dense { font-size: 13px } .dense tbody > tr > * { white-space: nowrap } .number { text-align: right }
-"""
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
-def page(title: str, content: str) -> str:
-    """Return a complete HTML page.
+def page(template: str, **content: Any) -> str:
+    """Return a complete HTML page: nothing in it is fetched from elsewhere.
 
     Parameters
     ----------
-    title : str
-        Plain text.
-    content : str
-        HTML.
+    template : str
+        Name of a file in `pages/`.
+    **content
+        What it shows. All text is escaped.
     """
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        f'<meta name="generator" content="bidsdeface {__version__}">'
-        f"<title>bidsdeface: {title.lower()}</title><style>{STYLE}</style></head>\n"
-        f"<body><h1>{title}</h1>\n{content}\n</body></html>\n"
+    return _environment().get_template(template).render(version=__version__, **content)
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # pages are made at the end of a run only
+
+    environment = Environment(
+        loader=PackageLoader("bidsdeface.report", "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(name: str) -> Any:
+    """Let a browser break a name of several words."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(map(escape, re.split("(?<=[a-z])(?=[A-Z])", name)))
 
 
 def tsv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:

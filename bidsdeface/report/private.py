@@ -1,6 +1,5 @@
 """The private report: every scan before and after, worst first. It shows faces: for the work dir only."""
 
-import html
 import json
 import os
 from collections.abc import Iterator
@@ -78,13 +77,10 @@ def write_page(folder: Path) -> Path | None:
     if not outcomes:
         return None
     outcomes.sort(key=lambda outcome: (outcome["verdict"] != FAILED, -limit_used(outcome["measures"])))
-    content = (
-        f"<p>{len(outcomes)} scans, worst first. Above, each as it came, with the mask outlined; below, as "
-        "it was defaced, or, of a scan that failed, as it would be if you accepted it. "
-        "<b>This page shows faces: it is for you alone.</b></p>" + "\n".join(map(_section, outcomes))
-    )
     with _writing(folder) as unfinished:
-        (unfinished / PAGE).write_text(page("Private report", content), encoding="utf-8")
+        (unfinished / PAGE).write_text(
+            page("private.html", title="Private report", scans=list(map(_shown, outcomes))), encoding="utf-8"
+        )
     return folder / PAGE
 
 
@@ -98,21 +94,21 @@ def _writing(folder: Path) -> Iterator[Path]:
             os.replace(path, folder / path.name)
 
 
-def _section(outcome: dict[str, Any]) -> str:
-    name, verdict = html.escape(outcome["scan"]), html.escape(outcome["verdict"])
-    reasons = "".join(f"<p>{html.escape(reason)}</p>" for reason in outcome["reasons"])
+def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of a scan."""
     measures = outcome["measures"]
-    rows = "".join(_row(check, measures) for check in CHECKS if check.measure in measures)
-    return (
-        f"<section><h2>{name}: <span class='{verdict}'>{verdict}</span></h2>{reasons}"
-        f"<img src='{name}.png' alt='{name} before and after' loading='lazy'>"
-        f"<details><summary>Measures</summary><table>{rows}</table></details></section>"
-    )
-
-
-def _row(check: Any, measures: dict[str, float]) -> str:
-    mark = " class='failed'" if check.is_fault(measures) else ""
-    return (
-        f"<tr{mark}><th>{check.measure}</th><td class='number'>{measures[check.measure]:.2f}</td>"
-        f"<td>{html.escape(check.description)}</td></tr>"
-    )
+    return {
+        "name": outcome["scan"],
+        "verdict": outcome["verdict"],
+        "reasons": outcome["reasons"],
+        "measures": [
+            {
+                "name": check.measure,
+                "value": f"{measures[check.measure]:.2f}",
+                "description": check.description,
+                "is_fault": check.is_fault(measures),
+            }
+            for check in CHECKS
+            if check.measure in measures
+        ],
+    }

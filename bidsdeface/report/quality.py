@@ -1,19 +1,18 @@
-"""The quality of every published scan: a table, its description, and a section of the report, worst first."""
+"""The quality of every published scan: a table, its description, and what the report shows, worst first."""
 
 import math
 import re
+import statistics
 from collections import Counter
-from collections.abc import Sequence
-from html import escape
-from pathlib import PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from bidsdeface.dataset.names import stem_of
+from bidsdeface.dataset.names import stem_of, suffix_of
 from bidsdeface.output.record import Published
 from bidsdeface.quality.limits import CHECKS, Check, bids_name, limit_used
 from bidsdeface.report.page import tsv
+from bidsdeface.report.strip import draw_strip, limits_in_words, number
 
 UNITS = {"mm": "mm", "ml": "mL"}
 LIMITED = tuple(check for check in CHECKS if check.limits)
@@ -52,56 +51,88 @@ COLUMNS: dict[str, dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A measure of a scan in the table."""
+
+    text: str
+    is_beyond: bool
+
+
+@dataclass(frozen=True)
+class ScanRow:
+    """What the report shows of a scan.
+
+    Attributes
+    ----------
+    name, anchor : str
+        Its stem without ``desc-``, and the target of links to its line.
+    picture : str
+        Where its figure is, relative to the page; empty if there is none.
+    verdict, suffix, participant : str
+    nearest : str
+        The measure that is nearest to its limit; empty if nothing was measured.
+    strain : str
+        How far that measure is on the way to its limit.
+    cells : tuple of Cell
+        The measures that have limits.
+    measures : mapping of str to float
+        All of them, by their names in `CHECKS`.
+    """
+
+    name: str
+    anchor: str
+    picture: str
+    verdict: str
+    suffix: str
+    participant: str
+    nearest: str
+    strain: str
+    cells: tuple[Cell, ...]
+    measures: Mapping[str, float]
+
+
 def table(scans: Sequence[Published]) -> str:
     """Return ``quality.tsv``."""
     return tsv(COLUMNS, [{name: row[name] for name in COLUMNS if name in row} for row in map(_row, scans)])
 
 
-def section(scans: Sequence[Published], pictures: bool) -> str:
-    """Return the quality of a dataset as a section of an HTML page.
+def content(scans: Sequence[Published], picture_of: Callable[[Published], str]) -> dict[str, Any]:
+    """Return what the report shows of the quality of a dataset.
 
     Parameters
     ----------
     scans : sequence of Published
-    pictures : bool
-        Whether the page is part of the dataset, so that the names of scans can link to its pictures.
+    picture_of : callable
+        Returns where the figure of a scan is, relative to the page; empty for none.
     """
-    counts = Counter(scan.record["Verdict"] for scan in scans)
-    verdicts = "".join(
-        f"<li><b>{counts[verdict]} {escape(verdict)}</b>: {escape(meaning)}</li>"
-        for verdict, meaning in COLUMNS["Verdict"]["Levels"].items()
-        if counts[verdict]
-    )
-    worst_first = sorted(scans, key=_strain, reverse=True)
-    rows = "\n".join(_scan_row(scan, pictures) for scan in worst_first)
-    headings = "".join(f'<th class="number">{_spaced(bids_name(check.measure))}</th>' for check in LIMITED)
-    limits = "\n".join(_limit_row(check, scans) for check in CHECKS)
-    return f"""\
-<h2>Quality</h2>
-<p>{len(scans)} published scans. What failed is not among them: it is named in the log alone.</p>
-<ul>{verdicts}</ul>
-<p>{_made_with(scans)}</p>
-<p>Worst first. <i>Strain</i> is how far the worst measure of a scan is on the way from its best value (0 %)
-to its limit (100 %); marked is what is beyond a limit, which a person has accepted.</p>
-<div class="wide"><table class="dense">
-<thead><tr><th>Scan</th><th>Verdict</th><th class="number">Strain</th>{headings}</tr></thead>
-{rows}
-</table></div>
-<h3>What was measured</h3>
-<div class="wide"><table>
-<thead><tr><th>Measure</th><th>Median</th><th>Range</th><th>Published if</th><th></th></tr></thead>
-{limits}
-</table></div>"""
+    counts = Counter(str(scan.record["Verdict"]) for scan in scans)
+    worst_first = [_scan_row(scan, picture_of) for scan in sorted(scans, key=_strain, reverse=True)]
+    return {
+        "scans": worst_first,
+        "people": len({scan.participant for scan in worst_first}),
+        "pictures": any(scan.picture for scan in worst_first),
+        "counts": counts,
+        "verdicts": [
+            {"count": counts[name], "name": name, "meaning": meaning}
+            for name, meaning in COLUMNS["Verdict"]["Levels"].items()
+            if counts[name]
+        ],
+        "measures": [bids_name(check.measure) for check in LIMITED],
+        "strips": [strip for check in LIMITED if (strip := draw_strip(check, worst_first))],
+        "summary": [_summary(check, worst_first) for check in CHECKS],
+        "settings": list(_settings(scans).items()),
+    }
 
 
-def _made_with(scans: Sequence[Published]) -> str:
-    """Return version and settings of the runs that made the results, in words."""
+def _settings(scans: Sequence[Published]) -> dict[str, list[str]]:
+    """Return versions and settings of the runs that made the results."""
     rows = list(map(_row, scans))
     values = {
         name: sorted({str(row[name]) for row in rows if name in row})
         for name in ("Version", "Template", "Method", "Regions", "GuardMM")
     }
-    return escape("; ".join(f"{name} {' and '.join(some)}" for name, some in values.items() if some))
+    return {name: some for name, some in values.items() if some}
 
 
 def _row(scan: Published) -> dict[str, Any]:
@@ -129,40 +160,38 @@ def _strain(scan: Published) -> float:
     return limit_used(measures) if measures else 0.0
 
 
-def _scan_row(scan: Published, pictures: bool) -> str:
-    measures, strain, name = _measures(scan), _strain(scan), stem_of(scan.image)
-    shown = escape(re.sub("_desc-(defaced|noface)", "", name))
-    if pictures:
-        figure = PurePosixPath(scan.image.parts[0], "figures", f"{name}.png")
-        shown = f'<a href="{escape(str(figure))}">{shown}</a>'
-    cells = "".join(
-        f'<td class="number{" beyond" if check.is_fault(measures) else ""}">'
-        f"{_number(measures.get(check.measure))}</td>"
-        for check in LIMITED
+def _scan_row(scan: Published, picture_of: Callable[[Published], str]) -> ScanRow:
+    measures, name = _measures(scan), re.sub("_desc-(defaced|noface)", "", stem_of(scan.image))
+    nearest = max(
+        (check for check in LIMITED if check.measure in measures and check.decides(measures)),
+        key=lambda check: check.limit_used(measures[check.measure]),
+        default=None,
     )
-    percent = "–" if not measures else f"{100 * strain:.0f} %" if math.isfinite(strain) else "n/a"
-    verdict = escape(str(scan.record["Verdict"]))
-    return f'<tr><th>{shown}</th><td>{verdict}</td><td class="number">{percent}</td>{cells}</tr>'
-
-
-def _limit_row(check: Check, scans: Sequence[Published]) -> str:
-    measured = [_measures(scan).get(check.measure, math.nan) for scan in scans]
-    values = [value for value in measured if math.isfinite(value)] or [math.nan]
-    ends = f"{_number(min(values))} to {_number(max(values))}" if math.isfinite(values[0]) else "n/a"
-    return (
-        f"<tr><th>{bids_name(check.measure)}</th><td>{_number(float(np.median(values)))}</td><td>{ends}</td>"
-        f"<td>{escape(check.limits)}</td><td>{escape(check.description)}</td></tr>"
+    return ScanRow(
+        name,
+        f"scan-{name}",
+        picture_of(scan),
+        str(scan.record["Verdict"]),
+        suffix_of(scan.image),
+        scan.image.parts[0],
+        bids_name(nearest.measure) if nearest else "",
+        _percent(nearest.limit_used(measures[nearest.measure])) if nearest else "–",
+        tuple(Cell(number(measures.get(one.measure)), one.is_fault(measures)) for one in LIMITED),
+        measures,
     )
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if not math.isfinite(value):
-        return "n/a"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def _summary(check: Check, scans: Sequence[ScanRow]) -> dict[str, str]:
+    measured = (scan.measures.get(check.measure, math.nan) for scan in scans)
+    values = [value for value in measured if math.isfinite(value)]
+    return {
+        "name": bids_name(check.measure),
+        "median": number(statistics.median(values)) if values else "n/a",
+        "range": f"{number(min(values))} to {number(max(values))}" if values else "n/a",
+        "limits": limits_in_words(check),
+        "description": check.description,
+    }
 
 
-def _spaced(name: str) -> str:
-    """Let a browser break a name of several words."""
-    return re.sub("(?<=[a-z])(?=[A-Z])", "<wbr/>", name)
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if math.isfinite(share) else "n/a"

@@ -1,7 +1,6 @@
-"""The published results of a study, aggregates only: a table, its description, and a section of a page."""
+"""The published results of a study, aggregates only: a table, its description, and what the report shows."""
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any
 
 from bidsdeface.reidentify.findings import RANKS, Audit, Figures, Findings, Rate, verdict
@@ -61,7 +60,7 @@ WIDTH, HEIGHT, MARGIN = 560, 300, 45
 RIGHT = WIDTH - 110  # end of the curves; names stand beyond
 COLOURS = {
     "before": "#222",
-    "chance": "#999",
+    "chance": "dimgray",
     **dict(zip(ATTACKERS, ("#1b6ca8", "#c0392b", "#2e8b57", "#8e5ea2"), strict=True)),
 }
 
@@ -104,32 +103,22 @@ def description(audit: Audit) -> dict[str, Any]:
     return {**COLUMNS, "heads": {"Description": heads}}
 
 
-def section(audit: Audit) -> str:
-    """Return the study as a section of an HTML page: conclusion, table and curves."""
+def content(audit: Audit) -> dict[str, Any]:
+    """Return what the report shows of the study: conclusion, table and curves."""
     findings = audit.findings
-    rows = "\n".join(_table_row(*row) for row in _rows(audit))
-    heads = findings.before.detected.count
-    headings = "".join(f"<th>rank {k}</th><th>chance</th>" for k in RANKS)
-    meanings = "".join(f"<li><b>{name}</b> {escape(text)}</li>" for name, text in ATTACKERS.items())
-    withdrawn = (
-        f"<p>{audit.withdrawn} scans whose person came first for an attacker were withdrawn. They are "
-        "counted <i>after</i> defacing, and are not published any more; <i>left</i> is without them. What is "
-        "left was chosen by these very attacks, so it does not say how good the defacing is.</p>"
-    )
-    return f"""\
-<h2>Re-identification</h2>
-<p><b>{escape(verdict(findings))}</b> {"" if audit.whole else f"Under attack: {PART}."}</p>
-{withdrawn if audit.withdrawn else ""}
-<table>
-<thead><tr><th></th><th>attacker</th><th>face detected</th>{headings}<th>AUC</th></tr></thead>
-{rows}
-</table>
-<p>Each of {heads} heads was looked for among {findings.people} people, {findings.synthetic} of them
-synthetic. In brackets: exact 95 % intervals. Left out: {findings.faceless} heads with no face in view.
-Both pictures of a person come from MRI, not from a camera: figures before defacing flatter the attacker, and
-are not to be compared with those of studies with photographs.</p>
-<ul>{meanings}</ul>
-{_curves(findings)}"""
+    return {
+        "verdict": verdict(findings),
+        "part": "" if audit.whole else PART,
+        "withdrawn": audit.withdrawn,
+        "ranks": RANKS,
+        "rows": [_cells(*row) for row in _rows(audit)],
+        "heads": findings.before.detected.count,
+        "people": findings.people,
+        "synthetic": findings.synthetic,
+        "faceless": findings.faceless,
+        "attackers": list(ATTACKERS.items()),
+        **_curves(findings),
+    }
 
 
 def _rows(audit: Audit) -> Iterator[tuple[str, str, Figures]]:
@@ -139,13 +128,13 @@ def _rows(audit: Audit) -> Iterator[tuple[str, str, Figures]]:
             yield condition, attacker, figures
 
 
-def _table_row(condition: str, attacker: str, figures: Figures) -> str:
+def _cells(condition: str, attacker: str, figures: Figures) -> list[str]:
     cells = [condition, attacker, f"{figures.detected.hits} of {figures.detected.count}"]
     for rate in figures.ranks.values():
         low, high = (_percent(end) for end in rate.exact)
         cells.append(f"{rate.hits} of {rate.count}: {_percent(rate.value)} ({low} – {high})")
         cells.append(f"{100 * rate.chance:.3g} %")
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in (*cells, f"{figures.auc:.2f}")) + "</tr>"
+    return [*cells, f"{figures.auc:.2f}"]
 
 
 def _percent(share: float) -> str:
@@ -156,40 +145,36 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if value == value else "n/a"
 
 
-def _curves(findings: Findings) -> str:
-    """Return the cumulative match curves as SVG: rank in the gallery on x, share of heads on y."""
+def _curves(findings: Findings) -> dict[str, Any]:
+    """Return the cumulative match curves: rank in the gallery on x, share of heads on y, in pixels."""
     people = max(findings.people, 2)
     curves = {"before": findings.before.curve, **{name: f.curve for name, f in findings.after.items()}}
-    chance = tuple(k / people for k in range(1, people + 1))
-    lines = [
-        _line(curve, people, COLOURS[name], 5 if name == "before" else 2) for name, curve in curves.items()
-    ]
+    names = (*curves, "chance")
+    lines = [_line(tuple(k / people for k in range(1, people + 1)), people, "chance", dashed=True)]
+    lines += [_line(curve, people, name, 5 if name == "before" else 2) for name, curve in curves.items()]
     texts = [
-        *(
-            (f'x="{WIDTH - 90}" y="{HEIGHT - 160 + 18 * number}" fill="{COLOURS[name]}"', name)
-            for number, name in enumerate((*curves, "chance"))
-        ),
-        *((f'x="8" y="{_y(share) + 4:.0f}"', f"{share:.1f}") for share in (0.0, 0.5, 1.0)),
-        (f'x="{MARGIN}" y="{HEIGHT - 8}"', "1"),
-        (f'x="{RIGHT}" y="{HEIGHT - 8}" text-anchor="end"', people),
-        (f'x="{(MARGIN + RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle"', AXES),
+        *(_text(WIDTH - 90, HEIGHT - 160 + 18 * k, name, COLOURS[name]) for k, name in enumerate(names)),
+        *(_text(8, round(_y(share) + 4), f"{share:.1f}") for share in (0.0, 0.5, 1.0)),
+        _text(MARGIN, HEIGHT - 8, "1"),
+        _text(RIGHT, HEIGHT - 8, people, align="end"),
+        _text((MARGIN + RIGHT) / 2, HEIGHT - 8, AXES, align="middle"),
     ]
-    labels = "".join(f"<text {look}>{text}</text>" for look, text in texts)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'font-family="sans-serif" font-size="13">{_line(chance, people, COLOURS["chance"], dashed=True)}'
-        f"{''.join(lines)}{labels}</svg>"
-    )
+    return {"lines": lines, "texts": texts, "width": WIDTH, "height": HEIGHT}
 
 
-def _line(curve: tuple[float, ...], people: int, colour: str, thick: int = 2, dashed: bool = False) -> str:
+def _text(x: float, y: float, text: object, colour: str = "#222", align: str = "start") -> dict[str, Any]:
+    return {"x": x, "y": y, "text": text, "colour": colour, "align": align}
+
+
+def _line(
+    curve: tuple[float, ...], people: int, name: str, thick: int = 2, dashed: bool = False
+) -> dict[str, Any]:
     points = " ".join(
         f"{MARGIN + (RIGHT - MARGIN) * k / (people - 1):.1f},{_y(share):.1f}"
         for k, share in enumerate(curve)
         if share == share
     )
-    dashes = ' stroke-dasharray="4 4"' if dashed else ""
-    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{thick}"{dashes}/>'
+    return {"points": points, "colour": COLOURS[name], "thick": thick, "dashed": dashed}
 
 
 def _y(share: float) -> float:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from bidsdeface.errors import BidsdefaceError, Exit
+from bidsdeface.errors import BidsdefaceError, Exit, UsageError
 from bidsdeface.group import run_group_level
 from bidsdeface.quality.limits import CHECKS, bids_name
+from bidsdeface.quality.outcome import Outcome, OutcomeFile
 from bidsdeface.report.quality import COLUMNS
+from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset
 
@@ -162,7 +164,7 @@ def test_a_result_whose_original_is_gone_is_named_with_what_to_remove(settings, 
 def test_nothing_but_the_tables_and_the_page_are_written(settings, tmp_path):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
     run_group_level(settings)
-    names = ["quality.json", "quality.tsv", "report.html", "sub-1"]
+    names = ["missing.json", "missing.tsv", "quality.json", "quality.tsv", "report.html", "sub-1"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
@@ -206,3 +208,64 @@ def test_a_leak_is_what_came_up(settings, tmp_path):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
     (tmp_path / "notes.txt").write_text("ask jane.doe@hospital.org\n")
     assert run_group_level(settings) == {Exit.LEAK}
+
+
+def missing(root):
+    with (root / "missing.tsv").open(newline="") as file:
+        return {row["scan"]: row["reason"] for row in csv.DictReader(file, delimiter="\t")}
+
+
+@pytest.fixture
+def with_raw(settings, tmp_path_factory):
+    scans = [f"sub-{label}/anat/sub-{label}_T1w.nii.gz" for label in "12345"]
+    return replace(settings, bids_dir=make_dataset(tmp_path_factory.mktemp("raw"), scans))
+
+
+def test_each_planned_scan_that_is_not_there_is_listed_with_its_reason(with_raw, tmp_path, caplog):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    put(tmp_path, "sub-5/anat/sub-5_desc-noface_T1w", NO_FACE)
+    folder = with_raw.bids_dir.parent / "outcomes"
+    folder.mkdir()
+    file = OutcomeFile(folder / "task-1")
+    file.add(Outcome("sub-2_T1w", "failed", failed_checks=("StrayTissueML",)))
+    file.close()
+    file = OutcomeFile(folder / "task-2")
+    file.add(Outcome("sub-3_T1w", "failed", cause=Exit.RETRY))
+    file.close()
+    with (folder / "task-2").open("a") as cut:
+        cut.write('{"scan": "sub-4_T')
+    run_group_level(replace(with_raw, outcomes=folder))
+    reasons = missing(tmp_path)
+    assert list(reasons) == ["sub-2_T1w", "sub-3_T1w", "n/a"]
+    assert reasons["sub-2_T1w"] == "did not pass: StrayTissueML"
+    assert "run it again" in reasons["sub-3_T1w"] and "no run has recorded an outcome" in reasons["n/a"]
+    (line,) = [line for line in caplog.messages if "missing" in line]
+    assert line == "missing from OUTPUT_DIR: 3 scans (sub-2_T1w, sub-3_T1w, sub-4_T1w)"
+    page = (tmp_path / "report.html").read_text()
+    assert all(reason in page for reason in reasons.values())
+    assert "sub-3_T1w" in page and "sub-4_T1w" not in page
+
+
+def test_the_work_dir_keeps_reasons(with_raw, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    state = open_state(with_raw.bids_dir.parent / "work")
+    file = OutcomeFile(None, state.folder_for("outcomes", tmp_path))
+    file.add(Outcome("sub-2_T1w", "failed", failed_checks=("StrayTissueML",), reasons=("secret",)))
+    file.add(Outcome("sub-3_T1w", "passed"))
+    run_group_level(with_raw, state)
+    assert missing(tmp_path)["sub-2_T1w"] == "did not pass: StrayTissueML"
+    page = (tmp_path / "report.html").read_text()
+    assert "secret" not in page and "sub-2_T1w" in page
+    # An earlier run has published it: somebody may have recognised it since, so that it is counted only.
+    removed = "published by an earlier run, and removed since"
+    assert removed in page and "sub-3_T1w" not in page + (tmp_path / "missing.tsv").read_text()
+    private = missing(state.folder_for("missing", tmp_path))
+    assert private["sub-3_T1w"] == removed and len(private) == 4
+
+
+def test_a_line_that_is_no_outcome_is_named(with_raw, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    path = with_raw.bids_dir.parent / "outcomes.jsonl"
+    path.write_text("[]\n")
+    with pytest.raises(UsageError, match="line 1: is no outcome"):
+        run_group_level(replace(with_raw, outcomes=path))

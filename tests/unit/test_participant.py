@@ -376,7 +376,7 @@ def test_the_private_folder_is_private_and_gone_at_the_end(run, tmp_path, monkey
     run("-w", str(tmp_path / "work"), result=result)
     assert seen == [[0o700]] * 4
     assert list(tmp_path.glob(".bidsdeface-*")) == []
-    assert sorted(path.name for path in place.iterdir()) == ["fingerprints", "key", "logs"]
+    assert sorted(path.name for path in place.iterdir()) == ["fingerprints", "key", "logs", "outcomes"]
 
 
 def test_the_temporary_folder_of_a_killed_run_is_swept_by_the_next_with_or_without_work_dir(

@@ -92,9 +92,9 @@ def test_a_file_of_outcomes_inside_either_dataset_is_refused(settings, tmp_path,
     assert "--outcomes lies inside" in refusal(replace(settings, outcomes=tmp_path / "o.jsonl"))
 
 
-def test_outcomes_are_of_the_participant_level(settings, tmp_path):
+def test_the_group_level_reads_outcomes_that_are_there(settings, tmp_path):
     at_group_level = replace(settings, level="group", outcomes=tmp_path / "o.jsonl")
-    assert "give it to the participant level" in refusal(at_group_level)
+    assert "no such file or folder" in refusal(at_group_level)
 
 
 def test_a_work_dir_whose_private_folder_leads_into_a_dataset_is_refused(settings, tmp_path):

@@ -108,7 +108,13 @@ def test_a_whole_derivative_dataset_is_valid(tmp_path):
                 (outputs.mask_sidecar, mask_sidecar(provenance, [scan.uri])),
             ):
                 (output_dir / name).write_text(to_json(sidecar))
-    for ignored in ("sub-01.html", "sub-01/figures/sub-01_T1w.png", "quality.tsv", "quality.json"):
+    for ignored in (
+        "sub-01.html",
+        "sub-01/figures/sub-01_T1w.png",
+        "missing.tsv",
+        "quality.tsv",
+        "quality.json",
+    ):
         (output_dir / ignored).parent.mkdir(parents=True, exist_ok=True)
         (output_dir / ignored).touch()
     assert find_problems(output_dir) == []

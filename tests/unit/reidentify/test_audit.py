@@ -93,21 +93,23 @@ def test_aggregates_are_published_beside_the_quality_table(settings, monkeypatch
     conducted(monkeypatch)
     assert run_group_level(settings) == set()
     names = {path.name for path in settings.output_dir.iterdir() if path.is_file()}
-    tables = ("quality", "reidentification")
+    tables = ("missing", "quality", "reidentification")
     assert names == {"report.html", *(f"{name}.{end}" for name in tables for end in ("tsv", "json"))}
     rows = rows_of(settings.output_dir)
     assert [row["condition"] for row in rows] == ["before", "after", "after"]
     assert rows[0]["rank1"] == "8" and rows[0]["people"] == "100"
     page = (settings.output_dir / "report.html").read_text()
-    assert "<h2>Quality</h2>" in page and "<h2>Re-identification</h2>" in page
+    assert "<h2>Scans</h2>" in page and "<h2>Re-identification</h2>" in page
 
 
 def test_nothing_of_what_is_published_about_the_attack_names_a_scan(settings, state, monkeypatch):
     conducted(monkeypatch, [float(k) for k in range(PEOPLE)])
     run_group_level(replace(settings, strict=True), state)
-    told = "".join((settings.output_dir / f"reidentification.{end}").read_text() for end in ("tsv", "json"))
-    told += (settings.output_dir / "report.html").read_text().partition("<h2>Quality</h2>")[0]
-    assert told.count("8 scans") == 1
+    shared = [path for path in settings.output_dir.rglob("*") if path.is_file()]
+    told = "".join(path.read_text() for path in shared if path.name != "dataset_description.json")
+    assert told.count("8 scans whose person came first") == 1 and "missing.tsv" in {
+        one.name for one in shared
+    }
     for secret in ("sub-", "_T1w", "anat", str(settings.bids_dir), str(settings.output_dir)):
         assert secret not in told
 
@@ -161,7 +163,7 @@ def test_strict_withdraws_what_is_matched_and_the_report_tells_what_is_left(
     assert (rows["left", "mask"]["heads"], rows["left", "mask"]["rank1"]) == ("6", "0")
     assert rows["left", "mask"]["people"] == "100"
     page = (settings.output_dir / "report.html").read_text()
-    assert "6 published scans" in page and "2 scans whose person came first" in page
+    assert "Published scans: <b>6</b>" in page and "2 scans whose person came first" in page
     assert "sub-2" not in page and "sub-5" not in page
 
 
@@ -176,7 +178,7 @@ def test_all_may_be_withdrawn(settings, monkeypatch):
     conducted(monkeypatch, range(PEOPLE))
     assert run_group_level(replace(settings, strict=True)) == {Exit.FAILED}
     assert published(settings) == [] and table(settings.output_dir) == []
-    assert "0 published scans" in (settings.output_dir / "report.html").read_text()
+    assert "Published scans: <b>0</b>" in (settings.output_dir / "report.html").read_text()
 
 
 def test_a_mask_that_scans_of_a_set_share_goes_with_the_last_of_them(settings, monkeypatch):

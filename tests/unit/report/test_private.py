@@ -87,9 +87,9 @@ def test_a_scan_is_shown_before_with_its_mask_and_after(told, tmp_path, masked):
 def test_the_page_shows_each_picture_and_says_what_spoke_against_it(told, tmp_path):
     told("sub-1_T1w", FAILED, ("the outline is off",), outline_shift_mm=2 * LIMIT_MM, similarity=0.8)
     text = write_page(tmp_path / FOLDER).read_text()
-    assert "the outline is off" in text and "src='sub-1_T1w.png'" in text
-    rows = re.findall(r"<tr( class='failed')?><th>(\w+)</th>", text)
-    assert rows == [("", "similarity"), (" class='failed'", "outline_shift_mm")]
+    assert "the outline is off" in text and 'src="sub-1_T1w.png"' in text
+    rows = re.findall(r'<tr( class="failed")?><th scope="row">(\w+)</th>', text)
+    assert rows == [("", "similarity"), (' class="failed"', "outline_shift_mm")]
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a'b\"c&d"])

@@ -1,4 +1,4 @@
-"""The quality part of the report: worst first, limits marked, whole, and nothing from elsewhere."""
+"""The report: worst first, limits marked, whole, escaped, and nothing from elsewhere."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -10,7 +10,7 @@ from bidsdeface.leakcheck.find import find_leaks
 from bidsdeface.output.record import Published
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.report.page import page
-from bidsdeface.report.quality import section
+from bidsdeface.report.quality import content
 from tests.unit.test_group import NO_FACE, RECORD
 
 (LIMIT_MM,) = (check.most for check in CHECKS if check.measure == "outline_shift_mm")
@@ -30,47 +30,110 @@ SCANS = (
 )
 
 
+def report(scans, picture=lambda scan: f"{scan.image.parts[0]}/figures/x.png", **other):
+    parts = {"missing": [], "audit": None, "has_older_audit": False, "left_out": [], **other}
+    return page("report.html", title="Defacing report", **parts, **content(scans, picture))
+
+
 @pytest.fixture
 def whole():
-    return page("Defacing report", section(SCANS, pictures=True))
+    return report(SCANS)
+
+
+def body_of(text):
+    """Return the page as XML: HTML is written so that it is both, but for the script and void elements."""
+    body = text.partition("<body>")[2].partition("<script>")[0] + "</body>"
+    body = re.sub(r"(<(?:input|img|wbr|meta)\b[^>]*?)\s*/?>", r"\1/>", body)
+    return ET.fromstring("<body>" + re.sub(r"\b(hidden)(?=>)", 'hidden=""', body))
+
+
+def rows_of(text):
+    (table,) = (one for one in body_of(text).iter("table") if one.get("id") == "scans")
+    return [[*row] for row in table.find("tbody")]
+
+
+def texts(row):
+    return ["".join(cell.itertext()) for cell in row]
 
 
 def test_the_worst_comes_first_and_what_could_not_be_measured_before_it(whole):
-    assert re.findall(r">(sub-\d)_", whole) == ["sub-4", "sub-2", "sub-3", "sub-1", "sub-5"]
-    strains = [re.search(r'class="number">(.*?)<', row)[1] for row in whole.splitlines() if ">sub-" in row]
-    assert strains == ["n/a", "150 %", "90 %", "27 %", "–"]
+    rows = [texts(row) for row in rows_of(whole)]
+    assert [row[1] for row in rows] == ["sub-4_T1w", "sub-2_T1w", "sub-3_T1w", "sub-1_T1w", "sub-5_T1w"]
+    assert [row[5] for row in rows] == ["n/a", "150 %", "90 %", "27 %", "–"]
+    assert rows[1][2:5] == ["accepted", "T1w", "OutlineShiftMM"] and rows[4][4] == ""
 
 
 def test_what_is_beyond_a_limit_is_marked(whole):
-    marked = [re.findall(r"beyond\">(.*?)<", row) for row in whole.splitlines() if ">sub-" in row]
-    assert marked == [["n/a"], ["18"], [], [], []]
+    beyond = [["".join(cell.itertext()) for cell in row if cell.get("class")] for row in rows_of(whole)]
+    assert beyond == [["n/a"], ["18"], [], [], []]
 
 
-def test_verdicts_are_counted(whole):
+def test_verdicts_are_counted_and_the_worst_is_named_first(whole):
     assert "<b>2 passed</b>" in whole and "<b>2 accepted</b>" in whole and "<b>1 no-face</b>" in whole
     assert "by hand" not in whole
+    assert 'The worst is <a href="#scan-sub-4_T1w">sub-4_T1w</a>' in whole and 'id="scan-sub-4_T1w"' in whole
 
 
 def test_every_measure_is_explained_with_its_limits_and_range(whole):
     for check in CHECKS:
-        assert check.description.replace("'", "&#x27;") in whole
+        assert check.description.replace("'", "&#39;") in whole
     assert "<td>1.2 to 18</td>" in whole
 
 
-def test_the_page_is_whole_and_takes_nothing_from_elsewhere(whole):
-    ET.fromstring(whole.partition("<body>")[2].partition("</body>")[0].join(("<body>", "</body>")))
-    assert not re.search(r"https?:|src=|<script|<link|@import|url\(", whole)
-    links = re.findall(r'href="(.*?)"', whole)
-    assert links[0] == "sub-4/figures/sub-4_desc-defaced_T1w.png" and len(links) == len(SCANS)
+def outline_shift_in(text):
+    """Return the links of the plot of one measure, dots and names, and its limit in pixels."""
+    (plot,) = (one for one in body_of(text).iter("svg") if one.get("aria-label").startswith("OutlineShiftMM"))
+    dots = {one.get("aria-label"): one.find("circle") for one in plot.findall("a") if one.get("aria-label")}
+    names = [one.find("text").text for one in plot.findall("a") if not one.get("aria-label")]
+    (limit,) = (float(one.get("x1")) for one in plot.findall("line") if one.get("stroke") == "#c00000")
+    return dots, names, limit
 
 
-def test_without_pictures_names_lead_nowhere():
-    assert "href" not in section(SCANS, pictures=False)
+def test_each_measure_has_a_plot_with_a_dot_for_each_scan_and_names_near_the_limit(whole):
+    dots, names, limit = outline_shift_in(whole)
+    assert set(dots) == {"sub-1_T1w: 1.2", "sub-2_T1w: 18", "sub-3_T1w: 10.8"}
+    assert [title for title, dot in dots.items() if dot.get("fill") == "#c00000"] == ["sub-2_T1w: 18"]
+    assert names == ["sub-2_T1w", "sub-3_T1w"]
+    assert float(dots["sub-3_T1w: 10.8"].get("cx")) < limit < float(dots["sub-2_T1w: 18"].get("cx"))
+
+
+def test_many_equal_values_share_a_few_dots():
+    scans = [scan(f"sub-{k}_desc-defaced_T1w", OutlineShiftMM=1.0) for k in range(100)]
+    dots, _, _ = outline_shift_in(report(scans))
+    assert len(dots) < 12 and [*dots][-1].endswith(f"and {100 - len(dots)} more")
+
+
+def test_the_page_takes_nothing_from_elsewhere(whole):
+    assert not re.search(r"https?:|<link|@import|url\(|<script src|<iframe", whole)
+    pictures = [one.get("src") for one in body_of(whole).iter("img")]
+    assert pictures[0] == "sub-4/figures/x.png" and len(pictures) == len(SCANS)
+
+
+def test_pictures_after_the_first_hundred_are_links_until_a_script_shows_them():
+    text = report([scan(f"sub-{k}_desc-defaced_T1w") for k in range(120)])
+    assert text.count("<img") == 100 and text.count(", picture</a>") == 20
+
+
+def test_without_pictures_there_is_nothing_to_follow():
+    text = report(SCANS, lambda scan: "")
+    assert "<img" not in text and "Look at each picture" not in text
 
 
 def test_names_and_verdicts_cannot_break_the_page():
-    odd = section([scan("sub-1<script>_T1w", {**RECORD, "Verdict": "<b>"})], pictures=True)
-    assert "<script>" not in odd and "<td><b></td>" not in odd
+    odd = report([scan("sub-1<script>_T1w", {**RECORD, "Verdict": "<b>"})])
+    assert "1<script>" not in odd and "<td><b></td>" not in odd
+
+
+def test_the_methods_text_says_what_was_done_with_which_settings(whole):
+    text = " ".join("".join(next(body_of(whole).iter("blockquote")).itertext()).split())
+    assert f"bidsdeface {RECORD['Version']} [1]" in text and "2 images passed all checks" in text
+    assert "2 images with a measure beyond its limit were published after visual inspection" in text
+    assert "1 image showed no face" in text and "by hand" not in text
+
+
+def test_what_was_left_out_is_counted():
+    text = report(SCANS, left_out=[("is a photograph", 3)])
+    assert '<th scope="row">is a photograph</th><td class="number">3</td>' in text
 
 
 def test_the_leak_check_finds_nothing_on_the_page(whole, tmp_path):
@@ -79,4 +142,4 @@ def test_the_leak_check_finds_nothing_on_the_page(whole, tmp_path):
 
 
 def test_an_empty_dataset_has_a_page_too():
-    assert "0 published scans" in section([], pictures=True)
+    assert "Published scans: <b>0</b>" in report([]) and "No image has been published yet" in report([])
