@@ -146,12 +146,12 @@ def test_a_run_audits_what_it_has_published_goes_on_when_killed_and_withdraws_wh
     assert rows["after", "plain"]["withdrawn"] == str(len(failed))
 
     page = (output_dir / "report.html").read_text()
-    told = page.partition("<h2>Quality</h2>")[0]
+    told = page.partition("<h2>Re-identification</h2>")[2].partition("<h2>")[0]
     told += "".join((output_dir / f"reidentification.{end}").read_text() for end in ("tsv", "json"))
-    assert "rank 1" in told and not re.search(r"sub-|_T1w|anat", told)
-    assert "sub-02" not in page and str(tmp_path) not in page
+    assert "Rank 1" in told and not re.search(r"sub-|_T1w|anat", told)
+    assert "sub-02" not in page + (output_dir / "missing.tsv").read_text() and str(tmp_path) not in page
 
-    (targets,) = private_files(work_dir, ".tsv")
+    (targets,) = private_files(work_dir, "matched.tsv")
     assert "sub-02_T1w.nii.gz\tplain," in targets.read_text()
     pictures = private_files(work_dir, ".png")
     assert sorted(path.name for path in pictures) == ["sub-01_T1w.png", "sub-02_T1w.png"]
