@@ -3,7 +3,7 @@ TEMPLATES ?= MNI152NLin2009cAsym
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help venv demo test lint bench image container-test package-test clean
+.PHONY: help venv demo test lint bench image container-test browser-test package-test clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ image:  ## build the container image; TEMPLATES="NAME NAME" or none
 
 container-test: $(READY)  ## test the image in Docker, Apptainer and Slurm; root on Debian installs them
 	$(BIN)/python -m pytest tests/container
+
+browser-test: $(READY)  ## look at the pages in Chromium; root on Debian installs it
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,browser]'
+	$(BIN)/python -m pytest tests/browser
 
 package-test: $(READY)  ## build wheel and sdist, and install each in an empty environment
 	$(BIN)/python -m pytest tests/package

@@ -1,0 +1,67 @@
+"""Chromium: installed where this is root on Debian, else as it is there; or the tests skip and say so."""
+
+import io
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from bidsdeface.imaging.image import read_image
+from bidsdeface.imaging.volume import reduce_image
+from bidsdeface.report.figure import views
+from tests.heads import AVERAGE
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra 'browser' of pyproject.toml")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which("chromium"):
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], check=True)
+    if not (path := shutil.which("chromium")):
+        pytest.skip("Chromium: not here, and only root on Debian can install it")
+    with playwright.sync_playwright() as engine:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        yield engine.chromium.launch(executable_path=path, args=arguments)
+
+
+class Tab:
+    """A page in a window of its own, with what it said and asked for."""
+
+    def __init__(self, context, path):
+        self.page, self.said, self.requests = context.new_page(), [], []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a file in a window of a width, with scripts or without."""
+    contexts = []
+
+    def open_in(path, width=1300, scripts=True):
+        size = {"width": width, "height": 900}
+        contexts.append(browser.new_context(viewport=size, java_script_enabled=scripts))
+        return Tab(contexts[-1], path)
+
+    yield open_in
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def picture() -> bytes:
+    """Return the figure of the average head without its face."""
+    image, stream = read_image(AVERAGE), io.BytesIO()
+    face = read_image(Path(str(AVERAGE).replace("_T1w", "_desc-face_mask"))).stored > 0
+    image = replace(image, stored=np.where(face, 0, image.stored))
+    Picture.fromarray(views(image, reduce_image(image, "average"), np.zeros(3))).save(stream, "PNG")
+    return stream.getvalue()

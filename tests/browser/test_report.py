@@ -1,0 +1,160 @@
+"""The report of 8, 500 and 5,000 scans on a desktop, a phone and paper, and without scripts."""
+
+import math
+import os
+import random
+import time
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from bidsdeface.quality.limits import CHECKS, bids_name
+from bidsdeface.report import missing, reidentification
+from tests.unit.report.test_quality import NO_FACE, RECORD, report, scan
+from tests.unit.report.test_reidentification import HIDDEN, study_of
+
+DESKTOP, PHONE, PAPER = 1300, 390, 718  # the last is A4 less margins of 1 cm, at 96 dpi
+FAILED = {"verdict": "failed", "failed_checks": ["StrayTissueML"], "retry": False}
+MOST_S = 3.0
+
+
+@cache
+def simulated(count):
+    """Return the report of scans whose measures are anywhere between best and limit; some are beyond."""
+    dice = random.Random(0)
+    scans = []
+    for number in range(count):
+        share = 1.3 if number % 40 == 3 else dice.uniform(0, 0.95)
+        limits = {
+            check: check.most if math.isfinite(check.most) else check.least
+            for check in CHECKS
+            if check.limits
+        }
+        values = {
+            bids_name(check.measure): check.best + share * dice.random() * (limit - check.best)
+            for check, limit in limits.items()
+        }
+        verdict = "accepted" if share > 1 else "passed"
+        name = f"sub-{number:04}_desc-defaced_{dice.choice(['T1w', 'T2w', 'FLAIR'])}"
+        scans.append(scan(name, {**RECORD, "Verdict": verdict}, **values))
+    scans.append(scan("sub-bare_desc-noface_T1w", NO_FACE))
+    return report(
+        scans,
+        lambda _: "figures/head.png",
+        missing=missing.content(
+            [missing.Missing("sub-gone_T1w", FAILED), missing.Missing("sub-x_T1w", None)]
+        ),
+        audit=reidentification.content(replace(study_of(HIDDEN), withdrawn=1)),
+        left_out=[("is a photograph", 2)],
+    )
+
+
+@pytest.fixture
+def saved(tmp_path, picture):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/head.png").write_bytes(picture)
+
+    def save(count):
+        (tmp_path / "report.html").write_text(simulated(count), encoding="utf-8")
+        return tmp_path / "report.html"
+
+    return save
+
+
+def is_too_wide(page):
+    """Return what ends beyond the window's right edge, unless it can be scrolled to."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll("main *")]
+            .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".wide"))
+            .map((one) => one.outerHTML.slice(0, 80))"""
+    )
+
+
+def visible_rows(page):
+    rows = "[...document.querySelectorAll('#scans tbody tr')].filter((one) => one.checkVisibility())"
+    return page.evaluate(f"{rows}.map((one) => one.cells[1].textContent)")
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+@pytest.mark.parametrize("count", [8, 500])
+def test_nothing_is_cut_off_said_or_asked_for_and_everybody_can_read_it(saved, opened, count, width):
+    tab = opened(saved(count), width)
+    assert is_too_wide(tab.page) == []
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert (
+        tab.page.evaluate("[...document.images].filter((one) => one.complete && !one.naturalWidth).length")
+        == 0
+    )
+    assert {url.partition(":")[0] for url in tab.requests} == {"file"} and tab.said == []
+    if count == 8 and (folder := os.environ.get("BIDSDEFACE_PICTURES")):  # those of the documents
+        tab.page.screenshot(path=f"{folder}/report-{width}.png")
+    violations = Axe().run(tab.page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in violations] == []
+
+
+def test_headings_sort_and_fields_filter(saved, opened):
+    page = opened(saved(500)).page
+    strain = page.get_by_role("button", name="Strain", exact=True)
+    for way, first in (("descending", -1), ("ascending", 1)):
+        strain.click()
+        assert page.locator(f"#scans th[aria-sort={way}]").inner_text() == "Strain"
+        column = page.locator("#scans tbody tr td:nth-child(6)").all_text_contents()
+        values = [first * float(text.removesuffix(" %")) for text in column if text != "–"]
+        assert len(values) == 500 and values == sorted(values)
+    page.get_by_label("Verdict").select_option("accepted")
+    accepted = visible_rows(page)
+    assert len(accepted) == 13 and page.locator("output").inner_text() == "13 of 501 scans"
+    page.get_by_label("Find").fill("0043")
+    (only,) = visible_rows(page)
+    assert only in accepted and "0043" in only
+    page.get_by_label("Verdict").select_option("")
+    page.get_by_label("Find").fill("")
+    page.get_by_label("Suffix").select_option("FLAIR")
+    assert all(name.endswith("_FLAIR") for name in visible_rows(page))
+
+
+def test_a_dot_leads_to_its_scan_and_a_later_picture_comes_into_view(saved, opened):
+    page = opened(saved(500)).page
+    dot = page.get_by_label("sub-0300_").first
+    name = dot.get_attribute("aria-label").partition(":")[0]
+    dot.click()
+    row = page.locator(f"#scan-{name}")
+    assert page.url.endswith(f"#scan-{name}") and row.is_visible()
+    row.scroll_into_view_if_needed()
+    row.locator("img").wait_for()
+    assert row.locator("img").evaluate("(one) => one.decode().then(() => one.naturalWidth)") == 1600
+
+
+def test_without_scripts_the_whole_table_is_there_and_nothing_that_needs_them(saved, opened):
+    page = opened(saved(500), scripts=False).page
+    assert len(visible_rows(page)) == 501
+    assert page.locator("#controls").is_hidden() and page.get_by_role("button").count() == 0
+
+
+def test_paper_shows_every_scan_and_cuts_nothing_off(saved, opened, tmp_path):
+    page = opened(saved(8), PAPER).page
+    page.emulate_media(media="print")
+    assert is_too_wide(page) == [] and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.wide')].every((one) => one.scrollWidth <= one.clientWidth)"
+    )
+    assert len(visible_rows(page)) == 9 and page.locator("#controls").is_hidden()
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_five_thousand_scans_open_and_sort_at_once(saved, opened):
+    start = time.process_time()
+    path = saved(5000)
+    assert time.process_time() - start < 5000 * 0.002
+    page = opened(path).page
+    load_s = page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart") / 1000
+    start = time.monotonic()
+    page.get_by_role("button", name="Suffix").click()
+    assert page.evaluate("document.body.offsetHeight") > 0
+    sort_s = time.monotonic() - start
+    megabytes = page.evaluate("performance.memory.usedJSHeapSize") / 2**20
+    size = path.stat().st_size / 2**20
+    print(f"5,000 scans: {size:.1f} MB, load {load_s:.1f} s, sort {sort_s:.1f} s, heap {megabytes:.0f} MB")
+    assert load_s < MOST_S and sort_s < MOST_S and size < 10 and megabytes < 200
