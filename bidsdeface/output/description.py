@@ -31,6 +31,23 @@ desc-defaced\tImage with the face removed; outside the face mask, stored values 
 desc-noface\tImage that shows no face, by positive evidence; nothing was removed
 desc-face\tFace mask: voxels whose values were replaced to hide the face
 """
+_README = """\
+# Defaced anatomical images
+
+A BIDS derivative dataset, made by bidsdeface: scans of heads without their faces, each checked after it was written.
+
+| file | what it is |
+|---|---|
+| `*_desc-defaced_*.nii.gz` | a scan without its face. Outside the face mask, every stored value is as it was. |
+| `*_desc-noface_*.nii.gz` | a scan that shows no face, by positive evidence; as it was |
+| `*_desc-face_defacemask.nii.gz` | 1 where a scan was defaced, else 0. One mask serves all scans on one grid. |
+| `*.json` | a sidecar. `Bidsdeface` in it says how the scan was defaced, and what was measured. |
+| `sub-*/figures/` | a picture of each scan |
+| `report.html`, `quality.tsv` | all scans, the worst first; written by the group level |
+
+Look at the pictures before you share the dataset: the face must be gone, and the brain whole. The report has a text for
+the methods section of a paper, with references. Faces hide best if no other image of the same head is shared undefaced.
+"""
 _BIDSIGNORE = """\
 *.html
 figures
@@ -55,9 +72,9 @@ _DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/[-._;()/:A
 
 
 def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, str] = os.environ) -> None:
-    """Write ``dataset_description.json``, ``descriptions.tsv`` and ``.bidsignore``.
+    """Write ``dataset_description.json``, ``descriptions.tsv``, ``.bidsignore`` and a README.
 
-    Files that are up to date are left alone.
+    Files that are up to date are left alone, and so is a README that somebody has written.
 
     Parameters
     ----------
@@ -81,6 +98,8 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
         PurePath("descriptions.tsv"): _DESCRIPTIONS,
         DESCRIPTION: to_json(describe(read_sidecar(bids_dir, DESCRIPTION), environ)),
     }
+    if not any(output_dir.glob("README*")):
+        texts[PurePath("README.md")] = _README
     _write(output_dir, {name: text for name, text in texts.items() if not _holds(output_dir / name, text)})
 
 

@@ -81,8 +81,11 @@ def test_another_guard_redoes_and_gives_another_mask(two_heads, first, tmp_path)
 def test_nothing_but_results_is_left_in_the_output(two_heads, first):
     assert [path.name for path in first.iterdir() if path.name.startswith(".")] == [".bidsignore"]
     assert {name for name in os.listdir(first) if not name.startswith((".", "sub-"))} <= {
+        "README.md",
         "dataset_description.json",
         "descriptions.tsv",
+        "missing.json",
+        "missing.tsv",
         "quality.json",
         "quality.tsv",
         "report.html",

@@ -139,7 +139,7 @@ def test_all_passed_ends_with_0_and_a_summary(run, output_dir):
     code, said, worked_on = run()
     assert code == 0 and worked_on == ["sub-01", "sub-02"]
     assert said.splitlines()[-1] == "INFO in all: 3 passed"
-    assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
+    assert files(output_dir) == [".bidsignore", "README.md", "dataset_description.json", "descriptions.tsv"]
 
 
 def test_one_failure_ends_with_3_and_the_others_go_on(run):
@@ -308,7 +308,7 @@ def test_a_lost_head_fails_with_its_files_named_and_is_withdrawn(run, bids_dir, 
     assert code == 75
     for scan in SCANS:
         assert f"{bids_dir / scan}: its process was killed" in said
-    assert files(output_dir) == [".bidsignore", "dataset_description.json", "descriptions.tsv"]
+    assert files(output_dir) == [".bidsignore", "README.md", "dataset_description.json", "descriptions.tsv"]
 
 
 def test_a_lost_worker_costs_only_the_scans_it_had_not_told_of_even_by_force(

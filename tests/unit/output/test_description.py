@@ -56,6 +56,7 @@ def test_many_tasks_at_once_leave_whole_files_and_nothing_else(tmp_path):
         list(pool.map(lambda _: write_dataset_files(output_dir, bids_dir, {}), range(64)))
     assert {path.name for path in output_dir.iterdir()} == {
         ".bidsignore",
+        "README.md",
         "dataset_description.json",
         "descriptions.tsv",
     }
@@ -67,6 +68,15 @@ def test_files_that_are_right_are_not_touched_again(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     write_dataset_files(tmp_path / "out", tmp_path / "bids", {})
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_readme_of_somebody_is_left_alone(tmp_path):
+    written(tmp_path)
+    assert "made by bidsdeface" in (tmp_path / "out/README.md").read_text()
+    (tmp_path / "out/README.md").unlink()
+    (tmp_path / "out/README").write_text("Mine.\n")
+    write_dataset_files(tmp_path / "out", tmp_path / "bids", {})
+    assert [path.name for path in (tmp_path / "out").glob("README*")] == ["README"]
 
 
 def test_the_dataset_of_somebody_else_is_not_overwritten(tmp_path):
