@@ -6,18 +6,18 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 
 from bidsdeface.companions.run import refresh_dataset, warn_of_waiting
 from bidsdeface.dataset.annex import check_all_fetched
-from bidsdeface.dataset.names import parse_name, scan_at, stem_of
+from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.deidentify.tables import read_rows
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import claim_shareable
 from bidsdeface.output.names import FIGURES, figure_name, sidecar_of
-from bidsdeface.output.publish import open_staging
+from bidsdeface.output.publish import publish_texts
 from bidsdeface.output.record import Published, published_scans, to_json
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import read_outcomes
@@ -25,6 +25,7 @@ from bidsdeface.reidentify.audit import audited
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import missing, quality, reidentification
 from bidsdeface.report.page import page
+from bidsdeface.report.subject import write_pages
 from bidsdeface.runtime.scratch import make_private, scratch_folder, temporary_dir
 from bidsdeface.runtime.workdir import COMPLETE, OUTCOMES, State
 from bidsdeface.settings import Settings
@@ -163,24 +164,24 @@ def _write_report(
         title="Defacing report",
         missing=missing.content(absent),
         audit=reidentification.content(audit) if audit else None,
+        has_pages=not settings.is_complete,
         has_older_audit=(folder / "reidentification.tsv").exists(),
         left_out=_count_left_out(folder / "left_out.tsv") if settings.is_complete else (),
         **quality.content(scans, lambda scan: _picture_of(scan, folder, settings)),
     )
-    with open_staging(folder) as staging:
-        for name, text in texts.items():
-            (staging.folder / name).write_text(text, encoding="utf-8")
-        staging.publish({Path(name): staging.folder / name for name in texts})
+    publish_texts(folder, {PurePath(name): text for name, text in texts.items()})
+    if not settings.is_complete:
+        write_pages(folder, scans)
     LOGGER.info("%d scans in %s and %s", len(scans), folder / "quality.tsv", folder / "report.html")
 
 
 def _picture_of(scan: Published, folder: Path, settings: Settings) -> str:
     """Return where the figure of a scan is, relative to the report's folder; empty if there is none."""
-    name = PurePosixPath(scan.image.parts[0], FIGURES, f"{stem_of(scan.image)}.png")
+    name = quality.picture_of(scan)
     if settings.is_complete:
         raw = scan_at(settings.output_dir / scan.image)
-        name = PurePosixPath(FIGURES, figure_name(raw, no_face=not scan.is_defaced))
-    return str(name) if (folder / name).is_file() else ""
+        name = f"{FIGURES}/{figure_name(raw, no_face=not scan.is_defaced)}"
+    return name if (folder / name).is_file() else ""
 
 
 def _count_left_out(table: Path) -> list[tuple[str, int]]:

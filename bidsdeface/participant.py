@@ -18,8 +18,10 @@ from bidsdeface.head.options import DEFAULT_TEMPLATE
 from bidsdeface.head.resume import finished_scans
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
+from bidsdeface.output.record import published_scans
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
+from bidsdeface.report.subject import write_pages
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.runtime.workdir import OUTCOMES, State
 from bidsdeface.runtime.workers import Lost, run_in_workers
@@ -155,11 +157,24 @@ def _finish(
         if scan.stem not in failed
         for no_face in (False, True)
     }
-    added = sync_dataset(settings, state, scratch) if settings.is_complete else set()
+    added: set[Exit] = set()
+    if settings.is_complete:
+        added |= sync_dataset(settings, state, scratch)
+    else:
+        _write_pages(settings, sorted({head.subject for head in heads}))
     added |= check_leaks(settings, state, scratch, files_of_run(settings), verified=verified)
     if settings.is_complete and settings.validate_output and is_whole(settings):
         added |= check_output_valid(settings, scratch, codes | added)
     return added
+
+
+def _write_pages(settings: Settings, subjects: Sequence[str]) -> None:
+    """Write the pages of participants. A fault costs no result: the group level writes all pages again."""
+    try:
+        published = published_scans(settings.output_dir, settings.output_layout, subjects)
+        write_pages(settings.output_dir, published, subjects)
+    except BidsdefaceError as error:
+        LOGGER.warning("no page is written for these participants: %s", error)
 
 
 def _deface(

@@ -17,7 +17,7 @@ from bidsdeface.deidentify.patterns import LOCAL, find_pii
 from bidsdeface.deidentify.values import is_finite, texts_in
 from bidsdeface.errors import UsageError
 from bidsdeface.output.names import BIDS, DERIVATIVES, IGNORED_MASKS
-from bidsdeface.output.publish import open_staging
+from bidsdeface.output.publish import publish_texts
 from bidsdeface.output.record import to_json
 from bidsdeface.schema import description_fields
 
@@ -31,23 +31,7 @@ desc-defaced\tImage with the face removed; outside the face mask, stored values 
 desc-noface\tImage that shows no face, by positive evidence; nothing was removed
 desc-face\tFace mask: voxels whose values were replaced to hide the face
 """
-_README = """\
-# Defaced anatomical images
-
-A BIDS derivative dataset, made by bidsdeface: scans of heads without their faces, each checked after it was written.
-
-| file | what it is |
-|---|---|
-| `*_desc-defaced_*.nii.gz` | a scan without its face. Outside the face mask, every stored value is as it was. |
-| `*_desc-noface_*.nii.gz` | a scan that shows no face, by positive evidence; as it was |
-| `*_desc-face_defacemask.nii.gz` | 1 where a scan was defaced, else 0. One mask serves all scans on one grid. |
-| `*.json` | a sidecar. `Bidsdeface` in it says how the scan was defaced, and what was measured. |
-| `sub-*/figures/` | a picture of each scan |
-| `report.html`, `quality.tsv` | all scans, the worst first; written by the group level |
-
-Look at the pictures before you share the dataset: the face must be gone, and the brain whole. The report has a text for
-the methods section of a paper, with references. Faces hide best if no other image of the same head is shared undefaced.
-"""
+_README = Path(__file__).with_name("readme.md")
 _BIDSIGNORE = """\
 *.html
 figures
@@ -93,31 +77,14 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
         If `output_dir` holds a dataset that this program did not make.
     """
     check_ours(output_dir, DERIVATIVES)
-    texts = {
+    texts: dict[PurePath, str] = {
         PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS,
         PurePath("descriptions.tsv"): _DESCRIPTIONS,
         DESCRIPTION: to_json(describe(read_sidecar(bids_dir, DESCRIPTION), environ)),
     }
     if not any(output_dir.glob("README*")):
-        texts[PurePath("README.md")] = _README
-    _write(output_dir, {name: text for name, text in texts.items() if not _holds(output_dir / name, text)})
-
-
-def _holds(path: Path, text: str) -> bool:
-    """Return True if a file exists and holds a text."""
-    try:
-        return path.read_bytes() == text.encode()
-    except OSError:
-        return False
-
-
-def _write(output_dir: Path, texts: Mapping[PurePath, str]) -> None:
-    if texts:
-        with open_staging(output_dir) as staging:
-            for name, text in texts.items():
-                (staging.folder / name).write_text(text, encoding="utf-8")
-            for name in texts:
-                staging.publish({name: staging.folder / name})
+        texts[PurePath("README.md")] = _README.read_text(encoding="utf-8")
+    publish_texts(output_dir, texts)
 
 
 def check_ours(output_dir: Path, layout: str) -> None:
@@ -173,7 +140,9 @@ def claim_shareable(output_dir: Path) -> None:
         PurePath(".bidsignore"): IGNORED_MASKS,
         DESCRIPTION: to_json(describe_shareable({})[0]),
     }
-    _write(output_dir, {name: text for name, text in texts.items() if not (output_dir / name).exists()})
+    publish_texts(
+        output_dir, {name: text for name, text in texts.items() if not (output_dir / name).exists()}
+    )
 
 
 def describe(source: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -83,6 +83,37 @@ def open_staging(output_dir: Path) -> Iterator[Staging]:
         yield Staging(output_dir, folder)
 
 
+def publish_texts(folder: Path, texts: Mapping[PurePath, str]) -> None:
+    """Write texts into a folder, each whole; those that are there already are left alone.
+
+    Parameters
+    ----------
+    folder : Path
+        Must exist.
+    texts : mapping of PurePath to str
+        By their paths within the folder.
+
+    Raises
+    ------
+    BidsdefaceError
+        A file cannot be written.
+    """
+    new = {name: text for name, text in texts.items() if not _holds(folder / name, text)}
+    if new:
+        with open_staging(folder) as staging:
+            for name, text in new.items():
+                (staging.folder / name).write_text(text, encoding="utf-8")
+                staging.publish({name: staging.folder / name})
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Return True if a file exists and holds a text."""
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True)
 class OutputDataset:
     """An output dataset, which knows the names of its files and withdraws results.

@@ -167,8 +167,16 @@ class Published:
         return bool(self.record.get("Method"))
 
 
-def published_scans(output_dir: Path, layout: str) -> list[Published]:
+def published_scans(output_dir: Path, layout: str, subjects: Sequence[str] = ("*",)) -> list[Published]:
     """Return every published scan, in natural order of the names.
+
+    Parameters
+    ----------
+    output_dir : Path
+    layout : str
+        One of `bidsdeface.output.names.LAYOUTS`.
+    subjects : sequence of str, optional
+        Labels of participants without ``sub-``; all by default.
 
     Raises
     ------
@@ -176,7 +184,8 @@ def published_scans(output_dir: Path, layout: str) -> list[Published]:
         A sidecar cannot be read, or this program did not write it.
     """
     published = []
-    sidecars = (path for path in output_dir.glob("sub-*/**/*.json") if _may_be_ours(path, output_dir, layout))
+    found = (path for label in subjects for path in output_dir.glob(f"sub-{label}/**/*.json"))
+    sidecars = (path for path in found if _may_be_ours(path, output_dir, layout))
     for path in sorted(sidecars, key=lambda path: natural_key(path.name)):
         try:
             content = path.read_bytes()

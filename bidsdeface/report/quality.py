@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bidsdeface.dataset.names import stem_of, suffix_of
+from bidsdeface.output.names import FIGURES
 from bidsdeface.output.record import Published
 from bidsdeface.quality.limits import CHECKS, Check, bids_name, limit_used
 from bidsdeface.report.page import tsv
@@ -92,22 +93,27 @@ class ScanRow:
     measures: Mapping[str, float]
 
 
+def picture_of(scan: Published) -> str:
+    """Return where the figure of a scan of a derivative dataset is, relative to the dataset."""
+    return f"{scan.image.parts[0]}/{FIGURES}/{stem_of(scan.image)}.png"
+
+
 def table(scans: Sequence[Published]) -> str:
     """Return ``quality.tsv``."""
     return tsv(COLUMNS, [{name: row[name] for name in COLUMNS if name in row} for row in map(_row, scans)])
 
 
-def content(scans: Sequence[Published], picture_of: Callable[[Published], str]) -> dict[str, Any]:
+def content(scans: Sequence[Published], picture: Callable[[Published], str]) -> dict[str, Any]:
     """Return what the report shows of the quality of a dataset.
 
     Parameters
     ----------
     scans : sequence of Published
-    picture_of : callable
+    picture : callable
         Returns where the figure of a scan is, relative to the page; empty for none.
     """
     counts = Counter(str(scan.record["Verdict"]) for scan in scans)
-    worst_first = [_scan_row(scan, picture_of) for scan in sorted(scans, key=_strain, reverse=True)]
+    worst_first = [scan_row(scan, picture) for scan in sorted(scans, key=_strain, reverse=True)]
     return {
         "scans": worst_first,
         "people": len({scan.participant for scan in worst_first}),
@@ -160,7 +166,8 @@ def _strain(scan: Published) -> float:
     return limit_used(measures) if measures else 0.0
 
 
-def _scan_row(scan: Published, picture_of: Callable[[Published], str]) -> ScanRow:
+def scan_row(scan: Published, picture: Callable[[Published], str]) -> ScanRow:
+    """Return what the pages show of a scan; for `picture` see `content`."""
     measures, name = _measures(scan), re.sub("_desc-(defaced|noface)", "", stem_of(scan.image))
     nearest = max(
         (check for check in LIMITED if check.measure in measures and check.decides(measures)),
@@ -170,7 +177,7 @@ def _scan_row(scan: Published, picture_of: Callable[[Published], str]) -> ScanRo
     return ScanRow(
         name,
         f"scan-{name}",
-        picture_of(scan),
+        picture(scan),
         str(scan.record["Verdict"]),
         suffix_of(scan.image),
         scan.image.parts[0],

@@ -21,15 +21,14 @@
     }
     controls.querySelector("output").textContent = `${shown} of ${rows.length} scans`;
   }
+  const inWords = new Intl.Collator("en", { numeric: true });
   function sort(column, down) {
-    const number = (row) => Number.parseFloat(text(row, column));
-    const order = (a, b) => {
-      const [x, y] = [number(a), number(b)];
-      if (Number.isNaN(x) && Number.isNaN(y)) return text(a, column).localeCompare(text(b, column), "en", { numeric: true });
-      return Number.isNaN(x) - Number.isNaN(y) || x - y;
-    };
-    const sorted = [...rows].sort((a, b) => (down ? order(b, a) : order(a, b)));
-    body.append(...sorted);
+    const keyed = rows.map((row) => [Number.parseFloat(text(row, column)), text(row, column), row]);
+    const order = ([x, a], [y, b]) => (
+      Number.isNaN(x) && Number.isNaN(y) ? inWords.compare(a, b) : Number.isNaN(x) - Number.isNaN(y) || x - y
+    );
+    keyed.sort((a, b) => (down ? order(b, a) : order(a, b)));
+    body.append(...keyed.map(([, , row]) => row));
   }
   [...table.tHead.rows[0].cells].forEach((cell, column) => {
     if (!column) return;

@@ -31,7 +31,14 @@ SCANS = (
 
 
 def report(scans, picture=lambda scan: f"{scan.image.parts[0]}/figures/x.png", **other):
-    parts = {"missing": [], "audit": None, "has_older_audit": False, "left_out": [], **other}
+    parts = {
+        "missing": [],
+        "audit": None,
+        "has_older_audit": False,
+        "has_pages": True,
+        "left_out": [],
+        **other,
+    }
     return page("report.html", title="Defacing report", **parts, **content(scans, picture))
 
 
@@ -41,10 +48,9 @@ def whole():
 
 
 def body_of(text):
-    """Return the page as XML: HTML is written so that it is both, but for the script and void elements."""
-    body = text.partition("<body>")[2].partition("<script>")[0] + "</body>"
-    body = re.sub(r"(<(?:input|img|wbr|meta)\b[^>]*?)\s*/?>", r"\1/>", body)
-    return ET.fromstring("<body>" + re.sub(r"\b(hidden)(?=>)", 'hidden=""', body))
+    """Return the page's content as XML: it is written so that it is both, but for void elements."""
+    main = text.partition("<main>")[2].partition("</main>")[0]
+    return ET.fromstring("<main>" + re.sub(r"(<(?:input|img|wbr)\b[^>]*?)\s*/?>", r"\1/>", main) + "</main>")
 
 
 def rows_of(text):

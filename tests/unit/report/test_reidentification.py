@@ -64,7 +64,7 @@ def test_the_verdict_says_what_the_figures_allow(result, words):
 
 def test_the_page_is_whole_and_takes_nothing_from_elsewhere():
     page = section(study_of(SHOWN))
-    root = body_of(f"<body><div>{page}</div><script></script></body>")
+    root = body_of(f"<main>{page}</main>")
     assert len(root.findall(".//table//tr")) == 4
     assert "20 of 20: 100 %" in page and "http" not in page
     lines = root.findall(".//polyline")
