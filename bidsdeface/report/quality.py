@@ -92,6 +92,13 @@ class ScanRow:
     cells: tuple[Cell, ...]
     measures: Mapping[str, float]
 
+    @property
+    def worst(self) -> str:
+        """How near its nearest measure is to the limit, in words; empty if nothing was measured."""
+        if self.strain == "n/a":
+            return f"{self.nearest} could not be measured"
+        return f"{self.nearest} uses {self.strain} of its limit" if self.nearest else ""
+
 
 def picture_of(scan: Published) -> str:
     """Return where the figure of a scan of a derivative dataset is, relative to the dataset."""
@@ -182,7 +189,7 @@ def scan_row(scan: Published, picture: Callable[[Published], str]) -> ScanRow:
         suffix_of(scan.image),
         scan.image.parts[0],
         bids_name(nearest.measure) if nearest else "",
-        _percent(nearest.limit_used(measures[nearest.measure])) if nearest else "–",
+        percent(nearest.limit_used(measures[nearest.measure])) if nearest else "–",
         tuple(Cell(number(measures.get(one.measure)), one.is_fault(measures)) for one in LIMITED),
         measures,
     )
@@ -200,5 +207,6 @@ def _summary(check: Check, scans: Sequence[ScanRow]) -> dict[str, str]:
     }
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share as the pages show it; ``n/a`` for what could not be measured."""
     return f"{100 * share:.0f} %" if math.isfinite(share) else "n/a"

@@ -1,15 +1,15 @@
 """The page of one participant: every published scan with its picture, verdict, measures and provenance."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 from bidsdeface.output.publish import publish_texts, remove_files
 from bidsdeface.output.record import Published
-from bidsdeface.quality.limits import CHECKS, bids_name
+from bidsdeface.quality.limits import CHECKS, Check, bids_name
 from bidsdeface.report.page import page
-from bidsdeface.report.quality import COLUMNS, ScanRow, picture_of, scan_row
+from bidsdeface.report.quality import COLUMNS, ScanRow, percent, picture_of, scan_row
 from bidsdeface.report.strip import limits_in_words, number
 
 
@@ -45,24 +45,35 @@ def subject_page(name: str, scans: Sequence[Published]) -> str:
 
 def _shown(scan: Published) -> dict[str, Any]:
     row: ScanRow = scan_row(scan, picture_of)
-    record = {key: value for key, value in scan.record.items() if key not in ("Measures", "Verdict")}
+    record = {"Image": scan.image, "Original": scan.original, **scan.record}
     return {
         "row": row,
         "meaning": COLUMNS["Verdict"]["Levels"].get(row.verdict, ""),
-        "measures": [
-            {
-                "name": bids_name(check.measure),
-                "value": number(row.measures[check.measure]),
-                "limits": limits_in_words(check),
-                "description": check.description,
-                "is_fault": check.is_fault(row.measures),
-            }
-            for check in CHECKS
-            if check.measure in row.measures
-        ],
+        "measures": [_measure(check, row.measures) for check in CHECKS if check.measure in row.measures],
         "record": {
             key: ", ".join(map(str, value)) if isinstance(value, list) else value
             for key, value in record.items()
-            if value not in (None, [])
+            if key not in ("Measures", "Verdict") and value not in (None, [])
         },
     }
+
+
+def _measure(check: Check, measures: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "name": bids_name(check.measure),
+        "value": number(measures[check.measure]),
+        "limits": limits_in_words(check),
+        "judgement": _judgement(check, measures),
+        "is_fault": check.is_fault(measures),
+        "description": check.description,
+    }
+
+
+def _judgement(check: Check, measures: Mapping[str, float]) -> str:
+    """Return what a value meant for the verdict."""
+    value = measures[check.measure]
+    if check.of_trust:
+        return "trusted" if check.is_met(value) else "not trusted"
+    if not check.limits:
+        return ""
+    return percent(check.limit_used(value)) if check.decides(measures) else "not judged"

@@ -74,6 +74,12 @@ def is_too_wide(page):
     )
 
 
+def nothing_scrolls(page):
+    return page.evaluate(
+        "[...document.querySelectorAll('.wide')].every((one) => one.scrollWidth <= one.clientWidth)"
+    )
+
+
 def visible_rows(page):
     rows = "[...document.querySelectorAll('#scans tbody tr')].filter((one) => one.checkVisibility())"
     return page.evaluate(f"{rows}.map((one) => one.cells[1].textContent)")
@@ -109,7 +115,26 @@ def test_the_page_of_a_participant_is_readable(tmp_path, picture, opened, width)
     tab = opened(tmp_path / "sub-1.html", width)
     if width == PAPER:
         tab.page.emulate_media(media="print")
+        assert nothing_scrolls(tab.page) and tab.page.pdf(format="A4").startswith(b"%PDF")
     check_readable(tab)
+    planes, surfaces = (one.bounding_box() for one in tab.page.locator(".views").first.locator("img").all())
+    assert abs(planes["width"] / planes["height"] - 3) < 0.02
+    assert abs(surfaces["width"] / surfaces["height"] - 2) < 0.02
+    assert (planes["y"] == surfaces["y"]) == (width > PHONE)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_name_leads_to_the_page_of_its_participant_and_back(saved, opened, scripts):
+    path = saved(8)
+    name = simulated(8).partition("sub-0003.html#scan-")[2].partition('"')[0]
+    page_of = subject_page("sub-0003", [scan(name.replace("_", "_desc-defaced_"))])
+    (path.parent / "sub-0003.html").write_text(page_of, encoding="utf-8")
+    page = opened(path, scripts=scripts).page
+    page.locator("#scans").get_by_role("link", name=name, exact=True).click()
+    assert page.url.endswith(f"/sub-0003.html#scan-{name}")
+    assert page.get_by_role("heading", name=name).is_visible()
+    page.get_by_role("link", name="the report").click()
+    assert page.url.endswith("/report.html")
 
 
 def test_headings_sort_and_fields_filter(saved, opened):
@@ -155,9 +180,7 @@ def test_paper_shows_every_scan_and_cuts_nothing_off(saved, opened, tmp_path):
     page = opened(saved(8), PAPER).page
     page.emulate_media(media="print")
     assert is_too_wide(page) == [] and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.evaluate(
-        "[...document.querySelectorAll('.wide')].every((one) => one.scrollWidth <= one.clientWidth)"
-    )
+    assert nothing_scrolls(page)
     assert len(visible_rows(page)) == 9 and page.locator("#controls").is_hidden()
     assert page.pdf(format="A4").startswith(b"%PDF")
 

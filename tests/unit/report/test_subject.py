@@ -4,7 +4,7 @@ import pytest
 
 from bidsdeface.leakcheck.find import find_leaks
 from bidsdeface.report.subject import subject_page, write_pages
-from tests.unit.report.test_quality import SCANS, body_of, texts
+from tests.unit.report.test_quality import SCANS, body_of, scan, texts
 
 BAD, NO_FACE = SCANS[1], SCANS[4]
 
@@ -14,18 +14,26 @@ def test_each_scan_has_its_verdict_in_words_its_picture_and_what_is_nearest_to_a
     first, second = page.iter("section")
     said = ["".join(one.itertext()) for one in first.iter("p")]
     assert "".join(first.find("h2").itertext()) == "sub-2_T1w: accepted"
-    assert "a person has looked" in said[0] and "OutlineShiftMM is nearest to its limit: 150 %" in said[0]
-    (picture,) = first.iter("img")
-    assert picture.get("src") == "sub-2/figures/sub-2_desc-defaced_T1w.png"
+    assert "a person has looked" in said[0] and "OutlineShiftMM uses 150 % of its limit" in said[0]
+    pictures = {one.get("src") for one in first.iter("img")}
+    assert pictures == {"sub-2/figures/sub-2_desc-defaced_T1w.png"}
     assert "no face" in "".join(second.itertext()) and not list(second.iter("table"))
 
 
 def test_measures_have_their_limits_and_what_is_beyond_is_marked():
-    rows = {texts(row)[0]: [*row] for row in body_of(subject_page("sub-2", [BAD])).iter("tr")}
-    name, value, limits, meaning = texts(rows["OutlineShiftMM"])
-    assert value == "18" and limits == "published if 12 or less" and "normally below 8" in meaning
-    assert "beyond" in rows["OutlineShiftMM"][1].get("class") and "beyond" not in rows["Scale"][1].get(
-        "class"
+    odd = scan("sub-2_desc-defaced_T1w", OutlineShiftMM=18.0, BrainML=500.0, BrainWhole=1.0, FaceShiftMM=1.0)
+    rows = {texts(row)[0]: row for row in body_of(subject_page("sub-2", [odd])).iter("tr")}
+    name, value, used, meaning = texts(rows["OutlineShiftMM"])
+    assert (value, used) == ("18", "150 %") and meaning.endswith("published if 12 or less")
+    assert rows["OutlineShiftMM"].get("class") == "beyond" and rows["Scale"].get("class") is None
+    meant = {name: texts(row)[2] for name, row in rows.items()}
+    assert meant["BrainML"] == "not trusted" and meant["BrainWhole"] == "trusted"
+    assert meant["FaceShiftMM"] == "not judged" and meant["MaskML"] == ""
+
+
+def test_what_could_not_be_measured_is_said():
+    assert "sub-4_T1w</a>: <b>accepted</b>; Similarity could not be measured" in subject_page(
+        "sub-4", SCANS[3:4]
     )
 
 
