@@ -94,7 +94,8 @@ def test_aggregates_are_published_beside_the_quality_table(settings, monkeypatch
     assert run_group_level(settings) == set()
     names = {path.name for path in settings.output_dir.iterdir() if path.is_file()}
     tables = ("missing", "quality", "reidentification")
-    assert names == {"report.html", *(f"{name}.{end}" for name in tables for end in ("tsv", "json"))}
+    pages = ("report.html", *(f"sub-{k}.html" for k in range(PEOPLE)))
+    assert names == {*pages, *(f"{name}.{end}" for name in tables for end in ("tsv", "json"))}
     rows = rows_of(settings.output_dir)
     assert [row["condition"] for row in rows] == ["before", "after", "after"]
     assert rows[0]["rank1"] == "8" and rows[0]["people"] == "100"
