@@ -15,7 +15,7 @@ from bidsdeface.dataset.query import find_heads
 from bidsdeface.deidentify.tables import read_rows
 from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.leakcheck.run import check_whole_output
-from bidsdeface.output.description import claim_shareable
+from bidsdeface.output.description import IGNORE_FILE, claim_shareable
 from bidsdeface.output.names import FIGURES, figure_name, sidecar_of
 from bidsdeface.output.publish import publish_texts
 from bidsdeface.output.record import Published, published_scans, to_json
@@ -171,6 +171,7 @@ def _write_report(
     )
     publish_texts(folder, {PurePath(name): text for name, text in texts.items()})
     if not settings.is_complete:
+        publish_texts(folder, IGNORE_FILE)  # that of an earlier version lacks some names
         write_pages(folder, scans)
     LOGGER.info("%d scans in %s and %s", len(scans), folder / "quality.tsv", folder / "report.html")
 

@@ -39,6 +39,7 @@ missing.*
 quality.*
 reidentification.*
 """
+IGNORE_FILE = {PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS}  # of a derivative
 # BIDS requires a link wherever "bids:raw:" is used. It is a name: the path of the raw dataset is private.
 _UNDISCLOSED_LINK = "urn:bids:raw"
 # Names of licences; any other text might name a person.
@@ -78,7 +79,7 @@ def write_dataset_files(output_dir: Path, bids_dir: Path, environ: Mapping[str, 
     """
     check_ours(output_dir, DERIVATIVES)
     texts: dict[PurePath, str] = {
-        PurePath(".bidsignore"): _BIDSIGNORE + IGNORED_MASKS,
+        **IGNORE_FILE,
         PurePath("descriptions.tsv"): _DESCRIPTIONS,
         DESCRIPTION: to_json(describe(read_sidecar(bids_dir, DESCRIPTION), environ)),
     }

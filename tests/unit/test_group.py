@@ -165,7 +165,15 @@ def test_nothing_but_the_tables_and_the_page_are_written(settings, tmp_path):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
     run_group_level(settings)
     tables = {f"{name}.{end}" for name in ("missing", "quality") for end in ("json", "tsv")}
-    assert {path.name for path in tmp_path.iterdir()} == {*tables, "report.html", "sub-1", "sub-1.html"}
+    names = {".bidsignore", *tables, "report.html", "sub-1", "sub-1.html"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_an_output_of_an_earlier_version_ignores_the_new_tables_too(settings, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    (tmp_path / ".bidsignore").write_text("*.html\nfigures\nquality.*\nreidentification.*\n")
+    run_group_level(settings)
+    assert "missing.*" in (tmp_path / ".bidsignore").read_text().splitlines()
 
 
 def test_no_published_scan_is_one_clear_line(settings, tmp_path):

@@ -94,7 +94,7 @@ def test_aggregates_are_published_beside_the_quality_table(settings, monkeypatch
     assert run_group_level(settings) == set()
     names = {path.name for path in settings.output_dir.iterdir() if path.is_file()}
     tables = ("missing", "quality", "reidentification")
-    pages = ("report.html", *(f"sub-{k}.html" for k in range(PEOPLE)))
+    pages = (".bidsignore", "report.html", *(f"sub-{k}.html" for k in range(PEOPLE)))
     assert names == {*pages, *(f"{name}.{end}" for name in tables for end in ("tsv", "json"))}
     rows = rows_of(settings.output_dir)
     assert [row["condition"] for row in rows] == ["before", "after", "after"]
