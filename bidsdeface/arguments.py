@@ -76,7 +76,7 @@ def parse_with_config(parser: Parser, argv: Sequence[str]) -> dict[str, Any]:
 def _arguments_in(path: Path) -> Iterator[str]:
     """Yield the options in a TOML file as arguments, such as ``n-procs = 8`` as ``--n-procs=8``."""
     try:
-        with read_errors(path, "give --config-file a TOML file"):
+        with read_errors(path, "give --config-file a TOML file", UsageError):
             options = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UsageError(f"{path}: not TOML ({error}); write options as in n-procs = 8") from error

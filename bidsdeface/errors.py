@@ -6,16 +6,17 @@ subclass exists only where some caller distinguishes it.
 
 import errno
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 # Messages of the dynamic loader, C++ and the system.
 _OUT_OF_MEMORY_TEXTS = ("failed to map segment", "bad_alloc", os.strerror(errno.ENOMEM))
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EIO}  # of storage
 _STORAGE = {*_PASSING, errno.EROFS}
+_Reason = TypeVar("_Reason")
 OUT_OF_MEMORY = "its process was killed, most likely for memory; give the job more memory or lower --n-procs"
 
 
@@ -52,8 +53,37 @@ def printable(text: str | os.PathLike[str]) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in whole)
 
 
+def shortened(parts: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Return the first of some words or phrases, and how many more there are.
+
+    Examples
+    --------
+    >>> shortened(["a", "b", "c"], 2), shortened(["a", "b", "c"], 1, "; ")
+    ('a, b and 1 more', 'a; and 2 more')
+    """
+    more = f"{separator.strip(', ')} and {len(parts) - most} more" if len(parts) > most else ""
+    return separator.join(parts[:most]) + more
+
+
+def first_of(reasons: Mapping[_Reason, object]) -> _Reason | None:
+    """Return the first reason whose condition holds, or None if none does.
+
+    Examples
+    --------
+    >>> first_of({"is too long": False, "is empty": True}), first_of({"is empty": []})
+    ('is empty', None)
+    """
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
 class UsageError(BidsdefaceError):
     """A request on the command line that cannot be met."""
+
+
+def raise_first(faults: Mapping[str, object], kind: type[Exception]) -> None:
+    """Raise an error with the first message whose condition holds."""
+    if fault := first_of(faults):
+        raise kind(fault)
 
 
 class StorageError(BidsdefaceError):
@@ -116,12 +146,14 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def read_errors(path: Path, remedy: str) -> Iterator[None]:
-    """Turn errors of the operating system about reading a file that an option names into one clear line."""
+def read_errors(
+    path: str | Path, remedy: str = "correct it", kind: type[BidsdefaceError] = BidsdefaceError
+) -> Iterator[None]:
+    """Turn errors of the operating system about reading a file or folder into one clear line."""
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+        raise kind(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
 
 
 class Exit(IntEnum):

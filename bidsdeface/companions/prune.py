@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bidsdeface.dataset.names import suffix_of
-from bidsdeface.deidentify.policy import Policy, file_fields, load_policy
+from bidsdeface.deidentify.policy import FILES, UNKNOWN, Policy, load_policy
 from bidsdeface.deidentify.tables import Table
 
 STIMULUS = "stim_file"  # column of tables of events: a file below stimuli/
@@ -24,7 +24,7 @@ def prune_metadata(
     subject: str | None,
     present: Collection[PurePosixPath],
     identifiers: Collection[str],
-    policy: Policy | None = None,
+    policy: Policy,
 ) -> dict[str, Any]:
     """Return metadata without references to absent files and absent field maps.
 
@@ -46,9 +46,8 @@ def prune_metadata(
         Without fields of which nothing is left; lists stay lists.
     """
     kept = {}
-    naming_files = file_fields(load_policy(), metadata) | file_fields(policy or {}, metadata)
     for field, value in metadata.items():
-        if field in naming_files:
+        if FILES in {rules.get(field, UNKNOWN).kind for rules in (load_policy(), policy)}:
             value = _only(value, lambda reference: _is_present(reference, subject, present))
         elif field == "B0FieldSource":
             value = _only(value, identifiers.__contains__)
@@ -72,13 +71,11 @@ def prune_table(table: Table, path: PurePosixPath, present: Collection[PurePosix
     """
     suffix = "participants" if path.parts[0] == "phenotype" else suffix_of(path)
     if suffix == "scans" and "filename" in table.columns:
-        names = [_spelled(value, path.parent, present) for value in table.values("filename")]
-        table = table.with_values("filename", names)
+        table = table.changed("filename", lambda name: _spelled(name, path.parent, present))
     if STIMULUS in table.columns:
-        names = [
-            value if PurePosixPath("stimuli", value) in present else "n/a" for value in table.values(STIMULUS)
-        ]
-        table = table.with_values(STIMULUS, names)
+        table = table.changed(
+            STIMULUS, lambda name: name if PurePosixPath("stimuli", name) in present else "n/a"
+        )
     column = _ABOUT.get(suffix)
     if column not in table.columns:
         return table

@@ -9,6 +9,7 @@ from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.patterns import FIRST_YEAR, LONGEST_NUMBER, SHORT_DATE, WAITING, dates_in, find_pii
 from bidsdeface.deidentify.values import texts_in
+from bidsdeface.errors import first_of, shortened
 from bidsdeface.output.description import describe_shareable
 
 IDENTIFIER = "a name or number that stands in a field about a person"
@@ -36,8 +37,8 @@ def findings_in(text: str, identifiers: Identifiers) -> Iterator[tuple[int, str]
     [(2, 'a name or number that stands in a field about a person'), (2, 'date of birth')]
     """
     findings = {(text.count("\n", 0, at) + 1, IDENTIFIER) for at in identifiers.find(text)}
-    for number, line in enumerate(text.splitlines(), start=1):
-        findings |= {(number, kind) for kind in find_pii(line) if kind in WAITING}
+    lines = enumerate(text.splitlines(), start=1)
+    findings |= {(number, kind) for number, line in lines for kind in find_pii(line) if kind in WAITING}
     return iter(sorted(findings))
 
 
@@ -51,16 +52,14 @@ def why_text_waits(content: bytes, path: PurePosixPath, identifiers: Identifiers
         Relative to the dataset.
     identifiers : Identifiers
     """
-    remedy = f"edit it, or --accept-text {path.name}"
     try:
-        text = content.decode("utf-8-sig")
+        findings = findings_in(content.decode("utf-8-sig"), identifiers)
+        lines = shortened([f"line {line}: {kind}" for line, kind in findings], 5, "; ")
+        reason = lines and f"waits for you to read {lines}"
     except UnicodeDecodeError:
-        return Excluded(path, "is not UTF-8, so that it cannot be read", remedy=remedy, waits=True)
-    if findings := list(findings_in(text, identifiers)):
-        lines = "; ".join(f"line {line}: {kind}" for line, kind in findings[:5])
-        more = f"; and {len(findings) - 5} more" if len(findings) > 5 else ""
-        return Excluded(path, f"waits for you to read {lines}{more}", remedy=remedy, waits=True)
-    return None
+        reason = "is not UTF-8, so that it cannot be read"
+    remedy = f"edit it, or --accept-text {path.name}"
+    return Excluded(path, reason, remedy=remedy, waits=True) if reason else None
 
 
 def fields_that_wait(
@@ -99,16 +98,17 @@ def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -
     of_files = (f"{key}-{label}" for key, label in identifiers.labels if key not in ("sub", "ses"))
     for folder in (*folders, *map(PurePosixPath, sorted(of_files))):
         key, _, label = folder.name.partition("-")
-        reason, days = None, [day for _, day in dates_in(label)]
-        if any(day.year >= FIRST_YEAR for day in days) or (key == "ses" and _SHORT_DATE.search(label)):
-            reason = (
-                "its label reads as a date: beside shifted dates, it tells by how many days they are shifted"
-            )
-        elif label.isdecimal() and len(label) > LONGEST_NUMBER and not days:
-            reason = "its label reads as a record number"
-        elif (key, label) in identifiers.labels:
-            reason = "its label stands in a field about a person"
-        if reason:
+        days = [day for _, day in dates_in(label)]
+        reasons = {
+            "its label reads as a date: beside shifted dates, it tells by how many days they are shifted": (
+                any(day.year >= FIRST_YEAR for day in days) or (key == "ses" and _SHORT_DATE.search(label))
+            ),
+            "its label reads as a record number": (
+                label.isdecimal() and len(label) > LONGEST_NUMBER and not days
+            ),
+            "its label stands in a field about a person": (key, label) in identifiers.labels,
+        }
+        if reason := first_of(reasons):
             yield Excluded(folder, reason, "label", "rename it, or --accept-labels", waits=True)
 
 

@@ -1,11 +1,10 @@
 """Complete the output dataset: run over participants in processes, and say what was left out."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from bidsdeface.companions.options import MetadataOptions
@@ -20,7 +19,7 @@ from bidsdeface.deidentify.dictionary import draft_dictionary, merged_draft
 from bidsdeface.deidentify.excluded import FILE, Excluded, as_table, in_groups
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.deidentify.tables import TableError, parse_table
-from bidsdeface.errors import BidsdefaceError, Exit, code_of_scan
+from bidsdeface.errors import BidsdefaceError, Exit, code_of_scan, read_errors
 from bidsdeface.output.publish import files_below, remove_empty, remove_files
 from bidsdeface.output.record import to_json
 from bidsdeface.runtime.scratch import environment_in, make_private, sweep
@@ -48,8 +47,7 @@ def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]
         identifiers = raw.people.all_identifiers(participants(raw.root))
         waiting += _waiting_texts(raw, identifiers)
     if not settings.accept_labels:
-        folders = label_folders(settings.bids_dir, labels, settings.sessions)
-        waiting += telling_labels(folders, identifiers)
+        waiting += telling_labels(label_folders(settings.bids_dir, labels, settings.sessions), identifiers)
     for line in in_groups(waiting):
         LOGGER.warning("WAITS %s", line)
     return {Exit.WAITS} if waiting else set()
@@ -57,9 +55,7 @@ def warn_of_waiting(settings: MetadataOptions, state: State | None) -> set[Exit]
 
 def _waiting_texts(raw: RawDataset, identifiers: Identifiers) -> list[Excluded]:
     waiting: list[Excluded] = []
-    for path in raw.root_files:
-        if not (is_root_text(path) or path == DESCRIPTION):
-            continue
+    for path in (one for one in raw.root_files if is_root_text(one) or one == DESCRIPTION):
         try:
             content = (raw.root / path).read_bytes()
             reasons = _why_it_waits(content, path, identifiers)
@@ -214,16 +210,13 @@ def _only_in_output(settings: MetadataOptions) -> list[str]:
 
 def _listed(table: Path) -> set[str]:
     """Return the participants in a table; none if there is no such table."""
-    try:
+    with read_errors(table), suppress(FileNotFoundError):
         parsed = parse_table(table.read_bytes(), table)
-    except FileNotFoundError:
-        return set()
-    except OSError as error:
-        raise BidsdefaceError(f"{table}: cannot be read ({error.strerror}); correct it") from error
-    column = next((one for one in parsed.columns if one.strip().lower() == "participant_id"), None)
-    if column is None:
-        raise BidsdefaceError(f"{table}: has no column participant_id; correct it")
-    return {f"sub-{value.strip().removeprefix('sub-')}" for value in parsed.values(column)}
+        column = next((one for one in parsed.columns if one.strip().lower() == "participant_id"), None)
+        if column is None:
+            raise BidsdefaceError(f"{table}: has no column participant_id; correct it")
+        return {f"sub-{value.strip().removeprefix('sub-')}" for value in parsed.values(column)}
+    return set()
 
 
 def _scopes(settings: MetadataOptions) -> list[SubjectScope]:
@@ -268,14 +261,15 @@ def _log_reports(reports: _Reports, settings: MetadataOptions, state: State | No
     failed = [one for one in left_out if one.what == FILE and one.path.name.endswith(EXTENSIONS)]
     for one in failed:
         LOGGER.error("FAILED %s: left out: %s", one.path, one.reason)
-    # Those at the root were named before the run.
-    for line in in_groups(one for one in left_out if one.waits and len(one.path.parts) > 1):
-        LOGGER.warning("WAITS %s", line)
     unsafe = {one for one in left_out if one.what == FILE and not one.waits}
-    for line in in_groups(unsafe - set(failed)):
-        LOGGER.warning("left out: %s", line)
-    for line in in_groups(one for one in (*planned, *left_out) if not one.waits and one not in unsafe):
-        LOGGER.info("left out: %s", line)
+    for level, beginning, parts in (
+        # Those at the root were named before the run.
+        (logging.WARNING, "WAITS", [one for one in left_out if one.waits and len(one.path.parts) > 1]),
+        (logging.WARNING, "left out:", unsafe - set(failed)),
+        (logging.INFO, "left out:", {one for one in (*planned, *left_out) if not one.waits} - unsafe),
+    ):
+        for line in in_groups(parts):
+            LOGGER.log(level, "%s %s", beginning, line)
     if state and settings.is_about_all:
         folder = make_private(state.folder_for(COMPLETE, settings.output_dir))
         (folder / "left_out.tsv").write_text(as_table([*planned, *left_out]), encoding="utf-8")

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.files import EXTENSIONS, is_ignored, is_utf8
@@ -16,6 +17,7 @@ from bidsdeface.dataset.kinds import NO_HEAD
 from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, stem_of
 from bidsdeface.deidentify.excluded import NAME, Excluded
 from bidsdeface.deidentify.tables import GRADIENTS
+from bidsdeface.errors import first_of
 from bidsdeface.schema import is_data_file, is_inherited_file
 
 
@@ -117,8 +119,7 @@ def select_files(
             decided = IGNORED
         is_wanted = decided != NOT_UTF8 and any(fnmatchcase(str(path), pattern) for pattern in include)
         if isinstance(decided, str) and is_wanted:
-            extension = "".join(path.name.partition(".")[1:])
-            decided = _AT_YOUR_WORD.get(extension, FileKind.COPY)
+            decided = _AT_YOUR_WORD.get("".join(path.name.partition(".")[1:]), FileKind.COPY)
         if isinstance(decided, FileKind):
             selected.append(Selected(path, decided))
         else:
@@ -146,36 +147,37 @@ def _remedy(path: PurePosixPath, reason: str) -> str:
 
 def _decide(path: PurePosixPath) -> FileKind | str:
     """Return the kind of a file that is shared, or the reason why it is not."""
-    if not is_utf8(str(path)):
-        return NOT_UTF8
-    if any(part.startswith(".") for part in path.parts):
-        return HIDDEN
-    if path.parts[0] in OPAQUE:
-        return f"lies in {path.parts[0]}" if len(path.parts) > 1 else "is a folder that stays behind"
-    if len(path.parts) == 1:
+    is_at_root, is_opaque = len(path.parts) == 1, path.parts[0] in OPAQUE
+    reasons = {
+        NOT_UTF8: not is_utf8(str(path)),
+        HIDDEN: any(part.startswith(".") for part in path.parts),
+        "is a folder that stays behind": is_opaque and is_at_root,
+        f"lies in {path.parts[0]}": is_opaque,
+    }
+    if reason := first_of(reasons):
+        return reason
+    if is_at_root:
         return _decide_at_root(path)
     name = parse_name(path)
     if name is None or name.folder != path.parent or not path.parts[0].startswith("sub-"):
         return "does not have a BIDS name"
-    if name.datatype is None:
-        return _decide_above_data(name)
-    is_known = is_data_file(name.datatype, name.suffix, name.extension, name.entities)
-    return _decide_data(name) if is_known else UNKNOWN
+    return _decide_data(name) if name.datatype else _decide_above_data(name)
 
 
 def is_root_text(path: PurePosixPath) -> bool:
     """Return True if a path, relative to the dataset, is README, CHANGES or another text at its root."""
-    is_text = path.suffix in ("", ".md", ".rst", ".txt", ".cff")
-    return len(path.parts) == 1 and stem_of(path) in ROOT_TEXTS and is_text
+    is_text = stem_of(path) in ROOT_TEXTS and path.suffix in ("", ".md", ".rst", ".txt", ".cff")
+    return is_text and len(path.parts) == 1
 
 
 def _decide_at_root(path: PurePosixPath) -> FileKind | str:
-    is_table = stem_of(path) in ROOT_TABLES and path.suffix in (".tsv", ".json")
-    is_inherited = stem_of(path) in OF_VISITS and path.suffix == ".json"
-    if is_table or is_inherited or path == DESCRIPTION:
-        return _KIND_BY_EXTENSION[path.suffix]
-    if is_root_text(path):
-        return FileKind.TEXT
+    match stem_of(path), path.suffix:
+        case stem, ".tsv" if stem in ROOT_TABLES:
+            return FileKind.TABLE
+        case stem, ".json" if stem in (*ROOT_TABLES, *OF_VISITS) or path == DESCRIPTION:
+            return FileKind.SIDECAR
+        case _ if is_root_text(path):
+            return FileKind.TEXT
     name = parse_name(path)
     return _decide_inherited(name) if name else UNKNOWN
 
@@ -198,15 +200,19 @@ def _decide_above_data(name: FileName) -> FileKind | str:
 
 
 def _decide_data(name: FileName) -> FileKind | str:
-    if name.suffix in _NOT_SHARED:
-        return _NOT_SHARED[name.suffix]
-    if name.extension in EXTENSIONS:
-        if name.datatype == "mrs":
+    match name.suffix, name.extension:
+        case suffix, extension if not is_data_file(name.datatype or "", suffix, extension, name.entities):
+            return UNKNOWN
+        case suffix, _ if suffix in _NOT_SHARED:
+            return _NOT_SHARED[suffix]
+        case _, extension if extension in EXTENSIONS and name.datatype == "mrs":
             return "keeps in a header extension what a reader needs, and perhaps a name"
-        return FileKind.IMAGE if name.suffix in NO_HEAD else FileKind.DEFACE
-    if name.extension == ".tsv" and name.suffix in WITHOUT_HEADER:
-        return FileKind.RECORDING
-    return _KIND_BY_EXTENSION.get(name.extension, _HEAD_NEEDED)
+        case suffix, extension if extension in EXTENSIONS:
+            return FileKind.IMAGE if suffix in NO_HEAD else FileKind.DEFACE
+        case suffix, ".tsv" if suffix in WITHOUT_HEADER:
+            return FileKind.RECORDING
+        case _, extension:
+            return _KIND_BY_EXTENSION.get(extension, _HEAD_NEEDED)
 
 
 def companions_alone(paths: Iterable[PurePosixPath], shared: Collection[PurePosixPath]) -> set[PurePosixPath]:
@@ -225,21 +231,22 @@ def companions_alone(paths: Iterable[PurePosixPath], shared: Collection[PurePosi
         Sidecars (inherited ones too), gradients, and tables about recordings and series.
     """
     data: dict[tuple[PurePosixPath, str | None], list[FileName]] = defaultdict(list)
-    companions = []
     shared = {*shared, *map(_recording_of, shared)}
-    for path in sorted({*map(_recording_of, paths)}):
-        if name := parse_name(path):
-            if name.extension in (".json", *GRADIENTS) or name.suffix in _OF_RECORDINGS:
-                companions += [name] if path in shared else []
-            if name.extension != ".json":
-                for folder in path.parents:
-                    data[folder, name.suffix].append(name)
-                    if name.suffix == name.datatype or (name.datatype, name.suffix) in _SERIES:
-                        data[folder, _RECORDINGS].append(name)
+    names = [name for path in sorted({*map(_recording_of, paths)}) if (name := parse_name(path))]
+    companions = [
+        name
+        for name in names
+        if name.path in shared and (name.extension in (".json", *GRADIENTS) or name.suffix in _OF_RECORDINGS)
+    ]
+    for name in (name for name in names if name.extension != ".json"):
+        is_series = name.suffix == name.datatype or (name.datatype, name.suffix) in _SERIES
+        kinds = (name.suffix, _RECORDINGS) if is_series else (name.suffix,)
+        for folder, kind in product(name.path.parents, kinds):
+            data[folder, kind].append(name)
     alone: set[PurePosixPath] = set()
     for companion in sorted(companions, key=lambda one: one.extension == ".json"):  # dictionaries last
-        kind = _RECORDINGS if _is_about_recordings(companion) else companion.suffix
-        below = data[companion.path.parent, kind]
+        about = _RECORDINGS if _is_about_recordings(companion) else companion.suffix
+        below = data[companion.path.parent, about]
         described = [one.path for one in below if _describes(companion, one)]
         if described and not any(path in shared and path not in alone for path in described):
             alone.add(companion.path)

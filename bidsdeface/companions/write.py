@@ -105,8 +105,8 @@ class WriteReport:
                 self._write(one)
             elif one.path not in named:
                 is_companion = one.file_kind in _TURN or one.path.suffix in GRADIENTS
-                reason = WITHOUT_DATA if is_companion else "a file that belongs to it is not here"
-                self.left_out.append(Excluded(one.path, reason))
+                why = WITHOUT_DATA if is_companion else "a file that belongs to it is not here"
+                self.left_out.append(Excluded(one.path, why))
         if self.source.present != before:
             self._drop_companions(before)
 
@@ -117,8 +117,8 @@ class WriteReport:
             check_fetched(self.source.root / one.path, self.source.root)
             if one.file_kind in _NEEDING_METADATA:
                 check_metadata(self.source, one.path)
-            write = WRITERS[one.file_kind]
-            self.left_out += write(self.source, one.path, target, self.provenance.get(one.path, {})) or ()
+            added = self.provenance.get(one.path, {})
+            self.left_out += WRITERS[one.file_kind](self.source, one.path, target, added) or ()
             self.written.append(one.path)
         except (BidsdefaceError, OSError, EOFError, ValueError, zlib.error) as error:
             self._remove(one.path)
@@ -165,14 +165,15 @@ class WriteReport:
             (folder / path).write_text(to_json({**ChainMap(*contents[::-1]), **own}), encoding="utf-8")
             merged |= {one.path: one for one in applying if one.path not in self.provenance}
         self.written += self.provenance.keys() - set(self.written)
-        images = (path for path in self.source.present if path.suffix != ".json")
-        others = set(map(sidecar_of, images)) - self.provenance.keys()
+        images = {sidecar_of(path) for path in self.source.present if path.suffix != ".json"}
+        others = [name for path in images - self.provenance.keys() if (name := parse_name(path))]
         for shared in merged.values():
-            near = (parse_name(path) for path in others if path.parent == shared.path.parent)
-            if not any(other and applicable(other, [shared]) for other in near):
+            beside = [other for other in others if other.path.parent == shared.path.parent]
+            if not any(applicable(other, [shared]) for other in beside):
                 self._remove(shared.path)
-                reason = "what it says stands in the sidecar of each image"
-                self.left_out.append(Excluded(shared.path, reason))
+                self.left_out.append(
+                    Excluded(shared.path, "what it says stands in the sidecar of each image")
+                )
 
 
 def undescribed_files(source: Source, files: Iterable[Selected]) -> Iterator[Excluded]:
@@ -187,26 +188,26 @@ def undescribed_files(source: Source, files: Iterable[Selected]) -> Iterator[Exc
 
 def _why_left_out(path: PurePosixPath, error: Exception) -> Excluded:
     if isinstance(error, NotShareable):
-        return Excluded(path, str(error), remedy=error.remedy, waits=error.waits)
+        return error.args[0]
     if may_pass(error):
         return Excluded(path, describe(error), retry=True)
-    if isinstance(error, BidsdefaceError):
-        return Excluded(path, str(error).removeprefix(f"{path}: "))
-    return Excluded(path, f"cannot be read ({type(error).__name__})")
+    is_clear = isinstance(error, BidsdefaceError)
+    reason = str(error).removeprefix(f"{path}: ") if is_clear else f"cannot be read ({type(error).__name__})"
+    return Excluded(path, reason)
 
 
 def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     image = read_image(source.root / path)
     write_image(target, clean_header(image.header), image.stored)
     if read_image(target).stored.tobytes(order="F") != image.stored.tobytes(order="F"):
-        raise NotShareable("its voxels were not read back as written; check the disk")
+        raise NotShareable(Excluded(path, "its voxels were not read back as written; check the disk"))
 
 
 def _write_recording(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:
     """Copy a table of numbers, packed without name and time."""
     if telling := find_identifying_number(read_lines(source.root / path), gradients=path.suffix in GRADIENTS):
         kind, place = telling
-        raise NotShareable(f"{place}: {kind}; only measurements go along")
+        raise NotShareable(Excluded(path, f"{place}: {kind}; only measurements go along"))
     with open_unpacked(source.root / path) as stream, target.open("wb") as raw:
         if path.suffix == ".gz":
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
@@ -220,18 +221,16 @@ def _write_text(source: Source, path: PurePosixPath, target: Path, *_: Any) -> N
     content = (source.root / path).read_bytes()
     waits = why_text_waits(content, path, source.identifiers)
     if waits and not source.raw.is_accepted(path.name, content):
-        raise NotShareable(waits.reason, waits.remedy, waits=True)
+        raise NotShareable(waits)
     target.write_bytes(content)
 
 
 def _write_edf(source: Source, path: PurePosixPath, target: Path, *_: Any) -> Parts:
-    is_shared, is_telling = source.raw.census.is_shared, source.identifiers.are_in
-    emptied = scrub_edf(source.root / path, target, is_shared, is_telling)
-    unusual, outside = "some are neither usual nor shared by three participants", "they belong to no record"
+    emptied = scrub_edf(source.root / path, target, source.raw.census.is_shared, source.identifiers.are_in)
     return [
-        Excluded(path, outside, what)
+        Excluded(path, "they belong to no record", what)
         if what == AFTER_RECORDS
-        else Excluded(path, unusual, f"texts of {what}")
+        else Excluded(path, "some are neither usual nor shared by three participants", f"texts of {what}")
         for what in emptied
     ]
 

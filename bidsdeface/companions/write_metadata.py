@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,11 +34,7 @@ Parts = Iterable[Excluded]  # parts of a file that are not written
 
 
 class NotShareable(BidsdefaceError):
-    """A file that cannot be made safe, with the reason, and what to do to have it in the output."""
-
-    def __init__(self, reason: str, remedy: str = "", waits: bool = False) -> None:
-        super().__init__(reason)
-        self.remedy, self.waits = remedy, waits
+    """A file that cannot be made safe; the argument is what to say about it, an `Excluded`."""
 
 
 def check_metadata(source: Source, path: PurePosixPath) -> None:
@@ -54,7 +51,7 @@ def check_metadata(source: Source, path: PurePosixPath) -> None:
             try:
                 read_sidecar(source.root, sidecar.path)
             except BidsdefaceError as error:
-                raise NotShareable(f"its metadata cannot be read: {error}") from error
+                raise NotShareable(Excluded(path, f"its metadata cannot be read: {error}")) from error
 
 
 def write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Mapping[str, Any]) -> Parts:
@@ -62,7 +59,7 @@ def write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Mapp
     if path == DESCRIPTION:
         return _write_description(source, path, target)
     if (name := parse_name(path)) is None:
-        raise NotShareable("does not have a BIDS name")
+        raise NotShareable(Excluded(path, "does not have a BIDS name"))
     settings, subject = source.raw.settings, name.entities.get("sub")
     content = read_with_additions(source.root, name, settings.data_dictionary)
     kept, reasons = scrub_dictionary(
@@ -90,8 +87,9 @@ def _write_description(source: Source, path: PurePosixPath, target: Path) -> Par
     raw = (source.root / path).read_bytes()
     content = parse_json(raw)
     described, reasons = describe_shareable(content)
-    is_accepted = source.raw.is_accepted(path.name, raw)
-    waiting = {} if is_accepted else fields_that_wait(content, path, source.identifiers)
+    waiting = (
+        {} if source.raw.is_accepted(path.name, raw) else fields_that_wait(content, path, source.identifiers)
+    )
     # A name and a version are required; our own version of what made the dataset holds nobody's name.
     kept = {field: value for field, value in described.items() if field not in waiting}
     target.write_text(to_json({**({"Name": "n/a"} if "Name" in waiting else {}), **kept}), encoding="utf-8")
@@ -107,10 +105,10 @@ def write_table(source: Source, path: PurePosixPath, target: Path, *_: Any) -> P
     shared, parts = _scrubbed_table(source, path, table)
     required = {column for column, rule in table_columns(path).items() if rule.is_required}
     if lost := sorted(required & {*table.columns} - {*shared.columns}):
-        reasons = {one.what: one.whole_reason for one in parts}
-        raise NotShareable(f"BIDS requires its column {lost[0]}: {reasons[f'column {lost[0]}']}")
+        why = next(one.whole_reason for one in reversed(parts) if one.what == f"column {lost[0]}")
+        raise NotShareable(Excluded(path, f"BIDS requires its column {lost[0]}: {why}"))
     if not shared.columns:
-        raise NotShareable("has no column that can be shared")
+        raise NotShareable(Excluded(path, "has no column that can be shared"))
     target.write_text(format_table(shared), encoding="utf-8")
     return parts
 
@@ -131,8 +129,8 @@ def _scrubbed_table(source: Source, path: PurePosixPath, table: Table) -> tuple[
     pruned = prune_table(checked, path, source.present)
     absent = [
         Excluded(path, "is about something that is not in the output", f"line {line}")
-        for line in checked.lines
-        if line not in pruned.lines
+        for line in checked.rows
+        if line not in pruned.rows
     ]
     if STIMULUS in pruned.columns and pruned.values(STIMULUS) != checked.values(STIMULUS):
         absent.append(Excluded(path, f"{ABSENT}: n/a", f"column {STIMULUS}", "--include 'stimuli/*'"))
@@ -145,20 +143,18 @@ def _columns_described_by(source: Source, dictionary: FileName, content: Mapping
     named = content.get("Columns")
     listed = {one for one in named if isinstance(one, str)} if isinstance(named, list) else set()
     columns: set[str] = set()
-    for data in source.present:
-        name = parse_name(data) if data.name.endswith((f"{dictionary.suffix}.tsv", ".tsv.gz")) else None
+    tables = (path for path in source.present if path.name.endswith((f"{dictionary.suffix}.tsv", ".tsv.gz")))
+    for name in filter(None, map(parse_name, tables)):
         missing = {*content, *listed} - columns
-        if not name or not applicable(name, [dictionary]) or not missing:
+        if not missing or not applicable(name, [dictionary]):
             continue
-        if name.extension == ".tsv" and name.suffix not in WITHOUT_HEADER:
-            try:
-                raw = (source.root / data).read_bytes()
+        if name.extension != ".tsv" or name.suffix in WITHOUT_HEADER:
+            columns |= listed
+        else:
+            with suppress(BidsdefaceError, OSError):  # that table is left out by itself
+                raw = (source.root / name.path).read_bytes()
                 # Of thousands of tables, a few have a column that none before them had.
                 if any(column.encode() in raw.partition(b"\n")[0] for column in missing):
-                    shared, _ = _scrubbed_table(source, data, parse_table(raw, data))
+                    shared, _ = _scrubbed_table(source, name.path, parse_table(raw, name.path))
                     columns |= missing & set(shared.columns)
-            except (BidsdefaceError, OSError):
-                continue  # that table is left out by itself
-        else:
-            columns |= listed
     return frozenset(columns)

@@ -52,8 +52,8 @@ def why_not_here(path: Path, bids_dir: Path) -> str:
             f"{path}: is a link to {os.path.realpath(path)}, which does not exist; mount that folder, or "
             "correct the link"
         )
-    command = f"datalad get {shlex.quote(os.path.relpath(path, bids_dir))}"
-    return f"{path}: its content is not here; in {bids_dir}, run: {command}"
+    name = shlex.quote(os.path.relpath(path, bids_dir))
+    return f"{path}: its content is not here; in {bids_dir}, run: datalad get {name}"
 
 
 def _leads_into_annex(link: Path) -> bool:
@@ -61,22 +61,22 @@ def _leads_into_annex(link: Path) -> bool:
     return any("/.git/" in target and "/annex/objects/" in target for target in targets)
 
 
-def leads_to_annex(path: Path) -> bool:
-    """Return True if a path is a link to content in the annex of its own repository, as DataLad saves files.
+def annexed_content(path: Path) -> Path | None:
+    """Return where a link leads, if to content in the annex of its own repository, as DataLad saves files.
 
     The repository is any folder above the link, in or above the dataset. The content need not be present.
     """
     if not path.is_symlink() or os.path.isabs(os.readlink(path)):
-        return False
+        return None
     folder = path.parent.resolve()
     content = Path(os.path.normpath(folder / os.readlink(path)))
     is_in_annex = any(content.is_relative_to(above / OBJECTS) for above in (folder, *folder.parents))
-    return is_in_annex and not content.is_symlink()
+    return content if is_in_annex and not content.is_symlink() else None
 
 
 def is_own_file(path: Path) -> bool:
     """Return True for a regular file and for a link that DataLad has saved, but for no other link."""
-    return path.is_file() and (not path.is_symlink() or leads_to_annex(path))
+    return path.is_file() and (not path.is_symlink() or annexed_content(path) is not None)
 
 
 def check_all_fetched(root: Path) -> None:
@@ -91,7 +91,7 @@ def check_all_fetched(root: Path) -> None:
     for place, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         absent += [
-            path for path in map(Path(place).joinpath, names) if leads_to_annex(path) and not path.is_file()
+            path for path in map(Path(place).joinpath, names) if annexed_content(path) and not path.is_file()
         ]
     if absent:
         more = f", nor is that of {len(absent) - 1} more" if len(absent) > 1 else ""

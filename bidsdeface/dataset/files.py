@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cache, lru_cache
@@ -10,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.annex import check_fetched, why_not_here
 from bidsdeface.dataset.names import Scan, parse_name, scan_at, suffix_of
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, first_of, read_errors
 from bidsdeface.schema import file_rules, is_data_file
 
 EXTENSIONS = (".nii", ".nii.gz")
@@ -19,8 +20,8 @@ _IMAGE = re.compile(r"\.(nii|mg[hz]|img|mnc|nrrd|nhdr|mh[ad]|dcm|ima)(?![a-z0-9]
 
 def participants(root: Path) -> list[str]:
     """Return the labels of all participants, without ``sub-``; names that are not UTF-8 are skipped."""
-    folders = (path for path in root.glob("sub-*") if path.is_dir() and is_utf8(path.name))
-    return sorted(path.name.removeprefix("sub-") for path in folders)
+    folders = (path.name for path in root.glob("sub-*") if path.is_dir())
+    return sorted(name.removeprefix("sub-") for name in folders if is_utf8(name))
 
 
 def files_in(root: Path, folder: str) -> Iterator[PurePosixPath]:
@@ -39,13 +40,9 @@ def files_in(root: Path, folder: str) -> Iterator[PurePosixPath]:
 
 def _walk(place: str, here: PurePosixPath, above: tuple[str, ...]) -> Iterator[PurePosixPath]:
     """Yield the files below a folder; `above` holds the real paths of the folder and those above it."""
-    try:
-        with os.scandir(place) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise BidsdefaceError(f"{place}: cannot be read ({error.strerror}); correct it") from error
+    entries: list[os.DirEntry[str]] = []
+    with read_errors(place), suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in entries:
         if is_folder(entry):
             real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
@@ -80,12 +77,9 @@ def read_ignored(root: Path) -> list[str]:
     """
     path = root / ".bidsignore"
     check_fetched(path, root)
-    try:
+    with read_errors(path), suppress(FileNotFoundError):
         return os.fsdecode(path.read_bytes()).removeprefix("\ufeff").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise BidsdefaceError(f"{path}: cannot be read ({error.strerror}); correct it") from error
+    return []
 
 
 def is_ignored(path: PurePosixPath, lines: Sequence[str]) -> bool:
@@ -107,11 +101,9 @@ def _expression(lines: tuple[str, ...]) -> re.Pattern[str]:
     patterns = []
     for line in lines:
         pattern = line.strip().rstrip("/")
-        if not pattern or pattern.startswith(("#", "!")):
-            continue
-        is_anchored = "/" in pattern and "**" not in line
-        pattern = pattern.lstrip("/").removeprefix("**/")
-        patterns += [translate(pattern), *([] if is_anchored else [translate(f"*/{pattern}")])]
+        if pattern and not pattern.startswith(("#", "!")):
+            below = "" if "/" in pattern and "**" not in line else "(?s:.*/)?"
+            patterns.append(below + translate(pattern.lstrip("/").removeprefix("**/")))
     return re.compile("|".join(patterns) or r"(?!)")  # matches nothing
 
 
@@ -158,9 +150,9 @@ def list_images(
     ignored = read_ignored(bids_dir)
     images = Images()
     for label in participants:
-        subject = f"sub-{label}"
-        visits = [f"{subject}/ses-{one}" for one in sessions]
-        for folder in [one for one in visits if os.path.lexists(bids_dir / one)] if sessions else [subject]:
+        visits = [f"sub-{label}/ses-{one}" for one in sessions]
+        there = [visit for visit in visits if os.path.lexists(bids_dir / visit)]
+        for folder in there if sessions else [f"sub-{label}"]:
             try:
                 if not os.path.exists(bids_dir / folder):
                     raise BidsdefaceError(why_not_here(bids_dir / folder, bids_dir))
@@ -180,8 +172,7 @@ def _sort_in(
 ) -> None:
     """Add a file to the list where it belongs, if it is an image that may show a head."""
     if _is_broken_folder(bids_dir / path):
-        label = path.parts[0].removeprefix("sub-")
-        images.problems.append((label, why_not_here(bids_dir / path, bids_dir)))
+        images.problems.append((path.parts[0].removeprefix("sub-"), why_not_here(bids_dir / path, bids_dir)))
     elif not is_utf8(str(path)):
         images.not_taken[path] = "its name is not UTF-8"
     elif not _IMAGE.search(path.name) or not _is_asked(path, objection := _objection(path), kinds):
@@ -200,21 +191,22 @@ def _is_broken_folder(path: Path) -> bool:
     return is_folder and path.is_symlink()  # it was listed as a file
 
 
-def _objection(path: PurePosixPath) -> str:
-    """Return why the name of a file is not that of a BIDS image; empty if it is."""
+def _objection(path: PurePosixPath) -> str | None:
+    """Return why the name of a file is not that of a BIDS image, or None if it is."""
     name = parse_name(path)
     if name is None:
         return "entities such as acq-x, joined by _, then one suffix"
-    if name.extension not in EXTENSIONS:
-        return f"its extension is not {' or '.join(EXTENSIONS)}"
-    if name.folder != path.parent or name.datatype is None:
-        return "its name and its folders do not agree"
-    if not is_data_file(name.datatype, name.suffix, name.extension):
-        return f"there is no suffix {name.suffix} in {name.datatype}"
-    return ""
+    reasons = {
+        f"its extension is not {' or '.join(EXTENSIONS)}": name.extension not in EXTENSIONS,
+        "its name and its folders do not agree": name.folder != path.parent or name.datatype is None,
+        f"there is no suffix {name.suffix} in {name.datatype}": not is_data_file(
+            name.datatype or "", name.suffix, name.extension
+        ),
+    }
+    return first_of(reasons)
 
 
-def _is_asked(path: PurePosixPath, objection: str, kinds: Set[tuple[str, str]]) -> bool:
+def _is_asked(path: PurePosixPath, objection: str | None, kinds: Set[tuple[str, str]]) -> bool:
     """Return True for an image of the requested kinds, and for one with a wrong name that may be of them."""
     if not objection:
         return (path.parent.name, suffix_of(path)) in kinds

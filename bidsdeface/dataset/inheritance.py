@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,11 @@ from bidsdeface.dataset.names import FileName, Scan, parse_name
 from bidsdeface.errors import BidsdefaceError
 
 _LONGEST_INT = 300  # digits
+_BROKEN: Mapping[type[Exception], str] = {
+    UnicodeEncodeError: "contains half of a character (such as \\ud83d alone); correct it",
+    UnicodeDecodeError: "is not UTF-8; save it as UTF-8",
+    RecursionError: "is not JSON (it is nested too deeply); correct it",
+}
 
 
 class JsonError(BidsdefaceError):
@@ -74,14 +79,10 @@ def parse_json(content: bytes, *, may_repeat: bool = True) -> dict[str, Any]:
         )
         if b"\\ud" in content.lower():
             json.dumps(parsed, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise JsonError("contains half of a character (such as \\ud83d alone); correct it") from None
-    except UnicodeDecodeError:
-        raise JsonError("is not UTF-8; save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise JsonError(f"is not JSON ({_place(error)}); correct it") from None
-    except RecursionError:
-        raise JsonError("is not JSON (it is nested too deeply); correct it") from None
+    except tuple(_BROKEN) as error:
+        raise JsonError(_BROKEN[type(error)]) from None
     if not isinstance(parsed, dict):
         raise JsonError("holds a list or a single value in place of a JSON object; correct it")
     return parsed
@@ -142,13 +143,11 @@ def read_metadata(bids_dir: Path, scan: Scan) -> dict[str, Any]:
     BidsdefaceError
         A file that applies to the scan cannot be read.
     """
-    merged: dict[str, Any] = {}
-    for sidecar in applicable(scan.name, files_above(bids_dir, scan.name)):
-        try:
-            merged |= read_sidecar(bids_dir, sidecar.path)
-        except BidsdefaceError as error:
-            raise BidsdefaceError(f"{scan.path}: its metadata cannot be read: {error}") from error
-    return merged
+    sidecars = applicable(scan.name, files_above(bids_dir, scan.name))
+    try:
+        return dict(ChainMap(*[read_sidecar(bids_dir, one.path) for one in sidecars][::-1]))
+    except BidsdefaceError as error:
+        raise BidsdefaceError(f"{scan.path}: its metadata cannot be read: {error}") from error
 
 
 def read_with_additions(root: Path, name: FileName, additions: Path | None) -> dict[str, Any]:
@@ -196,7 +195,7 @@ def merged_metadata(
         As of `read_with_additions`.
     """
     if sidecars is None:
-        places = filter(None, (root, additions))
+        places = [root, additions] if additions else [root]
         sidecars = {name.path: name for place in places for name in files_above(place, data)}.values()
     merged: dict[str, Any] = {}
     for sidecar in applicable(data, sidecars):
@@ -214,15 +213,16 @@ def applicable(data: FileName, sidecars: Iterable[FileName]) -> list[FileName]:
     sidecars : iterable of FileName
         Any files of the dataset with one extension.
     """
-    above = set(data.path.parents)
-    applying = [
-        one
-        for one in sidecars
-        if one.suffix == data.suffix
-        and one.path.parent in above
-        and one.entities.items() <= data.entities.items()
-    ]
-    return sorted(applying, key=lambda one: (len(one.path.parts), len(one.entities)))
+    return sorted(
+        (
+            one
+            for one in sidecars
+            if one.suffix == data.suffix
+            and one.path.parent in data.path.parents
+            and one.entities.items() <= data.entities.items()
+        ),
+        key=lambda one: (len(one.path.parts), len(one.entities)),
+    )
 
 
 class NameIndex:

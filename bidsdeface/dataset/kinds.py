@@ -144,8 +144,7 @@ def is_map(scan: Scan) -> bool:
 
 def shows_flip_angles(scan: Scan) -> bool:
     """Return True for the flip angles of a B1 map, which belong to an image of the head (``acq-anat``)."""
-    acquisition = dict(scan.entities).get("acq", "")
-    return scan.suffix in _WITH_FLIP_ANGLES and acquisition.startswith(_FLIP_ANGLES)
+    return scan.suffix in _WITH_FLIP_ANGLES and dict(scan.entities).get("acq", "").startswith(_FLIP_ANGLES)
 
 
 def possible_donors(scan: Scan, scans: Sequence[Scan]) -> list[Scan]:

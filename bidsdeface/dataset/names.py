@@ -145,8 +145,9 @@ class Scan:
     @property
     def folder(self) -> PurePosixPath:
         """Folder of the image, relative to the root of its dataset."""
-        parts = [f"{key}-{label}" for key, label in self.entities if key in ("sub", "ses")]
-        return PurePosixPath(*parts, self.datatype)
+        return PurePosixPath(
+            *(f"{key}-{label}" for key, label in self.entities if key in ("sub", "ses")), self.datatype
+        )
 
     @property
     def bids_dir(self) -> Path:

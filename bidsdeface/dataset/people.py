@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,10 +24,11 @@ from bidsdeface.deidentify.columns import (
     FEWEST_PEOPLE,
     SHIFTED,
     Spread,
+    columns_to_keep,
     personal_kind,
     spread_of,
 )
-from bidsdeface.deidentify.contents import open_unpacked
+from bidsdeface.deidentify.contents import decoded, open_unpacked
 from bidsdeface.deidentify.dictionary import DESCRIPTIVE
 from bidsdeface.deidentify.edf import read_header, texts_in_edf
 from bidsdeface.deidentify.identifiers import (
@@ -48,12 +50,9 @@ _OF_PEOPLE = ("sub", "ses")  # labels of other entities may be words of the stud
 _LONGEST_NAME = 3  # words of a person's name, in an unknown field
 # Glob patterns of the folders of tables: glob does not follow links to folders with "**".
 _DEPTHS = ("", "sub-*/", "sub-*/*/", "sub-*/*/*/")
-_READ = (".json", ".tsv", ".edf", ".bdf", ".nii", ".gz")
 _HEADER_BYTES = 540
 _NAME = re.compile(r"[^\W\d_][\w'-]+(?:\^[^\W\d_][\w'-]*)+")
 Found = Iterator[tuple[str, Any]]  # kind of identifier, value
-_Kind = tuple[str, str | None]  # suffix and task
-_Pairs = Mapping[str, list[tuple[str, str]]]  # people and values, by column
 
 
 @dataclass(frozen=True)
@@ -110,16 +109,15 @@ class People:
         known : mapping of str to Identifiers, optional
             Identifiers of participants that need not be read again.
         """
-        known = known or {}
-        own = [known.get(one) or self.identifiers_of(one) for one in subjects]
+        own = [(known or {}).get(one) or self.identifiers_of(one) for one in subjects]
         people = Counter(label for one in own for label in one.labels)
         of_study = {
             (key, label)
             for (key, label), count in people.items()
             if key not in _OF_PEOPLE and (count >= FEWEST_PEOPLE or count == len(own))
         }
-        phrases = self.identifiers_above.phrases.union(*(one.phrases for one in own))
-        return Identifiers(phrases, frozenset(people.keys() - of_study))
+        phrases = (one.phrases for one in (self.identifiers_above, *own))
+        return Identifiers(frozenset().union(*phrases), frozenset(people.keys() - of_study))
 
     def _identifiers(
         self, paths: Iterable[PurePosixPath], labels: Set[tuple[str, str]] = frozenset()
@@ -128,8 +126,8 @@ class People:
         people: set[tuple[str, ...]] = set()
         others: set[tuple[str, ...]] = set()
         for path in paths:
-            if path.suffix in _READ and path.name != DESCRIPTION.name:  # authors are named on purpose
-                for kind, value in _personal_values(self.root, path, self.policy, set(self.keep_columns)):
+            if path.name != DESCRIPTION.name:  # authors are named on purpose
+                for kind, value in _personal_values(self.root, path, self.policy, self.keep_columns):
                     (people if kind == PERSON else others).update(identifiers_in(value, kind).phrases)
         names = are_of_names({label for _, label in labels}, people)
         telling = {(key, label) for key, label in labels if label in names}
@@ -138,9 +136,9 @@ class People:
         return Identifiers(frozenset((people | others) - forms), frozenset(telling))
 
 
-def _personal_values(root: Path, path: PurePosixPath, policy: Policy, keep_columns: set[str]) -> Found:
+def _personal_values(root: Path, path: PurePosixPath, policy: Policy, keep_columns: Iterable[str]) -> Found:
     """Yield the values in a file that identify people; none for a file that cannot be read."""
-    try:
+    with suppress(BidsdefaceError, OSError, EOFError, ValueError, RecursionError, zlib.error):
         if path.suffix == ".json":
             content = json.loads((root / path).read_bytes(), object_pairs_hook=_with_repeats)
             yield from _in_sidecar(content if isinstance(content, Mapping) else {}, policy)
@@ -152,8 +150,6 @@ def _personal_values(root: Path, path: PurePosixPath, policy: Policy, keep_colum
         elif path.name.endswith(EXTENSIONS):
             with open_unpacked(root / path) as stream:
                 yield from _in_image(stream.read(_HEADER_BYTES))
-    except (BidsdefaceError, OSError, EOFError, ValueError, RecursionError, zlib.error):
-        return
 
 
 def _with_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -180,18 +176,13 @@ def _in_sidecar(content: Mapping[str, Any], policy: Policy) -> Found:
                 yield from _in_sidecar(one, policy)
 
 
-def _in_table(content: bytes, path: PurePosixPath, keep_columns: set[str]) -> Found:
+def _in_table(content: bytes, path: PurePosixPath, keep_columns: Iterable[str]) -> Found:
     # A table that is not UTF-8 is not shared, but its identifiers are needed all the same.
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        content = content.decode("latin-1").encode()
-    table, bids = parse_table(content, path), table_columns(path)
-    suffix, about_people = suffix_of(path), is_about_people(path)
+    table, bids = parse_table(decoded(content).encode(), path), table_columns(path)
+    kept = columns_to_keep(suffix_of(path), keep_columns)
     for column in table.columns:
         kind = DAY if column == SHIFTED else personal_kind(column, path) if column not in bids else None
-        is_kept = bool({column, f"{suffix}:{column}"} & keep_columns)
-        if kind in KINDS and not is_kept and (about_people or kind == PERSON):
+        if kind in KINDS and column not in kept and (is_about_people(path) or kind == PERSON):
             yield kind, list(dict.fromkeys(table.values(column)))
 
 
@@ -248,15 +239,14 @@ class Census:
     def _texts(self) -> Mapping[str, set[str]]:
         """The people whose recordings have a text, by text."""
         people: dict[str, set[str]] = defaultdict(set)
-        for depth in _DEPTHS[2:]:
-            for path in self._root.glob(f"{depth}*.[eb]df"):
-                with suppress(OSError, ValueError):  # the file is reported by itself
-                    for text in texts_in_edf(path):
-                        people[text].add(path.relative_to(self._root).parts[0])
+        for path in (path for depth in _DEPTHS[2:] for path in self._root.glob(f"{depth}*.[eb]df")):
+            with suppress(OSError, ValueError):  # the file is reported by itself
+                for text in texts_in_edf(path):
+                    people[text].add(path.relative_to(self._root).parts[0])
         return people
 
-    def _count(self, kind: _Kind) -> _Pairs:
-        """Return the people and values of every column of all tables of a kind."""
+    def _count(self, kind: tuple[str, str | None]) -> Mapping[str, list[tuple[str, str]]]:
+        """Return the people and values of every column of all tables with a suffix and task."""
         pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
         everybody = [path.name for path in self._root.glob("sub-*") if path.is_dir()]
         for path in (path for depth in _DEPTHS for path in sorted(self._root.glob(f"{depth}*{kind[0]}.tsv"))):
@@ -267,6 +257,5 @@ class Census:
             with suppress(BidsdefaceError, OSError):  # the file is reported by itself
                 table = parse_table(path.read_bytes(), name.path)
                 for column in table.columns:
-                    values = set(table.values(column))
-                    pairs[column] += [(person, value) for value in values for person in people]
+                    pairs[column] += product(people, {*table.values(column)})
         return pairs

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from bidsdeface.dataset.files import EXTENSIONS, Images, is_utf8, list_images
 from bidsdeface.dataset.inheritance import JsonError, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase, kinds_of, suffixes_of_heads, weighted
 from bidsdeface.dataset.names import Head, Scan, natural_key
-from bidsdeface.errors import BidsdefaceError, UsageError, printable, read_errors
+from bidsdeface.errors import BidsdefaceError, UsageError, printable, read_errors, shortened
 
 LOGGER = logging.getLogger(__name__)
 
@@ -83,7 +84,6 @@ def find_heads(
     BidsdefaceError
         If scans are expected and there is none; where participants were named, each is a problem instead.
     """
-    filters = filters or {}
     kinds = kinds_of(suffixes)
     existing = _folders(bids_dir, "sub-*")
     _check_exist("participant", "sub-", participants, existing, bids_dir)
@@ -113,16 +113,15 @@ def find_heads(
         ]
     elif missing and scans_expected and not (sessions or filters):  # which narrow it to those who have it
         LOGGER.warning("no %s, so there is nothing to do: %s", kind, ", ".join(missing))
-    by_stem: dict[str, list[Scan]] = defaultdict(list)  # of scans with one stem, all outputs have one name
-    for scan in scans:
-        by_stem[scan.stem].append(scan)
-    twins = [same for same in by_stem.values() if len(same) > 1 and same[0] in requested]
+    # Of scans with one stem, all outputs have one name. By their names, they are neighbours.
+    by_stem = [list(same) for _, same in groupby(scans, key=lambda scan: scan.stem)]
+    twins = [same for same in by_stem if len(same) > 1 and same[0] in requested]
     problems += [
         f"{same[0].path}: is there as {' and '.join(scan.extension for scan in same)}, and they "
         "may differ; remove one"
         for same in twins
     ]
-    single = [same[0] for same in by_stem.values() if len(same) == 1]
+    single = [same[0] for same in by_stem if len(same) == 1]
     return Plan(_gather(single, kinds, longitudinal), tuple(problems), tuple(same[0] for same in twins))
 
 
@@ -145,15 +144,12 @@ def _folders(bids_dir: Path, pattern: str) -> list[str]:
 def _check_exist(
     kind: str, prefix: str, asked: Sequence[str], existing: Sequence[str], bids_dir: Path
 ) -> None:
-    unknown = [prefix + label for label in asked if label not in existing]
-    if unknown and not existing:
-        raise UsageError(f"{bids_dir}: the dataset has no {kind}s; leave --{kind}-label out")
-    if unknown:
-        shown = ", ".join(prefix + label for label in existing[:_SHOWN_AT_MOST])
-        more = len(existing) - _SHOWN_AT_MOST
+    if unknown := [prefix + label for label in asked if label not in existing]:
+        known = shortened([prefix + label for label in existing], _SHOWN_AT_MOST)
         raise UsageError(
-            f"{bids_dir}: no {kind} {', '.join(unknown)}; choose from "
-            f"{shown}{f' and {more} more' if more > 0 else ''}"
+            f"{bids_dir}: no {kind} {', '.join(unknown)}; choose from {known}"
+            if existing
+            else f"{bids_dir}: the dataset has no {kind}s; leave --{kind}-label out"
         )
 
 
@@ -300,7 +296,7 @@ def read_filters(path: Path) -> dict[str, dict[str, Any]]:
         If it is not such a file.
     """
     try:
-        with read_errors(path, "give --bids-filter-file a JSON file"):
+        with read_errors(path, "give --bids-filter-file a JSON file", UsageError):
             filters = read_json(path)
     except JsonError as error:
         raise UsageError(f"{path}: {error}") from None
@@ -326,8 +322,9 @@ def open_layout(
     """
     from bids import BIDSLayout, BIDSLayoutIndexer  # slow to import
 
-    ignored = [_all_but(participants, sessions, datatypes)]
-    indexer = BIDSLayoutIndexer(ignore=ignored, index_metadata=False, validate=False)
+    indexer = BIDSLayoutIndexer(
+        ignore=[_all_but(participants, sessions, datatypes)], index_metadata=False, validate=False
+    )
     return BIDSLayout(bids_dir, validate=False, indexer=indexer)
 
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bidsdeface.dataset.annex import leads_to_annex
+from bidsdeface.dataset.annex import annexed_content
 from bidsdeface.dataset.files import files_in, is_utf8
 from bidsdeface.dataset.inheritance import JsonError, applicable, parse_json
 from bidsdeface.dataset.names import DESCRIPTION, parse_name, stem_of
 from bidsdeface.deidentify.columns import AGE
 from bidsdeface.deidentify.values import is_finite
-from bidsdeface.errors import BidsdefaceError, storage_errors
+from bidsdeface.errors import BidsdefaceError, shortened, storage_errors
 from bidsdeface.runtime.scratch import environment_in, private_folder, temporary_dir
 
 _EXECUTABLE = "bids-validator-deno"
@@ -71,16 +71,13 @@ class Problem:
     @property
     def line(self) -> str:
         """Code, part and file on one line."""
-        location = "" if self.file == _WHOLE else f"/{self.file}"
-        return " ".join(filter(None, (self.code, self.part, location)))
+        return " ".join(filter(None, (self.code, self.part, "" if self.file == _WHOLE else f"/{self.file}")))
 
     @property
     def of_source(self) -> tuple[str, PurePosixPath] | None:
         """Code and raw file, without extensions, if the error is about a file of a participant."""
         path = PurePosixPath(_OF_DEFACING.sub("", self.file))
-        if not path.parts[0].startswith("sub-"):
-            return None
-        return self.code, path.with_name(stem_of(path))
+        return (self.code, path.with_name(stem_of(path))) if path.parts[0].startswith("sub-") else None
 
 
 def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path | None = None) -> None:
@@ -92,11 +89,8 @@ def check_valid(bids_dir: Path, participants: Sequence[str] = (), scratch: Path 
         The message has the first problems.
     """
     if problems := find_problems(bids_dir, participants, scratch):
-        shown = "; ".join(problems[:_SHOWN_AT_MOST])
-        more = len(problems) - _SHOWN_AT_MOST
-        raise BidsdefaceError(
-            f"{bids_dir}: not valid BIDS: {shown}{f'; and {more} more' if more > 0 else ''}; {_WAY_OUT}"
-        )
+        shown = shortened(problems, _SHOWN_AT_MOST, "; ")
+        raise BidsdefaceError(f"{bids_dir}: not valid BIDS: {shown}; {_WAY_OUT}")
 
 
 def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Path | None = None) -> list[str]:
@@ -129,8 +123,8 @@ def find_problems(bids_dir: Path, participants: Sequence[str] = (), scratch: Pat
         scratch,
         _SKIP_INPUT,
     )
-    too_old = ("TSV_VALUE_INCORRECT_TYPE", AGE)  # above 89, which is capped, or left out
-    return sorted(one.line for one in problems if (one.code, one.part) != too_old)
+    # Ages above 89 are capped, or left out.
+    return sorted(one.line for one in problems if (one.code, one.part) != ("TSV_VALUE_INCORRECT_TYPE", AGE))
 
 
 def find_new_errors(
@@ -163,13 +157,9 @@ def find_new_errors(
     if not (of_output := _validate(output_dir, _is_raw, (), scratch, _SKIP_OUTPUT)):
         return []
     of_input = _validate(bids_dir, _is_raw, (), scratch, _SKIP_OUTPUT)
-    if is_derivative:
-        of_sources = {one.of_source for one in of_input} - {None}
-        new = [one for one in of_output if one.of_source not in of_sources]
-    else:
-        new = sorted(set(of_output) - set(of_input))
-    first = {(one.file, one.code): one for one in sorted(new, reverse=True)}
-    return sorted(first.values())
+    known = {one.of_source if is_derivative else one for one in of_input} - {None}
+    new = [one for one in of_output if (one.of_source if is_derivative else one) not in known]
+    return sorted({(one.file, one.code): one for one in sorted(new, reverse=True)}.values())
 
 
 def _is_raw(folder: str) -> bool:
@@ -188,12 +178,12 @@ def _validate(
 
     Files that a broken JSON file describes are left out, as missing fields may be in it.
     """
-    entries = dataset.resolve().iterdir()
-    names = [entry.name for entry in entries if not entry.is_dir() or is_included(entry.name)]
+    root = dataset.resolve()
+    names = [entry.name for entry in root.iterdir() if not entry.is_dir() or is_included(entry.name)]
     with private_folder(scratch or temporary_dir()) as folder:
         selection, config = folder / "dataset", folder / "config.json"
         with storage_errors(folder):
-            broken = link_selection(dataset.resolve(), names, selection)
+            broken = link_selection(root, names, selection)
             config.write_text(json.dumps({"ignore": [{"code": one} for one in ignored]}))
         report = _run_validator(selection, config, {**os.environ, **environment_in(folder)}, skip)
     sidecars = [name for path in broken if (name := parse_name(path))]
@@ -260,8 +250,11 @@ def link_selection(dataset: Path, names: Iterable[str], selection: Path) -> list
         A file cannot be written.
     """
     selection.mkdir()
-    there = map(PurePosixPath, sorted(filter(is_utf8, names)))
-    return [path for name in there for path in _mirror(dataset, name, selection)]
+    return [
+        path
+        for name in sorted(filter(is_utf8, names))
+        for path in _mirror(dataset, PurePosixPath(name), selection)
+    ]
 
 
 def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePosixPath]:
@@ -274,7 +267,7 @@ def _mirror(bids_dir: Path, name: PurePosixPath, selection: Path) -> list[PurePo
     except BidsdefaceError:  # reported where the scans are listed
         files = []
     instead = {path: copy for path in files if (copy := _in_place_of(bids_dir, path)) is not None}
-    if not instead and not any(leads_to_annex(bids_dir / path) for path in files):
+    if not instead and not any(annexed_content(bids_dir / path) for path in files):
         (selection / name).symlink_to(bids_dir / name)
         return []
     for path in files:
@@ -303,6 +296,6 @@ def _in_place_of(bids_dir: Path, path: PurePosixPath) -> bytes | None:
         return None if path.name == DESCRIPTION.name else NOTHING  # all files need the description
     except OSError:  # not present: the validator reports it
         return None
-    if not (content.startswith(_MARKS) or any(word in content for word in _NO_JSON)):
-        return None
-    return json.dumps({name: value for name, value in fields.items() if is_finite(value)}).encode()
+    is_clean = not content.startswith(_MARKS) and not any(word in content for word in _NO_JSON)
+    finite = ((name, value) for name, value in fields.items() if is_finite(value))
+    return None if is_clean else json.dumps(dict(finite)).encode()

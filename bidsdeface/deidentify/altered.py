@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bidsdeface.deidentify.values import is_number
+from bidsdeface.errors import first_of
 from bidsdeface.schema import MISSING
 
 FIRST_TRUE_YEAR = 1925
@@ -35,8 +36,7 @@ _UNITS_PER_YEAR = {
     **dict.fromkeys(("day", "days", "d"), 365.25),
 }
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\+?")
-_DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")
-_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 1 / 52, "D": 1 / 365}
+_DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])")  # three digits of months are 83 years at most
 
 
 def day_offset(key: bytes, subject: str) -> int:
@@ -116,17 +116,18 @@ def cap_ages(values: Sequence[str], entry: Any) -> tuple[Sequence[str], str | No
     ages = {value: float(match[1]) for value, match in matches.items() if match}
     largest = max(ages.values(), default=0.0)
     per_year = _units_per_year(entry, largest)
-    if len(ages) < len(matches):
-        return values, "a value is no number, so that it cannot be capped: give numbers and Units"
-    if per_year is None and largest > OLDEST:
-        return values, "its unit is not clear: give Units"
+    reasons = {
+        "a value is no number, so that it cannot be capped: give numbers and Units": len(ages) < len(matches),
+        "its unit is not clear: give Units": per_year is None and largest > OLDEST,
+    }
+    if reason := first_of(reasons):
+        return values, reason
     oldest = round(OLDEST * (per_year or 1.0))  # if the unit is not clear, no value needs capping
     # "89+" says no more than 89, and is no number.
-    capped = [
+    return [
         f"{oldest}" if value in ages and (ages[value] > oldest or value.strip().endswith("+")) else value
         for value in values
-    ]
-    return capped, None
+    ], None
 
 
 def cap_age(value: Any) -> Any:
@@ -138,7 +139,7 @@ def cap_age(value: Any) -> Any:
     (34.5, 89, '018M', '089Y', None)
     """
     if isinstance(value, str) and (match := _DICOM_AGE.fullmatch(value.strip())):
-        return f"{OLDEST:03}Y" if int(match[1]) * _YEARS[match[2]] > OLDEST else value
+        return f"{OLDEST:03}Y" if match[2] == "Y" and int(match[1]) > OLDEST else value
     return min(value, OLDEST) if is_number(value) and 0 <= value <= OLDEST_EVER else None
 
 

@@ -20,6 +20,7 @@ from bidsdeface.deidentify.patterns import PERSONAL, find_pii, is_timestamp, una
 from bidsdeface.deidentify.policy import KEEP, UNKNOWN, load_policy
 from bidsdeface.deidentify.tables import INDEX_COLUMNS, Table, is_about_people, read_rows
 from bidsdeface.deidentify.values import TO_FILL_IN, is_number, objection, texts_in
+from bidsdeface.errors import first_of
 from bidsdeface.schema import MISSING, NUMBER, ColumnRule, table_columns
 
 SHIFTED, AGE = "acq_time", "age"
@@ -51,14 +52,15 @@ class Spread:
 
     def hides(self, values: Collection[str]) -> bool:
         """Return True if the column has few values, each shared by several people, these among them."""
-        is_shared = min(self.people.values(), default=0) >= FEWEST_PEOPLE
-        return len(self.people) <= MOST_VALUES and is_shared and self.people.keys() >= set(values)
+        fewest = min(self.people.values(), default=0)
+        return len(self.people) <= MOST_VALUES and fewest >= FEWEST_PEOPLE and {*values} <= self.people.keys()
 
     @property
     def largest(self) -> float:
         """The largest absolute number; infinite if some value is no number."""
-        sizes = (abs(float(value)) if NUMBER.fullmatch(value) else math.inf for value in self.people)
-        return max(sizes, default=0.0)
+        return max(
+            (abs(float(value)) if NUMBER.fullmatch(value) else math.inf for value in self.people), default=0.0
+        )
 
     @property
     def may_number_people(self) -> bool:
@@ -197,16 +199,14 @@ def _is_index(column: str, table: Table, rule: ColumnRule | None) -> bool:
 def _shifted(table: Table, path: PurePosixPath, options: TableOptions) -> tuple[Table, str | None, list[str]]:
     """Shift the dates of acquisition; also return the lines of those that cannot be shifted, now missing."""
     own = path.parts[0] if path.parts[0].startswith("sub-") else "sub-"
-    has_people = "participant_id" in table.columns
-    people = table.values("participant_id") if has_people else (own,) * len(table.rows)
-    days = options.days
-    if days is None or "sub-" in people:
+    people = table.values("participant_id") if "participant_id" in table.columns else (own,) * len(table.rows)
+    if options.days is None or "sub-" in people:
         return table, "is a date, and there is no private key to shift it by" if people else None, []
     dates = [
-        value if value in MISSING else shift_back(value, days(person.removeprefix("sub-")))
+        value if value in MISSING else shift_back(value, options.days(person.removeprefix("sub-")))
         for value, person in zip(table.values(SHIFTED), people, strict=True)
     ]
-    bad = [f"line {line} of {SHIFTED}" for line, date in zip(table.lines, dates, strict=True) if date is None]
+    bad = [f"line {line} of {SHIFTED}" for line, date in zip(table.rows, dates, strict=True) if date is None]
     return table.with_values(SHIFTED, [date or "n/a" for date in dates]), None, bad
 
 
@@ -214,30 +214,35 @@ def _why_left_out(
     column: str, table: Table, path: PurePosixPath, rule: ColumnRule | None, options: TableOptions
 ) -> tuple[str, str] | None:
     """Return why a column is left out, and in which line that shows; None if it stays."""
-    last_first = zip(reversed(table.values(column)), reversed(table.lines), strict=True)
+    last_first = zip(reversed(table.values(column)), reversed(table.rows), strict=True)
     lines = {value: line for value, line in last_first if value not in MISSING}
     about_people, is_numeric = is_about_people(path), all(map(NUMBER.fullmatch, lines))
+    identifying = _first_identifying(lines, is_numeric, rule, about_people, options)
     at_once = {
-        "its name tells a person, a date or a place": find_pii(column) or options.identifies(column),
-        "may tell who somebody is": rule is None and personal_kind(column, path),
-        "its numbers are dates, or a computer's clock": (
+        ("its name tells a person, a date or a place", ""): find_pii(column) or options.identifies(column),
+        ("may tell who somebody is", ""): rule is None and personal_kind(column, path),
+        ("its numbers are dates, or a computer's clock", ""): (
             is_numeric and lines and all(is_timestamp(float(value)) for value in lines)
         ),
+        (
+            "holds a date, an address, or a name or number of this dataset's people",
+            f"line {identifying}",
+        ): identifying,
     }
-    if reason := next((reason for reason, applies in at_once.items() if applies), None):
-        return reason, ""
-    if line := _first_identifying(lines, is_numeric, rule, about_people, options):
-        return "holds a date, an address, or a name or number of this dataset's people", f"line {line}"
+    if found := first_of(at_once):
+        return found
     misfit = next((line for value, line in lines.items() if rule and not rule.fits(value)), None)
     any_text_fits = not (rule and (rule.is_number or rule.levels or rule.pattern))
     is_vague = rule is None or (any_text_fits and about_people and not _is_known(column, lines))
     if not (misfit or is_vague) or not lines or (is_numeric and not about_people):
         return None  # BIDS defines it, or it holds nothing, or its numbers are not about people
     spread = own_spread(column, table) or options.spread(column)
-    found = _why_not_described(lines, options.dictionary.get(column), spread, is_numeric)
-    if found is None or spread.hides(lines) or (is_numeric and spread.largest < LARGE):
+    undescribed = _why_not_described(lines, options.dictionary.get(column), spread, is_numeric)
+    if undescribed is None or spread.hides(lines) or (is_numeric and spread.largest < LARGE):
         return None
-    return (f"not a value that BIDS has for it; {found[0]}", f"line {misfit}") if misfit else found
+    return (
+        (f"not a value that BIDS has for it; {undescribed[0]}", f"line {misfit}") if misfit else undescribed
+    )
 
 
 def _first_identifying(
@@ -264,24 +269,26 @@ def _why_not_described(
     lines: Mapping[str, int], entry: Any, spread: Spread, is_numeric: bool
 ) -> tuple[str, str] | None:
     """Return why the data dictionary does not describe a column, and in which line; None if it does."""
-    if not isinstance(entry, Mapping) or not entry:
-        return "not described, and fewer than three people share a value", ""
-    if TO_FILL_IN in texts_in(entry):
-        return "described by a draft that is not filled in", ""
+    entry = entry if isinstance(entry, Mapping) else {}
     levels = entry.get("Levels")
     named = set(map(str, levels)) if isinstance(levels, Mapping | list) else set()
-    unnamed = [line for value, line in lines.items() if value not in named]
-    if not unnamed:
-        return None
-    if not is_numeric:
-        return "not described by its Levels, and fewer than three people share a value", f"line {unnamed[0]}"
+    unnamed = next((f"line {line}" for value, line in lines.items() if value not in named), "")
     low, high = (entry[key] if is_number(entry.get(key)) else end for key, end in _LIMITS.items())
-    if outside := [line for value, line in lines.items() if not low <= float(value) <= high]:
-        return "outside what is described by Minimum and Maximum", f"line {outside[0]}"
+    numbers = lines if is_numeric and unnamed else {}
+    outside = next((f"line {numbers[one]}" for one in numbers if not low <= float(one) <= high), "")
     has_scale = entry.get("Units") or (math.isfinite(low) and math.isfinite(high))
-    if spread.may_number_people and not has_scale:
-        return "described without Units; its numbers of 1,000 and more differ for nearly everybody", ""
-    return None
+    reasons = {
+        ("not described, and fewer than three people share a value", ""): not entry,
+        ("described by a draft that is not filled in", ""): TO_FILL_IN in texts_in(entry),
+        ("not described by its Levels, and fewer than three people share a value", unnamed): (
+            unnamed and not is_numeric
+        ),
+        ("outside what is described by Minimum and Maximum", outside): outside,
+        ("described without Units; its numbers of 1,000 and more differ for nearly everybody", ""): (
+            unnamed and spread.may_number_people and not has_scale
+        ),
+    }
+    return first_of(reasons)
 
 
 def _is_known(column: str, values: Iterable[str]) -> bool:

@@ -87,6 +87,14 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
         yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if is_packed else raw
 
 
+def decoded(content: bytes) -> str:
+    """Return bytes as text: UTF-8, or what older programs write instead."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
 def read_lines(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file, unpacked, and long ones in pieces."""
     with open_unpacked(path) as stream:
@@ -116,10 +124,9 @@ def gzip_extras(path: Path) -> set[str]:
     extras: set[str] = set()
     with path.open("rb") as file:
         rest = file.read(BLOCK_BYTES)
-        is_packed = rest.startswith(GZIP)
-        while is_packed and rest:
-            if not rest.startswith(GZIP):
-                return extras | ({"bytes after the data"} if any(rest) else set())
+        if not rest.startswith(GZIP):
+            return extras
+        while rest.startswith(GZIP):
             flags = int.from_bytes(rest[3:4], "little")
             has = {"time": any(rest[4:8]), "extra field": flags & 4, "name": flags & 8, "comment": flags & 16}
             extras.update(compress(has, has.values()))
@@ -131,4 +138,4 @@ def gzip_extras(path: Path) -> set[str]:
                 rest = member.unused_data if member.eof else member.unconsumed_tail or file.read(BLOCK_BYTES)
             if len(rest) < MEMBER_HEADER_BYTES:  # the header of the next member may be cut by the block's end
                 rest += file.read(BLOCK_BYTES)
-    return extras
+    return extras | ({"bytes after the data"} if any(rest) else set())

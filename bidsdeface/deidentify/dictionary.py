@@ -12,6 +12,7 @@ from bidsdeface.deidentify.patterns import PERSONAL, find_pii, is_timestamp
 from bidsdeface.deidentify.policy import Policy, Scrubbed, TextTest, scrub_metadata
 from bidsdeface.deidentify.tables import Table
 from bidsdeface.deidentify.values import TO_FILL_IN, is_finite, is_number, texts_in, values_in
+from bidsdeface.errors import first_of
 from bidsdeface.schema import MISSING, NUMBER
 
 DESCRIPTIVE = {
@@ -74,12 +75,16 @@ def scrub_dictionary(
             reasons[name] = NO_COLUMN
         elif not is_entry:
             fields[name] = entry
-        elif TO_FILL_IN in texts_in(entry):
-            reasons[name] = "is a draft that is not filled in"
-        elif holds_pii(name):
-            reasons[name] = HOLDS_PII
-        elif columns is not None and name not in (*columns, ABOUT_TOOL) and not _defines_tags(entry):
-            reasons[name] = NO_COLUMN
+        elif reason := first_of(
+            {
+                "is a draft that is not filled in": TO_FILL_IN in texts_in(entry),
+                HOLDS_PII: holds_pii(name),
+                NO_COLUMN: columns is not None
+                and name not in (*columns, ABOUT_TOOL)
+                and not _defines_tags(entry),
+            }
+        ):
+            reasons[name] = reason
         else:
             kept[name] = _scrub_entry(entry, name, holds_pii, reasons)
     metadata, of_fields = scrub_metadata(fields, policy, task, datatype=datatype, identifies=identifies)
@@ -107,7 +112,7 @@ def draft_dictionary(
 
     Examples
     --------
-    >>> table = Table(("participant_id", "score"), (("sub-1", "1"), ("sub-2", "12")))
+    >>> table = Table(("participant_id", "score"), {2: ("sub-1", "1"), 3: ("sub-2", "12")})
     >>> draft_dictionary(table, ["score"], {"score": {"Description": "points"}})["score"]
     {'Description': 'points', 'Units': '…', 'Minimum': 1.0, 'Maximum': 12.0}
     """
@@ -140,16 +145,18 @@ def _scrub_entry(
     kept: dict[str, Any] = {}
     for key, value in entry.items():
         part = f"{name}.{key}"
-        if key not in DESCRIPTIVE:
-            reasons[part] = "BIDS has no such key in a data dictionary"
-        elif key == "Levels" and isinstance(value, Mapping):
+        faults = {
+            "BIDS has no such key in a data dictionary": key not in DESCRIPTIVE,
+            HOLDS_PII: holds_pii(value),
+            "is a date, or no number of JSON": not is_finite(value)
+            or any(map(is_timestamp, filter(is_number, values_in(value)))),
+        }
+        if key == "Levels" and isinstance(value, Mapping):
             kept[key] = {level: text for level, text in value.items() if not holds_pii({level: text})}
             if len(kept[key]) < len(value):
                 reasons[part] = f"{len(value) - len(kept[key])} of its levels: {HOLDS_PII}"
-        elif holds_pii(value):
-            reasons[part] = HOLDS_PII
-        elif not is_finite(value) or any(map(is_timestamp, filter(is_number, values_in(value)))):
-            reasons[part] = "is a date, or no number of JSON"
+        elif reason := first_of(faults):
+            reasons[part] = reason
         else:
             kept[key] = value
     return kept

@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
+from bidsdeface.deidentify.contents import decoded
 from bidsdeface.deidentify.patterns import find_pii, is_date_number
 from bidsdeface.deidentify.values import NOT_AVAILABLE, is_known
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, raise_first, read_errors
 
 # Electrodes of the 10-20, 10-10 and 10-5 systems, contacts (LA12, A'3), references and other sensors.
 _ELECTRODE = (
@@ -109,12 +110,12 @@ def scrub_edf(
     def stays(text: str, is_usual: Callable[[str], bool]) -> bool:
         return (is_usual(text) or is_shared(text)) and not (identifies(text) or find_pii(text))
 
+    remedy = "correct it, or leave it out"
     try:
-        with source.open("rb") as file:
+        with read_errors(source, remedy), source.open("rb") as file:
             header, signals = _read_checked(file)
-    except (OSError, ValueError) as error:
-        why = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else error
-        raise BidsdefaceError(f"{source}: {why}; correct it, or leave it out") from error
+    except ValueError as error:
+        raise BidsdefaceError(f"{source}: {error}; {remedy}") from error
     emptied = set()
     is_preview = target.exists() and not target.is_file()  # it writes to the null device
     if not is_preview:
@@ -178,9 +179,8 @@ def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:
 
 def read_annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[str, list[float]]]:
     """Yield the texts of annotations with no times, and their onsets and durations with an empty text."""
-    for _, block in _annotations(file, header, signals):
-        for match in _PART.finditer(block):
-            yield _text(match["text"] or b""), _times(match)
+    matches = (match for _, block in _annotations(file, header, signals) for match in _PART.finditer(block))
+    yield from ((_text(match["text"] or b""), _times(match)) for match in matches)
 
 
 def has_numbers(header: Header, signals: Signals) -> bool:
@@ -215,11 +215,7 @@ def is_harmless_annotation(text: str) -> bool:
 
 
 def _text(field: bytes) -> str:
-    field = field.replace(b"\0", b" ")
-    try:
-        return field.decode().strip()
-    except UnicodeDecodeError:
-        return field.decode("latin-1").strip()
+    return decoded(field.replace(b"\0", b" ")).strip()
 
 
 def _number(text: str) -> float:
@@ -237,15 +233,18 @@ def _times(match: re.Match[bytes]) -> list[float]:
 def _read_checked(file: IO[bytes]) -> tuple[Header, Signals]:
     header = read_header(file)
     signals = read_signals(file, header)
-    size = _header_bytes(signals)
-    if header["version"] not in _VERSIONS:
-        raise ValueError("is not an EDF or BDF file")
-    if not has_numbers(header, signals):
-        raise ValueError("has text or a date where a number belongs")
-    if _count(header["header bytes"]) != size:
-        raise ValueError("has a header that is not as long as it states")
-    if file.tell() < size:
-        raise ValueError("ends within its header")
+    size, is_numeric = _header_bytes(signals), has_numbers(header, signals)
+    raise_first(
+        {
+            "is not an EDF or BDF file": header["version"] not in _VERSIONS,
+            "has text or a date where a number belongs": not is_numeric,
+            "has a header that is not as long as it states": (
+                is_numeric and _count(header["header bytes"]) != size
+            ),
+            "ends within its header": file.tell() < size,
+        },
+        ValueError,
+    )
     return header, signals
 
 
@@ -284,8 +283,10 @@ def _changes(
         return match[0].partition(b"\x15")[0] if any(map(is_date_number, duration)) else match[0]
 
     at, clean = 0, {**ANONYMOUS, "format": FORMAT.findall(header["format"])[0], "reserved": ""}
-    fields = [(name, size, header[name]) for name, size in _FIELDS.items()]
-    fields += [(name, size, value) for name, size in _SIGNAL_FIELDS.items() for value in signals[name]]
+    fields = [
+        *((name, size, header[name]) for name, size in _FIELDS.items()),
+        *((name, size, value) for name, size in _SIGNAL_FIELDS.items() for value in signals[name]),
+    ]
     for name, size, value in fields:
         if name in clean:
             yield at, clean[name].encode().ljust(size), ""

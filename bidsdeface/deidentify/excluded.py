@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from bidsdeface.errors import printable
+from bidsdeface.errors import printable, shortened
 
 FILE = "file"
 NAME = "NAME"  # in a remedy, stands for the column or field
@@ -84,11 +84,6 @@ def in_groups(left_out: Iterable[Excluded]) -> Iterator[str]:
         groups[kind, part.reason, part.remedy, part.waits][printable(part.path)].append(printable(name))
     for (kind, reason, remedy, waits), files in groups.items():
         names = list(dict.fromkeys(name for parts in files.values() for name in parts if name))
-        what = f"{kind} {_shortened(names, 2 * _SHOWN_AT_MOST)}: " if names else ""
+        what = f"{kind} {shortened(names, 2 * _SHOWN_AT_MOST)}: " if names else ""
         way_out = f" ({'what to do' if waits else 'to keep it'}: {remedy})" if remedy else ""
-        yield f"{_shortened(list(files), _SHOWN_AT_MOST)}: {what}{reason}{way_out}"
-
-
-def _shortened(names: list[str], most: int) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+        yield f"{shortened(list(files), _SHOWN_AT_MOST)}: {what}{reason}{way_out}"

@@ -61,8 +61,6 @@ class Identifiers:
         >>> list(identifiers_in("Doe^Jane", PERSON).find("Thanks to JANE!"))
         [10]
         """
-        if not self.phrases:
-            return
         words = [(match.start(), unaccented(match[0]).casefold()) for match in _WORD.finditer(text)]
         for at, (start, _) in enumerate(words):
             phrases = (tuple(word for _, word in words[at : at + length]) for length in self._lengths)
@@ -99,8 +97,9 @@ def identifiers_in(value: Any, kind: str) -> Identifiers:
         text = f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part)
         words = words_of(text)
         if kind == DAY:
-            days = [day.isoformat() for _, day in dates_in(text)]
-            phrases |= {words_of(form) for day in days for form in (day, day.replace("-", ""))}
+            phrases |= {
+                words_of(f"{day:{form}}") for _, day in dates_in(text) for form in ("%Y-%m-%d", "%Y%m%d")
+            }
         elif kind == PERSON:
             names = tuple(word for word in words if word not in STAND_INS and not word.isdecimal())
             phrases |= {(word,) for word in names if len(word) >= SHORTEST_WORD}

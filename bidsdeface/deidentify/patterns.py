@@ -146,11 +146,13 @@ def find_pii(text: str) -> tuple[str, ...]:
     ()
     """
     private = unaccented(_PUBLIC.sub(lambda match: match[0] if _PRIVATE_HOST.search(match[0]) else " ", text))
-    kinds = ["date"] if any(day.year >= FIRST_YEAR for _, day in dates_in(private)) else []
     after = [private[match.end() : match.end() + 24] for match in _BORN.finditer(private)]
-    if any(dates_in(text) or _ANY_DAY.match(text) for text in after):
-        kinds.append("date of birth")
-    return (*kinds, *(kind for kind, pattern in _PATTERNS.items() if pattern.search(private)))
+    found = {
+        "date": any(day.year >= FIRST_YEAR for _, day in dates_in(private)),
+        "date of birth": any(dates_in(text) or _ANY_DAY.match(text) for text in after),
+        **{kind: pattern.search(private) for kind, pattern in _PATTERNS.items()},
+    }
+    return tuple(kind for kind, is_found in found.items() if is_found)
 
 
 def dates_in(text: str) -> list[tuple[int, date]]:

@@ -25,7 +25,7 @@ from bidsdeface.deidentify.values import (
     texts_in,
     values_in,
 )
-from bidsdeface.errors import UsageError, read_errors
+from bidsdeface.errors import UsageError, first_of, read_errors
 from bidsdeface.schema import NOT_OF_BIDS, metadata_fields, required_fields
 
 ACTIONS = KEEP, GENERALISE, DROP = ("keep", "generalise", "drop")
@@ -96,24 +96,6 @@ def load_policy(table: Path | None = None, keep: Iterable[str] = (), drop: Itera
         **{name: Rule(KEEP) for name in keep},
         **{name: Rule(DROP, _own_kind(ours, name, DROP), "asked for") for name in drop},
     }
-
-
-def file_fields(policy: Policy, among: Iterable[str] | None = None) -> frozenset[str]:
-    """Return the fields whose values name files.
-
-    Parameters
-    ----------
-    policy : mapping of str to Rule
-    among : iterable of str, optional
-        Only these fields matter.
-
-    Examples
-    --------
-    >>> sorted(file_fields(load_policy()))[-2:]
-    ['ReferenceSignal', 'SpatialReference']
-    """
-    names = policy if among is None else policy.keys() & set(among)
-    return frozenset(name for name in names if policy[name].kind == FILES)
 
 
 def policy_mark(policy: Policy) -> str:
@@ -190,12 +172,11 @@ def scrub_metadata(
             reason = None if result or not value else "nothing in it may stay"
         elif reason is None and rule.action == GENERALISE:
             result = _GENERALISED[rule.kind](value)
-        if reason is None:
+        if reason:
+            reasons[name] = reason
+            result = NOT_AVAILABLE
+        if not reason or (rule.action != DROP and _may_be_missing(name, rule)):
             kept[name] = result
-            continue
-        reasons[name] = reason
-        if rule.action != DROP and _may_be_missing(name, rule):
-            kept[name] = NOT_AVAILABLE
     return kept, reasons
 
 
@@ -206,7 +187,7 @@ def _own_policy() -> Policy:
 
 def _read_policy(path: Path, ours: Policy) -> dict[str, Rule]:
     try:
-        with read_errors(path, "give --metadata-policy a readable table"):
+        with read_errors(path, "give --metadata-policy a readable table", UsageError):
             rows = read_rows(path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: not a text table ({error}); save it as UTF-8, tab-separated") from error
@@ -241,15 +222,16 @@ def _check_kind(action: str, kind: str) -> None:
 
 def _objection(field: str, value: Any, rule: Rule, task: str | None, identifies: TextTest) -> str | None:
     """Return why a field is left out, or None."""
-    if rule.action == DROP:
-        return f"left out by the policy{rule.reason and f': {rule.reason}'}"
-    if not is_finite(value):
-        return "NaN or infinity, which JSON has not"
-    if rule.action == GENERALISE:
-        return "not an age" if _GENERALISED[rule.kind](value) is None else None
-    if rule.kind in _OBJECT_KINDS:
-        is_fit = isinstance(value, Mapping) or (isinstance(value, str) and is_known(value, "unknown"))
-        return None if is_fit else "not an object"
+    is_object = isinstance(value, Mapping) or (isinstance(value, str) and is_known(value, "unknown"))
+    faults = {
+        f"left out by the policy{rule.reason and f': {rule.reason}'}": rule.action == DROP,
+        "NaN or infinity, which JSON has not": not is_finite(value),
+        "not an age": rule.action == GENERALISE and _GENERALISED[rule.kind](value) is None,
+        "not an object": rule.kind in _OBJECT_KINDS and not is_object,
+    }
+    fault = first_of(faults)
+    if fault or rule.action == GENERALISE or rule.kind in _OBJECT_KINDS:
+        return fault
     is_public = rule.kind.partition(" ")[0] in _PUBLIC or (
         rule.kind == "task" and isinstance(value, str) and is_label(value, task)
     )
@@ -270,16 +252,19 @@ def _scrub_filters(filters: Mapping[str, Any], identifies: TextTest, names: str 
     kept: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     for name, value in filters.items():
-        if not is_known(name, names) or identifies(name):
-            reasons[name] = f"not a known name ({names})"
-        elif isinstance(value, Mapping):
+        is_group = isinstance(value, Mapping)
+        faults = {
+            f"not a known name ({names})": not is_known(name, names) or identifies(name),
+            _IDENTIFIER: not is_group and any(map(identifies, texts_in(value))),
+            "not a number or a known value (filter setting)": not is_group
+            and any(all(objection("", part, kind) for kind in _SETTINGS) for part in values_in(value)),
+        }
+        if reason := first_of(faults):
+            reasons[name] = reason
+        elif is_group:
             inner, why = _scrub_filters(value, identifies, "filter setting")
             reasons |= {f"{name}.{setting}": reason for setting, reason in why.items()}
             kept |= {name: inner} if inner or not value else {}
-        elif any(map(identifies, texts_in(value))):
-            reasons[name] = _IDENTIFIER
-        elif all(any(objection("", part, kind) is None for kind in _SETTINGS) for part in values_in(value)):
-            kept[name] = value
         else:
-            reasons[name] = "not a number or a known value (filter setting)"
+            kept[name] = value
     return kept, reasons

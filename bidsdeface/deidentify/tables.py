@@ -13,7 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from bidsdeface.deidentify.excluded import Excluded
 from bidsdeface.deidentify.patterns import LARGEST_NUMBER, is_timestamp
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, first_of, raise_first
 from bidsdeface.schema import table_columns
 
 # Tables whose rows are about people, or visits of people.
@@ -46,42 +46,40 @@ class Table:
     Attributes
     ----------
     columns : tuple of str
-    rows : tuple of tuple of str
-        Each as long as `columns`.
-    lines : tuple of int
-        Of each row, its line in the file; the header's is 1.
+    rows : dict of int to tuple of str
+        Each as long as `columns`, by its line in the file; the header's is 1.
     bad_lines : tuple of int
         Lines that are no rows: with too few or too many values, or with control characters.
     """
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    lines: tuple[int, ...] = ()
+    rows: dict[int, tuple[str, ...]]
     bad_lines: tuple[int, ...] = ()
 
     def values(self, column: str) -> tuple[str, ...]:
         """Return the values of a column."""
         at = self.columns.index(column)
-        return tuple(row[at] for row in self.rows)
+        return tuple(row[at] for row in self.rows.values())
 
     def with_values(self, column: str, values: Sequence[str]) -> "Table":
         """Return the table with other values in a column."""
         at = self.columns.index(column)
-        rows = ((*row[:at], value, *row[at + 1 :]) for row, value in zip(self.rows, values, strict=True))
-        return replace(self, rows=tuple(rows))
+        pairs = zip(self.rows.items(), values, strict=True)
+        return replace(self, rows={line: (*row[:at], value, *row[at + 1 :]) for (line, row), value in pairs})
+
+    def changed(self, column: str, change: Callable[[str], str]) -> "Table":
+        """Return the table with every value of a column changed."""
+        return self.with_values(column, [*map(change, self.values(column))])
 
     def keep_rows(self, is_kept: Callable[[tuple[str, ...]], bool]) -> "Table":
         """Return the table with only the rows that are to be kept."""
-        kept = [(row, line) for row, line in zip(self.rows, self.lines, strict=True) if is_kept(row)]
-        rows, lines = zip(*kept, strict=True) if kept else ((), ())
-        return replace(self, rows=rows, lines=lines)
+        return replace(self, rows={line: row for line, row in self.rows.items() if is_kept(row)})
 
     def keep_columns(self, columns: Sequence[str]) -> "Table":
         """Return the table with only these columns."""
         at = [self.columns.index(column) for column in columns]
-        return replace(
-            self, columns=tuple(columns), rows=tuple(tuple(row[index] for index in at) for row in self.rows)
-        )
+        rows = {line: tuple(row[index] for index in at) for line, row in self.rows.items()}
+        return replace(self, columns=tuple(columns), rows=rows)
 
 
 def parse_table(content: bytes, path: PurePath) -> Table:
@@ -114,25 +112,31 @@ def parse_table(content: bytes, path: PurePath) -> Table:
     lines = text.split("\n")
     while not lines[-1].strip():
         lines.pop()
-    if _CONTROL.search(lines[0]):
-        raise TableError(f"{path}: line 1 has control characters; save it as plain text with line feeds")
     if all(line.endswith("\t") for line in lines):  # a last column without a name and a value
         lines = [line[:-1] for line in lines]
     columns = tuple(name.strip() for name in lines[0].split("\t"))
-    if len(set(columns)) < len(columns) or not all(columns):
-        raise TableError(f"{path}: two columns have the same name, or a column has none; name each column")
+    raise_first(
+        {
+            f"{path}: line 1 has control characters; save it as plain text with line feeds": (
+                _CONTROL.search(lines[0])
+            ),
+            f"{path}: two columns have the same name, or a column has none; name each column": (
+                len(set(columns)) < len(columns) or not all(columns)
+            ),
+        },
+        TableError,
+    )
     rows = {
         number: row
         for number, line in enumerate(lines[1:], start=2)
         if len(row := tuple(line.split("\t"))) == len(columns) and not _CONTROL.search(line)
     }
-    bad_lines = (number for number in range(2, len(lines) + 1) if number not in rows)
-    return Table(columns, tuple(rows.values()), tuple(rows), tuple(bad_lines))
+    return Table(columns, rows, tuple(sorted({*range(2, len(lines) + 1)} - rows.keys())))
 
 
 def format_table(table: Table) -> str:
     """Write a table as BIDS has them."""
-    return "".join("\t".join(row) + "\n" for row in (table.columns, *table.rows))
+    return "".join("\t".join(row) + "\n" for row in (table.columns, *table.rows.values()))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -160,42 +164,47 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
     rules = table_columns(path)
     if not is_about_people(path):
         required = [name for name, rule in rules.items() if rule.is_required]
-        if required and not set(required) & set(table.columns):
-            raise TableError(f"{path}: has no column {required[0]}, or no header; add it")
-        if table.bad_lines:
-            raise TableError(
-                f"{path}: line {table.bad_lines[0]} does not have one value per column; correct it"
-            )
+        raise_first(
+            {
+                f"{path}: has no column {''.join(required[:1])}, or no header; add it": (
+                    required and not set(required) & set(table.columns)
+                ),
+                f"{path}: line {min(table.bad_lines, default=0)} does not have one value per column; "
+                "correct it": table.bad_lines,
+            },
+            TableError,
+        )
         return table, []
     needed = [name for name, rule in rules.items() if rule.is_index] or ["participant_id"]
     index = [column for column in table.columns if column in needed]
     if not index:
         raise TableError(f"{path}: has no column {needed[0]}; add it, or correct its name")
     for column in index:
-        cleaned = [value.strip().replace("\\", "/") for value in table.values(column)]
-        table = table.with_values(column, cleaned)
+        table = table.changed(column, lambda label: label.strip().replace("\\", "/"))
     labels = list(zip(*map(table.values, index), strict=True))
-    first = dict(zip(reversed(labels), reversed(table.lines), strict=True))
-    may_repeat = path.parts[0] == "phenotype"  # it may hold several visits
+    first = dict(zip(reversed(labels), reversed(table.rows), strict=True))
     faults = {
         line: (f"repeats a {index[0]} of an earlier line", "keep one of them")
-        for line, row in zip(table.lines, labels, strict=True)
-        if first[row] != line and not may_repeat
+        for line, row in zip(table.rows, labels, strict=True)
+        if first[row] != line and path.parts[0] != "phenotype"  # which may hold several visits
     }
     for column in reversed(index):  # of several faults, the first counts
         form, written = INDEX_COLUMNS[column]
-        pairs = zip(table.lines, table.values(column), strict=True)
-        wrong = [line for line, label in pairs if not form.fullmatch(label)]
+        wrong = [
+            line
+            for line, label in zip(table.rows, table.values(column), strict=True)
+            if not form.fullmatch(label)
+        ]
         faults |= dict.fromkeys(wrong, (f"its {column} is none", f"write {written}"))
-    good = {line: row for line, row in zip(table.lines, table.rows, strict=True) if line not in faults}
-    if table.lines and not good:
+    good = {line: row for line, row in table.rows.items() if line not in faults}
+    if table.rows and not good:
         raise TableError(f"{path}: no line has a {index[0]}; write {INDEX_COLUMNS[index[0]][1]}")
     malformed = dict.fromkeys(table.bad_lines, ("does not have one value per column", "correct the line"))
     left_out = [
         Excluded(path, reason, f"line {line}", remedy)
         for line, (reason, remedy) in (*malformed.items(), *sorted(faults.items()))
     ]
-    return Table(table.columns, tuple(good.values()), tuple(good)), left_out
+    return Table(table.columns, good), left_out
 
 
 def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) -> tuple[str, str] | None:
@@ -217,7 +226,6 @@ def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) 
         The first finding.
     """
     large: dict[int, array[float]] = defaultdict(lambda: array("d"))  # by column
-    number = 0
     for number, line in enumerate(lines, start=1):
         stripped = line.rstrip(b"\r\n")
         if not _NUMBERS.fullmatch(stripped):
@@ -229,16 +237,20 @@ def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) 
         if gradients and large:
             return "number in gradients", f"line {number}"
     for column, values in sorted(large.items()):
-        if _is_clock(values):
-            return "date or clock in a recording", f"column {column}"
         is_constant = min(values) == max(values) and 2 * len(values) > number
-        if is_constant and _CONVERTER_LIMITS.isdisjoint({abs(values[0]), abs(values[0]) + 1}):
-            return "record number in a recording", f"column {column}"
+        kinds = {
+            "date or clock in a recording": _is_clock(values),
+            "record number in a recording": (
+                is_constant and _CONVERTER_LIMITS.isdisjoint({abs(values[0]), abs(values[0]) + 1})
+            ),
+        }
+        if kind := first_of(kinds):
+            return kind, f"column {column}"
     return None
 
 
 def _is_clock(values: Sequence[float]) -> bool:
     """Return True if numbers are dates, or times within one day: other counters run faster."""
     per_second = next((unit for unit in (1.0, 1e3, 1e6) if max(values) < 1e10 * unit), 1e6)
-    is_short = (max(values) - min(values)) / per_second < DAY_S
-    return is_short and 2 * sum(map(is_timestamp, values)) > len(values)
+    lasts_s = (max(values) - min(values)) / per_second
+    return lasts_s < DAY_S and 2 * sum(map(is_timestamp, values)) > len(values)

@@ -14,12 +14,12 @@ from typing import Any
 
 from bidsdeface.deidentify.patterns import LARGEST_NUMBER, PERSONAL, find_pii, is_date_number
 from bidsdeface.deidentify.tables import read_rows
+from bidsdeface.errors import first_of
 from bidsdeface.schema import NOT_OF_BIDS, MetadataField, metadata_fields
 
 NOT_AVAILABLE = "n/a"
 TO_FILL_IN = "…"  # in a draft, where a person is to say something
 LONGEST_NAME = 120
-_TABLE = Path(__file__).with_name("values.tsv")
 _FILE = re.compile(
     r"(bids:[A-Za-z0-9]*:)?/?((sub|ses)-[A-Za-z0-9+]+/){0,2}([a-z]+/)?(sub-[A-Za-z0-9+]+_)?"
     r"([a-z]+-[A-Za-z0-9+]+_)*[A-Za-z0-9]+(\.[a-z]+){1,2}(\.gz)?"
@@ -69,8 +69,6 @@ def objection(field: str, value: Any, kind: str, task: str | None = None) -> str
     'holds a name with a title'
     """
     name, _, detail = kind.partition(" ")
-    if name == "":
-        return None
     if name not in _KINDS:
         raise ValueError(f"no kind of value is called {name!r}")
     schema = metadata_fields().get(field, NOT_OF_BIDS)
@@ -167,20 +165,22 @@ def _objection_to_part(
 ) -> str | None:
     """Return why a single value is not of a kind, or None."""
     match name:
+        case "":
+            return None
         case "flag":
             return None if isinstance(part, bool) else "not true or false"
         case "number":
-            is_whole = "integer" in schema.types and "number" not in schema.types
-            return _objection_to_number(part, detail, is_whole)
+            return _objection_to_number(
+                part, detail, is_whole="integer" in schema.types and "number" not in schema.types
+            )
         case "mapping" if not isinstance(part, str):
             return _objection_to_number(part, detail.partition(" ")[0], is_whole=False)
         case _ if not isinstance(part, str):
             return "not a text"
         case "text" | "task":
-            kinds = (kind for kind in find_pii(part) if kind in (*PERSONAL, "date"))
-            if (kind := next(kinds, None)) and not (name == "task" and is_label(part, task)):
-                return f"holds {'an' if kind[0] in 'aeio' else 'a'} {kind}"
-            return None
+            kinds = () if name == "task" and is_label(part, task) else find_pii(part)
+            kind = next((kind for kind in kinds if kind in (*PERSONAL, "date")), None)
+            return f"holds {'an' if kind[0] in 'aeio' else 'a'} {kind}" if kind else None
         case _:
             is_of_kind, otherwise = _TEXTS[name]
             return None if is_of_kind(part, detail, schema) else otherwise.format(detail)
@@ -216,7 +216,7 @@ _TEXTS: Mapping[str, tuple[Callable[[str, str, MetadataField], bool], str]] = {
 }
 
 
-_KINDS = ("flag", "number", "text", "task", *_TEXTS)
+_KINDS = ("", "flag", "number", "text", "task", *_TEXTS)
 
 
 def _objection_to_number(part: Any, limits: str, is_whole: bool) -> str | None:
@@ -224,18 +224,19 @@ def _objection_to_number(part: Any, limits: str, is_whole: bool) -> str | None:
         return "not a number"
     span = limits.partition(" ")[0]
     low, high = map(float, span.split("..")) if span else (-LARGEST_NUMBER, LARGEST_NUMBER)
-    if not low <= part <= high:
-        return f"not within {limits}"
-    if is_whole and not float(part).is_integer():
-        return "not a whole number"
-    return "reads as a date" if is_date_number(part) else None
+    faults = {
+        f"not within {limits}": not low <= part <= high,
+        "not a whole number": is_whole and not float(part).is_integer(),
+        "reads as a date": is_date_number(part),
+    }
+    return first_of(faults)
 
 
 @cache
 def _known_values() -> Mapping[str, tuple[frozenset[str], re.Pattern[str]]]:
     """Return the values of each list, folded, and one pattern for those that are given as a rule."""
     values: dict[str, list[str]] = defaultdict(list)
-    for row in read_rows(_TABLE):
+    for row in read_rows(Path(__file__).with_name("values.tsv")):
         values[row["kind"]].append(row["value"])
     return {
         kind: (

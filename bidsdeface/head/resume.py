@@ -92,8 +92,7 @@ def _result(scan: Scan, settings: MaskOptions) -> Outputs | None:
         (outputs, expected_record(settings, by_hand=True)),
         (settings.output.outputs_of(scan, no_face=True), expected_record(settings, no_face=True)),
     )
-    complete = (files for files, record in possible if has_result(settings.output_dir, files, record))
-    return next(complete, None)
+    return next((files for files, record in possible if has_result(settings.output_dir, files, record)), None)
 
 
 def remember_input(

@@ -13,11 +13,11 @@ from itertools import compress
 from pathlib import Path, PurePosixPath
 
 from bidsdeface.companions.select import is_root_text
-from bidsdeface.dataset.annex import is_fetched, leads_to_annex
+from bidsdeface.dataset.annex import annexed_content, is_fetched
 from bidsdeface.dataset.inheritance import JsonError, merged_metadata, read_json
-from bidsdeface.dataset.names import DESCRIPTION, FileName, parse_name, suffix_of
+from bidsdeface.dataset.names import DESCRIPTION, parse_name, suffix_of
 from bidsdeface.dataset.people import Census
-from bidsdeface.deidentify.columns import ALONE, TableOptions, columns_to_keep
+from bidsdeface.deidentify.columns import TableOptions, columns_to_keep
 from bidsdeface.deidentify.contents import START_BYTES, gzip_extras, kind_of, open_unpacked, read_lines
 from bidsdeface.deidentify.patterns import LONGEST_NUMBER, SHORT_DATE, find_pii
 from bidsdeface.deidentify.policy import Policy, load_policy
@@ -108,24 +108,16 @@ def survey_dataset(root: Path, passed_over: tuple[str, ...] = ()) -> Survey:
             if name in names
         ]
         files += [here / name for name in sorted({*others, *links}) if name not in REPOSITORIES]
-        aside = {*links, *REPOSITORIES, *HISTORIES}
-        names[:] = sorted(name for name in names if name not in aside and not name.startswith(passed_over))
-    if any(_leads_above(root, path) for path in files):
+        searched = {*names} - {*links, *REPOSITORIES, *HISTORIES}
+        names[:] = sorted(name for name in searched if not name.startswith(passed_over))
+    contents = filter(None, (annexed_content(root / path) for path in files))
+    if not all(content.is_relative_to(root.resolve()) for content in contents):
         repositories.append("the enclosing repository")
     notice = (
         f"{', '.join(repositories)}: not searched; whoever gets the repository gets earlier versions of "
         "files as well: if one of them must not be seen, share a copy of the dataset without its repository"
     )
     return Survey(files, histories, notice if repositories else "")
-
-
-def _leads_above(root: Path, path: PurePosixPath) -> bool:
-    """Return True for a link into the annex of a repository that encloses the dataset."""
-    link = root / path
-    if not leads_to_annex(link):
-        return False
-    content = Path(os.path.normpath(link.parent.resolve() / os.readlink(link)))
-    return not content.is_relative_to(root.resolve())
 
 
 @dataclass(frozen=True)
@@ -157,12 +149,13 @@ class _Dataset:
             ]
         return False
 
-    def options_for(self, table: FileName) -> TableOptions:
+    def options_for(self, table: PurePosixPath) -> TableOptions:
         """Return what decides about the columns of a table."""
+        name = parse_name(table)
         return TableOptions(
-            merged_metadata(self.described_in, table, additions=self.data_dictionary),
-            lambda column: self.census.spread(table.path, column),
-            keep=self.keep_columns,
+            merged_metadata(self.described_in, name, additions=self.data_dictionary) if name else {},
+            lambda column: self.census.spread(table, column),
+            keep=self.keep_columns if name else (),
         )
 
 
@@ -233,7 +226,7 @@ def find_leaks(
 def _check_file(dataset: _Dataset, path: PurePosixPath) -> inspect.Found:
     yield from _check_path(path, dataset.look_at_labels)
     file = dataset.root / path
-    is_annexed = leads_to_annex(file)  # into a repository in or around the dataset: its content is checked
+    is_annexed = annexed_content(file)  # into a repository in or around the dataset: its content is checked
     leads_within = file.is_file() and file.resolve().is_relative_to(dataset.root.resolve())
     is_there = not file.is_symlink() or is_annexed or leads_within
     if not is_there or (file.is_symlink() and os.path.isabs(os.readlink(file))):
@@ -265,21 +258,20 @@ def _check_content(dataset: _Dataset, path: PurePosixPath, file: Path) -> inspec
         case "edf", _:
             yield from inspect.inspect_edf(file, dataset.census.is_shared)
         case "picture", _:
-            own = _OWN_PICTURE.fullmatch(str(path)) is not None
-            yield from inspect.inspect_picture(file, maker, own)
+            yield from inspect.inspect_picture(file, maker, bool(_OWN_PICTURE.fullmatch(str(path))))
         case _ if closed or kind != "text":
             yield "not looked into", closed or maker or "unknown kind of file"
         case _, ".json" if path.name == DESCRIPTION.name:
             yield from inspect.inspect_description(file)
         case _, ".json":
-            keep = columns_to_keep(suffix_of(path), dataset.keep_columns)
-            yield from inspect.inspect_json(file, dataset.policy, name, keep)
+            yield from inspect.inspect_json(
+                file, dataset.policy, name, columns_to_keep(suffix_of(path), dataset.keep_columns)
+            )
         case _ if _HEADERLESS.fullmatch(path.name):
             if number := find_identifying_number(read_lines(file), gradients=extension in GRADIENTS):
                 yield number
         case _, ".tsv" if path.name not in OWN_TABLES:
-            options = dataset.options_for(name) if name else TableOptions({}, lambda column: ALONE)
-            yield from inspect.inspect_table(file, path, options, dataset.made_by_010)
+            yield from inspect.inspect_table(file, path, dataset.options_for(path), dataset.made_by_010)
         case _:
             yield from inspect.inspect_text(file, is_text, path.name in OWN_TABLES)
 

@@ -76,11 +76,12 @@ def inspect_nifti(path: Path) -> Found:
         for block in iter(lambda: stream.read(LINE_BYTES), b""):
             is_filled = is_filled or any(block[: max(offset - length, 0)])
             length += len(block)
-        if is_filled:
-            yield "header extension", "before the voxels"
         voxels = int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
-        if length > offset + voxels:
-            yield "bytes that belong to nothing", "after the voxels"
+        odd = {
+            ("header extension", "before the voxels"): is_filled,
+            ("bytes that belong to nothing", "after the voxels"): length > offset + voxels,
+        }
+        yield from compress(odd, odd.values())
 
 
 def _header_findings(header: Any, clean: Any) -> Found:
@@ -99,9 +100,9 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
     """Check the header and the annotations of an EDF or BDF file; `is_shared` accepts labels of signals."""
     with path.open("rb") as stream:
         header = read_header(stream)
-        for field, harmless in {**ANONYMOUS, "patient": "X F M"}.items():
-            if set(header[field].split()) - {*harmless.split()}:
-                yield "EDF header", field
+        harmless = {**ANONYMOUS, "patient": "X F M"}
+        telling = (field for field in harmless if {*header[field].split()} - {*harmless[field].split()})
+        yield from (("EDF header", field) for field in telling)
         signals = read_signals(stream, header)
         begin, labels = stream.tell(), signals["label"]
         odd = {
@@ -156,13 +157,13 @@ def inspect_json(
     for field, value in read_json(path, may_repeat=False).items():
         if field in _WRITTEN_FIELDS:
             yield from ((kind, f"field {field}") for kind in _kinds_within(value))
-            continue
-        kept, reasons = scrub_dictionary(
-            {field: value}, columns, policy, keep_columns, task, datatype=datatype
-        )
-        yield from (("identifying or unknown field", f"field {place}") for place in reasons)
-        if not reasons and kept.get(field) != value:
-            yield "field that says too much", f"field {field}"
+        else:
+            kept, reasons = scrub_dictionary(
+                {field: value}, columns, policy, keep_columns, task, datatype=datatype
+            )
+            yield from (("identifying or unknown field", f"field {place}") for place in reasons)
+            if not reasons and kept.get(field) != value:
+                yield "field that says too much", f"field {field}"
 
 
 def inspect_description(path: Path) -> Found:
@@ -214,12 +215,13 @@ def inspect_text(path: Path, is_root_text: bool = False, is_own_table: bool = Fa
         line = raw.decode("utf-8", "replace")
         ours = ours or _GENERATOR.search(line) is not None
         is_drawn = path.suffix in (".html", ".htm", ".svg", ".md") and _DRAWING.search(line)
-        if (is_drawn or _INLINE_PICTURE.search(line)) and not ours:
-            yield "picture in a report", f"line {number}"
-        kinds = find_pii(_INLINE_PICTURE.sub(" ", _LABEL.sub("", line) if ours or is_own_table else line))
-        yield from ((kind, f"line {number}") for kind in kinds if kind in WAITING or not is_root_text)
-        if is_root_text and "[removed]" in line:
-            yield "text that version 0.1.0 redacted: run again", f"line {number}"
+        text = _INLINE_PICTURE.sub(" ", _LABEL.sub("", line) if ours or is_own_table else line)
+        odd = {
+            "picture in a report": not ours and (is_drawn or _INLINE_PICTURE.search(line)),
+            **{kind: kind in WAITING or not is_root_text for kind in find_pii(text)},
+            "text that version 0.1.0 redacted: run again": is_root_text and "[removed]" in line,
+        }
+        yield from ((kind, f"line {number}") for kind in compress(odd, odd.values()))
 
 
 def _kinds_within(value: Any) -> Iterator[str]:

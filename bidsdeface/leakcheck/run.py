@@ -1,7 +1,5 @@
 """The leak check at the end of a run: check the output, and name what may identify a person."""
 
-from __future__ import annotations
-
 import filecmp
 import logging
 import os

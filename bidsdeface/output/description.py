@@ -15,7 +15,7 @@ from bidsdeface.dataset.inheritance import read_sidecar
 from bidsdeface.dataset.names import DESCRIPTION
 from bidsdeface.deidentify.patterns import LOCAL, find_pii
 from bidsdeface.deidentify.values import is_finite, texts_in
-from bidsdeface.errors import UsageError
+from bidsdeface.errors import UsageError, first_of, raise_first
 from bidsdeface.output.names import BIDS, DERIVATIVES, IGNORED_MASKS
 from bidsdeface.output.publish import publish_texts
 from bidsdeface.output.record import to_json
@@ -107,23 +107,22 @@ def check_ours(output_dir: Path, layout: str) -> None:
     """
     path = output_dir / DESCRIPTION
     check_fetched(path, output_dir)
-    if not path.exists():
-        if any(output_dir.glob("sub-*")):
-            raise UsageError(
-                f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR"
-            )
-        return
-    description = read_sidecar(output_dir, DESCRIPTION)
+    exists, kind = path.exists(), "raw" if layout == BIDS else "derivative"
+    description = read_sidecar(output_dir, DESCRIPTION) if exists else {}
     names = [one.get("Name") for one in description.get("GeneratedBy") or [] if isinstance(one, dict)]
-    if "bidsdeface" not in names:
-        raise UsageError(
-            f"{path}: describes a dataset that bidsdeface did not make; choose an empty OUTPUT_DIR"
-        )
-    if description.get("DatasetType") != ("raw" if layout == BIDS else "derivative"):
-        raise UsageError(
+    raise_first(
+        {
+            f"{output_dir}: holds scans that bidsdeface did not write; choose an empty OUTPUT_DIR": (
+                not exists and any(output_dir.glob("sub-*"))
+            ),
+            f"{path}: describes a dataset that bidsdeface did not make; choose an empty OUTPUT_DIR": (
+                exists and "bidsdeface" not in names
+            ),
             f"{path}: describes a dataset of the other layout; choose an empty OUTPUT_DIR, or another "
-            "--output-layout"
-        )
+            "--output-layout": exists and description.get("DatasetType") != kind,
+        },
+        UsageError,
+    )
 
 
 def claim_shareable(output_dir: Path) -> None:
@@ -176,8 +175,8 @@ def _generator(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the entry for this program in ``GeneratedBy``."""
     tag = environ.get(CONTAINER_VARIABLE)
     apptainer = environ.keys() & {"APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"}
-    container = {"Container": {"Type": "apptainer" if apptainer else "docker", "Tag": tag}} if tag else {}
-    return {"Name": "bidsdeface", "Version": __version__, **container}
+    container = {"Type": "apptainer" if apptainer else "docker", "Tag": tag}
+    return {"Name": "bidsdeface", "Version": __version__, **({"Container": container} if tag else {})}
 
 
 def _doi_of(source: Mapping[str, Any]) -> str:
@@ -205,31 +204,33 @@ def describe_shareable(
     reasons : dict of str to str
         The reason for each field that is left out.
     """
+    doi = _doi_of(source)
     passed_on = {field: value for field, value in source.items() if field not in _OF_THE_SOURCE}
     reasons = {
         field: reason for field, value in passed_on.items() if (reason := _why_not_shared(field, value))
     }
     kept = {field: value for field, value in passed_on.items() if field not in reasons}
-    kept = {"Name": "n/a", "BIDSVersion": BIDS_VERSION, **kept}
-    generated, sources = (kept.get(name, []) for name in _LISTS)
-    ours = {**_generator(environ), "Description": _STATEMENT}
-    if doi := _doi_of(source):
-        sources = [*sources, {"DOI": doi}]
+    sources = [*kept.get("SourceDatasets", []), *([{"DOI": doi}] if doi else [])]
     return {
+        "Name": "n/a",
+        "BIDSVersion": BIDS_VERSION,
         **kept,
         "DatasetType": "raw",
-        "GeneratedBy": [*generated, ours],
+        "GeneratedBy": [
+            *kept.get("GeneratedBy", []),
+            {**_generator(environ), "Description": _STATEMENT},
+        ],
         **({"SourceDatasets": sources} if sources else {}),
     }, reasons
 
 
-def _why_not_shared(field: str, value: Any) -> str:
-    """Return why a field of a description is not passed on; empty if it is."""
-    if field not in description_fields():
-        return "BIDS has no such field"
-    if not is_finite(value):
-        return "NaN or infinity, which JSON has not"
-    if field in _LISTS and not isinstance(value, list):
-        return "is not a list"
-    is_local = any(kind in LOCAL for text in texts_in(value) for kind in find_pii(text))
-    return "holds a path or an address of your machine or network" if is_local else ""
+def _why_not_shared(field: str, value: Any) -> str | None:
+    """Return why a field of a description is not passed on, or None if it is."""
+    kinds = {kind for text in texts_in(value) for kind in find_pii(text)}
+    reasons = {
+        "BIDS has no such field": field not in description_fields(),
+        "NaN or infinity, which JSON has not": not is_finite(value),
+        "is not a list": field in _LISTS and not isinstance(value, list),
+        "holds a path or an address of your machine or network": not kinds.isdisjoint(LOCAL),
+    }
+    return first_of(reasons)

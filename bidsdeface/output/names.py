@@ -50,8 +50,7 @@ class Outputs:
     @property
     def files(self) -> tuple[PurePosixPath, ...]:
         """All files, in the order of publication."""
-        names = (getattr(self, field) for field in PUBLICATION_ORDER)
-        return tuple(name for name in names if name)
+        return tuple(filter(None, (getattr(self, field) for field in PUBLICATION_ORDER)))
 
 
 def outputs_of(scan: Scan, layout: str = DERIVATIVES, *, no_face: bool = False) -> Outputs:
@@ -120,5 +119,5 @@ def sidecar_of(image: _Path) -> _Path:
 
 def figure_name(scan: Scan, *, no_face: bool = False) -> str:
     """Name the picture of a defaced scan, or of one that shows no face."""
-    desc = ("desc", "noface" if no_face else "defaced")
-    return f"{join_name((*scan.entities, desc), scan.suffix)}.png"
+    entities = (*scan.entities, ("desc", "noface" if no_face else "defaced"))
+    return f"{join_name(entities, scan.suffix)}.png"

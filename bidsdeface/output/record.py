@@ -1,9 +1,8 @@
 """Our own sidecars: composed for a scan that is about to be published, and read of published scans."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,14 +13,14 @@ from bidsdeface.dataset.kinds import ANATOMICAL
 from bidsdeface.dataset.names import RAW, natural_key
 from bidsdeface.deidentify.policy import (
     DROP,
+    FILES,
     Policy,
     Rule,
     TextTest,
-    file_fields,
     load_policy,
     scrub_metadata,
 )
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.errors import BidsdefaceError, read_errors
 from bidsdeface.output.names import BIDS, sidecar_of
 
 # DICOM PS3.16 CID 7050, and a private code of our own ("99" marks private coding schemes).
@@ -82,22 +81,25 @@ def image_sidecar(
     dict
     """
     policy = load_policy() if policy is None else policy
-    without_files = {**policy, **dict.fromkeys(file_fields(policy), Rule(DROP))}
+    without_files = {name: Rule(DROP) if rule.kind == FILES else rule for name, rule in policy.items()}
     kept, _ = scrub_metadata(source_metadata, without_files, task, datatype="anat", identifies=identifies)
-    if source_uri:
-        kept |= {
-            "Description": "Image that shows no face; nothing was removed"
-            if no_face
-            else "Image with the face removed; outside the face mask, as acquired",
-            "SkullStripped": skull_stripped,
-            "Sources": [source_uri],
-        }
-    if not no_face:
-        kept |= {
-            "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
-            "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
-        }
-    return {**kept, "Bidsdeface": dict(provenance)}
+    derived = {
+        "Description": "Image that shows no face; nothing was removed"
+        if no_face
+        else "Image with the face removed; outside the face mask, as acquired",
+        "SkullStripped": skull_stripped,
+        "Sources": [source_uri],
+    }
+    defaced = {
+        "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
+        "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
+    }
+    return {
+        **kept,
+        **(derived if source_uri else {}),
+        **({} if no_face else defaced),
+        "Bidsdeface": dict(provenance),
+    }
 
 
 def mask_sidecar(provenance: Mapping[str, Any], source_uris: Sequence[str]) -> dict[str, Any]:
@@ -156,10 +158,8 @@ class Published:
     def original(self) -> PurePosixPath | None:
         """The raw scan of a derivative, relative to the raw dataset, if the sidecar names it."""
         sources = self.sidecar.get("Sources")
-        source = sources[0] if isinstance(sources, list) and sources else None
-        if not isinstance(source, str) or not source.startswith(RAW):
-            return None
-        return PurePosixPath(source.removeprefix(RAW))
+        source = str(sources[0]) if isinstance(sources, list) and sources else ""
+        return PurePosixPath(source.removeprefix(RAW)) if source.startswith(RAW) else None
 
     @property
     def is_defaced(self) -> bool:
@@ -234,10 +234,7 @@ def own_fields(image: Path) -> dict[str, Any]:
         The sidecar cannot be read. It may be ours: what it vouches for is not to be removed.
     """
     path = sidecar_of(image)
-    try:
+    with read_errors(path), suppress(FileNotFoundError, NotADirectoryError, JsonError):  # else none of ours
         sidecar = read_json(path)
-    except (FileNotFoundError, NotADirectoryError, JsonError):  # none of ours
-        return {}
-    except OSError as error:
-        raise BidsdefaceError(f"{path}: cannot be read ({error.strerror}); correct it") from error
-    return {name: sidecar[name] for name in OWN_FIELDS if name in sidecar}
+        return {name: sidecar[name] for name in OWN_FIELDS if name in sidecar}
+    return {}

@@ -90,9 +90,13 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """
     with private_folder(parent) as folder:
         command = ["/bin/sh", "-c", _REMOVE_AFTER, "sh", str(folder)]
-        nothing = subprocess.DEVNULL
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, cwd="/", start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
         ) as guard:
             try:
                 yield folder

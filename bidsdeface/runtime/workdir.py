@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bidsdeface import __version__
-from bidsdeface.errors import UsageError, read_errors, storage_errors
+from bidsdeface.errors import UsageError, raise_first, read_errors, storage_errors
 from bidsdeface.runtime.scratch import private_folder, sweep
 
 KEY_BYTES = 32
@@ -127,14 +127,17 @@ def open_state(work_dir: Path, key_file: Path | None = None) -> State:
             f"{folder / _KEY}: cannot be read ({error.strerror}), so {folder} is not what bidsdeface "
             "made; remove it, or choose another --work-dir"
         ) from error
-    if len(key) != KEY_BYTES:
-        raise UsageError(
-            f"{folder / _KEY}: is damaged ({len(key)} of {KEY_BYTES} bytes); remove {folder} to start over"
-        )
-    if given not in (None, key):
-        raise UsageError(
-            f"{key_file}: is not the key of {folder}; leave it out, or choose another --work-dir"
-        )
+    raise_first(
+        {
+            f"{folder / _KEY}: is damaged ({len(key)} of {KEY_BYTES} bytes); remove {folder} to start over": (
+                len(key) != KEY_BYTES
+            ),
+            f"{key_file}: is not the key of {folder}; leave it out, or choose another --work-dir": (
+                given not in (None, key)
+            ),
+        },
+        UsageError,
+    )
     return State(folder, key)
 
 
@@ -153,15 +156,18 @@ def read_key(path: Path) -> bytes:
                 f"{path}: lies in {folder}, a dataset or repository, and would be shared with it; "
                 "move it elsewhere"
             )
-    with read_errors(path, "give --key-file a key"):
+    with read_errors(path, "give --key-file a key", UsageError):
         mode, key = real.stat().st_mode, real.read_bytes()
-    if stat.S_IMODE(mode) & 0o077:
-        raise UsageError(f"{path}: may be read by others; run chmod 600 {path}")
-    if len(key) != KEY_BYTES:
-        raise UsageError(
+    raise_first(
+        {
+            f"{path}: may be read by others; run chmod 600 {path}": stat.S_IMODE(mode) & 0o077,
             f"{path}: holds {len(key)} bytes and not {KEY_BYTES}, so it is no key; make one with "
-            f"head -c {KEY_BYTES} /dev/urandom, or copy bidsdeface/{_KEY} of a work dir"
-        )
+            f"head -c {KEY_BYTES} /dev/urandom, or copy bidsdeface/{_KEY} of a work dir": (
+                len(key) != KEY_BYTES
+            ),
+        },
+        UsageError,
+    )
     return key
 
 
@@ -219,10 +225,17 @@ def _make(unfinished: Path, folder: Path, key: bytes) -> None:
 def _check_private(folder: Path) -> None:
     with storage_errors(folder):
         status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        raise UsageError(f"{folder}: is a link or a file, not a folder; choose another --work-dir")
-    if status.st_uid != os.geteuid():
-        raise UsageError(f"{folder}: belongs to another user; choose another --work-dir, on a local disk")
+    raise_first(
+        {
+            f"{folder}: is a link or a file, not a folder; choose another --work-dir": (
+                not stat.S_ISDIR(status.st_mode)
+            ),
+            f"{folder}: belongs to another user; choose another --work-dir, on a local disk": (
+                status.st_uid != os.geteuid()
+            ),
+        },
+        UsageError,
+    )
     if stat.S_IMODE(status.st_mode) & 0o077:
         with private_folder(folder.parent):
             pass  # if no private folder can be made here, this error names the way out

@@ -65,7 +65,7 @@ def test_a_limit_that_is_a_date_or_no_json_goes(value):
 
 
 def test_a_draft_has_levels_or_ranges_and_nobody_in_it():
-    rows = (("sub-1", "A", "1", "Doe"), ("sub-2", "B", "1200", "Roe"), ("sub-3", "n/a", "1", "n/a"))
+    rows = {2: ("sub-1", "A", "1", "Doe"), 3: ("sub-2", "B", "1200", "Roe"), 4: ("sub-3", "n/a", "1", "n/a")}
     table = Table(("participant_id", "group", "score", "name"), rows)
     draft = draft_dictionary(table, table.columns[1:])
     assert draft.keys() == {"group", "score"} and list(draft["group"]["Levels"]) == ["A", "B"]
@@ -73,7 +73,7 @@ def test_a_draft_has_levels_or_ranges_and_nobody_in_it():
 
 
 def test_a_draft_starts_from_what_is_said_and_asks_for_the_rest():
-    table = Table(("participant_id", "group", "score"), (("sub-1", "A", "1"), ("sub-2", "B", "2")))
+    table = Table(("participant_id", "group", "score"), {2: ("sub-1", "A", "1"), 3: ("sub-2", "B", "2")})
     said = {
         "group": {"LongName": "Arm", "Levels": {"A": "drug"}},
         "score": {"Description": "points", "Maximum": 9},
@@ -87,7 +87,9 @@ def test_a_draft_starts_from_what_is_said_and_asks_for_the_rest():
 
 
 def test_a_draft_has_no_limits_of_ages_or_of_numbers_that_may_number_people():
-    table = Table(("participant_id", "code", "age"), (("sub-1", "47110", "34"), ("sub-2", "47111", "93")))
+    table = Table(
+        ("participant_id", "code", "age"), {2: ("sub-1", "47110", "34"), 3: ("sub-2", "47111", "93")}
+    )
     draft = draft_dictionary(table, ["code", "age"], {"age": {"Description": "at the scan", "Units": "J"}})
     assert draft["code"] == {"Description": "…", "Units": "…"}
     assert draft["age"] == {"Description": "at the scan", "Units": "…"}
