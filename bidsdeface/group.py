@@ -13,7 +13,7 @@ from bidsdeface.dataset.annex import check_all_fetched
 from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.deidentify.tables import read_rows
-from bidsdeface.errors import BidsdefaceError, Exit
+from bidsdeface.errors import BidsdefaceError, Exit, shortened
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import IGNORE_FILE, claim_shareable
 from bidsdeface.output.names import FIGURES, figure_name, sidecar_of
@@ -134,13 +134,8 @@ def _find_missing(
         folder = make_private(state.folder_for("missing", settings.output_dir))
         (folder / "missing.tsv").write_text(missing.table(absent, with_names=True), encoding="utf-8")
         where = f"; all, with reasons: {folder / 'missing.tsv'}"
-    LOGGER.warning("missing from OUTPUT_DIR: %d scans (%s)%s", len(names), _shortened(names), where)
+    LOGGER.warning("missing from OUTPUT_DIR: %d scans (%s)%s", len(names), shortened(names, 10), where)
     return absent
-
-
-def _shortened(names: Sequence[str], most: int = 10) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _write_report(

@@ -66,18 +66,23 @@ def fields_that_wait(
     source: Mapping[str, Any], path: PurePosixPath, identifiers: Identifiers
 ) -> dict[str, Excluded]:
     """Return the shareable fields of a dataset's description that wait for a person's review."""
-    waiting = {}
     described, _ = describe_shareable(source)
-    for field in [one for one in source if one in described]:
-        if kinds := {kind for text in texts_in(source[field]) for _, kind in findings_in(text, identifiers)}:
-            waiting[field] = Excluded(
-                path,
-                f"waits for you to read {', '.join(sorted(kinds))}",
-                f"field {field}",
-                f"edit it, or --accept-text {path.name}",
-                waits=True,
-            )
-    return waiting
+    kinds = {
+        field: {kind for text in texts_in(value) for _, kind in findings_in(text, identifiers)}
+        for field, value in source.items()
+        if field in described
+    }
+    return {
+        field: Excluded(
+            path,
+            f"waits for you to read {', '.join(sorted(found))}",
+            f"field {field}",
+            f"edit it, or --accept-text {path.name}",
+            waits=True,
+        )
+        for field, found in kinds.items()
+        if found
+    }
 
 
 def telling_labels(folders: Iterable[PurePosixPath], identifiers: Identifiers) -> Iterator[Excluded]:

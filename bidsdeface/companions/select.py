@@ -273,5 +273,6 @@ def _describes(companion: FileName, data: FileName) -> bool:
 
 def _is_about_recordings(companion: FileName) -> bool:
     """Return True for a table and for a coordinate system of a recording, but not for a data dictionary."""
-    is_dictionary = companion.extension == ".json" and companion.suffix in _TABLES_OF_DATA
-    return companion.suffix in _OF_RECORDINGS and not is_dictionary
+    return companion.suffix in _OF_RECORDINGS and not (
+        companion.extension == ".json" and companion.suffix in _TABLES_OF_DATA
+    )

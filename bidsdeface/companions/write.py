@@ -168,8 +168,9 @@ class WriteReport:
         images = {sidecar_of(path) for path in self.source.present if path.suffix != ".json"}
         others = [name for path in images - self.provenance.keys() if (name := parse_name(path))]
         for shared in merged.values():
-            beside = [other for other in others if other.path.parent == shared.path.parent]
-            if not any(applicable(other, [shared]) for other in beside):
+            if not any(
+                applicable(other, [shared]) for other in others if other.path.parent == shared.path.parent
+            ):
                 self._remove(shared.path)
                 self.left_out.append(
                     Excluded(shared.path, "what it says stands in the sidecar of each image")
@@ -191,9 +192,9 @@ def _why_left_out(path: PurePosixPath, error: Exception) -> Excluded:
         return error.args[0]
     if may_pass(error):
         return Excluded(path, describe(error), retry=True)
-    is_clear = isinstance(error, BidsdefaceError)
-    reason = str(error).removeprefix(f"{path}: ") if is_clear else f"cannot be read ({type(error).__name__})"
-    return Excluded(path, reason)
+    if isinstance(error, BidsdefaceError):
+        return Excluded(path, str(error).removeprefix(f"{path}: "))
+    return Excluded(path, f"cannot be read ({type(error).__name__})")
 
 
 def _write_image(source: Source, path: PurePosixPath, target: Path, *_: Any) -> None:

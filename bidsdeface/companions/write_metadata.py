@@ -145,12 +145,10 @@ def _columns_described_by(source: Source, dictionary: FileName, content: Mapping
     columns: set[str] = set()
     tables = (path for path in source.present if path.name.endswith((f"{dictionary.suffix}.tsv", ".tsv.gz")))
     for name in filter(None, map(parse_name, tables)):
-        missing = {*content, *listed} - columns
-        if not missing or not applicable(name, [dictionary]):
-            continue
-        if name.extension != ".tsv" or name.suffix in WITHOUT_HEADER:
+        missing = {*content, *listed} - columns if applicable(name, [dictionary]) else set()
+        if missing and (name.extension != ".tsv" or name.suffix in WITHOUT_HEADER):
             columns |= listed
-        else:
+        elif missing:
             with suppress(BidsdefaceError, OSError):  # that table is left out by itself
                 raw = (source.root / name.path).read_bytes()
                 # Of thousands of tables, a few have a column that none before them had.

@@ -57,8 +57,10 @@ def why_not_here(path: Path, bids_dir: Path) -> str:
 
 
 def _leads_into_annex(link: Path) -> bool:
-    targets = (f"/{os.readlink(link)}", os.path.realpath(link))
-    return any("/.git/" in target and "/annex/objects/" in target for target in targets)
+    return any(
+        "/.git/" in target and "/annex/objects/" in target
+        for target in (f"/{os.readlink(link)}", os.path.realpath(link))
+    )
 
 
 def annexed_content(path: Path) -> Path | None:

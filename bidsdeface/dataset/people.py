@@ -144,12 +144,10 @@ def _personal_values(root: Path, path: PurePosixPath, policy: Policy, keep_colum
             yield from _in_sidecar(content if isinstance(content, Mapping) else {}, policy)
         elif path.suffix == ".tsv":
             yield from _in_table((root / path).read_bytes(), path, keep_columns)
-        elif path.suffix in (".edf", ".bdf"):
-            with (root / path).open("rb") as stream:
-                yield from _in_edf(read_header(stream))
-        elif path.name.endswith(EXTENSIONS):
+        elif path.name.endswith((".edf", ".bdf", *EXTENSIONS)):
             with open_unpacked(root / path) as stream:
-                yield from _in_image(stream.read(_HEADER_BYTES))
+                is_image = path.name.endswith(EXTENSIONS)
+                yield from _in_image(stream.read(_HEADER_BYTES)) if is_image else _in_edf(read_header(stream))
 
 
 def _with_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -251,11 +249,10 @@ class Census:
         everybody = [path.name for path in self._root.glob("sub-*") if path.is_dir()]
         for path in (path for depth in _DEPTHS for path in sorted(self._root.glob(f"{depth}*{kind[0]}.tsv"))):
             name = parse_name(PurePosixPath(path.relative_to(self._root)))
-            if name is None or (name.suffix, name.entities.get("task")) != kind:
-                continue
-            people = [name.path.parts[0]] if len(name.path.parts) > 1 else everybody
-            with suppress(BidsdefaceError, OSError):  # the file is reported by itself
-                table = parse_table(path.read_bytes(), name.path)
-                for column in table.columns:
-                    pairs[column] += product(people, {*table.values(column)})
+            if name and (name.suffix, name.entities.get("task")) == kind:
+                people = [name.path.parts[0]] if len(name.path.parts) > 1 else everybody
+                with suppress(BidsdefaceError, OSError):  # the file is reported by itself
+                    table = parse_table(path.read_bytes(), name.path)
+                    for column in table.columns:
+                        pairs[column] += product(people, {*table.values(column)})
         return pairs

@@ -121,8 +121,8 @@ def find_heads(
         "may differ; remove one"
         for same in twins
     ]
-    single = [same[0] for same in by_stem if len(same) == 1]
-    return Plan(_gather(single, kinds, longitudinal), tuple(problems), tuple(same[0] for same in twins))
+    heads = _gather((same[0] for same in by_stem if len(same) == 1), kinds, longitudinal)
+    return Plan(heads, tuple(problems), tuple(same[0] for same in twins))
 
 
 def _log_not_taken(images: Images, bids_dir: Path, with_ignored: bool) -> None:
@@ -185,9 +185,8 @@ def _query_values(query: Mapping[str, Any]) -> dict[str, Any]:
     from bids.layout import Query  # slow to import
 
     def value_of(value: Any) -> Any:
-        if isinstance(value, list):
-            return [value_of(one) for one in value]
-        return Query.NONE if value is None else Query.ANY if value == "*" else value
+        one = Query.NONE if value is None else Query.ANY if value == "*" else value
+        return [*map(value_of, value)] if isinstance(value, list) else one
 
     return {entity: value_of(value) for entity, value in query.items()}
 

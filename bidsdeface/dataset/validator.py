@@ -296,6 +296,6 @@ def _in_place_of(bids_dir: Path, path: PurePosixPath) -> bytes | None:
         return None if path.name == DESCRIPTION.name else NOTHING  # all files need the description
     except OSError:  # not present: the validator reports it
         return None
-    is_clean = not content.startswith(_MARKS) and not any(word in content for word in _NO_JSON)
-    finite = ((name, value) for name, value in fields.items() if is_finite(value))
-    return None if is_clean else json.dumps(dict(finite)).encode()
+    if not (content.startswith(_MARKS) or any(word in content for word in _NO_JSON)):
+        return None
+    return json.dumps({name: value for name, value in fields.items() if is_finite(value)}).encode()

@@ -177,8 +177,8 @@ def scrub_columns(table: Table, path: PurePosixPath, options: TableOptions) -> t
             values, reason = cap_ages(table.values(column), entry)
             table = table.with_values(column, values)
             keep_it = f'describe it in {_dictionary_name(path)} with "Units": "year" (or month, week, day)'
-        elif found := _why_left_out(column, table, path, rule, options):
-            reason, detail = found
+        else:
+            reason, detail = _why_left_out(column, table, path, rule, options) or ("", "")
             if "described" in reason:
                 keep_it = f"describe it in {_dictionary_name(path)} (Levels, or Units), or {keep_it}"
         if reason:

@@ -179,8 +179,11 @@ def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:
 
 def read_annotations(file: IO[bytes], header: Header, signals: Signals) -> Iterator[tuple[str, list[float]]]:
     """Yield the texts of annotations with no times, and their onsets and durations with an empty text."""
-    matches = (match for _, block in _annotations(file, header, signals) for match in _PART.finditer(block))
-    yield from ((_text(match["text"] or b""), _times(match)) for match in matches)
+    yield from (
+        (_text(match["text"] or b""), _times(match))
+        for _, block in _annotations(file, header, signals)
+        for match in _PART.finditer(block)
+    )
 
 
 def has_numbers(header: Header, signals: Signals) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bidsdeface import __version__
-from bidsdeface.errors import BidsdefaceError, Exit, UsageError, code_of_run
+from bidsdeface.errors import BidsdefaceError, Exit, UsageError, code_of_run, raise_first
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,10 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    if not options.dataset.is_dir():
-        raise UsageError(f"{options.dataset}: no such folder; give DIR the root of a dataset")
-    if unknown := [name for name in options.accept_text if not (options.dataset / name).is_file()]:
-        raise UsageError(f"--accept-text {unknown[0]}: no such file in {options.dataset}; correct the name")
+    dataset = options.dataset
+    unknown = [name for name in options.accept_text if not (dataset / name).is_file()]
+    raise_first(
+        {
+            f"{dataset}: no such folder; give DIR the root of a dataset": not dataset.is_dir(),
+            f"--accept-text {''.join(unknown[:1])}: no such file in {dataset}; correct the name": unknown,
+        },
+        UsageError,
+    )
     from bidsdeface.dataset.files import EXTENSIONS
     from bidsdeface.deidentify.policy import load_policy
     from bidsdeface.leakcheck.find import find_leaks, survey_dataset

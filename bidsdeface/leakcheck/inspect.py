@@ -101,8 +101,11 @@ def inspect_edf(path: Path, is_shared: Callable[[str], bool] = lambda text: Fals
     with path.open("rb") as stream:
         header = read_header(stream)
         harmless = {**ANONYMOUS, "patient": "X F M"}
-        telling = (field for field in harmless if {*header[field].split()} - {*harmless[field].split()})
-        yield from (("EDF header", field) for field in telling)
+        yield from (
+            ("EDF header", field)
+            for field in harmless
+            if {*header[field].split()} - {*harmless[field].split()}
+        )
         signals = read_signals(stream, header)
         begin, labels = stream.tell(), signals["label"]
         odd = {
