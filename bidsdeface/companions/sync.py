@@ -88,8 +88,7 @@ def refresh(scope: SubjectScope, raw: RawDataset) -> SyncReport:
     undescribed = list(
         undescribed_files(source, [one for one in source.within if one.path not in source.absent])
     )
-    source = source.without([one.path for one in undescribed])
-    report = _sync_subject(source, kinds=REFERRING)
+    report = _sync_subject(source.without([one.path for one in undescribed]), kinds=REFERRING)
     return replace(report, left_out=(*report.left_out, *undescribed))
 
 

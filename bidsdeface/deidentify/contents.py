@@ -124,8 +124,7 @@ def gzip_extras(path: Path) -> set[str]:
     extras: set[str] = set()
     with path.open("rb") as file:
         rest = file.read(BLOCK_BYTES)
-        if not rest.startswith(GZIP):
-            return extras
+        is_packed = rest.startswith(GZIP)
         while rest.startswith(GZIP):
             flags = int.from_bytes(rest[3:4], "little")
             has = {"time": any(rest[4:8]), "extra field": flags & 4, "name": flags & 8, "comment": flags & 16}
@@ -138,4 +137,4 @@ def gzip_extras(path: Path) -> set[str]:
                 rest = member.unused_data if member.eof else member.unconsumed_tail or file.read(BLOCK_BYTES)
             if len(rest) < MEMBER_HEADER_BYTES:  # the header of the next member may be cut by the block's end
                 rest += file.read(BLOCK_BYTES)
-    return extras | ({"bytes after the data"} if any(rest) else set())
+    return extras | ({"bytes after the data"} if is_packed and any(rest) else set())
