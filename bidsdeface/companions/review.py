@@ -37,8 +37,12 @@ def findings_in(text: str, identifiers: Identifiers) -> Iterator[tuple[int, str]
     [(2, 'a name or number that stands in a field about a person'), (2, 'date of birth')]
     """
     findings = {(text.count("\n", 0, at) + 1, IDENTIFIER) for at in identifiers.find(text)}
-    lines = enumerate(text.splitlines(), start=1)
-    findings |= {(number, kind) for number, line in lines for kind in find_pii(line) if kind in WAITING}
+    findings |= {
+        (number, kind)
+        for number, line in enumerate(text.splitlines(), start=1)
+        for kind in find_pii(line)
+        if kind in WAITING
+    }
     return iter(sorted(findings))
 
 

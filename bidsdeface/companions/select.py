@@ -246,8 +246,7 @@ def companions_alone(paths: Iterable[PurePosixPath], shared: Collection[PurePosi
     alone: set[PurePosixPath] = set()
     for companion in sorted(companions, key=lambda one: one.extension == ".json"):  # dictionaries last
         about = _RECORDINGS if _is_about_recordings(companion) else companion.suffix
-        below = data[companion.path.parent, about]
-        described = [one.path for one in below if _describes(companion, one)]
+        described = [one.path for one in data[companion.path.parent, about] if _describes(companion, one)]
         if described and not any(path in shared and path not in alone for path in described):
             alone.add(companion.path)
     return alone

@@ -75,12 +75,20 @@ def write_sidecar(source: Source, path: PurePosixPath, target: Path, added: Mapp
     if name.suffix == "m0scan" and "IntendedFor" in kept:  # BIDS requires it: an empty list stays
         pruned.setdefault("IntendedFor", [])
     target.write_text(to_json({**pruned, **added}), encoding="utf-8")
-    parts = [Excluded(path, ABSENT, f"field {key}") for key in kept if pruned.get(key) != kept[key]]
-    for key, whole in reasons.items():
-        reason, _, detail = whole.partition(": ")
-        remedy = "" if whole == NO_COLUMN else f"--keep-field {NAME}"
-        parts.append(Excluded(path, reason, f"field {key}", remedy, detail=detail))
-    return parts
+    with_details = {key: reason.partition(": ") for key, reason in reasons.items()}
+    return [
+        *(Excluded(path, ABSENT, f"field {key}") for key in kept if pruned.get(key) != kept[key]),
+        *(
+            Excluded(
+                path,
+                reason,
+                f"field {key}",
+                "" if reason == NO_COLUMN else f"--keep-field {NAME}",
+                detail=detail,
+            )
+            for key, (reason, _, detail) in with_details.items()
+        ),
+    ]
 
 
 def _write_description(source: Source, path: PurePosixPath, target: Path) -> Parts:

@@ -21,10 +21,8 @@ def is_fetched(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return not (file.read(len(POINTER)) == POINTER and path.stat().st_size < LONGEST_POINTER)
-    except FileNotFoundError:
-        return not path.is_symlink()
     except OSError as error:  # other errors are reported where the file is read
-        return error.errno != errno.ELOOP
+        return error.errno != errno.ELOOP and not (error.errno == errno.ENOENT and path.is_symlink())
 
 
 def check_fetched(path: Path, bids_dir: Path) -> None:

@@ -170,10 +170,11 @@ def read_with_additions(root: Path, name: FileName, additions: Path | None) -> d
     added = additions / name.path if additions else None
     more = read_json(added) if added and added.is_file() else {}
     content = read_json(root / name.path) if not more or (root / name.path).is_file() else {}
-    for key, entry in more.items():
-        old = content.get(key)
-        content[key] = {**old, **entry} if isinstance(old, Mapping) and isinstance(entry, Mapping) else entry
-    return content
+    described = {key: entry for key, entry in content.items() if isinstance(entry, Mapping)}
+    return content | {
+        key: {**described.get(key, {}), **entry} if isinstance(entry, Mapping) else entry
+        for key, entry in more.items()
+    }
 
 
 def merged_metadata(

@@ -92,8 +92,8 @@ class People:
             Without codes and places that are labels in the names of the files.
         """
         paths = list(files_in(self.root, f"sub-{subject}"))
-        labels = {pair for path in paths if (name := parse_name(path)) for pair in name.entities.items()}
-        return self._identifiers(paths, labels)
+        names = filter(None, map(parse_name, paths))
+        return self._identifiers(paths, {pair for name in names for pair in name.entities.items()})
 
     def all_identifiers(
         self, subjects: Iterable[str], known: Mapping[str, Identifiers] | None = None

@@ -195,11 +195,16 @@ def _gather(scans: Iterable[Scan], kinds: Set[tuple[str, str]], longitudinal: bo
     by_head: dict[tuple[str, str | None], list[Scan]] = defaultdict(list)
     for scan in scans:
         by_head[scan.subject, None if longitudinal else scan.session].append(scan)
-    heads = []
-    for (subject, session), candidates in by_head.items():
-        if requested := [scan for scan in candidates if (scan.datatype, scan.suffix) in kinds]:
-            reference, reason = choose_reference(sorted(candidates, key=_turn))
-            heads.append(Head(subject, session, tuple(sorted(requested, key=_turn)), reference, reason))
+    heads = (
+        Head(
+            subject,
+            session,
+            tuple(sorted(requested, key=_turn)),
+            *choose_reference(sorted(candidates, key=_turn)),
+        )
+        for (subject, session), candidates in by_head.items()
+        if (requested := [scan for scan in candidates if (scan.datatype, scan.suffix) in kinds])
+    )
     return tuple(sorted(heads, key=lambda head: natural_key(head.name)))
 
 

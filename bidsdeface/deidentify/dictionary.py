@@ -125,12 +125,13 @@ def draft_dictionary(
 
 def merged_draft(draft: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
     """Merge a draft into an existing file: existing entries take precedence, columns and levels are added."""
-    merged = {**draft, **there}
-    for column, entry in there.items():
-        drafted = draft.get(column)
-        if isinstance(drafted, Mapping) and isinstance(entry, Mapping) and "Levels" in entry:
-            merged[column] = _with_levels(drafted.get("Levels"), entry)
-    return merged
+    drafted = {column: entry for column, entry in draft.items() if isinstance(entry, Mapping)}
+    with_levels = {
+        column: _with_levels(drafted[column].get("Levels"), entry)
+        for column, entry in there.items()
+        if column in drafted and isinstance(entry, Mapping) and "Levels" in entry
+    }
+    return {**draft, **there, **with_levels}
 
 
 def _defines_tags(entry: Mapping[str, Any]) -> bool:

@@ -161,8 +161,10 @@ def read_signals(stream: IO[bytes], header: Header) -> Signals:
     """
     if not re.fullmatch(_COUNT, header["signals"]):
         raise ValueError("has no number of signals")
-    each = range(_count(header["signals"]))
-    return {name: [_text(stream.read(size)) for _ in each] for name, size in _SIGNAL_FIELDS.items()}
+    return {
+        name: [_text(stream.read(size)) for _ in range(_count(header["signals"]))]
+        for name, size in _SIGNAL_FIELDS.items()
+    }
 
 
 def find_records(file: IO[bytes], header: Header, signals: Signals) -> range:

@@ -190,21 +190,19 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
     }
     for column in reversed(index):  # of several faults, the first counts
         form, written = INDEX_COLUMNS[column]
-        wrong = [
-            line
+        faults |= {
+            line: (f"its {column} is none", f"write {written}")
             for line, label in zip(table.rows, table.values(column), strict=True)
             if not form.fullmatch(label)
-        ]
-        faults |= dict.fromkeys(wrong, (f"its {column} is none", f"write {written}"))
+        }
     good = {line: row for line, row in table.rows.items() if line not in faults}
     if table.rows and not good:
         raise TableError(f"{path}: no line has a {index[0]}; write {INDEX_COLUMNS[index[0]][1]}")
     malformed = dict.fromkeys(table.bad_lines, ("does not have one value per column", "correct the line"))
-    left_out = [
+    return Table(table.columns, good), [
         Excluded(path, reason, f"line {line}", remedy)
         for line, (reason, remedy) in (*malformed.items(), *sorted(faults.items()))
     ]
-    return Table(table.columns, good), left_out
 
 
 def find_identifying_number(lines: Iterable[bytes], *, gradients: bool = False) -> tuple[str, str] | None:
