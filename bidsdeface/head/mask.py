@@ -6,7 +6,6 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.kinds import ANATOMICAL, may_show_none
@@ -22,9 +21,11 @@ from bidsdeface.imaging.volume import (
     Volume,
     apply_affine,
     in_blocks,
+    largest_piece,
     reduce_image,
     tissue_threshold,
     voxel_ml,
+    voxel_places,
     world_aligned,
 )
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
@@ -230,8 +231,7 @@ def face_in(image: Image, volume: Volume, reference: RegisteredScan | None, temp
 
 def is_headlike(volume: Volume, template: Template) -> bool:
     """Return True if what is in an image could be a face, and has the outline of a head or none that fits."""
-    pieces, _ = ndimage.label(volume.data > tissue_threshold(volume))
-    voxels = np.argwhere(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
+    voxels = np.argwhere(largest_piece(volume.data > tissue_threshold(volume)))
     sides_mm = np.sort((np.ptp(voxels, axis=0) + 1) * volume.voxel_mm)
     if len(voxels) * volume.voxel_ml < MIN_FACE_ML or sides_mm[1] < MIN_FACE_MM:
         return False
@@ -273,7 +273,8 @@ def _with_foldover(masked: Masked, registered: RegisteredScan, accepted: bool) -
     found = find_foldover(scan, head)
     if found is None:
         return masked
-    if found.sum() > head.count_voxels(scan):
+    in_head = head.distance(voxel_places(scan.data.shape, scan.affine)) <= 0
+    if found.sum() > in_head.sum():
         if accepted:
             return masked
         raise RegistrationError(

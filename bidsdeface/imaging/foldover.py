@@ -43,11 +43,6 @@ class PlacedHead:
         """Return which scan world points, shape (N, 3), lie in the air around the head, above its neck."""
         return (apply_affine(self.to_head, points)[:, 2] > NECK_Z_MM) & (self.distance(points) > air_mm)
 
-    def count_voxels(self, scan: Volume) -> int:
-        """Return how many voxels of a scan lie in the head."""
-        places = scan.to_world(np.indices(scan.data.shape).reshape(3, -1).T)
-        return int(np.count_nonzero(self.distance(places) <= 0))
-
 
 def find_foldover(scan: Volume, head: PlacedHead) -> NDArray[np.bool_] | None:
     """Find what folded over: tissue in the air at an end of the field of view whose opposite end cuts tissue.

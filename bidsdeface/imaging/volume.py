@@ -273,6 +273,13 @@ def tissue_voxels(volume: Volume) -> NDArray[np.intp]:
     return np.argwhere(volume.data > tissue_threshold(volume))
 
 
+def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the largest connected piece of a mask; nothing of an empty one."""
+    pieces, _ = ndimage.label(mask)
+    sizes = np.bincount(pieces.ravel(), minlength=2)[1:]  # without the background
+    return pieces == sizes.argmax() + 1
+
+
 def masked_share(volume: Volume, mask: NDArray[np.bool_], affine: NDArray) -> float:
     """Return the share of an image's tissue that lies in a mask, whose grid may be another."""
     return float(nearest(mask, affine, volume.to_world(tissue_voxels(volume))).mean())

@@ -96,7 +96,7 @@ def attack(
         "plain": lambda: look(surface, recogniser),
         "informed": lambda: look_as(original, surface, recogniser),
         "restoring": lambda: look(_restored(surface, defaced, tools), recogniser),
-        "mask": lambda: look_as(original, _cast(defaced), recogniser),
+        "mask": lambda: look_as(original, mask_surface(defaced.mask), recogniser),
     }
     return {name: looks[name]() for name in ATTACKERS if name in attackers}
 
@@ -192,7 +192,7 @@ def draw(path: Path, original: Image, defaced: Defaced, sight: Sight, tools: Too
         image_surface(original, "the original"),
         surface,
         _restored(surface, defaced, tools),
-        _cast(defaced),
+        mask_surface(defaced.mask),
     )
     rows = [
         np.concatenate([render(one, View(sight.pitch, yaw, sight.centre)) for one in surfaces], axis=1)
@@ -209,11 +209,6 @@ def _restored(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
         volume = reduce_image(defaced.image, "the defaced image")
         to_template = place(volume, tools.template.pose, tools.template.target).to_template
     return restore(surface, defaced.mask, tools.average, to_template)
-
-
-def _cast(defaced: Defaced) -> Surface:
-    """Return the surface of the face mask."""
-    return mask_surface(defaced.mask.stored > 0, defaced.mask.affine)
 
 
 def _box(corner: NDArray, shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -82,7 +82,7 @@ def scan(person: Person, seed: int) -> Image:
     """
     rng = np.random.default_rng(seed)
     grid = _Grid.of(person.head)
-    view, affine = _first_volume(person.head)
+    view, affine = canonical(person.head.volumes[..., 0], person.head.affine)
     values = np.nan_to_num(person.head.scaled(view))
     turn = Rotation.from_euler("xyz", rng.normal(0, TURN_DEG), degrees=True)
     soft = SOFT_MM * np.stack([_smooth_noise(rng, grid, SOFT_REACH_MM) for _ in range(3)])
@@ -113,7 +113,7 @@ def at_one_mm(image: Image) -> Image:
 
     The pictures need no finer voxels, and a person made of finer ones takes more than 1 GB.
     """
-    values, affine = in_blocks(*_first_volume(image), FINE_MM)
+    values, affine = in_blocks(*canonical(image.volumes[..., 0], image.affine), FINE_MM)
     return as_float(image, image.scaled(values), affine)
 
 
@@ -165,12 +165,6 @@ class _Grid:
         ]
         x, y, z, nodes = (np.asarray(part, np.float32) for part in (*weights, field))
         return np.einsum("xi,yj,zk,ijk->xyz", x, y, z, nodes, optimize=True)
-
-
-def _first_volume(image: Image) -> tuple[NDArray, NDArray[np.float64]]:
-    """Return the stored values of the first volume, axes nearest to R, A, S, and their affine."""
-    view, affine = canonical(image.stored, image.affine)
-    return view.reshape(*view.shape[:3], -1)[..., 0], affine
 
 
 def _crown_mm(head: Image) -> float:

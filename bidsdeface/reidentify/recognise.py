@@ -40,30 +40,18 @@ EMBEDDING = 128
 VERSION = 1  # of a sight; raise it with any change that makes older sights useless
 
 
-@dataclass(frozen=True)
-class Face:
-    """A face in a picture.
-
-    Attributes
-    ----------
-    score : float
-        Confidence of the detector.
-    landmarks : numpy.ndarray, shape (5, 2)
-        Corners of the eyes and base of the nose: columns and rows of the picture.
-    """
-
-    score: float
-    landmarks: NDArray[np.int64]
-
-
 class Recogniser(Protocol):
     """The methods that an attack needs. Pictures are RGB, shape (rows, columns, 3), uint8."""
 
     def likeness(self, picture: NDArray[np.uint8]) -> float:
         """Return a fast score of how much the picture shows a frontal face, to choose between views."""
 
-    def find(self, picture: NDArray[np.uint8]) -> Face | None:
-        """Return the most certain face, or None if there is none that counts."""
+    def find(self, picture: NDArray[np.uint8]) -> NDArray[np.int64] | None:
+        """Return the landmarks of the most certain face, or None if there is none that counts.
+
+        These are the corners of the eyes and the base of the nose, as columns and rows of the picture,
+        shape (5, 2).
+        """
 
     def embed(self, picture: NDArray[np.uint8], landmarks: NDArray) -> NDArray[np.float64]:
         """Return numbers whose Euclidean distance is small between pictures of the same person."""
@@ -97,13 +85,13 @@ class DlibRecogniser:
         _, scores, _ = self._frontal.run(picture, 0, -2.0)
         return max(scores, default=-np.inf)
 
-    def find(self, picture: NDArray[np.uint8]) -> Face | None:
-        """Return the face with the highest score of the convolutional detector, if it is above 0.5."""
+    def find(self, picture: NDArray[np.uint8]) -> NDArray[np.int64] | None:
+        """Return the landmarks of the face that the convolutional detector scores highest, if above 0.5."""
         best = max(self._detector(picture, 0), key=lambda face: face.confidence, default=None)
         if best is None or best.confidence <= DETECTED:
             return None
         points = self._landmarks(picture, best.rect).parts()
-        return Face(float(best.confidence), np.array([(point.x, point.y) for point in points]))
+        return np.array([(point.x, point.y) for point in points])
 
     def embed(self, picture: NDArray[np.uint8], landmarks: NDArray) -> NDArray[np.float64]:
         """Return the 128 numbers of the ResNet, after alignment by five landmarks."""
@@ -191,10 +179,10 @@ def look(surface: Surface, recogniser: Recogniser, light: tuple[float, float, fl
     faces = [recogniser.find(picture) for picture in pictures]
     return Sight(
         np.array([face is not None for face in faces]),
-        _mean([recogniser.embed(p, face.landmarks) for p, face in zip(pictures, faces, strict=True) if face]),
+        _mean([recogniser.embed(p, f) for p, f in zip(pictures, faces, strict=True) if f is not None]),
         surface.centre,
         pitch,
-        np.array([face.landmarks if face else np.zeros((5, 2), int) for face in faces]),
+        np.array([np.zeros((5, 2), int) if face is None else face for face in faces]),
     )
 
 

@@ -18,6 +18,7 @@ from bidsdeface.imaging.volume import (
     apply_affine,
     in_blocks,
     interpolate,
+    largest_piece,
     tissue_threshold,
 )
 
@@ -139,7 +140,8 @@ def tissue_surface(fine: NDArray, fine_affine: NDArray, name: str, skin_share: f
         raise ImageError(f"{name}: has the same value everywhere; convert it again")
     scaled = np.clip((coarse - dark) / (bright - dark), 0, 1)
     threshold = skin_share * tissue_threshold(Volume(scaled, coarse_affine, np.ones_like(scaled)))
-    head = _largest(scaled > threshold)
+    # Opened, so that no thread of noise leads away from it.
+    head = largest_piece(ndimage.binary_opening(scaled > threshold))
     if not head.any():
         raise ImageError(f"{name}: shows nothing but air; is it an image of a head?")
     spacing = voxel_sizes(coarse_affine)
@@ -155,9 +157,9 @@ def tissue_surface(fine: NDArray, fine_affine: NDArray, name: str, skin_share: f
     return make_surface(solid, shifted(fine_affine, [s.start for s in fine_box]))
 
 
-def mask_surface(mask: NDArray[np.bool_], affine: NDArray) -> Surface:
-    """Return the surface of a mask, shape (X, Y, Z), on a grid with this affine (4, 4)."""
-    fine, affine = in_blocks(*canonical(mask, affine), FINE_MM)
+def mask_surface(mask: Image) -> Surface:
+    """Return the surface of a mask, which is above 0 inside."""
+    fine, affine = in_blocks(*canonical(mask.stored > 0, mask.affine), FINE_MM)
     box = _around(fine > 0)
     return make_surface(fine[box], shifted(affine, [s.start for s in box]))
 
@@ -212,13 +214,6 @@ def render(surface: Surface, view: View, pixels: int = PIXELS) -> NDArray[np.uin
     brightness *= 1 - 0.5 * _occlusion(distance.reshape(pixels, pixels)).ravel()
     picture = np.where(hit[:, None], brightness[:, None] * SKIN_COLOUR, BACKGROUND)
     return np.clip(picture, 0, 255).astype(np.uint8).reshape(pixels, pixels, 3)
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the largest piece of a mask, without threads of noise that lead away from it."""
-    labels, _ = ndimage.label(ndimage.binary_opening(mask))
-    sizes = np.bincount(labels.ravel(), minlength=2)[1:]  # without the background
-    return labels == sizes.argmax() + 1
 
 
 def _filled(head: NDArray[np.bool_], spacing: NDArray) -> NDArray[np.bool_]:

@@ -37,8 +37,7 @@ def views(
     -------
     numpy.ndarray, shape (rows, columns), uint8
     """
-    view, affine = canonical(image.stored, image.affine)
-    view = view.reshape(*view.shape[:3], -1)[..., 0]
+    view, affine = canonical(image.volumes[..., 0], image.affine)
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in view.shape])).reshape(3, -1).T
     reach_mm = 2 * float(np.abs(apply_affine(affine, corners) - centre).max())
     planes = [_plane(centre, axis, float(np.clip(reach_mm, *PANEL_MM))) for axis in range(3)]

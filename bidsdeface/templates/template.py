@@ -12,7 +12,7 @@ from bidsdeface.errors import TemplateError
 from bidsdeface.imaging.affine import Points, Surface
 from bidsdeface.imaging.pose import AIR_MARGIN_MM, TISSUE_SPACING_MM, PoseTemplate, saturated
 from bidsdeface.imaging.registration import FIT_SPACING_MM, STAGES, RegistrationTarget
-from bidsdeface.imaging.volume import Volume, apply_affine, smoothed, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, largest_piece, smoothed, world_aligned
 
 # Template points: how far around the brain (mm), and their spacing (mm), for each stage of registration.
 REACH_MM = (20.0, 20.0, 16.0)
@@ -166,8 +166,7 @@ def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, ND
 def _distance_to_head(head: Volume) -> Volume:
     coarse = world_aligned(head, FIT_SPACING_MM)
     tissue = (saturated(coarse).data > 0.5) & (coarse.seen > 0)
-    pieces, _ = ndimage.label(ndimage.binary_closing(tissue, iterations=2))
-    largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
+    largest = largest_piece(ndimage.binary_closing(tissue, iterations=2))
     distance = ndimage.distance_transform_edt(~ndimage.binary_fill_holes(largest)) * FIT_SPACING_MM
     return Volume(np.maximum(distance - FIT_SPACING_MM / 2, 0).astype(np.float32), coarse.affine, coarse.seen)
 

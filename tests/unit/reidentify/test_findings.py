@@ -5,7 +5,7 @@ import pytest
 
 from bidsdeface.reidentify import recognise as sights
 from bidsdeface.reidentify.findings import Probe, evaluate, matches
-from bidsdeface.reidentify.recognise import EMBEDDING, YAWS, Face, Sight, look, look_as, remembered
+from bidsdeface.reidentify.recognise import EMBEDDING, YAWS, Sight, look, look_as, remembered
 from bidsdeface.reidentify.render import image_surface
 from tests.conftest import as_image
 from tests.unit.reidentify.test_render import ball
@@ -151,8 +151,7 @@ class Watcher:
 
     def find(self, picture):
         rows, columns = np.nonzero(picture[..., 0] > 100)
-        points = np.full((5, 2), [int(columns.mean()), int(rows.mean())]) if len(rows) else None
-        return None if points is None else Face(1.0, points)
+        return np.full((5, 2), [int(columns.mean()), int(rows.mean())]) if len(rows) else None
 
     def embed(self, picture, landmarks):
         self.aligned.append(landmarks)
