@@ -13,6 +13,7 @@ import numpy as np
 from nibabel.affines import from_matvec
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.volume import SEEN, Volume, apply_affine, nearest
 
@@ -207,13 +208,8 @@ def _change(step: NDArray, centre: NDArray, freedom: int) -> tuple[NDArray, floa
     if freedom == 12:
         linear = np.eye(3) + step[3:].reshape(3, 3) / LEVER_MM
     else:
-        x, y, z = step[3:6] / LEVER_MM
-        angle = np.linalg.norm(step[3:6]) / LEVER_MM
-        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-        # Rodrigues: a true rotation, so that "rigid" stays rigid however many steps are taken.
-        linear = (
-            np.eye(3) + np.sinc(angle / np.pi) * cross + np.sinc(angle / 2 / np.pi) ** 2 / 2 * cross @ cross
-        )
+        # A true rotation, so that "rigid" stays rigid however many steps are taken.
+        linear = Rotation.from_rotvec(step[3:6] / LEVER_MM).as_matrix()
         if freedom == 7:
             linear = linear * np.exp(step[6] / LEVER_MM)
     change = from_matvec(linear, step[:3] + centre - linear @ centre)

@@ -124,18 +124,16 @@ def find_brain(scan: Volume, to_template: NDArray, template: Surface, weights: W
     grid = from_matvec(GRID_MM * np.eye(3), template.centre - GRID_MM * (SIZE - 1) / 2)
     to_world = np.linalg.inv(to_template) @ grid
     voxels = np.linalg.inv(scan.affine) @ to_world
-    data = ndimage.affine_transform(scan.data, voxels[:3, :3], voxels[:3, 3], (SIZE,) * 3, order=1)
-    pieces, count = ndimage.label(brain_log_odds(data, weights) > 0)
+    data = ndimage.affine_transform(
+        scan.data, voxels[:3, :3], voxels[:3, 3], (SIZE,) * 3, order=1, cval=np.nan
+    )
+    seen = np.isfinite(data)
+    pieces, count = ndimage.label(brain_log_odds(np.nan_to_num(data), weights) > 0)
     if not count:
         return None
     sizes = np.bincount(pieces.ravel())[1:]
     around, _ = ndimage.label(pieces != sizes.argmax() + 1)
     inside = around != around[0, 0, 0]  # holes are inside: fluid, and what no network has seen before
-    x, y, z = np.ogrid[:SIZE, :SIZE, :SIZE]
-    seen = np.ones(inside.shape, bool)
-    for (a, b, c, start), size in zip(voxels[:3], scan.data.shape, strict=True):
-        at = a * x + b * y + c * z + start
-        seen &= (at >= 0) & (at <= size - 1)
     found = (inside & seen).astype(np.float32)
     return Brain(Volume(found, to_world, seen.astype(np.float32)), float(sizes.max() / sizes.sum()))
 
