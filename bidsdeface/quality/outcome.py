@@ -104,7 +104,8 @@ class OutcomeFile:
         self._outcomes.append(outcome)
         if self._folder and outcome.verdict != KEPT:
             with suppress(OSError, BidsdefaceError):  # it only explains; the run does not depend on it
-                _store(make_private(self._folder), outcome)
+                folder = make_private(self._folder)
+                _replace(folder / f"{outcome.scan}.json", outcome.line)
         if self._path is None or self._fault:
             return
         line = outcome.line.encode()
@@ -121,7 +122,9 @@ class OutcomeFile:
         self._file.close()
         with suppress(BidsdefaceError, OSError):
             if self._path.is_file():
-                self._write_in_order(self._path.resolve())
+                outcomes = sorted(self._outcomes, key=lambda outcome: natural_key(outcome.scan))
+                lines = "".join(outcome.line for outcome in outcomes)
+                _replace(self._path.resolve(), lines, is_private=False)
                 return set()
         # A pipe, or a single file that is mounted into a container: what was added is there.
         if self._fault is None:
@@ -129,19 +132,12 @@ class OutcomeFile:
         LOGGER.error("%s", storage_error(self._path, self._fault))
         return {code_of_run(self._fault)}
 
-    def _write_in_order(self, path: Path) -> None:
-        outcomes = sorted(self._outcomes, key=lambda outcome: natural_key(outcome.scan))
-        with private_folder(path.parent, must_be_private=False) as unfinished:
-            (unfinished / path.name).write_text(
-                "".join(outcome.line for outcome in outcomes), encoding="utf-8"
-            )
-            os.replace(unfinished / path.name, path)
 
-
-def _store(folder: Path, outcome: Outcome) -> None:
-    with private_folder(folder) as unfinished:
-        (unfinished / "outcome").write_text(outcome.line, encoding="utf-8")
-        os.replace(unfinished / "outcome", folder / f"{outcome.scan}.json")
+def _replace(path: Path, text: str, *, is_private: bool = True) -> None:
+    """Put a text in the place of a file with one rename."""
+    with private_folder(path.parent, must_be_private=is_private) as unfinished:
+        (unfinished / path.name).write_text(text, encoding="utf-8")
+        os.replace(unfinished / path.name, path)
 
 
 def read_outcomes(sources: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
