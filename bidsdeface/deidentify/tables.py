@@ -164,16 +164,12 @@ def check_rows(table: Table, path: PurePosixPath) -> tuple[Table, list[Excluded]
     rules = table_columns(path)
     if not is_about_people(path):
         required = [name for name, rule in rules.items() if rule.is_required]
-        raise_first(
-            {
-                f"{path}: has no column {''.join(required[:1])}, or no header; add it": (
-                    required and not set(required) & set(table.columns)
-                ),
-                f"{path}: line {min(table.bad_lines, default=0)} does not have one value per column; "
-                "correct it": table.bad_lines,
-            },
-            TableError,
-        )
+        if required and not set(required) & set(table.columns):
+            raise TableError(f"{path}: has no column {required[0]}, or no header; add it")
+        if table.bad_lines:
+            raise TableError(
+                f"{path}: line {table.bad_lines[0]} does not have one value per column; correct it"
+            )
         return table, []
     needed = [name for name, rule in rules.items() if rule.is_index] or ["participant_id"]
     index = [column for column in table.columns if column in needed]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bidsdeface import __version__
-from bidsdeface.errors import BidsdefaceError, Exit, UsageError, code_of_run, raise_first
+from bidsdeface.errors import BidsdefaceError, Exit, UsageError, code_of_run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,14 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     dataset = options.dataset
-    unknown = [name for name in options.accept_text if not (dataset / name).is_file()]
-    raise_first(
-        {
-            f"{dataset}: no such folder; give DIR the root of a dataset": not dataset.is_dir(),
-            f"--accept-text {''.join(unknown[:1])}: no such file in {dataset}; correct the name": unknown,
-        },
-        UsageError,
-    )
+    if not dataset.is_dir():
+        raise UsageError(f"{dataset}: no such folder; give DIR the root of a dataset")
+    if unknown := [name for name in options.accept_text if not (dataset / name).is_file()]:
+        raise UsageError(f"--accept-text {unknown[0]}: no such file in {dataset}; correct the name")
     from bidsdeface.dataset.files import EXTENSIONS
     from bidsdeface.deidentify.policy import load_policy
     from bidsdeface.leakcheck.find import find_leaks, survey_dataset
