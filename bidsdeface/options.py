@@ -15,7 +15,7 @@ from bidsdeface.arguments import (
 )
 from bidsdeface.dataset.query import read_filters
 from bidsdeface.errors import OPTIONAL, Exit, UsageError
-from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, REGIONS
+from bidsdeface.head.options import DEFAULT_GUARD_MM, DEFAULT_TEMPLATE, METHODS, REGIONS, REMOVE
 from bidsdeface.output.names import LAYOUTS
 from bidsdeface.settings import Settings, default_n_procs
 
@@ -159,6 +159,8 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
         help="template of TemplateFlow, such as MNIPediatricAsym:cohort-3, or a folder with one of your own "
         "(default: %(default)s, built in)",
     )
+    method = "remove the face, or replace it by an average one (default: %(default)s)"
+    group.add_argument("--method", choices=METHODS, default=REMOVE, help=method)
     group.add_argument(
         "--regions",
         metavar="REGIONS",
@@ -173,12 +175,8 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
         default=DEFAULT_GUARD_MM,
         help="margin around the brain that is never touched, in mm (default: %(default)g)",
     )
-    group.add_argument(
-        "--mask",
-        metavar="FILE",
-        type=local_path,
-        help="a face mask drawn by hand, used instead of the template's",
-    )
+    drawn = "a face mask drawn by hand, used instead of the template's"
+    group.add_argument("--mask", metavar="FILE", type=local_path, help=drawn)
     group.add_argument(
         "--accept",
         metavar="FILE_STEM",

@@ -1,8 +1,8 @@
-"""Draw ``docs/wholehead.png``: the embedded template with its masks, in four slices.
+"""Draw the embedded template with its masks, ``docs/wholehead.png``, and the average face, in four slices.
 
     python scripts/draw_template.py
 
-The template is the average of many heads, so this is nobody's face.
+Both are averages of many heads, so this is nobody's face.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend)
 
-TARGET = Path(__file__).parents[1] / "docs" / "wholehead.png"
+DOCS = Path(__file__).parents[1] / "docs"
 COLOURS = {"face": "#ff5a4d", "brain": "#4db8ff", "ears": "#ffd84d"}
 # Across which axis (0 is left to right), at which coordinate in mm, and what is to be seen there.
 SLICES = (
@@ -32,10 +32,17 @@ LETTERS = "xyz"
 
 
 def main() -> None:
-    """Read the template and draw it."""
+    """Read both and draw them."""
     stem = EMBEDDED_ROOT / f"tpl-{WHOLE_HEAD}" / f"tpl-{WHOLE_HEAD}_res-02"
     head, affine = _read(f"{stem}_T1w.nii.gz")
     masks = {name: _read(f"{stem}_desc-{name}_mask.nii.gz")[0] for name in COLOURS}
+    draw(head, affine, masks, DOCS / "wholehead.png")
+    skin, t1w = (_read(f"{stem}_desc-{name}.nii.gz")[0] for name in ("skin_dist", "face_T1w"))
+    draw(np.where(skin < 0, t1w, 0), affine, {"face": masks["face"]}, DOCS / "average-face.png")
+
+
+def draw(head: np.ndarray, affine: np.ndarray, masks: dict[str, np.ndarray], target: Path) -> None:
+    """Draw a head with the outlines of masks."""
     spacing, origin = affine[0, 0], affine[:3, 3]
     ends = origin + spacing * (np.array(head.shape) - 1)
     widths = [(ends - origin)[1 if axis == 0 else 0] for axis, _, _ in SLICES]  # all at one scale
@@ -54,11 +61,11 @@ def main() -> None:
         panel.set_xlabel(f"{LETTERS[across]}, mm", color="gray", fontsize=8)
         panel.tick_params(colors="gray", labelsize=7)
         panel.set_facecolor("black")
-    handles = [plt.Line2D([], [], color=colour, label=name) for name, colour in COLOURS.items()]
-    figure.legend(handles=handles, loc="lower center", ncols=3, frameon=False, labelcolor="white")
+    handles = [plt.Line2D([], [], color=COLOURS[name], label=name) for name in masks]
+    figure.legend(handles=handles, loc="lower center", ncols=len(masks), frameon=False, labelcolor="white")
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     # No version or date inside: drawing it again gives the same bytes.
-    figure.savefig(TARGET, dpi=100, metadata={"Software": None})
+    figure.savefig(target, dpi=100, metadata={"Software": None})
 
 
 def _read(path: str) -> tuple[np.ndarray, np.ndarray]:

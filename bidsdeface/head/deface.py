@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.dataset.inheritance import read_gradients, read_metadata
-from bidsdeface.dataset.kinds import is_phase
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.dataset.people import People
 from bidsdeface.deidentify.identifiers import Identifiers
@@ -27,8 +26,10 @@ from bidsdeface.errors import (
 from bidsdeface.head.choose_mask import Progress, choose_mask
 from bidsdeface.head.fit import RegisteredScan, TemplateSet, make_template_set
 from bidsdeface.head.mask import Loaded, Masked, NoFace, load, mask_from_template, middle, not_applicable
-from bidsdeface.head.options import MaskOptions
+from bidsdeface.head.options import REFACE, MaskOptions
+from bidsdeface.head.refaced import Replacement, replacement_of
 from bidsdeface.head.resume import expected_record, finished_scans, is_by_hand, remember_input
+from bidsdeface.imaging.average import AverageFace
 from bidsdeface.imaging.image import (
     canonical,
     clean_header,
@@ -37,7 +38,7 @@ from bidsdeface.imaging.image import (
     read_image,
     write_image,
 )
-from bidsdeface.imaging.methods import background, remove, stored_as
+from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
 from bidsdeface.output.faceless import remember_faceless
 from bidsdeface.output.names import FIGURES, figure_name, mask_of
@@ -52,6 +53,7 @@ from bidsdeface.report.figure import draw, views
 from bidsdeface.report.private import add_scan, report_folder
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import COMPLETE, State
+from bidsdeface.templates.source import average_face
 
 LOGGER = logging.getLogger(__name__)
 
@@ -68,12 +70,15 @@ class Tools:
         Private state, which stays.
     identifiers : callable
         Takes the label of a participant, and returns the identifiers that no kept text of theirs may hold.
+    average : AverageFace or None
+        What replaces faces; None if they are removed.
     """
 
     settings: MaskOptions
     templates: TemplateSet
     state: State | None
     identifiers: Callable[[str], Identifiers] = lambda subject: Identifiers()
+    average: AverageFace | None = None
 
 
 def prepare(settings: MaskOptions, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
@@ -85,6 +90,7 @@ def prepare(settings: MaskOptions, state: State | None) -> Callable[[Head], Iter
         The template is missing, or not what it says it is.
     """
     templates = make_template_set(settings.template, settings.regions, settings.guard_mm)
+    average = average_face() if settings.method == REFACE else None
     people = People(settings.bids_dir, settings.policy, settings.keep_columns)
     above = people.identifiers_above
 
@@ -92,7 +98,7 @@ def prepare(settings: MaskOptions, state: State | None) -> Callable[[Head], Iter
     def identifiers(subject: str) -> Identifiers:
         return above | people.identifiers_of(subject)
 
-    return partial(deface_head, Tools(settings, templates, state, identifiers))
+    return partial(deface_head, Tools(settings, templates, state, identifiers, average))
 
 
 def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
@@ -153,8 +159,12 @@ def _add_to_report(
             masked = mask_from_template(loaded, reference, tools.templates, True)
     try:
         folder = report_folder(tools.state, tools.settings.output_dir)
+        after = None
+        if masked:
+            new = replacement_of(loaded, masked, tools.settings, tools.average)
+            after = remove(loaded.image, masked.mask, new.values)
         mask = masked.mask if masked else None
-        add_scan(folder, outcome, loaded.image, loaded.volume, mask, middle(loaded, masked))
+        add_scan(folder, outcome, loaded.image, loaded.volume, mask, middle(loaded, masked), after)
     except Exception as error:  # a picture costs no scan
         LOGGER.warning("%s: not in the private report: %s", outcome.scan, describe(error))
 
@@ -198,27 +208,31 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
     scan, image, settings = loaded.scan, loaded.image, tools.settings
     published = settings.output.outputs_of(scan, no_face=bool(masked.no_face))
     metadata = read_metadata(settings.bids_dir, scan)
-    fill = stored_as(0.0, image) if is_phase(scan) else background(image)  # phase has no dark and bright
+    new = replacement_of(loaded, masked, settings, tools.average)
     with open_staging(settings.output_dir) as staging:
         files: dict[PurePath, Path] = {name: staging.folder / name.name for name in published.files}
         write_image(
             files[published.image],
             clean_header(image.header),
-            remove(image, masked.mask, fill),  # not kept: of a long series, one copy less in memory
+            remove(image, masked.mask, new.values),  # not kept: of a long series, one copy less in memory
             settings.omp_nthreads,
         )
         written = read_image(files[published.image])
-        check_written(image, written, masked.mask, fill)
+        check_written(image, written, masked.mask, new.values)
         LOGGER.debug("%s: written, read back and compared", scan.stem)
         volume = loaded.volume if masked.no_face else reduce_image(written, "the written image")
-        measured = _measure_written(volume, image.affine, masked)
+        # What is in the mask has just been compared with the average face: the checks are about the rest.
+        judged = volume
+        if new.placement:
+            judged = reduce_image(replace(written, stored=remove(image, masked.mask)), "the written image")
+        measured = _measure_written(judged, image.affine, masked)
         measures = {**masked.measures, **measured}
         is_whole = masked.registered is not None and not masked.no_face
         failed = failed_checks(measures, is_whole, not_applicable(scan))
         if failed and scan.stem not in settings.accept:
             raise Rejected(failed, measures)
         outcome = _outcome(scan, masked, measures, failed, settings)
-        record = _record(outcome, masked, settings)
+        record = _record(outcome, masked, settings, new)
         sidecar = image_sidecar(
             metadata,
             record,
@@ -228,13 +242,16 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
             tools.identifiers(scan.subject).are_in,
             no_face=bool(masked.no_face),
             skull_stripped=masked.no_face == NoFace.BARE_BRAIN,
+            is_refaced=new.placement is not None,
         )
         if published.mask and published.mask_sidecar:
             write_image(files[published.mask], mask_header(image.header), masked.mask.view("uint8"))
             check_mask_written(masked.mask, image.affine, read_image(files[published.mask]))
             _withdraw_other_masks(loaded, published.mask, masked, settings, to_come)
             of_set = [other.uri for other in loaded.head.scans if mask_of(other) == mask_of(scan)]
-            of_mask = mask_sidecar(record, [] if settings.is_complete else of_set)
+            # What replaced the values differs between images of a set.
+            of_any = _record(outcome, masked, settings, Replacement(new.values))
+            of_mask = mask_sidecar(of_any, [] if settings.is_complete else of_set)
             files[published.mask_sidecar].write_text(to_json(of_mask))
         dropped = sorted(metadata.keys() - sidecar.keys())
         LOGGER.debug("%s: fields that are left out: %s", scan.stem, ", ".join(dropped))
@@ -277,10 +294,13 @@ def _outcome(
     return Outcome(scan.stem, verdict, measures=measures, failed_checks=tuple(map(bids_name, failed)))
 
 
-def _record(outcome: Outcome, masked: Masked, settings: MaskOptions) -> dict[str, object]:
+def _record(outcome: Outcome, masked: Masked, settings: MaskOptions, new: Replacement) -> dict[str, object]:
     """Return the ``Bidsdeface`` object of a sidecar."""
     record = {
-        **expected_record(settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask)),
+        **expected_record(
+            settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask), not_refaced=new.not_refaced
+        ),
+        "PlacementOnWholeHead": new.placement,
         "Reference": masked.registered.reference if masked.registered else None,
         "MaskOf": masked.lent_by or None,
         "Verdict": outcome.verdict,

@@ -1,13 +1,25 @@
 """The options that decide how a head is masked."""
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from bidsdeface.output.request import Request
 
+METHODS = (REMOVE, REFACE) = ("remove", "reface")
 REGIONS = (("face",), ("face", "ears"))
 DEFAULT_TEMPLATE = "WholeHead"
 DEFAULT_GUARD_MM = 3.0
+
+
+class NotRefaced(str, Enum):
+    """Why a face is removed from an image though an average one was to replace it."""
+
+    PHASE = "phase, or a part of complex numbers"
+    MAP = "values computed from other images"
+    SERIES_OR_OTHER = "no anatomical image"
+    BELOW_ZERO = "values below zero, such as Hounsfield units"
+    BY_HAND = "a mask without a placement of the head"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +34,8 @@ class MaskOptions(Request):
         Name of a template of TemplateFlow, or a folder that holds one.
     guard_mm : float
         Margin around the brain that is never touched, in mm.
+    method : str
+        One of `METHODS`.
     regions : tuple of str
         One of `REGIONS`.
     mask : Path, optional
@@ -37,6 +51,7 @@ class MaskOptions(Request):
     longitudinal: bool = False
     template: str = DEFAULT_TEMPLATE
     guard_mm: float = DEFAULT_GUARD_MM
+    method: str = REMOVE
     regions: tuple[str, ...] = REGIONS[0]
     mask: Path | None = None
     accept: tuple[str, ...] = ()

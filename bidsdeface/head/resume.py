@@ -17,16 +17,20 @@ from bidsdeface.dataset.kinds import possible_donors
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.deidentify.policy import policy_mark
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.head.options import MaskOptions
+from bidsdeface.head.options import REFACE, REMOVE, MaskOptions, NotRefaced
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.output.names import Outputs, mask_of
 from bidsdeface.output.record import read_record
 from bidsdeface.runtime.workdir import State
 
-METHOD = "remove"
 
-
-def expected_record(settings: MaskOptions, *, no_face: bool = False, by_hand: bool = False) -> dict[str, Any]:
+def expected_record(
+    settings: MaskOptions,
+    *,
+    no_face: bool = False,
+    by_hand: bool = False,
+    not_refaced: NotRefaced | None = None,
+) -> dict[str, Any]:
     """Return what the ``Bidsdeface`` object of a result with these settings holds.
 
     Parameters
@@ -36,11 +40,14 @@ def expected_record(settings: MaskOptions, *, no_face: bool = False, by_hand: bo
         Whether the image shows no face: then no method is claimed.
     by_hand : bool, optional
         Whether a person drew the mask.
+    not_refaced : NotRefaced, optional
+        Why the face is removed though another was to replace it.
     """
     record = {
         "Version": __version__,
         "MetadataPolicy": policy_mark(settings.policy),
-        "Method": None if no_face else METHOD,
+        "Method": None if no_face else REMOVE if not_refaced else settings.method,
+        "NotRefaced": not_refaced.value if not_refaced else None,
         **({} if no_face else {"MaskSource": "by hand" if by_hand else "template"}),
     }
     of_template = {
@@ -87,11 +94,17 @@ def is_by_hand(settings: MaskOptions, scan: Scan) -> bool:
 def _result(scan: Scan, settings: MaskOptions) -> Outputs | None:
     """Return the files of a finished result that was made with the same settings, if there is one."""
     outputs = settings.output.outputs_of(scan)
-    possible = (
+    possible: tuple[tuple[Outputs, dict[str, Any]], ...] = (
         (outputs, expected_record(settings)),
         (outputs, expected_record(settings, by_hand=True)),
         (settings.output.outputs_of(scan, no_face=True), expected_record(settings, no_face=True)),
     )
+    if settings.method == REFACE:
+        possible += tuple(
+            (outputs, expected_record(settings, by_hand=by_hand, not_refaced=reason))
+            for reason in NotRefaced
+            for by_hand in (False, True)
+        )
     return next((files for files, record in possible if has_result(settings.output_dir, files, record)), None)
 
 

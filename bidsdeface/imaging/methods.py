@@ -38,14 +38,14 @@ def stored_as(level: float, image: Image) -> NDArray:
 
 
 def remove(image: Image, mask: NDArray[np.bool_], fill: NDArray | None = None) -> NDArray:
-    """Return the stored values with a fill value inside the mask.
+    """Return the stored values with a fill value, or other values, inside the mask.
 
     Parameters
     ----------
     image : Image
         Stored values of shape (X, Y, Z) or (X, Y, Z, ...): every volume is treated.
     mask : numpy.ndarray, shape (X, Y, Z), bool
-    fill : numpy.ndarray, shape (), optional
+    fill : numpy.ndarray, shape () or the image's, optional
         In the image's type; the background value by default.
 
     Returns
@@ -54,5 +54,6 @@ def remove(image: Image, mask: NDArray[np.bool_], fill: NDArray | None = None) -
         A new array, the same outside the mask bit for bit.
     """
     defaced = image.stored.copy(order="K")
-    defaced[mask] = background(image) if fill is None else fill
+    fill = background(image) if fill is None else fill
+    defaced[mask] = fill[mask] if fill.ndim else fill
     return defaced

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from bidsdeface import __version__
 from bidsdeface.dataset.kinds import is_phase, may_show_none
 from bidsdeface.dataset.names import parse_name, scan_at
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
 from bidsdeface.head.fit import make_template_set
 from bidsdeface.head.mask import MIN_HEADLIKE, face_in
-from bidsdeface.head.options import DEFAULT_TEMPLATE, REGIONS
+from bidsdeface.head.options import DEFAULT_TEMPLATE, REFACE, REGIONS
+from bidsdeface.head.refaced import without_average
 from bidsdeface.imaging.image import is_flat, is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
@@ -40,15 +42,17 @@ def face_test() -> Callable[[Path], str | None]:
     regions = templates.face_regions(None)
 
     def shows_face(path: Path) -> str | None:
-        shown = look(path)
+        shown, record = look(path), read_record(path)
+        if shown == FACE and record.get("Method") == REFACE and record.get("Version") != __version__:
+            return CANNOT_TELL  # the average face of that version is not known here
         # This program has verified the image by way of another scan, or saw no face before it was published.
-        is_settled = shown == CANNOT_TELL and (is_emptied(path) or read_record(path).get("Evidence"))
+        is_settled = shown == CANNOT_TELL and (is_emptied(path) or record.get("Evidence"))
         return None if is_settled else shown
 
     def look(path: Path) -> str | None:
         image = None
         try:
-            image = read_image(path)
+            image = without_average(path, read_image(path))
             scan = reduce_image(image, str(path))
         except ImageError:
             return None if image and is_flat(image) else CANNOT_TELL
@@ -71,7 +75,7 @@ def face_test() -> Callable[[Path], str | None]:
 
 
 def is_emptied(path: Path) -> bool:
-    """Return True if an image was defaced, by its sidecar, and has one value throughout its face mask."""
+    """Return True if an image was defaced, by its sidecar: one value, or the average face, fills its mask."""
     scan = scan_at(path)
     labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
     layout = BIDS if labels == scan.entities else DERIVATIVES
@@ -79,7 +83,7 @@ def is_emptied(path: Path) -> bool:
     if not read_record(path).get("Method"):
         return False
     try:
-        image, mask = read_image(path), read_image(mask_path)
+        image, mask = without_average(path, read_image(path)), read_image(mask_path)
     except (BidsdefaceError, OSError):
         return False
     inside = mask.stored > 0

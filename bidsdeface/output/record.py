@@ -53,6 +53,7 @@ def image_sidecar(
     *,
     no_face: bool = False,
     skull_stripped: bool = False,
+    is_refaced: bool = False,
 ) -> dict[str, Any]:
     """Compose the sidecar of a defaced image, or of one that shows no face.
 
@@ -75,6 +76,8 @@ def image_sidecar(
         Whether the image shows no face, so that nothing was removed, and no removal is claimed.
     skull_stripped : bool, optional
         Whether the image shows a bare brain.
+    is_refaced : bool, optional
+        Whether an average face took the place of the person's.
 
     Returns
     -------
@@ -83,15 +86,16 @@ def image_sidecar(
     policy = load_policy() if policy is None else policy
     without_files = {name: Rule(DROP) if rule.kind == FILES else rule for name, rule in policy.items()}
     kept, _ = scrub_metadata(source_metadata, without_files, task, datatype="anat", identifies=identifies)
+    done = "replaced by an average face" if is_refaced else "removed"
     derived = {
         "Description": "Image that shows no face; nothing was removed"
         if no_face
-        else "Image with the face removed; outside the face mask, as acquired",
+        else f"Image with the face {done}; outside the face mask, as acquired",
         "SkullStripped": skull_stripped,
         "Sources": [source_uri],
     }
     defaced = {
-        "DeidentificationMethod": [f"Face removed by bidsdeface {__version__}"],
+        "DeidentificationMethod": [f"Face {done} by bidsdeface {__version__}"],
         "DeidentificationMethodCodeSequence": [dict(code) for code in _CODES],
     }
     return {

@@ -8,14 +8,14 @@ from bidsdeface.imaging.image import Image, clean_header
 
 
 def check_written(original: Image, written: Image, mask: NDArray[np.bool_], fill: NDArray) -> None:
-    """Check that a written image is the original with a fill value inside a mask, and nothing else.
+    """Check that a written image is the original with other values inside a mask, and nothing else.
 
     Parameters
     ----------
     original, written : Image
     mask : numpy.ndarray, shape (X, Y, Z), bool
-    fill : numpy.ndarray, shape ()
-        In the images' type.
+    fill : numpy.ndarray, shape () or that of the images
+        In the images' type; its values in the mask.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def check_written(original: Image, written: Image, mask: NDArray[np.bool_], fill
     before, after = original.stored.T, written.stored.T  # transposed, a mask broadcasts over volumes
     if not _same_bits(before, after, ~mask.T):
         raise ImageError("voxels outside the mask changed; check the disk")
-    if not _same_bits(np.broadcast_to(fill, before.shape), after, mask.T):
+    if not _same_bits(np.broadcast_to(fill.T, before.shape), after, mask.T):
         raise ImageError("voxels inside the mask were not replaced; check the disk")
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bidsdeface.errors import storage_errors
 from bidsdeface.imaging.image import Image
-from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import Volume, reduce_image
 from bidsdeface.quality.limits import CHECKS, limit_used
 from bidsdeface.quality.outcome import FAILED, Outcome
@@ -30,7 +29,13 @@ def report_folder(state: State, output_dir: Path) -> Path:
 
 
 def add_scan(
-    folder: Path, outcome: Outcome, image: Image, volume: Volume, mask: NDArray | None, centre: NDArray
+    folder: Path,
+    outcome: Outcome,
+    image: Image,
+    volume: Volume,
+    mask: NDArray | None,
+    centre: NDArray,
+    after: NDArray | None,
 ) -> None:
     """Add a scan to the report: its outcome, and pictures before and after.
 
@@ -42,9 +47,11 @@ def add_scan(
     image, volume : Image, Volume
         The scan as it was read, and at coarse resolution.
     mask : numpy.ndarray of bool or None
-        For a scan that failed, the mask that it would get; None if none was found: then there is no "after".
+        For a scan that failed, the mask that it would get; None if none was found.
     centre : numpy.ndarray, shape (3,)
         World coordinates (RAS+ mm) through which the slices go.
+    after : numpy.ndarray or None
+        The stored values of the defaced image, if there is one.
 
     Raises
     ------
@@ -52,8 +59,8 @@ def add_scan(
         The report cannot be written.
     """
     rows = [views(image, volume, centre, mask)]
-    if mask is not None:
-        defaced = replace(image, stored=remove(image, mask))
+    if after is not None:
+        defaced = replace(image, stored=after)
         rows.append(views(defaced, reduce_image(defaced, "the defaced image"), centre))
     with _writing(folder) as unfinished:
         draw(unfinished / f"{outcome.scan}.png", *rows)

@@ -13,6 +13,7 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from bidsdeface.errors import ImageError, TemplateError
+from bidsdeface.imaging.average import AverageFace
 from bidsdeface.imaging.image import canonical, read_image
 from bidsdeface.imaging.volume import BRIGHT_PERCENTILE, Volume, in_blocks, voxel_places
 from bidsdeface.templates.template import Template, make_template
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from templateflow.client import TemplateFlowClient
 
 WHOLE_HEAD = "WholeHead"
+SKIN_UNIT_MM = 0.25  # of the stored distances to the average skin
 EMBEDDED_ROOT = Path(__file__).parent / "data"
 _STEM = EMBEDDED_ROOT / f"tpl-{WHOLE_HEAD}" / f"tpl-{WHOLE_HEAD}_res-02"
 AVERAGE = Path(f"{_STEM}_T1w.nii.gz")  # nobody's head
@@ -111,6 +113,22 @@ def whole_head(regions: Sequence[str] = ("face",)) -> Template:
     seen[:, :, planes[0] + 1 :] = 1
     head = Volume((t1w / t1w.max()).astype(np.float32), affine, seen)
     return make_template(WHOLE_HEAD, head, masks.pop("brain"), masks)
+
+
+def average_face() -> AverageFace:
+    """Return the average face on WholeHead, with which a person's is replaced."""
+    stem = EMBEDDED_ROOT / f"tpl-{WHOLE_HEAD}" / f"tpl-{WHOLE_HEAD}_res-02"
+    parts = {
+        name: _read(WHOLE_HEAD, Path(f"{stem}_desc-{name}.nii.gz"))
+        for name in ("skin_dist", "face_T1w", "eye_mask")
+    }
+    scales = (SKIN_UNIT_MM, 1 / 255, 1.0)
+    skin, t1w, eyes = (
+        Volume(data * np.float32(scale), affine, np.ones(data.shape, np.float32))
+        for (data, affine), scale in zip(parts.values(), scales, strict=True)
+    )
+    head = whole_head(("face", "ears"))
+    return AverageFace(skin, t1w, eyes, head.brain_mm, head.regions_mm["ears"])
 
 
 def _from_folder(folder: Path) -> Parts:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bidsdeface.dataset.query import find_heads
+from bidsdeface.head.options import NotRefaced
 from bidsdeface.head.resume import expected_record, finished_scans, remember_input
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.output.names import outputs_of
@@ -160,3 +161,21 @@ def test_in_a_complete_dataset_an_image_without_its_mask_is_not_taken_for_one_wi
     assert finished_scans(finished.head, settings) == {finished.scan.stem}
     (settings.output_dir / outputs.mask).unlink()
     assert finished_scans(finished.head, settings) == set()
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "expected"),
+    [
+        ({"method": "reface"}, "reface", True),
+        ({"method": "reface"}, "remove", False),
+        ({"method": "remove"}, "reface", False),
+        *(({"method": "reface", "not_refaced": reason}, "reface", True) for reason in NotRefaced),
+        ({"method": "reface", "not_refaced": NotRefaced.MAP}, "remove", False),
+    ],
+)
+def test_a_result_of_the_other_method_is_made_anew(finished, made, asked, expected):
+    settings = replace(finished.settings, method=made["method"])
+    record = expected_record(settings, not_refaced=made.get("not_refaced"))
+    sidecar = finished.settings.output_dir / outputs_of(finished.scan).image_sidecar
+    sidecar.write_text(json.dumps({"Bidsdeface": record}))
+    assert finished.is_kept(method=asked) is expected

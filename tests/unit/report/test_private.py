@@ -12,6 +12,7 @@ from PIL import Image as Picture
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.head.mask import Loaded
+from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, NO_FACE, PASSED, Outcome
@@ -49,6 +50,7 @@ def told(tmp_path, loaded):
             loaded.volume,
             masked,
             CENTRE,
+            None if masked is None else remove(loaded.image, masked),
         )
 
     return tell_of
