@@ -23,6 +23,7 @@ from bidsdeface.output.record import read_record
 from bidsdeface.templates.source import average_face
 
 DECIMALS = 6  # of a placement, as it is used and recorded
+LEAST_SIZE = 0.1  # of the volume of a head, relative to the average's: another placement is none
 OTHER_CPU = 1e-3  # of the range of an image: what another type of CPU may compute differently
 OTHER_ROUNDING = 0.01  # of the voxels, which may be rounded to the next integer then
 
@@ -106,19 +107,21 @@ def without_average(path: Path, image: Image) -> Image:
         Of the image.
     image : Image
     """
-    record, scan = read_record(path), scan_at(path)
+    record = read_record(path)
     if record.get("Method") != REFACE:
         return image
-    labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
-    raw = replace(scan, entities=labels)
-    layout = BIDS if labels == scan.entities else DERIVATIVES
     try:
-        placement = np.array(record["PlacementOnWholeHead"], float)
+        scan, placement = scan_at(path), np.array(record["PlacementOnWholeHead"], float)
+        labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
+        raw = replace(scan, entities=labels)
+        layout = BIDS if labels == scan.entities else DERIVATIVES
         drawn = read_image(path.with_name(mask_of(raw, layout).name))
     except (BidsdefaceError, KeyError, TypeError, ValueError):
         return image
     mask = drawn.stored > 0
-    if placement.shape != (4, 4) or not is_on_grid(image, mask.shape, drawn.affine):
+    is_placement = placement.shape == (4, 4) and np.isfinite(placement).all()
+    is_placement = is_placement and LEAST_SIZE < np.linalg.det(placement) < 1 / LEAST_SIZE
+    if not is_placement or not mask.any() or not is_on_grid(image, mask.shape, drawn.affine):
         return image
     stem = "_".join([*(f"{key}-{label}" for key, label in labels), scan.suffix])
     expected = refaced(stem, image, mask, placement.tolist(), average_face())

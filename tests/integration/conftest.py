@@ -91,8 +91,8 @@ def files(folder: Path, without: Sequence[str] = ()) -> dict[str, bytes]:
 
 
 def published(output_dir: Path, name: str = "sub-") -> list[str]:
-    """List files that belong to scans."""
-    return [path for path in files(output_dir) if path.startswith(name)]
+    """List files that belong to scans: those in folders of participants."""
+    return [path for path in files(output_dir) if path.startswith(name) and "/" in path]
 
 
 @pytest.fixture

@@ -326,7 +326,7 @@ def test_a_full_work_dir_is_one_clear_line_a_scan(clinic, small_disk, tmp_path):
     (line,) = failures(run.said)
     assert f"{small_disk}/bidsdeface" in line and "No space left on device" in line
     assert published(tmp_path / "out") == []
-    assert sorted(os.listdir(small_disk / "bidsdeface")) == ["fingerprints", "key", "logs"]
+    assert sorted(os.listdir(small_disk / "bidsdeface")) == ["fingerprints", "key", "logs", "outcomes"]
     (log,) = (small_disk / "bidsdeface/logs").iterdir()
     assert "DEBUG" in log.read_text() and "DEBUG" not in run.said
 
@@ -381,7 +381,7 @@ def test_many_tasks_of_a_cluster_share_an_output_and_a_work_dir(tmp_path):
     assert list(output_dir.glob(".bidsdeface-*")) == []
     done = [{name: c for name, c in files(output_dir).items() if f"sub-{one}" in name} for one in labels]
     images = [[c for name, c in sorted(one.items()) if name.endswith(".nii.gz")] for one in done]
-    assert all(len(one) == 5 for one in done) and all(one == images[0] for one in images)
+    assert all(len(one) == 6 for one in done) and all(one == images[0] for one in images)
     assert begin(level="group").wait() == 0
     assert len((output_dir / "quality.tsv").read_text().splitlines()) == 1 + len(labels)
     assert len(list((tmp_path / "work/bidsdeface/fingerprints").iterdir())) == len(labels)

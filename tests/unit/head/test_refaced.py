@@ -14,7 +14,7 @@ from bidsdeface.head.options import REFACE, REMOVE, MaskOptions, NotRefaced
 from bidsdeface.head.refaced import refaced, replacement_of, without_average
 from bidsdeface.imaging.image import clean_header, mask_header, read_image, write_image
 from bidsdeface.templates.source import average_face, whole_head
-from tests.conftest import as_image
+from tests.conftest import as_image, fake_head
 from tests.unit.imaging.test_reface import scan
 
 PLACEMENT = np.eye(4).tolist()
@@ -121,3 +121,15 @@ def test_a_nose_that_folded_over_stays_emptied(average):
     folded[:, :4] = True
     *_, new = what_is_put_in(average, "anat/sub-01_T1w.nii.gz", mask=mask | folded, folded=folded)
     assert not new.values[folded].any() and new.values[mask].any()
+
+
+@pytest.mark.parametrize("name", ["sub-01_T1w.nii.gz", "anything.nii.gz"])
+@pytest.mark.parametrize("placement", [None, "here", np.zeros((4, 4)).tolist(), [[np.nan] * 4] * 4])
+def test_a_record_that_says_nothing_of_use_leaves_the_image_as_it_is(tmp_path, name, placement):
+    head = fake_head()
+    head.to_filename(tmp_path / name)
+    head.to_filename(tmp_path / "sub-01_mod-T1w_defacemask.nii.gz")
+    record = {"Bidsdeface": {"Method": "reface", "PlacementOnWholeHead": placement}}
+    (tmp_path / name.replace(".nii.gz", ".json")).write_text(json.dumps(record))
+    image = read_image(tmp_path / name)
+    assert without_average(tmp_path / name, image) is image

@@ -137,6 +137,12 @@ def test_the_methods_text_says_what_was_done_with_which_settings(whole):
     assert "1 image showed no face" in text and "by hand" not in text
 
 
+@pytest.mark.parametrize("verdict", ["by hand", "no-face", "accepted"])
+def test_a_page_needs_nothing_of_a_record_but_its_verdict(verdict):
+    """A mask by hand has no template, no region and no margin."""
+    assert verdict in report([scan("sub-1_desc-defaced_T1w", {"Verdict": verdict, "Measures": {}})])
+
+
 def test_what_was_left_out_is_counted():
     text = report(SCANS, left_out=[("is a photograph", 3)])
     assert '<th scope="row">is a photograph</th><td class="number">3</td>' in text
