@@ -133,7 +133,7 @@ def _find_missing(
     if state:
         folder = make_private(state.folder_for("missing", settings.output_dir))
         (folder / "missing.tsv").write_text(missing.table(absent, with_names=True), encoding="utf-8")
-        where = f"; all, with reasons: {folder / 'missing.tsv'}"
+        where = f"; all of them: {folder / 'missing.tsv'}"
     LOGGER.warning("missing from OUTPUT_DIR: %d scans (%s)%s", len(names), shortened(names, 10), where)
     return absent
 
