@@ -4,13 +4,14 @@ import logging
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path, PurePath
+from typing import Any
 
 from bidsdeface.companions.run import refresh_dataset, warn_of_waiting
 from bidsdeface.dataset.annex import check_all_fetched
-from bidsdeface.dataset.names import parse_name, scan_at
+from bidsdeface.dataset.names import Scan, parse_name, scan_at
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.deidentify.tables import read_rows
 from bidsdeface.errors import BidsdefaceError, Exit, shortened
@@ -67,6 +68,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
         needed = "participant" if complete else "defaced scan"
         raise BidsdefaceError(f"{settings.output_dir}: no {needed} here; run the participant level first")
     codes = warn_of_waiting(settings, state)
+    asked = _asked_for(settings, state)  # before the audit, which may withdraw scans: it may find a fault
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:
         if complete:
             claim_shareable(settings.output_dir)
@@ -77,7 +79,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
             else:
                 _name_orphans(settings)
             scans = published_scans(settings.output_dir, settings.output_layout)
-            absent = _find_missing(settings, scans, state)
+            absent = _find_missing(asked, scans, settings, state)
             if place:
                 _write_report(make_private(place) if complete else place, scans, absent, audit, settings)
             else:
@@ -108,33 +110,44 @@ def _name_orphans(settings: Settings) -> None:
         LOGGER.warning("%s: its original no longer exists; to stop sharing it: rm %s", result.image, files)
 
 
-def _find_missing(
-    settings: Settings, scans: Sequence[Published], state: State | None
-) -> list[missing.Missing]:
-    """Return, and name in the log, the scans that these options ask for and that are not published."""
+def _asked_for(settings: Settings, state: State | None) -> dict[Scan, Mapping[str, Any] | None]:
+    """Return the scans that these options ask for, each with what its last run recorded."""
     plan = find_heads(
         settings.bids_dir, filters=settings.filters, suffixes=settings.to_deface, scans_expected=False
     )
-    planned = [*(scan for head in plan.heads for scan in head.scans), *plan.twins]
+    kept = state.folder_for(OUTCOMES, settings.output_dir) if state else None
+    outcomes = read_outcomes([path for path in (settings.outcomes, kept) if path and path.exists()])
+    return {
+        scan: outcomes.get(scan.stem)
+        for scan in (*(scan for head in plan.heads for scan in head.scans), *plan.twins)
+        if not settings.participants or scan.subject in settings.participants
+        if not settings.sessions or scan.session in settings.sessions
+    }
+
+
+def _find_missing(
+    asked: Mapping[Scan, Mapping[str, Any] | None],
+    scans: Sequence[Published],
+    settings: Settings,
+    state: State | None,
+) -> list[missing.Missing]:
+    """Return, and name in the log, the scans that were asked for and are not published."""
     there = {sidecar_of(scan.image) for scan in scans}
-    names = [
-        scan.stem
-        for scan in planned
+    absent = [
+        missing.Missing(scan.stem, outcome)
+        for scan, outcome in asked.items()
         if not any(
             settings.output.outputs_of(scan, no_face=by).image_sidecar in there for by in (False, True)
         )
     ]
-    if not names:
-        return []
-    kept = state.folder_for(OUTCOMES, settings.output_dir) if state else None
-    outcomes = read_outcomes([path for path in (settings.outcomes, kept) if path and path.exists()])
-    absent = [missing.Missing(name, outcomes.get(name)) for name in names]
     where = ""
     if state:
-        folder = make_private(state.folder_for("missing", settings.output_dir))
-        (folder / "missing.tsv").write_text(missing.table(absent, with_names=True), encoding="utf-8")
-        where = f"; all of them: {folder / 'missing.tsv'}"
-    LOGGER.warning("missing from OUTPUT_DIR: %d scans (%s)%s", len(names), shortened(names, 10), where)
+        table = make_private(state.folder_for("missing", settings.output_dir)) / "missing.tsv"
+        table.write_text(missing.table(absent, with_names=True), encoding="utf-8")
+        where = f"; all of them: {table}"
+    if absent:
+        names = shortened([one.scan for one in absent], 10 if state else len(absent))
+        LOGGER.warning("missing from OUTPUT_DIR: %d scans (%s)%s", len(absent), names, where)
     return absent
 
 

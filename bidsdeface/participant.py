@@ -13,7 +13,7 @@ from bidsdeface.companions.run import is_whole, preview_dataset, sync_dataset, w
 from bidsdeface.dataset.names import Head
 from bidsdeface.dataset.query import Plan, find_heads
 from bidsdeface.dataset.validator import check_valid
-from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, printable
+from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, describe, printable
 from bidsdeface.head.options import DEFAULT_TEMPLATE
 from bidsdeface.head.resume import finished_scans
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
@@ -173,8 +173,8 @@ def _write_pages(settings: Settings, subjects: Sequence[str]) -> None:
     try:
         published = published_scans(settings.output_dir, settings.output_layout, subjects)
         write_pages(settings.output_dir, published, subjects)
-    except BidsdefaceError as error:
-        LOGGER.warning("no page is written for these participants: %s", error)
+    except Exception as error:  # such as a sidecar that somebody has edited
+        LOGGER.warning("no page is written for these participants: %s", describe(error))
 
 
 def _deface(

@@ -118,13 +118,15 @@ def files_of_run(settings: MetadataOptions) -> list[PurePosixPath]:
     tasks may be at work on all others. No run writes hidden folders.
     """
     root = settings.output_dir
+    labels = settings.participants or (participants(root) if settings.sessions else ())
+    folders = [f"sub-{label}" for label in labels] if labels or settings.sessions else [""]
     files = [
         PurePosixPath(path.name)
         for path in root.iterdir()
         if path.name not in REPOSITORIES and (not path.is_dir() or path.is_symlink())
+        # Pages of other participants are theirs.
+        if not labels or not path.name.startswith("sub-") or path.stem in folders
     ]
-    labels = settings.participants or (participants(root) if settings.sessions else ())
-    folders = [f"sub-{label}" for label in labels] if labels or settings.sessions else [""]
     wanted = {f"ses-{label}" for label in settings.sessions}
     for folder in folders:
         for path in survey_dataset(root / folder, passed_over=(PRIVATE,)).files:

@@ -34,8 +34,14 @@ def write_pages(output_dir: Path, scans: Sequence[Published], subjects: Collecti
         by_subject[scan.image.parts[0]].append(scan)
     pages = {PurePath(f"{name}.html"): subject_page(name, some) for name, some in by_subject.items()}
     publish_texts(output_dir, pages)
-    there = {PurePath(path.name) for label in subjects for path in output_dir.glob(f"sub-{label}.html")}
-    remove_files(output_dir, sorted(there - pages.keys()))
+    there = (path for label in subjects for path in output_dir.glob(f"sub-{label}.html"))
+    ours = {PurePath(path.name) for path in there if _is_ours(path)}
+    remove_files(output_dir, sorted(ours - pages.keys()))
+
+
+def _is_ours(path: Path) -> bool:
+    """Return True if this program wrote a page: others are left alone."""
+    return path.is_file() and b'<meta name="generator" content="bidsdeface ' in path.read_bytes()
 
 
 def subject_page(name: str, scans: Sequence[Published]) -> str:

@@ -277,3 +277,10 @@ def test_a_line_that_is_no_outcome_is_named(with_raw, tmp_path):
     path.write_text("[]\n")
     with pytest.raises(UsageError, match="line 1: is no outcome"):
         run_group_level(replace(with_raw, outcomes=path))
+
+
+def test_only_the_participants_that_were_asked_for_can_be_missing(with_raw, tmp_path, caplog):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    run_group_level(replace(with_raw, participants=("1", "2")))
+    (line,) = [line for line in caplog.messages if "missing" in line]
+    assert line == "missing from OUTPUT_DIR: 1 scans (sub-2_T1w)"

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from bidsdeface import cli
-from bidsdeface.errors import BidsdefaceError, Exit
+from bidsdeface.errors import BidsdefaceError, Exit, UsageError
 from bidsdeface.group import run_group_level
 from bidsdeface.output.description import claim_shareable
 from bidsdeface.reidentify import audit
@@ -305,3 +305,13 @@ def test_without_face_recognition_the_command_ends_with_one_line_before_anything
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("bidsdeface: error: ") and "pip install bidsdeface[audit]" in line
     assert sorted(settings.output_dir.rglob("*")) == before
+
+
+def test_outcomes_that_cannot_be_read_end_the_run_before_anything_is_withdrawn(settings, monkeypatch):
+    conducted(monkeypatch, range(PEOPLE))
+    bad = settings.bids_dir.parent / "outcomes"
+    bad.write_bytes(b"\xff\xfe")
+    before = published(settings)
+    with pytest.raises(UsageError, match="--outcomes"):
+        run_group_level(replace(settings, strict=True, outcomes=bad))
+    assert published(settings) == before != []

@@ -56,7 +56,7 @@ def test_pages_follow_what_is_published(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == names[:1]
 
 
-@pytest.mark.parametrize("name", ["report.html", "mine.html"])
+@pytest.mark.parametrize("name", ["report.html", "mine.html", "sub-01_notes.html", "sub-summary.html"])
 def test_other_pages_are_left_alone(tmp_path, name):
     (tmp_path / name).write_text("mine")
     write_pages(tmp_path, [])
