@@ -76,9 +76,9 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
             # The audit may withdraw scans, so everything below comes after it.
             if complete:
                 codes |= refresh_dataset(settings, state, scratch)
-            else:
-                _name_orphans(settings)
             scans = published_scans(settings.output_dir, settings.output_layout)
+            if not complete:
+                _name_orphans(scans, settings)
             absent = _find_missing(asked, scans, settings, state)
             if place:
                 _write_report(make_private(place) if complete else place, scans, absent, audit, settings)
@@ -94,12 +94,12 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
     return codes
 
 
-def _name_orphans(settings: Settings) -> None:
+def _name_orphans(scans: Sequence[Published], settings: Settings) -> None:
     """Name the results whose original no longer exists, and how to remove them.
 
     A link to annexed content that was dropped still counts as an original.
     """
-    for result in published_scans(settings.output_dir, settings.output_layout):
+    for result in scans:
         if result.original is None or os.path.lexists(settings.bids_dir / result.original):
             continue
         names = [result.image]

@@ -221,7 +221,7 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
         check_written(image, written, masked.mask, new.values)
         LOGGER.debug("%s: written, read back and compared", scan.stem)
         volume = loaded.volume if masked.no_face else reduce_image(written, "the written image")
-        # What is in the mask has just been compared with the average face: the checks are about the rest.
+        # The average face has just been compared voxel by voxel, so the checks judge the rest of the image.
         judged = volume
         if new.placement:
             judged = reduce_image(replace(written, stored=remove(image, masked.mask)), "the written image")

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from bidsdeface import __version__
 from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase
-from bidsdeface.dataset.names import scan_at
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import Loaded, Masked
@@ -18,7 +17,7 @@ from bidsdeface.imaging.average import AverageFace
 from bidsdeface.imaging.image import Image, is_on_grid, read_image
 from bidsdeface.imaging.methods import background, remove, stored_as
 from bidsdeface.imaging.reface import reface
-from bidsdeface.output.names import BIDS, DERIVATIVES, mask_of
+from bidsdeface.output.names import raw_and_mask_of
 from bidsdeface.output.record import read_record
 from bidsdeface.templates.source import average_face
 
@@ -50,7 +49,7 @@ class Replacement:
 def replacement_of(
     loaded: Loaded, masked: Masked, settings: MaskOptions, average: AverageFace | None
 ) -> Replacement:
-    """Return what takes the place of the face by the method that was asked for."""
+    """Return the values that replace the face, by the requested method."""
     image = loaded.image
     # Phase has no dark and bright.
     fill = stored_as(0.0, image) if is_phase(loaded.scan) else background(image)
@@ -111,11 +110,9 @@ def without_average(path: Path, image: Image) -> Image:
     if record.get("Method") != REFACE:
         return image
     try:
-        scan, placement = scan_at(path), np.array(record["PlacementOnWholeHead"], float)
-        labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
-        raw = replace(scan, entities=labels)
-        layout = BIDS if labels == scan.entities else DERIVATIVES
-        drawn = read_image(path.with_name(mask_of(raw, layout).name))
+        placement = np.array(record["PlacementOnWholeHead"], float)
+        raw, mask_path = raw_and_mask_of(path)
+        drawn = read_image(mask_path)
     except (BidsdefaceError, KeyError, TypeError, ValueError):
         return image
     mask = drawn.stored > 0
@@ -123,8 +120,7 @@ def without_average(path: Path, image: Image) -> Image:
     is_placement = is_placement and LEAST_SIZE < np.linalg.det(placement) < 1 / LEAST_SIZE
     if not is_placement or not mask.any() or not is_on_grid(image, mask.shape, drawn.affine):
         return image
-    stem = "_".join([*(f"{key}-{label}" for key, label in labels), scan.suffix])
-    expected = refaced(stem, image, mask, placement.tolist(), average_face())
+    expected = refaced(raw.stem, image, mask, placement.tolist(), average_face())
     emptied = remove(image, mask)
     off = np.abs(image.stored[mask].astype(float) - expected[mask].astype(float))
     off[image.stored[mask] == emptied[mask]] = 0  # what folded over is emptied

@@ -102,14 +102,14 @@ def lay_average(mask: NDArray[np.bool_], affine: NDArray, to_head: NDArray, aver
 
 
 def _before_cheeks(there: NDArray) -> NDArray[np.float64]:
-    """Return how far points are before the cheeks, mm, on the nose; this fades around it."""
+    """Return how far (mm) points of the nose lie in front of the cheeks, fading to 0 around the nose."""
     aside, before, above = np.moveaxis(there - np.array(NOSE), -1, 0)
     spread = (aside / NOSE_SPREAD_MM[0]) ** 2 + (above / NOSE_SPREAD_MM[1]) ** 2
     return np.maximum(before, 0) * np.exp(-0.5 * spread)
 
 
 def _flatter_nose(shape: tuple[int, ...], affine: NDArray, to_head: NDArray) -> float:
-    """Return how much flatter the average's nose has to be to end within the field of view."""
+    """Return the factor by which the average's nose is flattened so that the field of view holds it."""
     to_voxels = np.linalg.inv(to_head @ affine)
     start, step = apply_affine(to_voxels, np.array(NOSE)), to_voxels[:3, 1]
     axis = int(np.argmax(np.abs(step) * voxel_sizes(affine)))

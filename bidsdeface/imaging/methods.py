@@ -25,16 +25,16 @@ def background(image: Image) -> NDArray:
     return stored_as(level, image)
 
 
-def stored_as(level: float, image: Image) -> NDArray:
-    """Return the stored value that stands for a number in an image, or the nearest there is: a scalar."""
-    stored = image.stored
+def stored_as(levels: float | NDArray, image: Image) -> NDArray:
+    """Return the stored values that stand for numbers in an image, or the nearest there are."""
+    dtype, levels = image.stored.dtype, np.asarray(levels, np.float64)
     slope, inter = (float(image.header[key]) for key in ("scl_slope", "scl_inter"))
     if np.isfinite(slope) and slope != 0:
-        level = (level - (inter if np.isfinite(inter) else 0.0)) / slope
-    if stored.dtype.kind in "iu":
-        limits = np.iinfo(stored.dtype)
-        level = int(np.clip(np.round(level), limits.min, limits.max))
-    return np.array(level).astype(stored.dtype)
+        levels = (levels - (inter if np.isfinite(inter) else 0.0)) / slope
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        levels = np.clip(np.round(levels), limits.min, limits.max)
+    return np.asarray(levels).astype(dtype)
 
 
 def remove(image: Image, mask: NDArray[np.bool_], fill: NDArray | None = None) -> NDArray:

@@ -5,7 +5,7 @@ So the result depends on the voxels outside the mask, the average face, the plac
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from scipy.special import ndtr
 
 from bidsdeface.imaging.average import AverageFace, Blocks, carried, lay_average, means, to_voxels
 from bidsdeface.imaging.image import Image
+from bidsdeface.imaging.methods import stored_as
 from bidsdeface.imaging.noise import finest_sd, neighbours_of, sigma_of
 from bidsdeface.imaging.volume import Volume, tissue_threshold
 
@@ -24,7 +25,8 @@ LEAST_SKIN = 200  # blocks; fewer say nothing of where the skin is
 LARGEST_SHIFT_MM = 12.0  # of the average's skin, to meet the person's
 MEETING_MM = 20.0  # into the mask, within which the average's skin leaves the person's for its own place
 LID_MM = 2.0  # of skin before the eyes, whose fluid may be as dark as air
-# What is carried into the mask: sigmas (mm) from coarse to fine, and the supports below which each fades.
+# How values are continued into the mask: Gaussian sigmas (mm) from coarse to fine, and the least weight of
+# known voxels at which each still counts.
 SKIN_MM, SKIN_SUPPORTS = (30.0, 12.0, 5.0), (1e-5, 3e-4, 3e-3)
 SHADE_MM, SHADE_SUPPORTS = (25.0,), (1e-3,)
 SEAM_MM, SEAM_SUPPORTS = (10.0, 5.0, 2.5), (0.08, 0.12, 0.25)
@@ -94,7 +96,7 @@ def reface(
     result = image.stored.copy(order="K")
     if not mask.any():
         return result
-    volumes = result.reshape(*result.shape[:3], -1, order="F")  # a view, as NIfTI is in Fortran order
+    volumes = replace(image, stored=result).volumes  # a view, as NIfTI is in Fortran order
     blocks = lay_average(mask, image.affine, to_head, average)
     hidden = mask[blocks.box]
     laid = None
@@ -105,21 +107,8 @@ def reface(
         scan = _read(fine, blocks)
         laid = laid or _meet_skin(scan, blocks, average)
         values = _face(scan, hidden, blocks, laid, np.random.default_rng([*seed, number]))
-        stored[hidden] = stored_as_array(values, image)
+        stored[hidden] = stored_as(values, image)
     return result
-
-
-def stored_as_array(values: NDArray[np.float32], image: Image) -> NDArray:
-    """Return the stored values that stand for numbers in an image, or the nearest there are."""
-    dtype = image.stored.dtype
-    slope, inter = (float(image.header[key]) for key in ("scl_slope", "scl_inter"))
-    levels = values.astype(np.float64)
-    if np.isfinite(slope) and slope != 0:
-        levels = (levels - (inter if np.isfinite(inter) else 0.0)) / slope
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        levels = np.clip(np.round(levels), limits.min, limits.max)
-    return levels.astype(dtype)
 
 
 def _read(fine: NDArray[np.float32], blocks: Blocks) -> _Scan:
@@ -180,7 +169,7 @@ def _open_air(data: NDArray, threshold: float, blocks: Blocks) -> NDArray[np.boo
 
 
 def _skin_offset(scan: _Scan, blocks: Blocks) -> NDArray[np.float32]:
-    """Return how far outside the average's skin the person's is, mm, as seen beside the mask."""
+    """Return the distance (mm) of the person's skin outside the average's, measured beside the mask."""
     data, tissue = scan.data, blocks.known & ~scan.air
     near = (blocks.to_mask_mm < SEAM_REACH_MM) & (blocks.ears_mm > EARS_MM)
     total, count = np.zeros(data.shape, np.float32), np.zeros(data.shape, np.float32)

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bidsdeface import __version__
 from bidsdeface.dataset.kinds import is_phase, may_show_none
-from bidsdeface.dataset.names import parse_name, scan_at
+from bidsdeface.dataset.names import parse_name
 from bidsdeface.errors import BidsdefaceError, ImageError, RegistrationError
 from bidsdeface.head.fit import make_template_set
 from bidsdeface.head.mask import MIN_HEADLIKE, face_in
@@ -18,7 +17,7 @@ from bidsdeface.head.refaced import without_average
 from bidsdeface.imaging.image import is_flat, is_on_grid, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.output.names import BIDS, DERIVATIVES, mask_of
+from bidsdeface.output.names import raw_and_mask_of
 from bidsdeface.output.record import read_record
 from bidsdeface.quality.checks import failed_checks
 from bidsdeface.quality.measures import measure_placement, tissue_left_ml
@@ -76,10 +75,7 @@ def face_test() -> Callable[[Path], str | None]:
 
 def is_emptied(path: Path) -> bool:
     """Return True if an image was defaced, by its sidecar: one value, or the average face, fills its mask."""
-    scan = scan_at(path)
-    labels = tuple(pair for pair in scan.entities if pair[0] != "desc")
-    layout = BIDS if labels == scan.entities else DERIVATIVES
-    mask_path = path.with_name(mask_of(replace(scan, entities=labels), layout).name)
+    _, mask_path = raw_and_mask_of(path)
     if not read_record(path).get("Method"):
         return False
     try:

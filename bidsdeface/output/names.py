@@ -1,11 +1,11 @@
 """Names of the output files of a scan. No file is opened."""
 
-from dataclasses import dataclass
-from pathlib import PurePath, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES, OF_A_SET
-from bidsdeface.dataset.names import Scan, join_name, stem_of
+from bidsdeface.dataset.names import Scan, join_name, scan_at, stem_of
 
 DERIVATIVES, BIDS = LAYOUTS = ("derivatives", "bids")
 
@@ -110,6 +110,20 @@ def mask_of(scan: Scan, layout: str = DERIVATIVES) -> PurePosixPath:
     desc = [("desc", "face")] if layout == DERIVATIVES else []
     stem = join_name([*before, ("mod", scan.suffix), *after, *desc], "defacemask")
     return scan.folder / f"{stem}.nii.gz"
+
+
+def raw_and_mask_of(image: Path) -> tuple[Scan, Path]:
+    """Return the raw scan that a published image is named after, and the path of its face mask.
+
+    Raises
+    ------
+    BidsdefaceError
+        The image does not have a BIDS name.
+    """
+    scan = scan_at(image)
+    raw = replace(scan, entities=tuple(pair for pair in scan.entities if pair[0] != "desc"))
+    layout = BIDS if raw.entities == scan.entities else DERIVATIVES
+    return raw, image.with_name(mask_of(raw, layout).name)
 
 
 def sidecar_of(image: _Path) -> _Path:
