@@ -249,8 +249,9 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
             check_mask_written(masked.mask, image.affine, read_image(files[published.mask]))
             _withdraw_other_masks(loaded, published.mask, masked, settings, to_come)
             of_set = [other.uri for other in loaded.head.scans if mask_of(other) == mask_of(scan)]
-            # What replaced the values differs between images of a set.
-            of_any = _record(outcome, masked, settings, Replacement(new.values))
+            # What replaced the values differs between images of a set, unless all are removed.
+            differs = ("Method", "NotRefaced", "PlacementOnWholeHead") if settings.method == REFACE else ()
+            of_any = {name: value for name, value in record.items() if name not in differs}
             of_mask = mask_sidecar(of_any, [] if settings.is_complete else of_set)
             files[published.mask_sidecar].write_text(to_json(of_mask))
         dropped = sorted(metadata.keys() - sidecar.keys())

@@ -23,7 +23,7 @@ from bidsdeface.templates.source import average_face
 
 DECIMALS = 6  # of a placement, as it is used and recorded
 LEAST_SIZE = 0.1  # of the volume of a head, relative to the average's: another placement is none
-OTHER_CPU = 1e-3  # of the range of an image: what another type of CPU may compute differently
+OTHER_CPU = 1e-3  # of the range of the average face: what another type of CPU may compute differently
 OTHER_ROUNDING = 0.01  # of the voxels, which may be rounded to the next integer then
 
 
@@ -107,22 +107,22 @@ def without_average(path: Path, image: Image) -> Image:
     image : Image
     """
     record = read_record(path)
-    if record.get("Method") != REFACE:
+    if record.get("Method") != REFACE or image.stored.dtype.kind == "c":
         return image
     try:
         placement = np.array(record["PlacementOnWholeHead"], float)
         raw, mask_path = raw_and_mask_of(path)
         drawn = read_image(mask_path)
+        mask = drawn.stored > 0
+        is_placement = placement.shape == (4, 4) and np.isfinite(placement).all()
+        is_placement = is_placement and LEAST_SIZE < np.linalg.det(placement) < 1 / LEAST_SIZE
+        if not is_placement or not mask.any() or not is_on_grid(image, mask.shape, drawn.affine):
+            return image
+        expected = refaced(raw.stem, image, mask, placement.tolist(), average_face())[mask].astype(float)
     except (BidsdefaceError, KeyError, TypeError, ValueError):
         return image
-    mask = drawn.stored > 0
-    is_placement = placement.shape == (4, 4) and np.isfinite(placement).all()
-    is_placement = is_placement and LEAST_SIZE < np.linalg.det(placement) < 1 / LEAST_SIZE
-    if not is_placement or not mask.any() or not is_on_grid(image, mask.shape, drawn.affine):
-        return image
-    expected = refaced(raw.stem, image, mask, placement.tolist(), average_face())
     emptied = remove(image, mask)
-    off = np.abs(image.stored[mask].astype(float) - expected[mask].astype(float))
+    off = np.abs(image.stored[mask].astype(float) - expected)
     off[image.stored[mask] == emptied[mask]] = 0  # what folded over is emptied
     near = OTHER_CPU * float(np.ptp(expected[np.isfinite(expected)]))
     is_rounded = image.stored.dtype.kind in "iu" and np.mean(off > near) < OTHER_ROUNDING

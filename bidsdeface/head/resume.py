@@ -94,17 +94,13 @@ def is_by_hand(settings: MaskOptions, scan: Scan) -> bool:
 def _result(scan: Scan, settings: MaskOptions) -> Outputs | None:
     """Return the files of a finished result that was made with the same settings, if there is one."""
     outputs = settings.output.outputs_of(scan)
-    possible: tuple[tuple[Outputs, dict[str, Any]], ...] = (
-        (outputs, expected_record(settings)),
-        (outputs, expected_record(settings, by_hand=True)),
-        (settings.output.outputs_of(scan, no_face=True), expected_record(settings, no_face=True)),
-    )
+    by_hand = expected_record(settings, by_hand=True)
+    del by_hand["Method"], by_hand["NotRefaced"]  # a face in a mask by hand is removed by any method
+    records = [expected_record(settings), by_hand]
     if settings.method == REFACE:
-        possible += tuple(
-            (outputs, expected_record(settings, by_hand=by_hand, not_refaced=reason))
-            for reason in NotRefaced
-            for by_hand in (False, True)
-        )
+        records += [expected_record(settings, not_refaced=reason) for reason in NotRefaced]
+    possible = [(outputs, record) for record in records]
+    possible += [(settings.output.outputs_of(scan, no_face=True), expected_record(settings, no_face=True))]
     return next((files for files, record in possible if has_result(settings.output_dir, files, record)), None)
 
 

@@ -41,7 +41,9 @@ def face_test() -> Callable[[Path], str | None]:
     regions = templates.face_regions(None)
 
     def shows_face(path: Path) -> str | None:
-        shown, record = look(path), read_record(path)
+        shown, record, name = look(path), read_record(path), parse_name(path)
+        if shown and name and is_phase(name):
+            shown = CANNOT_TELL  # phase is noise in air: it has no skin to be seen
         if shown == FACE and record.get("Method") == REFACE and record.get("Version") != __version__:
             return CANNOT_TELL  # the average face of that version is not known here
         # This program has verified the image by way of another scan, or saw no face before it was published.

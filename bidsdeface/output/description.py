@@ -27,7 +27,7 @@ CONTAINER_VARIABLE = "BIDSDEFACE_CONTAINER"  # image tag, set when the container
 
 _DESCRIPTIONS = """\
 desc_id\tdescription
-desc-defaced\tImage with the face removed; outside the face mask, stored values are unchanged
+desc-defaced\tImage with the face removed or replaced by an average; outside the mask, values are unchanged
 desc-noface\tImage that shows no face, by positive evidence; nothing was removed
 desc-face\tFace mask: voxels whose values were replaced to hide the face
 """

@@ -59,6 +59,18 @@ def test_a_persons_face_is_not_taken_for_the_average(published, average, share):
     assert not is_average(path)
 
 
+def test_a_spike_outside_the_mask_hides_no_face_inside(published, average):
+    path, raw, mask = published
+    spiked = replace(raw, stored=raw.stored.copy(order="F"))
+    spiked.stored[tuple(np.argwhere(~mask)[0])] = np.iinfo(raw.stored.dtype).max
+    values = refaced("sub-01_T1w", spiked, mask, PLACEMENT, average)
+    write_image(path, clean_header(raw.header), values)
+    assert is_average(path)
+    values[mask] += np.clip((raw.stored[mask] // 30).astype(values.dtype), 0, 30)
+    write_image(path, clean_header(raw.header), values)
+    assert not is_average(path)
+
+
 @pytest.mark.parametrize(
     "record", [{"Method": "remove"}, {"Method": "reface"}, {"Method": "reface", "PlacementOnWholeHead": 3}]
 )

@@ -179,3 +179,12 @@ def test_a_result_of_the_other_method_is_made_anew(finished, made, asked, expect
     sidecar = finished.settings.output_dir / outputs_of(finished.scan).image_sidecar
     sidecar.write_text(json.dumps({"Bidsdeface": record}))
     assert finished.is_kept(method=asked) is expected
+
+
+@pytest.mark.parametrize("asked", ["remove", "reface"])
+@pytest.mark.parametrize("reason", [None, NotRefaced.BY_HAND])
+def test_a_mask_by_hand_stays_whatever_the_method(finished, asked, reason):
+    record = expected_record(finished.settings, by_hand=True, not_refaced=reason)
+    sidecar = finished.settings.output_dir / outputs_of(finished.scan).image_sidecar
+    sidecar.write_text(json.dumps({"Bidsdeface": record}))
+    assert finished.is_kept(method=asked)
