@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -40,10 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("dataset", type=Path, metavar="DIR", help="where to write it: a new folder")
     parser.add_argument("--version", action="version", version=f"bidsdeface {__version__}")
     try:
-        write_dataset(parser.parse_args(arguments).dataset)
+        dataset = parser.parse_args(arguments).dataset
+        write_dataset(dataset)
     except BidsdefaceError as error:
         print(f"bidsdeface-demo: {error}", file=sys.stderr)
         return code_of_run(error)
+    output = f"{dataset}-defaced"
+    for level in ("participant", "group"):
+        print(shlex.join(["bidsdeface", str(dataset), output, level]))
+    print(f"# These deface it. The report will be {output}/report.html")
     return 0
 
 

@@ -30,7 +30,14 @@ class BidsdefaceError(Exception):
     retry : bool, optional
         Whether the cause may pass by itself, so that the same command may succeed later. Not needed if the
         error is raised from such a cause: see `may_pass`.
+
+    Attributes
+    ----------
+    kind : str
+        What went wrong, in words of the class: no path and no value. Empty if the class says too little.
     """
+
+    kind = ""
 
     def __init__(self, *args: object, retry: bool = False) -> None:
         super().__init__(*args)
@@ -76,8 +83,21 @@ def first_of(reasons: Mapping[_Reason, object]) -> _Reason | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+def counted_as(count: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    Examples
+    --------
+    >>> counted_as(1, "scan"), counted_as(2, "scan")
+    ('1 scan', '2 scans')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class UsageError(BidsdefaceError):
     """A request on the command line that cannot be met."""
+
+    kind = "the options do not fit it"
 
 
 def raise_first(faults: Mapping[str, object], kind: type[Exception]) -> None:
@@ -89,13 +109,19 @@ def raise_first(faults: Mapping[str, object], kind: type[Exception]) -> None:
 class StorageError(BidsdefaceError):
     """A file or folder that cannot be written."""
 
+    kind = "its result could not be written"
+
 
 class ImageError(BidsdefaceError):
     """An image file that cannot be read, understood or written."""
 
+    kind = "its image file could not be read, understood or written"
+
 
 class RegistrationError(BidsdefaceError):
     """A scan and a template that could not be registered."""
+
+    kind = "no head was found, or it could not be placed"
 
 
 class TemplateError(BidsdefaceError):

@@ -14,14 +14,14 @@ from bidsdeface.dataset.annex import check_all_fetched
 from bidsdeface.dataset.names import Scan, parse_name, scan_at
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.deidentify.tables import read_rows
-from bidsdeface.errors import BidsdefaceError, Exit, shortened
+from bidsdeface.errors import BidsdefaceError, Exit, counted_as, shortened
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import IGNORE_FILE, claim_shareable
 from bidsdeface.output.names import FIGURES, figure_name, sidecar_of
 from bidsdeface.output.publish import publish_texts
 from bidsdeface.output.record import Published, published_scans, to_json
 from bidsdeface.output.validate import check_output_valid
-from bidsdeface.quality.outcome import read_outcomes
+from bidsdeface.quality.outcome import FAILED, Outcome, read_outcomes
 from bidsdeface.reidentify.audit import audited
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import missing, quality, reidentification
@@ -68,7 +68,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
         needed = "participant" if complete else "defaced scan"
         raise BidsdefaceError(f"{settings.output_dir}: no {needed} here; run the participant level first")
     codes = warn_of_waiting(settings, state)
-    asked = _asked_for(settings, state)  # before the audit, which may withdraw scans: it may find a fault
+    asked, unreadable = _asked_for(settings, state)  # before the audit, which may withdraw scans: may fail
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:
         if complete:
             claim_shareable(settings.output_dir)
@@ -79,7 +79,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
             scans = published_scans(settings.output_dir, settings.output_layout)
             if not complete:
                 _name_orphans(scans, settings)
-            absent = _find_missing(asked, scans, settings, state)
+            absent = [*_find_missing(asked, scans, settings), *unreadable]
             if place:
                 _write_report(make_private(place) if complete else place, scans, absent, audit, settings)
             else:
@@ -89,6 +89,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
                 )
         codes |= check_whole_output(settings, state, scratch)
         codes |= check_output_valid(settings, scratch, codes)
+    _log_missing(absent, settings, state)
     if audit and audit.withdrawn:
         codes.add(Exit.FAILED)
     return codes
@@ -110,45 +111,61 @@ def _name_orphans(scans: Sequence[Published], settings: Settings) -> None:
         LOGGER.warning("%s: its original no longer exists; to stop sharing it: rm %s", result.image, files)
 
 
-def _asked_for(settings: Settings, state: State | None) -> dict[Scan, Mapping[str, Any] | None]:
-    """Return the scans that these options ask for, each with what its last run recorded."""
+def _asked_for(
+    settings: Settings, state: State | None
+) -> tuple[dict[Scan, Mapping[str, Any] | None], list[missing.Missing]]:
+    """Return the scans that these options ask for, each with what its last run recorded.
+
+    Beside them, the participants whose scans are not known, as a folder of theirs is a broken link.
+    """
     plan = find_heads(
         settings.bids_dir, filters=settings.filters, suffixes=settings.to_deface, scans_expected=False
     )
     kept = state.folder_for(OUTCOMES, settings.output_dir) if state else None
     outcomes = read_outcomes([path for path in (settings.outcomes, kept) if path and path.exists()])
-    return {
+    asked = {
         scan: outcomes.get(scan.stem)
         for scan in (*(scan for head in plan.heads for scan in head.scans), *plan.twins)
         if not settings.participants or scan.subject in settings.participants
         if not settings.sessions or scan.session in settings.sessions
     }
+    kind = "a folder of this participant cannot be read, so its scans are not known"
+    unreadable = [
+        missing.Missing(f"sub-{label}", Outcome(f"sub-{label}", FAILED, (problem,), kind=kind).recorded)
+        for label, problem in plan.unreadable
+        if not settings.participants or label in settings.participants
+    ]
+    for one in unreadable:
+        LOGGER.warning("%s: %s", one.scan, one.in_words)
+    return asked, unreadable
 
 
 def _find_missing(
-    asked: Mapping[Scan, Mapping[str, Any] | None],
-    scans: Sequence[Published],
-    settings: Settings,
-    state: State | None,
+    asked: Mapping[Scan, Mapping[str, Any] | None], scans: Sequence[Published], settings: Settings
 ) -> list[missing.Missing]:
-    """Return, and name in the log, the scans that were asked for and are not published."""
+    """Return the scans that were asked for and are not published."""
     there = {sidecar_of(scan.image) for scan in scans}
-    absent = [
+    return [
         missing.Missing(scan.stem, outcome)
         for scan, outcome in asked.items()
         if not any(
             settings.output.outputs_of(scan, no_face=by).image_sidecar in there for by in (False, True)
         )
     ]
-    where = ""
+
+
+def _log_missing(absent: Sequence[missing.Missing], settings: Settings, state: State | None) -> None:
+    """Say at the end what is missing, and where the reasons are: private ones if there is private state."""
+    where = "" if settings.is_complete else f"; why: {settings.output_dir / 'missing.tsv'}"
     if state:
         table = make_private(state.folder_for("missing", settings.output_dir)) / "missing.tsv"
-        table.write_text(missing.table(absent, with_names=True), encoding="utf-8")
-        where = f"; all of them: {table}"
+        table.write_text(missing.table(absent, is_private=True), encoding="utf-8")
+        where = f"; why: {table}"
     if absent:
         names = shortened([one.scan for one in absent], 10 if state else len(absent))
-        LOGGER.warning("missing from OUTPUT_DIR: %d scans (%s)%s", len(absent), names, where)
-    return absent
+        LOGGER.warning("missing from OUTPUT_DIR: %s (%s)%s", counted_as(len(absent), "scan"), names, where)
+    else:
+        LOGGER.info("no scan is missing from OUTPUT_DIR")
 
 
 def _write_report(
@@ -160,7 +177,7 @@ def _write_report(
 ) -> None:
     texts = {
         "missing.json": to_json(missing.COLUMNS),
-        "missing.tsv": missing.table(absent, with_names=settings.is_complete),
+        "missing.tsv": missing.table(absent, is_private=settings.is_complete),
         "quality.json": to_json(quality.COLUMNS),
         "quality.tsv": quality.table(scans),
     }
@@ -170,7 +187,7 @@ def _write_report(
     texts["report.html"] = page(
         "report.html",
         title="Defacing report",
-        missing=missing.content(absent),
+        missing=missing.content(absent, is_private=settings.is_complete),
         audit=reidentification.content(audit) if audit else None,
         has_pages=not settings.is_complete,
         has_older_audit=(folder / "reidentification.tsv").exists(),
@@ -181,7 +198,8 @@ def _write_report(
     if not settings.is_complete:
         publish_texts(folder, IGNORE_FILE)  # that of an earlier version lacks some names
         write_pages(folder, scans)
-    LOGGER.info("%d scans in %s and %s", len(scans), folder / "quality.tsv", folder / "report.html")
+    number = counted_as(len(scans), "scan")
+    LOGGER.info("%s in %s and %s", number, folder / "quality.tsv", folder / "report.html")
 
 
 def _picture_of(scan: Published, folder: Path, settings: Settings) -> str:

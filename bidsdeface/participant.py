@@ -13,7 +13,7 @@ from bidsdeface.companions.run import is_whole, preview_dataset, sync_dataset, w
 from bidsdeface.dataset.names import Head
 from bidsdeface.dataset.query import Plan, find_heads
 from bidsdeface.dataset.validator import check_valid
-from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, describe, printable
+from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, counted_as, describe, printable
 from bidsdeface.head.options import DEFAULT_TEMPLATE
 from bidsdeface.head.resume import finished_scans
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
@@ -94,7 +94,7 @@ def _plan_heads(settings: Settings, outcome_file: OutcomeFile) -> Plan:
         LOGGER.error("FAILED %s", problem)
     for scan in () if settings.dry_run else plan.twins:
         settings.output.withdraw(scan)
-        outcome_file.add(Outcome(scan.stem, FAILED))
+        outcome_file.add(Outcome(scan.stem, FAILED, kind="it is there as .nii and as .nii.gz"))
     _check_remedies(settings, plan.heads)
     return plan
 
@@ -191,6 +191,8 @@ def _deface(
     kept = [Outcome(scan.stem, KEPT) for head in heads if head not in not_kept for scan in head.scans]
     for outcome in kept:
         outcome_file.add(outcome)
+    if to_do and not settings.is_complete:
+        write_pages(settings.output_dir, [], [head.subject for head in to_do])  # removed until they are right
     if to_do and settings.template != DEFAULT_TEMPLATE:
         from bidsdeface.templates.source import find_template
 
@@ -212,8 +214,8 @@ def _deface(
                     bar.update()
                 if settings.stop_on_first_crash and _is_crash(head, outcomes):
                     LOGGER.error(
-                        "stopped at the first failure, as requested; %d scans were not tried",
-                        total - len(outcomes),
+                        "stopped at the first failure, as requested; not tried: %s",
+                        counted_as(total - len(outcomes), "scan"),
                     )
                     break
     finally:

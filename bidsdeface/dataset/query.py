@@ -36,11 +36,14 @@ class Plan:
         Requests that cannot be met, one line each.
     twins : tuple of Scan
         Scans that exist twice, as ``.nii`` and as ``.nii.gz``; they are not in `heads`.
+    unreadable : tuple of (str, str)
+        Folders that cannot be read: participant, and one line, which is among the problems, too.
     """
 
     heads: tuple[Head, ...]
     problems: tuple[str, ...]
     twins: tuple[Scan, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
 
 
 def find_heads(
@@ -73,9 +76,8 @@ def find_heads(
     Returns
     -------
     Plan
-        One head for each session with scans; one problem for each folder that is a broken link, and for each
-        participant that was named and has no scan. A reference may be an anatomical scan that is not to be
-        defaced.
+        One head for each session with scans; one problem for each broken link, and for each participant that
+        was named and has no scan. A reference may be an anatomical scan that is not to be defaced.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def find_heads(
         for same in twins
     ]
     heads = _gather((same[0] for same in by_stem if len(same) == 1), kinds, longitudinal)
-    return Plan(heads, tuple(problems), tuple(same[0] for same in twins))
+    return Plan(heads, tuple(problems), tuple(same[0] for same in twins), tuple(images.problems))
 
 
 def _log_not_taken(images: Images, bids_dir: Path, with_ignored: bool) -> None:

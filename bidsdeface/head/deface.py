@@ -140,7 +140,7 @@ def _deface(scan: Scan, head: Head, progress: Progress, tools: Tools) -> Outcome
             if progress.reference is None and not failed_checks(masked.measures):
                 progress.reference = masked.registered
     except UsageError as error:  # the request is wrong, not what is published
-        outcome = Outcome(scan.stem, FAILED, (str(error),), cause=code_of_run(error))
+        outcome = Outcome(scan.stem, FAILED, (str(error),), cause=code_of_run(error), kind=error.kind)
     except Exception as error:  # whatever one scan does, the others go on
         if to_publish:
             outcome = _failed(scan, error, tools.settings)
@@ -182,7 +182,7 @@ def _failed(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
     reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
     outcome = settings.output.withdraw_failed(scan, reason, code_of_scan(error))
     if not isinstance(error, Rejected):
-        return outcome
+        return replace(outcome, kind=getattr(error, "kind", ""))
     failed = tuple(map(bids_name, error.failed_checks))
     return replace(outcome, measures=error.measures, failed_checks=failed)
 

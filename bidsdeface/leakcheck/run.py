@@ -14,7 +14,7 @@ from bidsdeface.companions.select import is_root_text
 from bidsdeface.dataset.annex import is_own_file
 from bidsdeface.dataset.files import EXTENSIONS, participants
 from bidsdeface.dataset.names import DESCRIPTION, suffix_of
-from bidsdeface.errors import BidsdefaceError, Exit
+from bidsdeface.errors import BidsdefaceError, Exit, counted_as
 from bidsdeface.leakcheck.find import (
     REPOSITORIES,
     FaceTest,
@@ -92,6 +92,8 @@ def check_leaks(
         for finding in result:
             LOGGER.error("LEAK %s, %s: %s", finding.path, finding.place, finding.kind)
             codes.add(Exit.LEAK)
+    if not codes:
+        LOGGER.info("leak check: nothing found in %s", counted_as(len(to_check), "file"))
     return codes
 
 

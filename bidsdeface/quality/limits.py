@@ -329,7 +329,14 @@ def bids_name(measure: str) -> str:
     return "".join(word.upper() if word in ("mm", "ml") else word.title() for word in measure.split("_"))
 
 
+def nearest_to_limit(measures: Mapping[str, float]) -> Check | None:
+    """Return the worst of the measures that a result is judged by; None if there is none."""
+    judged = (check for check in CHECKS if check.measure in measures and check.decides(measures))
+    limited = (check for check in judged if check.limits)
+    return max(limited, key=lambda check: check.limit_used(measures[check.measure]), default=None)
+
+
 def limit_used(measures: Mapping[str, float]) -> float:
     """Return how near a result is to its rejection, by the worst of its measures; above 1, it is rejected."""
-    asked = [check for check in CHECKS if check.measure in measures and check.decides(measures)]
-    return max((check.limit_used(measures[check.measure]) for check in asked), default=math.inf)
+    worst = nearest_to_limit(measures)
+    return worst.limit_used(measures[worst.measure]) if worst else math.inf

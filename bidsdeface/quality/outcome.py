@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ class Outcome:
         person has overruled.
     cause : Exit
         If it failed, the exit code that says why.
+    kind : str
+        If it failed and no check did, why, in words without a path or a value: see `BidsdefaceError`.
+    time : str
+        When it was known, UTC, in ISO 8601: texts that sort by time.
     """
 
     scan: str
@@ -49,6 +54,8 @@ class Outcome:
     measures: dict[str, Any] = field(default_factory=dict)
     failed_checks: tuple[str, ...] = ()
     cause: Exit = Exit.FAILED
+    kind: str = ""
+    time: str = field(default_factory=lambda: _in_iso(datetime.now(timezone.utc)), compare=False)
 
     @property
     def code(self) -> Exit:
@@ -57,14 +64,22 @@ class Outcome:
 
     @property
     def line(self) -> str:
-        """One line of JSON: no path, no reason in words, no value of any metadata field."""
-        content = {
+        """One line of JSON: no path, no value of any metadata field."""
+        public = {name: value for name, value in self.recorded.items() if name != "reasons"}
+        return json.dumps(public) + "\n"
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What the work dir keeps of it: that line with the reasons in words, which name files."""
+        return {
             "scan": self.scan,
             "verdict": self.verdict,
             "failed_checks": list(self.failed_checks),
+            "kind": self.kind,
             "retry": self.code is Exit.RETRY,
+            "time": self.time,
+            "reasons": list(self.reasons),
         }
-        return json.dumps(content) + "\n"
 
 
 class OutcomeFile:
@@ -105,7 +120,7 @@ class OutcomeFile:
         if self._folder and outcome.verdict != KEPT:
             with suppress(OSError, BidsdefaceError):  # it only explains; the run does not depend on it
                 folder = make_private(self._folder)
-                _replace(folder / f"{outcome.scan}.json", outcome.line)
+                _replace(folder / f"{outcome.scan}.json", json.dumps(outcome.recorded) + "\n")
         if self._path is None or self._fault:
             return
         line = outcome.line.encode()
@@ -146,38 +161,44 @@ def read_outcomes(sources: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
     Parameters
     ----------
     sources : sequence of Path
-        Files that `OutcomeFile` wrote, or folders of them. Of several, the newest file counts; a scan that
-        was only ``kept`` says less than any other outcome.
+        Files that `OutcomeFile` wrote, or folders of them. Of several outcomes, the newest counts, by the
+        time in it (version 0.1.0 wrote none: by that of its file); ``kept`` says less than any other.
 
     Raises
     ------
     UsageError
         A file cannot be read, or has a line that is no outcome. A last line that was cut off is ignored.
     """
-    outcomes: dict[str, Mapping[str, Any]] = {}
+    found = []
     try:
         paths = [path for source in sources for path in (source.iterdir() if source.is_dir() else [source])]
-        files = sorted((path.stat().st_mtime_ns, path) for path in paths if path.is_file() or path in sources)
-        contents = [(path, path.read_text(encoding="utf-8")) for _, path in files]
+        files = [path for path in paths if path.is_file() or path in sources]
+        contents = [(path, path.stat().st_mtime, path.read_text(encoding="utf-8")) for path in files]
     except (OSError, ValueError) as error:
         raise UsageError(f"--outcomes: {error}; give files that the participant level wrote") from error
-    for path, content in contents:
+    for path, written, content in contents:
         for number, line in enumerate(content.splitlines(keepends=True), 1):
-            outcome = _parse(line)
-            if outcome is None and line.endswith("\n"):
+            outcome = _parse(line, _in_iso(datetime.fromtimestamp(written, timezone.utc)))
+            if outcome:
+                found.append(outcome)
+            elif line.endswith("\n"):
                 raise UsageError(
                     f"{path}, line {number}: is no outcome of a scan; give --outcomes another file"
                 )
-            if outcome and (outcome["verdict"] != KEPT or outcome["scan"] not in outcomes):
-                outcomes[outcome["scan"]] = outcome
-    return outcomes
+    found.sort(key=lambda outcome: (outcome["verdict"] != KEPT, outcome["time"]))
+    return {outcome["scan"]: outcome for outcome in found}
 
 
-def _parse(line: str) -> Mapping[str, Any] | None:
-    """Return an outcome, or None if the line is none."""
+def _in_iso(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")
+
+
+def _parse(line: str, written: str) -> dict[str, Any] | None:
+    """Return an outcome, or None if the line is none; `written` is its time if it has none."""
     with suppress(ValueError, KeyError, TypeError):
-        content = json.loads(line)
-        texts = [content["scan"], content["verdict"], *content["failed_checks"]]
+        content = {"kind": "", "time": written, "reasons": [], **json.loads(line)}
+        texts = [*map(content.get, ("scan", "verdict", "kind", "time")), *content["failed_checks"]]
+        texts += content["reasons"]
         if all(isinstance(text, str) for text in texts) and isinstance(content["retry"], bool):
-            return dict(content)
+            return content
     return None

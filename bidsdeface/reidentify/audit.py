@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface.dataset.names import Scan, scan_at
-from bidsdeface.errors import BidsdefaceError, UsageError, storage_errors
+from bidsdeface.errors import BidsdefaceError, UsageError, counted_as, storage_errors
 from bidsdeface.output.names import mask_of
 from bidsdeface.output.publish import open_staging
 from bidsdeface.output.record import Published, published_scans
@@ -66,8 +66,8 @@ def audited(settings: AuditOptions, state: State | None, scratch: Path) -> Itera
         _write_targets(matched, folder)
     if matched and not settings.strict:
         LOGGER.warning(
-            "%d scans come first in the gallery for some attacker; %s",
-            len(matched),
+            "first in the gallery for some attacker: %s; %s",
+            counted_as(len(matched), "scan"),
             f"they are in {folder / TARGETS}" if state else "give --work-dir to know which",
         )
     findings = study.findings()

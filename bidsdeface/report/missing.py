@@ -40,7 +40,7 @@ class Missing:
 
     @property
     def reason(self) -> str:
-        """Why it is missing."""
+        """Why it is missing: no path, no value of a field."""
         if self.outcome is None:
             return "no run has recorded an outcome; give group the --work-dir or the --outcomes of the runs"
         if not self.has_failed:
@@ -48,28 +48,42 @@ class Missing:
         if self.outcome["retry"]:
             return "memory or disk space ran out, or its process was killed; run it again"
         checks = ", ".join(self.outcome["failed_checks"])
-        return f"did not pass: {checks}" if checks else "could not be processed; the log of its run says why"
+        kind = self.outcome["kind"] or "could not be processed; the log of its run says why"
+        return f"did not pass: {checks}" if checks else kind
+
+    @property
+    def in_words(self) -> str:
+        """What the run said, on one line; it names files, and is private."""
+        return " ".join("; ".join(self.outcome["reasons"] if self.outcome else ()).split())
 
 
-def table(missing: Sequence[Missing], *, with_names: bool) -> str:
+def table(missing: Sequence[Missing], *, is_private: bool) -> str:
     """Return ``missing.tsv``.
 
     Parameters
     ----------
     missing : sequence of Missing
-    with_names : bool
-        Whether the table is private, so that it names every scan.
+    is_private : bool
+        Whether the table may name every scan, and say what its run said.
     """
     rows = [
-        {"scan": one.scan if with_names or one.has_failed else "n/a", "reason": one.reason} for one in missing
+        {
+            "scan": one.scan if is_private or one.has_failed else "n/a",
+            "reason": (is_private and one.in_words) or one.reason,
+        }
+        for one in missing
     ]
     return tsv(COLUMNS, sorted(rows, key=lambda row: row["scan"] == "n/a"))
 
 
-def content(missing: Sequence[Missing]) -> list[dict[str, Any]]:
-    """Return what the report shows: each reason, how many scans it has, and which of them failed."""
+def content(missing: Sequence[Missing], *, is_private: bool) -> list[dict[str, Any]]:
+    """Return what the report shows: each reason, how many scans it has, and which of them failed.
+
+    A private report adds what their runs said.
+    """
     named: dict[str, list[str]] = defaultdict(list)
     for one in missing:
-        named[one.reason] += [one.scan] if one.has_failed else []
+        words = f" ({one.in_words})" if is_private and one.in_words else ""
+        named[one.reason] += [one.scan + words] if one.has_failed else []
     counts = Counter(one.reason for one in missing)
     return [{"reason": reason, "count": n, "names": named[reason]} for reason, n in counts.most_common()]

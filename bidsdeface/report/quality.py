@@ -11,7 +11,7 @@ from typing import Any
 from bidsdeface.dataset.names import stem_of, suffix_of
 from bidsdeface.output.names import FIGURES
 from bidsdeface.output.record import Published
-from bidsdeface.quality.limits import CHECKS, Check, bids_name, limit_used
+from bidsdeface.quality.limits import CHECKS, Check, bids_name, nearest_to_limit
 from bidsdeface.report.page import tsv
 from bidsdeface.report.strip import draw_strip, limits_in_words, number
 
@@ -73,8 +73,8 @@ class ScanRow:
     verdict, suffix, participant : str
     nearest : str
         The measure that is nearest to its limit; empty if nothing was measured.
-    strain : str
-        How far that measure is on the way to its limit.
+    limit_used : float
+        How far that measure is on the way to its limit; 0 if nothing was measured.
     cells : tuple of Cell
         The measures that have limits.
     measures : mapping of str to float
@@ -88,9 +88,14 @@ class ScanRow:
     suffix: str
     participant: str
     nearest: str
-    strain: str
+    limit_used: float
     cells: tuple[Cell, ...]
     measures: Mapping[str, float]
+
+    @property
+    def strain(self) -> str:
+        """How far the nearest measure is on the way to its limit, as the pages show it."""
+        return percent(self.limit_used) if self.nearest else "–"
 
     @property
     def worst(self) -> str:
@@ -120,7 +125,8 @@ def content(scans: Sequence[Published], picture: Callable[[Published], str]) -> 
         Returns where the figure of a scan is, relative to the page; empty for none.
     """
     counts = Counter(str(scan.record["Verdict"]) for scan in scans)
-    worst_first = [scan_row(scan, picture) for scan in sorted(scans, key=_strain, reverse=True)]
+    rows = [scan_row(scan, picture) for scan in scans]
+    worst_first = sorted(rows, key=lambda row: row.limit_used, reverse=True)
     return {
         "scans": worst_first,
         "people": len({scan.participant for scan in worst_first}),
@@ -167,20 +173,10 @@ def _measures(scan: Published) -> dict[str, float]:
     }
 
 
-def _strain(scan: Published) -> float:
-    """Return the strain; 0 for a scan without measures."""
-    measures = _measures(scan)
-    return limit_used(measures) if measures else 0.0
-
-
 def scan_row(scan: Published, picture: Callable[[Published], str]) -> ScanRow:
     """Return what the pages show of a scan; for `picture` see `content`."""
     measures, name = _measures(scan), re.sub("_desc-(defaced|noface)", "", stem_of(scan.image))
-    nearest = max(
-        (check for check in LIMITED if check.measure in measures and check.decides(measures)),
-        key=lambda check: check.limit_used(measures[check.measure]),
-        default=None,
-    )
+    nearest = nearest_to_limit(measures)
     return ScanRow(
         name,
         f"scan-{name}",
@@ -189,7 +185,7 @@ def scan_row(scan: Published, picture: Callable[[Published], str]) -> ScanRow:
         suffix_of(scan.image),
         scan.image.parts[0],
         bids_name(nearest.measure) if nearest else "",
-        percent(nearest.limit_used(measures[nearest.measure])) if nearest else "–",
+        nearest.limit_used(measures[nearest.measure]) if nearest else 0.0,
         tuple(Cell(number(measures.get(one.measure)), one.is_fault(measures)) for one in LIMITED),
         measures,
     )

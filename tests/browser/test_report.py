@@ -18,7 +18,7 @@ from tests.unit.report.test_quality import NO_FACE, RECORD, SCANS, report, scan
 from tests.unit.report.test_reidentification import HIDDEN, study_of
 
 DESKTOP, PHONE, PAPER = 1300, 390, 718  # the last is A4 less margins of 1 cm, at 96 dpi
-FAILED = {"verdict": "failed", "failed_checks": ["StrayTissueML"], "retry": False}
+FAILED = {"verdict": "failed", "failed_checks": ["StrayTissueML"], "kind": "", "retry": False}
 MOST_S = 3.0
 
 
@@ -46,7 +46,7 @@ def simulated(count):
         scans,
         lambda _: "figures/head.png",
         missing=missing.content(
-            [missing.Missing("sub-gone_T1w", FAILED), missing.Missing("sub-x_T1w", None)]
+            [missing.Missing("sub-gone_T1w", FAILED), missing.Missing("sub-x_T1w", None)], is_private=False
         ),
         audit=reidentification.content(replace(study_of(HIDDEN), withdrawn=1)),
         left_out=[("is a photograph", 2)],

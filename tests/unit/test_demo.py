@@ -8,8 +8,12 @@ from bidsdeface.errors import Exit
 from bidsdeface.imaging.image import read_image
 
 
-def test_it_is_a_valid_dataset_of_a_head(tmp_path):
+def test_it_is_a_valid_dataset_of_a_head(tmp_path, capsys):
     assert main([str(tmp_path / "new" / "bids")]) == 0
+    run, group, report = capsys.readouterr().out.splitlines()
+    dataset = tmp_path / "new" / "bids"
+    assert run == f"bidsdeface {dataset} {dataset}-defaced participant" and group.endswith(" group")
+    assert report.endswith(f" {dataset}-defaced/report.html")
     assert find_problems(tmp_path / "new" / "bids") == []
     (scan,) = (tmp_path / "new" / "bids").rglob("*.nii.gz")
     assert scan.name == "sub-average_T1w.nii.gz" and np.any(read_image(scan).stored)

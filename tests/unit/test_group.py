@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bidsdeface.errors import BidsdefaceError, Exit, UsageError
+from bidsdeface.errors import BidsdefaceError, Exit, ImageError, UsageError
 from bidsdeface.group import run_group_level
 from bidsdeface.quality.limits import CHECKS, bids_name
 from bidsdeface.quality.outcome import Outcome, OutcomeFile
@@ -199,7 +199,7 @@ def test_the_log_says_how_many_and_where(settings, tmp_path, caplog):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
     with caplog.at_level(logging.INFO, "bidsdeface"):
         run_group_level(settings)
-    assert f"1 scans in {tmp_path / 'quality.tsv'}" in caplog.text
+    assert f"1 scan in {tmp_path / 'quality.tsv'}" in caplog.text
 
 
 def test_the_output_is_validated_at_the_end_whatever_became_of_the_input(
@@ -247,8 +247,8 @@ def test_each_planned_scan_that_is_not_there_is_listed_with_its_reason(with_raw,
     assert list(reasons) == ["sub-2_T1w", "sub-3_T1w", "n/a"]
     assert reasons["sub-2_T1w"] == "did not pass: StrayTissueML"
     assert "run it again" in reasons["sub-3_T1w"] and "no run has recorded an outcome" in reasons["n/a"]
-    (line,) = [line for line in caplog.messages if "missing" in line]
-    assert line == "missing from OUTPUT_DIR: 3 scans (sub-2_T1w, sub-3_T1w, sub-4_T1w)"
+    why = f"why: {tmp_path / 'missing.tsv'}"
+    assert caplog.messages[-1] == f"missing from OUTPUT_DIR: 3 scans (sub-2_T1w, sub-3_T1w, sub-4_T1w); {why}"
     page = (tmp_path / "report.html").read_text()
     assert all(reason in page for reason in reasons.values())
     assert "sub-3_T1w" in page and "sub-4_T1w" not in page
@@ -282,5 +282,39 @@ def test_a_line_that_is_no_outcome_is_named(with_raw, tmp_path):
 def test_only_the_participants_that_were_asked_for_can_be_missing(with_raw, tmp_path, caplog):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
     run_group_level(replace(with_raw, participants=("1", "2")))
-    (line,) = [line for line in caplog.messages if "missing" in line]
-    assert line == "missing from OUTPUT_DIR: 1 scans (sub-2_T1w)"
+    assert caplog.messages[-1].startswith("missing from OUTPUT_DIR: 1 scan (sub-2_T1w)")
+
+
+def test_a_participant_whose_folder_is_a_broken_link_is_missing(with_raw, tmp_path, caplog):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    for label in "67":
+        (with_raw.bids_dir / f"sub-{label}").symlink_to("nowhere")
+    run_group_level(replace(with_raw, participants=("1", "6")))
+    reasons, page = missing(tmp_path), (tmp_path / "report.html").read_text()
+    assert list(reasons) == ["sub-6"] and "cannot be read" in reasons["sub-6"]
+    assert "none is missing" not in page and str(with_raw.bids_dir) not in page
+    assert any(line.startswith(f"sub-6: {with_raw.bids_dir}/sub-6: ") for line in caplog.messages)
+    assert "sub-7" not in caplog.text and caplog.messages[-1].startswith(
+        "missing from OUTPUT_DIR: 1 scan (sub-6)"
+    )
+
+
+def test_nothing_missing_and_nothing_found_are_said(with_raw, tmp_path, caplog):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    with caplog.at_level(logging.INFO, "bidsdeface"):
+        assert run_group_level(replace(with_raw, participants=("1",))) == set()
+    assert caplog.messages[-1] == "no scan is missing from OUTPUT_DIR"
+    assert "leak check: nothing found in 8 files" in caplog.messages
+
+
+def test_the_shared_table_gives_the_kind_of_a_failure_and_the_private_one_the_words(with_raw, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    state = open_state(with_raw.bids_dir.parent / "work")
+    file = OutcomeFile(None, state.folder_for("outcomes", tmp_path))
+    words = "/secret/sub-2_T1w.nii.gz: is empty (0 bytes); fetch or convert it again"
+    file.add(Outcome("sub-2_T1w", "failed", (words,), kind=ImageError.kind))
+    run_group_level(with_raw, state)
+    page = (tmp_path / "report.html").read_text()
+    assert missing(tmp_path)["sub-2_T1w"] == ImageError.kind and ImageError.kind in page
+    assert "secret" not in page + (tmp_path / "missing.tsv").read_text()
+    assert missing(state.folder_for("missing", tmp_path))["sub-2_T1w"] == words

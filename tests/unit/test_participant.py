@@ -180,7 +180,7 @@ def test_stop_on_first_crash_leaves_the_rest_and_says_how_many(run):
 
     code, said, worked_on = run("--stop-on-first-crash", result=result)
     assert code == 1 and worked_on == ["sub-01"]
-    assert "stopped at the first failure, as requested; 1 scans were not tried" in said
+    assert "stopped at the first failure, as requested; not tried: 1 scan" in said
 
 
 @pytest.mark.parametrize(("cause", "expected"), [(Exit.FAILED, 1), (Exit.RETRY, 75), (Exit.ERROR, 1)])
@@ -230,10 +230,11 @@ def test_the_file_of_outcomes_has_a_line_for_each_scan_and_no_place(run, bids_di
     path = tmp_path / "outcomes.jsonl"
     assert run("--outcomes", str(path), result=result)[0] == 75
     text = path.read_text()
-    assert [json.loads(line) for line in text.splitlines()] == [
-        {"scan": "sub-01_T1w", "verdict": "passed", "failed_checks": [], "retry": False},
-        {"scan": "sub-01_T2w", "verdict": "failed", "failed_checks": ["Scale"], "retry": False},
-        {"scan": "sub-02_T1w", "verdict": "failed", "failed_checks": [], "retry": True},
+    keys = ("scan", "verdict", "failed_checks", "retry")
+    assert [tuple(map(json.loads(line).get, keys)) for line in text.splitlines()] == [
+        ("sub-01_T1w", "passed", [], False),
+        ("sub-01_T2w", "failed", ["Scale"], False),
+        ("sub-02_T1w", "failed", [], True),
     ]
     assert "/" not in text and "\\" not in text
     assert run("--outcomes", str(path))[0] == 0
@@ -249,10 +250,10 @@ def test_the_file_of_outcomes_tells_what_was_kept_and_what_is_there_twice(
     twin.with_suffix("").write_bytes(b"")
     assert run("--outcomes", str(tmp_path / "o"))[0] == 3
     verdicts = [json.loads(line) for line in (tmp_path / "o").read_text().splitlines()]
-    assert [(one["scan"], one["verdict"]) for one in verdicts] == [
-        ("sub-01_T1w", "kept"),
-        ("sub-01_T2w", "kept"),
-        ("sub-02_T1w", "failed"),
+    assert [(one["scan"], one["verdict"], one["kind"]) for one in verdicts] == [
+        ("sub-01_T1w", "kept", ""),
+        ("sub-01_T2w", "kept", ""),
+        ("sub-02_T1w", "failed", "it is there as .nii and as .nii.gz"),
     ]
 
 
@@ -413,3 +414,18 @@ def test_an_invalid_dataset_is_refused_before_any_work(run, bids_dir, output_dir
     said = capsys.readouterr().err
     assert "not valid BIDS: NOT_INCLUDED" in said and "--skip-bids-validation" in said
     assert files(output_dir) == []
+
+
+def test_a_page_names_no_scan_while_that_scan_is_done_again(run, output_dir):
+    pages = [output_dir / f"sub-0{label}.html" for label in "123"]
+    run()
+    for page in pages:
+        page.write_text('<meta name="generator" content="bidsdeface 0.1.0">')
+    there = []
+
+    def result(head):
+        there.append([page.exists() for page in pages])
+        return [Outcome(scan.stem, PASSED) for scan in head.scans]
+
+    run(result=result)
+    assert there == [[False, False, True]] * 2

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -14,20 +15,29 @@ from hypothesis import strategies as st
 
 from bidsdeface.errors import Exit, UsageError
 from bidsdeface.quality import outcome
-from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, PASSED, Outcome, OutcomeFile
+from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, PASSED, Outcome, OutcomeFile, read_outcomes
 
 DONE = Outcome("sub-10_T1w", PASSED, measures={"similarity": 0.8})
 CHECKED = Outcome("sub-2_T1w", FAILED, ("/data/sub-2_T1w.nii: a marker",), {}, ("StrayTissueML",))
 LOST = Outcome("sub-1_T1w", FAILED, ("/data/sub-1_T1w.nii: its process was killed",), cause=Exit.RETRY)
 IN_ORDER = [
-    {"scan": "sub-1_T1w", "verdict": "failed", "failed_checks": [], "retry": True},
-    {"scan": "sub-2_T1w", "verdict": "failed", "failed_checks": ["StrayTissueML"], "retry": False},
-    {"scan": "sub-10_T1w", "verdict": "passed", "failed_checks": [], "retry": False},
+    {"scan": "sub-1_T1w", "verdict": "failed", "failed_checks": [], "kind": "", "retry": True},
+    {
+        "scan": "sub-2_T1w",
+        "verdict": "failed",
+        "failed_checks": ["StrayTissueML"],
+        "kind": "",
+        "retry": False,
+    },
+    {"scan": "sub-10_T1w", "verdict": "passed", "failed_checks": [], "kind": "", "retry": False},
 ]
 
 
 def lines_of(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """Return the lines without the times, which must be there."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all(datetime.fromisoformat(line.pop("time")).tzinfo for line in lines)
+    return lines
 
 
 @pytest.fixture
@@ -152,12 +162,15 @@ def test_a_run_that_is_killed_leaves_whole_lines(path):
 )
 def test_a_line_holds_no_place_and_no_reason_and_is_one_line(verdict, reasons, cause):
     reasons = ("/data/of/nurse-joy/sub-1_T1w.nii: its metadata cannot be read (PatientName: Doe)", *reasons)
-    line = Outcome("sub-1_T1w", verdict, reasons, {}, ("StrayTissueML",), cause).line
+    time = "2026-01-01T00:00:00.000+00:00"
+    line = Outcome("sub-1_T1w", verdict, reasons, {}, ("StrayTissueML",), cause, time=time).line
     assert line.count("\n") == 1 and "/" not in line and "Doe" not in line
     assert json.loads(line) == {
         "scan": "sub-1_T1w",
         "verdict": verdict,
         "failed_checks": ["StrayTissueML"],
+        "kind": "",
+        "time": "2026-01-01T00:00:00.000+00:00",
         "retry": verdict == FAILED and cause is Exit.RETRY,
     }
 
@@ -165,3 +178,29 @@ def test_a_line_holds_no_place_and_no_reason_and_is_one_line(verdict, reasons, c
 def test_only_a_failure_has_a_code():
     assert [one.code for one in (DONE, CHECKED, LOST)] == [0, 3, 75]
     assert replace(LOST, verdict=KEPT).code == 0
+
+
+def test_the_newest_outcome_counts_whichever_file_was_copied_last(tmp_path):
+    for name, day, verdict in (("a", 2, PASSED), ("b", 1, FAILED), ("c", 3, KEPT)):
+        one = Outcome("sub-1_T1w", verdict, time=f"2026-01-0{day}T00:00:00.000+00:00")
+        (tmp_path / name).write_text(one.line)
+    os.utime(tmp_path / "a", (0, 0))
+    assert read_outcomes([tmp_path])["sub-1_T1w"]["verdict"] == PASSED
+
+
+def test_a_line_without_a_time_is_as_old_as_its_file(tmp_path):
+    line = '{"scan": "sub-1_T1w", "verdict": "%s", "failed_checks": [], "retry": false}\n'
+    for name, verdict, mtime in (("a", FAILED, 2e9), ("b", PASSED, 1e9)):
+        (tmp_path / name).write_text(line % verdict)
+        os.utime(tmp_path / name, (mtime, mtime))
+    outcome = read_outcomes([tmp_path])["sub-1_T1w"]
+    assert outcome["verdict"] == FAILED and outcome["kind"] == "" and outcome["reasons"] == []
+
+
+def test_the_work_dir_keeps_the_reasons_and_the_file_does_not(path, tmp_path):
+    file = OutcomeFile(path, tmp_path / "private")
+    file.add(replace(CHECKED, kind="a kind"))
+    file.close()
+    assert "reasons" not in lines_of(path)[0]
+    (kept,) = read_outcomes([tmp_path / "private"]).values()
+    assert kept["reasons"] == ["/data/sub-2_T1w.nii: a marker"] and kept["kind"] == "a kind"

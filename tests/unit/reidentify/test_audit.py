@@ -129,7 +129,7 @@ def test_the_list_of_targets_is_in_the_work_dir_alone_and_only_its_owner_may_rea
     for folder in (targets.parent, targets.parent.parent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert len(published(settings)) == PEOPLE
-    assert f"2 scans come first in the gallery for some attacker; they are in {targets}" in caplog.text
+    assert f"first in the gallery for some attacker: 2 scans; they are in {targets}" in caplog.text
     assert "sub-2" not in caplog.text.replace(str(targets), "")
     assert not list(settings.output_dir.rglob("matched*"))
 
@@ -140,7 +140,7 @@ def test_without_a_work_dir_nothing_private_stays(settings, monkeypatch, tmp_pat
     calls = conducted(monkeypatch, [0.0] * PEOPLE)
     run_group_level(settings)
     assert calls[0][1].is_relative_to(tmp_path / "tmp") and list((tmp_path / "tmp").iterdir()) == []
-    assert "1 scans come first in the gallery for some attacker; give --work-dir to know which" in caplog.text
+    assert "first in the gallery for some attacker: 1 scan; give --work-dir to know which" in caplog.text
 
 
 def test_strict_withdraws_what_is_matched_and_the_report_tells_what_is_left(
