@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Callable
@@ -19,10 +20,13 @@ from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.facemask import FaceRegions, face_mask
 from bidsdeface.imaging.image import Image, read_image, write_image
 from bidsdeface.imaging.methods import remove
-from bidsdeface.reidentify.attack import ATTACKERS, Tools
+from bidsdeface.imaging.reface import reface
+from bidsdeface.reidentify.attack import ALL_ATTACKERS, ATTACKERS, Tools
+from bidsdeface.reidentify.recognise import SWAP
 from bidsdeface.reidentify.render import image_surface
+from bidsdeface.templates.source import average_face
 
-SHAVED_MM, BLUR_MM = 4.0, 6.0
+SHAVED_MM = 4.0
 # In the template: before the ears; below the eyes and before the temporal lobes.
 FLOOR_Y_MM = 20.0
 BOX_Y_MM, BOX_Z_MM = 40.0, -35.0
@@ -54,6 +58,11 @@ class Scanned:
 def by_bidsdeface(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
     mask = scanned.face()
     return remove(scanned.image, mask), mask
+
+
+def by_refacing(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
+    mask = scanned.face()
+    return reface(scanned.image, mask, scanned.to_template, average_face(), (0,)), mask
 
 
 def by_niimath(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
@@ -90,20 +99,22 @@ def by_shaving(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool
     return remove(image, mask), mask
 
 
-def by_blurring(scanned: Scanned, folder: Path) -> tuple[NDArray, NDArray[np.bool_]]:
+def by_blurring(scanned: Scanned, folder: Path, sigma_mm: float) -> tuple[NDArray, NDArray[np.bool_]]:
     image, mask = scanned.image, scanned.face()
     spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    return np.where(mask, ndimage.gaussian_filter(image.stored, BLUR_MM / spacing), image.stored), mask
+    return np.where(mask, ndimage.gaussian_filter(image.stored, sigma_mm / spacing), image.stored), mask
 
 
 Method = Callable[[Scanned, Path], tuple[NDArray, NDArray[np.bool_]]]
 # Each with the attackers that make sense: whatever publishes no mask has none to attack, and where a face
-# is left, there is no hole to fill.
+# is left, there is no hole to fill, nor a need to swap faces.
 METHODS: dict[str, tuple[Method, tuple[str, ...]]] = {
-    "bidsdeface": (by_bidsdeface, ATTACKERS),
+    "bidsdeface": (by_bidsdeface, ALL_ATTACKERS),
+    "bidsdeface reface": (by_refacing, ALL_ATTACKERS),
     "niimath": (by_niimath, ATTACKERS[:3]),
-    "front cut off": (by_floor, ATTACKERS[:3]),
+    "front cut off": (by_floor, (*ATTACKERS[:3], SWAP)),
     "coarse box": (by_box, ATTACKERS[:3]),
     "skin shaved": (by_shaving, ATTACKERS[:2]),
-    "blurred": (by_blurring, ATTACKERS[:2]),
+    "blurred 6 mm": (functools.partial(by_blurring, sigma_mm=6.0), ATTACKERS[:2]),
+    "blurred 10 mm": (functools.partial(by_blurring, sigma_mm=10.0), ATTACKERS[:2]),
 }

@@ -24,13 +24,13 @@ from benchmarks.heads import find_heads
 from bidsdeface.head.fit import TemplateSet, fit, make_template_set
 from bidsdeface.imaging.image import Image, mask_header, read_image
 from bidsdeface.imaging.volume import reduce_image, tissue_threshold
-from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, draw, look_at
+from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, draw, look_at, with_swap
 from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate, rate
 from bidsdeface.reidentify.people import Person, as_float, at_one_mm, make_person, scan
-from bidsdeface.reidentify.recognise import GALLERY_LIGHT, DlibRecogniser, Sight
+from bidsdeface.reidentify.recognise import GALLERY_LIGHT, SWAP, DlibRecogniser, Sight
 from bidsdeface.templates.source import whole_head
 
-ALL_PEOPLE = ("bidsdeface", "front cut off")
+ALL_PEOPLE = ("bidsdeface", "bidsdeface reface", "front cut off")
 BASE_HEADS = ("S01", "S03", "S04", "S06a", "S09")
 MARGIN_MM = 15.0  # of air kept around a base head, and more in front
 FRONT_MARGIN_MM = 40.0
@@ -103,36 +103,34 @@ def templates() -> TemplateSet:
 
 def see(
     subject: Subject, tools: Tools, methods: list[str], pictures: Path | None
-) -> tuple[Sight, Sight, dict]:
-    """Return what is seen of a person in the gallery, in the other scan, and once that is defaced."""
+) -> tuple[Sight, dict[str, Probe]]:
+    """Return what is seen of a person in the gallery, and in the other scan before and after each method."""
     gallery = look_at(f"{subject.name} gallery", lambda: subject.scan(1), tools, GALLERY_LIGHT)
     original = look_at(f"{subject.name} original", lambda: subject.scan(2), tools)
 
     @functools.cache
-    def scanned() -> Scanned:
-        return register(subject.scan(2), tools)
+    def scanned(session: int) -> Scanned:
+        return register(subject.scan(session), tools)
 
-    def defaced(method: str) -> Defaced:
+    def defaced(method: str, session: int) -> Defaced:
+        there = scanned(session)
         with tempfile.TemporaryDirectory(dir=tools.folder) as folder:
-            values, mask = METHODS[method][0](scanned(), Path(folder))
-        image = replace(scanned().image, stored=values)
-        masked = Image(mask_header(image.header), image.affine, mask)
-        result = Defaced(image, masked, scanned().to_template)
-        if pictures:
-            draw(pictures / f"{subject.name} {method}.png", scanned().image, result, original, tools)
+            values, mask = METHODS[method][0](there, Path(folder))
+        image = replace(there.image, stored=values)
+        result = Defaced(image, Image(mask_header(image.header), image.affine, mask), there.to_template)
+        if pictures and session == 2:
+            draw(pictures / f"{subject.name} {method}.png", there.image, result, original, tools)
         return result
 
-    seen = {
-        method: attack_on(
-            f"{subject.name} {method}",
-            functools.partial(defaced, method),
-            original,
-            tools,
-            METHODS[method][1],
-        )
-        for method in methods
-    }
-    return gallery, original, seen
+    def probe(method: str) -> Probe:
+        name, attackers = f"{subject.name} {method}", METHODS[method][1]
+        after = attack_on(name, lambda: defaced(method, 2), original, tools, attackers)
+        guess = gallery
+        if SWAP in attackers:
+            guess = with_swap(f"{name} guess", gallery, lambda: defaced(method, 1), tools)
+        return Probe(subject.name, subject.base, guess, original, after)
+
+    return gallery, {method: probe(method) for method in methods}
 
 
 def print_table(findings: dict[str, Findings], relatives: dict[tuple[str, str], str]) -> None:
@@ -176,9 +174,9 @@ def plot(path: Path, findings: dict[str, Findings]) -> None:
     figure.savefig(path, dpi=110)
 
 
-def first_base(sights: list[Sight], probes: list[Probe]) -> str:
+def first_base(sights: list[Sight], probes: list[Probe], attacker: str = "") -> str:
     """Return how often the nearest of the gallery comes from the same base head."""
-    apart = distances(sights, [probe.gallery for probe in probes])
+    apart = distances(sights, [probe.gallery for probe in probes], attacker)
     known = np.isfinite(apart)
     nearest = np.where(known, apart, np.inf).argmin(axis=1)
     bases = np.array([probe.cluster for probe in probes])
@@ -204,10 +202,10 @@ def main() -> None:
         pictures = given.pictures if number < 10 else None
         rivals = given.rival_people is None or number < given.rival_people
         methods = [method for method in given.methods if rivals or method in ALL_PEOPLE]
-        other_day, original, seen = see(subject, tools, methods, pictures)
+        other_day, seen = see(subject, tools, methods, pictures)
         gallery.append(other_day)
-        for method in methods:
-            probes[method].append(Probe(subject.name, subject.base, other_day, original, seen[method]))
+        for method, probe in seen.items():
+            probes[method].append(probe)
     report(probes, gallery, given.plot)
 
 
@@ -218,7 +216,8 @@ def report(probes: dict[str, list[Probe]], gallery: list[Sight], picture: Path |
     relatives = {("original", "plain"): first_base([probe.original for probe in some], some)}
     for method, seen in probes.items():
         for attacker in METHODS[method][1]:
-            relatives[method, attacker] = first_base([probe.after[attacker] for probe in seen], seen)
+            sights = [probe.after[attacker] for probe in seen]
+            relatives[method, attacker] = first_base(sights, seen, attacker)
     print_table(findings, relatives)
     if picture:
         plot(picture, findings)

@@ -2,23 +2,27 @@
 
 All attackers compare with a gallery of intact faces. *Plain* looks for a face in the defaced head and
 compares it. *Informed* knows how the original was turned and where its eyes and nose were. *Restoring* first
-fills the hole with the template's average face, as the strongest published attack does (Schwarz et al.,
-NeuroImage 2021). *Mask* has only the published face mask, and looks at its surface as *informed* does.
+empties the mask and fills it with the template's average face, as the strongest published attack does
+(Schwarz et al., NeuroImage 2021). *Mask* has only the published face mask, and looks at its surface as
+*informed* does. *Swap* has whole scans of the candidates: it defaces these in the same way, turns all heads
+as the template lies, and compares pictures that the same camera takes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import from_matvec
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from bidsdeface.imaging.image import Image, canonical
+from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import apply_affine, in_blocks, reduce_image
-from bidsdeface.reidentify.recognise import PROBE_LIGHT, Recogniser, Sight, look, look_as, remembered
+from bidsdeface.reidentify.recognise import PROBE_LIGHT, SWAP, Recogniser, Sight, look, look_as, remembered
 from bidsdeface.reidentify.render import (
     FINE_MM,
     Surface,
@@ -26,13 +30,16 @@ from bidsdeface.reidentify.render import (
     image_surface,
     make_surface,
     mask_surface,
+    moved,
     render,
     shifted,
     tissue_surface,
 )
 from bidsdeface.templates.template import Template
 
-ATTACKERS = ("plain", "informed", "restoring", "mask")
+ATTACKERS = ("plain", "informed", "restoring", "mask")  # those that compare with faces
+ALL_ATTACKERS = (*ATTACKERS, SWAP)
+FACE = np.array([0.0, 60.0, -40.0])  # in the template, about which heads are turned
 AVERAGE_SKIN_SHARE = 1.4  # the skin of an average is a slope; its faint outer part is not the shape of a face
 PICTURE_YAWS = (0.0, 45.0)
 
@@ -47,16 +54,24 @@ class Tools:
     template : Template
     folder : pathlib.Path
         Private. It keeps what was seen, so that an interrupted study continues where it stopped.
+    reface : callable, optional
+        Return an intact head with the average face in it, for the swap attacker. Without it, there is none.
     """
 
     recogniser: Recogniser
     template: Template
     folder: Path
+    reface: Callable[[Image], "Defaced"] | None = None
 
     @cached_property
     def average(self) -> Surface:
         """The surface of the template's head."""
         return average_face(self.template)
+
+    @cached_property
+    def average_sight(self) -> Sight:
+        """How the average is looked at, and where its eyes and nose are."""
+        return look(self.average, self.recogniser)
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,7 @@ class Defaced:
     mask : Image
         On the grid of the image; above 0 where it was defaced.
     to_template : numpy.ndarray, shape (4, 4), optional
-        World of the image to that of the template. Without it, the restoring attacker registers the image.
+        World of the image to that of the template. Without it, attackers who need it register the image.
     """
 
     image: Image
@@ -89,16 +104,17 @@ def attack(
         What was seen of the same scan before defacing.
     tools : Tools
     attackers : sequence of str
-        Some of `ATTACKERS`.
+        Some of `ALL_ATTACKERS`.
     """
     surface, recogniser = image_surface(defaced.image, "the defaced image"), tools.recogniser
     looks: dict[str, Callable[[], Sight]] = {
         "plain": lambda: look(surface, recogniser),
         "informed": lambda: look_as(original, surface, recogniser),
-        "restoring": lambda: look(_restored(surface, defaced, tools), recogniser),
+        "restoring": lambda: look(_restored(defaced, tools), recogniser),
         "mask": lambda: look_as(original, mask_surface(defaced.mask), recogniser),
+        SWAP: lambda: look_as(tools.average_sight, _upright(surface, defaced, tools), recogniser),
     }
-    return {name: looks[name]() for name in ATTACKERS if name in attackers}
+    return {name: looks[name]() for name in ALL_ATTACKERS if name in attackers}
 
 
 def look_at(
@@ -130,6 +146,12 @@ def attack_on(
     """Return what each attacker sees of a defaced head, from the folder if it was attacked before."""
     full_key = " ".join((key, *attackers))
     return remembered(full_key, lambda: attack(defaced(), original, tools, attackers), tools.folder)
+
+
+def with_swap(key: str, intact: Sight, defaced: Callable[[], Defaced], tools: Tools) -> Sight:
+    """Return the sight of an intact head with what the swap attacker sees once he has defaced that head."""
+    seen = attack_on(key, defaced, intact, tools, (SWAP,))
+    return replace(intact, as_defaced=seen[SWAP].embedding)
 
 
 def average_face(template: Template) -> Surface:
@@ -191,7 +213,7 @@ def draw(path: Path, original: Image, defaced: Defaced, sight: Sight, tools: Too
     surfaces = (
         image_surface(original, "the original"),
         surface,
-        _restored(surface, defaced, tools),
+        _restored(defaced, tools),
         mask_surface(defaced.mask),
     )
     rows = [
@@ -202,13 +224,32 @@ def draw(path: Path, original: Image, defaced: Defaced, sight: Sight, tools: Too
     Picture.fromarray(np.concatenate(rows)).save(path)
 
 
-def _restored(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
-    """Return a defaced head, whose surface this is, with the template's average face."""
-    to_template = defaced.to_template
-    if to_template is None:
-        volume = reduce_image(defaced.image, "the defaced image")
-        to_template = place(volume, tools.template.pose, tools.template.target).to_template
-    return restore(surface, defaced.mask, tools.average, to_template)
+def _restored(defaced: Defaced, tools: Tools) -> Surface:
+    """Return a defaced head with the template's average face, whatever else was put there before."""
+    image = defaced.image
+    emptied = replace(image, stored=remove(image, defaced.mask.stored > 0))
+    surface = image_surface(emptied, "the defaced image")
+    return restore(surface, defaced.mask, tools.average, _placed(emptied, defaced, tools))
+
+
+def _placed(image: Image, defaced: Defaced, tools: Tools) -> NDArray[np.float64]:
+    """Return the way of a defaced image to the template."""
+    if defaced.to_template is not None:
+        return defaced.to_template
+    volume = reduce_image(image, "the defaced image")
+    return place(volume, tools.template.pose, tools.template.target).to_template
+
+
+def _upright(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
+    """Return the surface of a defaced head, turned as the template lies."""
+    return moved(surface, rigid_part(_placed(defaced.image, defaced, tools)))
+
+
+def rigid_part(to_template: NDArray) -> NDArray[np.float64]:
+    """Return the nearest rigid transform that puts the face in the same place."""
+    left, _, right = np.linalg.svd(to_template[:3, :3])
+    turn = left @ right
+    return from_matvec(turn, FACE - turn @ apply_affine(np.linalg.inv(to_template), FACE))
 
 
 def _box(corner: NDArray, shape: tuple[int, ...]) -> tuple[slice, ...]:

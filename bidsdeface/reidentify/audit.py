@@ -6,7 +6,7 @@ Only aggregates are published. Which scans are recognised, and what was seen on 
 import csv
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from bidsdeface.output.record import Published, published_scans
 from bidsdeface.output.request import Request
 from bidsdeface.reidentify.findings import Audit, verdict
 from bidsdeface.reidentify.options import AuditOptions
-from bidsdeface.reidentify.study import GALLERY, Case, conduct
+from bidsdeface.reidentify.study import GALLERY, Case, Refacer, conduct, placement_of
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import State
 
@@ -30,7 +30,9 @@ PURPOSE = "reidentification"  # name of the private folder
 
 
 @contextmanager
-def audited(settings: AuditOptions, state: State | None, scratch: Path) -> Iterator[Audit]:
+def audited(
+    settings: AuditOptions, state: State | None, scratch: Path, load_refacer: Callable[[], Refacer]
+) -> Iterator[Audit]:
     """Attack every selected published scan.
 
     Without ``--keep-renders``, everything that was seen is removed at the end. If the run is interrupted
@@ -43,6 +45,8 @@ def audited(settings: AuditOptions, state: State | None, scratch: Path) -> Itera
         Private state in the work dir.
     scratch : Path
         Private folder that is removed with the run: without private state, nothing stays.
+    load_refacer : callable
+        For the swap attacker, who is tried if any scan was refaced; see `conduct`.
 
     Raises
     ------
@@ -60,6 +64,7 @@ def audited(settings: AuditOptions, state: State | None, scratch: Path) -> Itera
             GALLERY,
             pictures=renders if settings.keep_renders else None,
             quiet=settings.verbosity < 0,
+            load_refacer=load_refacer if any(map(placement_of, cases)) else None,
         )
     matched = study.matched()
     if state:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from bidsdeface.reidentify.recognise import EMBEDDING, Sight
+from bidsdeface.reidentify.recognise import EMBEDDING, SWAP, Sight
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -177,23 +177,20 @@ def evaluate(
         lineup.synthetic,
         len(probes) - len(lineup.probes),
         lineup.figures([probe.original for probe in lineup.probes], ties_to_attacker=False),
-        {name: lineup.figures(sights) for name, sights in lineup.after.items()},
+        {name: lineup.figures(sights, name) for name, sights in lineup.after.items()},
     )
 
 
 def matches(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> list[tuple[str, ...]]:
     """Return, for each probe, the attackers for whom its person comes first in the gallery, ties included.
 
-    A probe that `evaluate` leaves out has none.
+    A probe that `evaluate` leaves out has none. Swap is not counted, as it recognises what no mask hides.
     """
     lineup = _Lineup.of(probes, strangers)
-    is_first = {
-        name: true_ranks(lineup.distances(sights), lineup.truth) == 1 for name, sights in lineup.after.items()
-    }
-    matched = {
-        id(probe): tuple(name for name, first in is_first.items() if first[k])
-        for k, probe in enumerate(lineup.probes)
-    }
+    after = {name: lineup.distances(sights, name) for name, sights in lineup.after.items() if name != SWAP}
+    is_first = {name: true_ranks(apart, lineup.truth) == 1 for name, apart in after.items()}
+    found = [tuple(name for name, first in is_first.items() if first[k]) for k in range(len(lineup.probes))]
+    matched = dict(zip(map(id, lineup.probes), found, strict=True))
     return [matched.get(id(probe), ()) for probe in probes]
 
 
@@ -228,8 +225,8 @@ class _Lineup:
         names = self.probes[0].after if self.probes else ()
         return {name: [probe.after[name] for probe in self.probes] for name in names}
 
-    def figures(self, sights: Sequence[Sight], ties_to_attacker: bool = True) -> Figures:
-        apart = self.distances(sights)
+    def figures(self, sights: Sequence[Sight], attacker: str = "", ties_to_attacker: bool = True) -> Figures:
+        apart = self.distances(sights, attacker)
         ranks = true_ranks(apart, self.truth, ties_to_attacker)
         clusters = [probe.cluster for probe in self.probes]
         return Figures(
@@ -239,22 +236,25 @@ class _Lineup:
             tuple(curve(ranks, self.people)),
         )
 
-    def distances(self, sights: Sequence[Sight]) -> NDArray[np.float64]:
+    def distances(self, sights: Sequence[Sight], attacker: str = "") -> NDArray[np.float64]:
         """Return the distance of one sight of each probe from everybody, shape (probes, people)."""
-        apart = distances(sights, self.gallery)
+        apart = distances(sights, self.gallery, attacker)
         own = [probe.gallery for probe in self.probes]
         apart[np.arange(len(sights)), self.truth] = [
-            distances([sight], [picture])[0, 0] for sight, picture in zip(sights, own, strict=True)
+            distances([sight], [picture], attacker)[0, 0] for sight, picture in zip(sights, own, strict=True)
         ]
         return apart
 
 
-def distances(sights: Sequence[Sight], gallery: Sequence[Sight]) -> NDArray[np.float64]:
-    """Return the distance of each sight from each of a gallery, shape (sights, gallery); NaN if not seen."""
-    rows, columns = (
-        np.array([sight.embedding for sight in side]).reshape(-1, EMBEDDING) for side in (sights, gallery)
-    )
-    return cdist(rows, columns)
+def distances(sights: Sequence[Sight], gallery: Sequence[Sight], attacker: str = "") -> NDArray[np.float64]:
+    """Return the distance of each sight from each of a gallery, shape (sights, gallery); NaN if not seen.
+
+    The swap attacker compares with what it made of the gallery; a candidate that it could not place is far.
+    """
+    is_swap = attacker == SWAP
+    seen = [sight.embedding for sight in sights], [s.as_defaced if is_swap else s.embedding for s in gallery]
+    apart = cdist(*(np.array(side).reshape(-1, EMBEDDING) for side in seen))
+    return np.where(np.isnan(apart).all(axis=0), np.inf, apart) if is_swap else apart
 
 
 def true_ranks(
@@ -336,14 +336,14 @@ def cluster_interval(values: NDArray, clusters: Sequence[str], seed: int = 0) ->
 
 
 def verdict(findings: Findings) -> str:
-    """Return the conclusion of the study, in one sentence."""
+    """Return the conclusion of the study, in one sentence, without the swap attacker."""
     if findings.underpowered:
         first = findings.before.ranks[1]
         return (
             f"Underpowered: of the originals {first.hits} of {first.count} were recognised, too few for the "
             "figures after defacing to mean anything."
         )
-    found = [name for name, figures in findings.after.items() if figures.reidentifiable]
+    found = [name for name, f in findings.after.items() if f.reidentifiable and name != SWAP]
     if found:
         return f"People are still recognised more often than by guessing; attacker: {', '.join(found)}."
     return "No attacker recognised people more often than guessing would, as far as so many heads can tell."

@@ -9,7 +9,7 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +37,9 @@ YAWS = (0.0, -10.0, 10.0)  # an attacker takes a few pictures and averages
 PROBE_LIGHT = (-0.4, 0.8, 0.6)
 GALLERY_LIGHT = (0.5, 0.8, 0.5)  # a picture of the same person elsewhere
 EMBEDDING = 128
-VERSION = 1  # of a sight; raise it with any change that makes older sights useless
+SWAP = "swap"  # the attacker who compares with `Sight.as_defaced`
+NOT_SEEN = np.full(EMBEDDING, np.nan)
+VERSION = 2  # of a sight; raise it with any change that makes older sights useless
 
 
 class Recogniser(Protocol):
@@ -147,6 +149,8 @@ class Sight:
         Of the camera, degrees.
     landmarks : numpy.ndarray, shape (views, 5, 2)
         Position of eyes and nose; 0 in pictures without a face.
+    as_defaced : numpy.ndarray, shape (128,)
+        The embedding of a head of the gallery once the swap attacker has defaced it; NaN if he has not.
     """
 
     found: NDArray[np.bool_]
@@ -154,6 +158,7 @@ class Sight:
     centre: NDArray[np.float64]
     pitch: float
     landmarks: NDArray[np.int64]
+    as_defaced: NDArray[np.float64] = field(default_factory=NOT_SEEN.copy)
 
     @property
     def has_face(self) -> bool:
@@ -212,7 +217,7 @@ def remembered(key: str, see: Callable[[], dict[str, Sight]], folder: Path) -> d
     if path.exists():
         with np.load(path) as stored:
             return {
-                str(name): Sight(**{field.name: stored[field.name][k] for field in fields(Sight)})
+                str(name): Sight(**{f.name: stored[f.name][k] for f in fields(Sight)})
                 for k, name in enumerate(stored["names"])
             }
     seen = see()
@@ -228,4 +233,4 @@ def remembered(key: str, see: Callable[[], dict[str, Sight]], folder: Path) -> d
 
 
 def _mean(embeddings: list[NDArray]) -> NDArray[np.float64]:
-    return np.mean(embeddings, axis=0) if embeddings else np.full(EMBEDDING, np.nan)
+    return np.mean(embeddings, axis=0) if embeddings else NOT_SEEN

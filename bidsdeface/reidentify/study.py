@@ -5,22 +5,35 @@ interrupted study continues where it stopped.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from bidsdeface.dataset.names import stem_of
-from bidsdeface.errors import BidsdefaceError, Exit
+from bidsdeface.errors import BidsdefaceError, Exit, RegistrationError
 from bidsdeface.imaging.image import Image, read_image
-from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, draw, look_at
+from bidsdeface.output.record import read_record
+from bidsdeface.reidentify.attack import (
+    ALL_ATTACKERS,
+    ATTACKERS,
+    Defaced,
+    Tools,
+    attack_on,
+    draw,
+    look_at,
+    with_swap,
+)
 from bidsdeface.reidentify.findings import Findings, Probe, evaluate, matches
 from bidsdeface.reidentify.people import at_one_mm, make_person, rescan, scan
 from bidsdeface.reidentify.recognise import GALLERY_LIGHT, DlibRecogniser, Sight
 from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.templates.source import whole_head
 
+Refacer = Callable[[Image], Defaced]
 GALLERY = 100  # least number of people: among a handful, everybody is recognised
 SESSION = 1  # seed of simulated rescans
 
@@ -95,6 +108,7 @@ def conduct(
     people: int = GALLERY,
     pictures: Path | None = None,
     quiet: bool = False,
+    load_refacer: Callable[[], Refacer] | None = None,
 ) -> Study:
     """Attack all cases, and return everything that was seen.
 
@@ -111,6 +125,9 @@ def conduct(
         Folder for a picture of each case; private, must exist.
     quiet : bool
         Whether to hide the progress bar, which appears on a terminal only.
+    load_refacer : callable, optional
+        Return the function that refaces a head, for the swap attacker; called in each worker, importable by
+        name.
 
     Raises
     ------
@@ -121,7 +138,7 @@ def conduct(
     items = [*cases, *strangers(cases, people)]
     seen: dict[Case, Any] = {}
     with tqdm(total=len(items), unit="head", desc="re-identification", disable=quiet or None) as bar:
-        for item, result in run_in_workers(prepare, (folder, pictures), items, n_procs):
+        for item, result in run_in_workers(prepare, (folder, pictures, load_refacer), items, n_procs):
             if isinstance(result, BidsdefaceError):
                 raise result
             if isinstance(result, Lost):
@@ -137,9 +154,11 @@ def strangers(cases: Sequence[Case], people: int) -> Iterator[Stranger]:
         yield Stranger(**vars(cases[seed % len(cases)]), seed=seed)
 
 
-def prepare(folder: Path, pictures: Path | None) -> Callable[[Case], list[Probe | Sight]]:
+def prepare(
+    folder: Path, pictures: Path | None, load_refacer: Callable[[], Refacer] | None
+) -> Callable[[Case], list[Probe | Sight]]:
     """Return the function that looks at one head, with everything it needs."""
-    tools = Tools(DlibRecogniser(), whole_head(), folder)
+    tools = Tools(DlibRecogniser(), whole_head(), folder, load_refacer() if load_refacer else None)
     return lambda case: [
         _look_at_stranger(case, tools) if isinstance(case, Stranger) else look_at_case(case, tools, pictures)
     ]
@@ -149,20 +168,39 @@ def look_at_case(case: Case, tools: Tools, pictures: Path | None = None) -> Prob
     """Return what is seen of a scan, before and after, and draw it if there is a folder for pictures."""
 
     def defaced() -> Defaced:
-        return Defaced(read_image(case.defaced), read_image(case.mask))
+        placement = placement_of(case)
+        to_template = None if placement is None else np.array(placement, float)
+        return Defaced(read_image(case.defaced), read_image(case.mask), to_template)
 
     original = look_at(f"{case.key} original", lambda: read_image(case.original), tools)
     probe = Probe(
         case.person,
         case.person,
-        look_at(f"{case.key} gallery", lambda: _gallery_image(case), tools, GALLERY_LIGHT),
+        _look_at_candidate(f"{case.key} gallery", lambda: _gallery_image(case), tools),
         original,
-        attack_on(f"{case.key} defaced", defaced, original, tools),
+        attack_on(
+            f"{case.key} defaced", defaced, original, tools, ALL_ATTACKERS if tools.reface else ATTACKERS
+        ),
     )
     if pictures:
         path = pictures / f"{stem_of(case.original)}.png"
         draw(path, read_image(case.original), defaced(), original, tools)
     return probe
+
+
+def placement_of(case: Case) -> list[list[float]] | None:
+    """Return where the average face lies in a published scan, as its record says; None if it has none."""
+    return read_record(case.defaced).get("PlacementOnWholeHead")
+
+
+def _look_at_candidate(key: str, image: Callable[[], Image], tools: Tools) -> Sight:
+    """Return what is seen of an intact head of the gallery, and by the swap attacker."""
+    intact, reface = look_at(key, image, tools, GALLERY_LIGHT), tools.reface
+    if reface is None:
+        return intact
+    with suppress(RegistrationError):  # a head that cannot be placed is no candidate
+        return with_swap(f"{key} refaced", intact, lambda: reface(image()), tools)
+    return intact
 
 
 def _gallery_image(case: Case) -> Image:
@@ -171,9 +209,8 @@ def _gallery_image(case: Case) -> Image:
 
 
 def _look_at_stranger(stranger: Stranger, tools: Tools) -> Sight:
-    return look_at(
+    return _look_at_candidate(
         f"{stranger.key} synthetic {stranger.seed}",
         lambda: scan(make_person(at_one_mm(read_image(stranger.original)), stranger.seed), SESSION),
         tools,
-        GALLERY_LIGHT,
     )

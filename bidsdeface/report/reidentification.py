@@ -9,8 +9,10 @@ from bidsdeface.report.page import tsv
 ATTACKERS = {
     "plain": "looks for a face in the defaced head",
     "informed": "knows how the original was turned and where its eyes and nose were",
-    "restoring": "first fills the hole with the template's average face",
+    "restoring": "first empties the mask and fills it with the template's average face",
     "mask": "has nothing but the published face mask",
+    "swap": "has scans of the candidates' whole heads, refaces these too, and compares; it recognises what "
+    "the mask spares, so the first sentence and --strict do not count it",
 }
 TIES = "ties count against power before, against privacy after"
 COLUMNS: dict[str, dict[str, Any]] = {
@@ -61,7 +63,7 @@ RIGHT = WIDTH - 110  # end of the curves; names stand beyond
 COLOURS = {
     "before": "#222",
     "chance": "dimgray",
-    **dict(zip(ATTACKERS, ("#1b6ca8", "#c0392b", "#2e8b57", "#8e5ea2"), strict=True)),
+    **dict(zip(ATTACKERS, ("#1b6ca8", "#c0392b", "#2e8b57", "#8e5ea2", "#b8860b"), strict=True)),
 }
 
 
@@ -116,7 +118,7 @@ def content(audit: Audit) -> dict[str, Any]:
         "people": findings.people,
         "synthetic": findings.synthetic,
         "faceless": findings.faceless,
-        "attackers": list(ATTACKERS.items()),
+        "attackers": [(name, meaning) for name, meaning in ATTACKERS.items() if name in findings.after],
         **_curves(findings),
     }
 

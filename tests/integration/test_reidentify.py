@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.head.guess import load_refacer
 from bidsdeface.imaging.image import mask_header, read_image, write_image
 from bidsdeface.reidentify import study
 from bidsdeface.reidentify.people import make_person, scan
@@ -52,6 +53,14 @@ def test_a_head_is_recognised_before_and_the_study_goes_on_where_it_stopped(case
     kept[0].unlink()  # as if it had stopped before this one
     assert conduct([case], tmp_path, people=2).findings() == findings
     assert [path.stat().st_mtime_ns for path in kept[1:]] == times
+
+
+def test_the_refacer_of_the_swap_attacker_replaces_the_face_and_nothing_else(case):
+    image = read_image(case.original)
+    guess = load_refacer()(image)
+    inside = guess.mask.stored > 0
+    differs = guess.image.stored != image.stored
+    assert differs[inside].mean() > 0.9 and not differs[~inside].any()
 
 
 def test_a_gallery_is_filled_up_with_synthetic_people_made_from_all_scans(case):

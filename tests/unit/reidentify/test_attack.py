@@ -1,13 +1,27 @@
 """A defaced head gets the average face, in its place, and only where the mask says something is missing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from nibabel.affines import from_matvec
+from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.volume import apply_affine, interpolate
-from bidsdeface.reidentify.attack import AVERAGE_SKIN_SHARE, average_face, restore
+from bidsdeface.reidentify.attack import (
+    AVERAGE_SKIN_SHARE,
+    FACE,
+    Defaced,
+    Tools,
+    attack,
+    average_face,
+    restore,
+    rigid_part,
+)
 from bidsdeface.reidentify.render import tissue_surface
 from bidsdeface.templates.source import whole_head
 from tests.conftest import as_image
+from tests.unit.reidentify.test_findings import Watcher
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +76,44 @@ def test_where_nothing_was_removed_nothing_is_added(template, average):
     restored = restore(head, small, average, np.eye(4))
     at = points_in(template, True)
     assert (interpolate(restored.solid, restored.affine, at, 0.0) > 0.5).mean() < 0.1
+
+
+@pytest.fixture(scope="module")
+def tools(template):
+    return Tools(Watcher(), template, Path())
+
+
+def refaced(template, turn, inside):
+    """Return the average head, turned, with this brightness in its face region."""
+    head, face = template.head, template.regions_mm["face"]
+    grid = apply_affine(head.affine, np.moveaxis(np.indices(head.data.shape), 0, -1))
+    mask = interpolate(face.data, face.affine, grid, np.inf) < 0
+    affine = from_matvec(turn) @ head.affine
+    values = np.where(mask, inside, head.data).astype(np.float32)
+    return Defaced(as_image(values, affine), as_image(mask.astype(np.uint8), affine), from_matvec(turn.T))
+
+
+def test_the_restoring_attacker_empties_the_mask_first(template, tools):
+    original = tools.average_sight
+    seen = [
+        attack(refaced(template, np.eye(3), inside), original, tools, ("restoring",))["restoring"]
+        for inside in (template.head.data, 0.0, 0.5)
+    ]
+    assert len({tuple(sight.embedding) for sight in seen}) == 1
+
+
+def test_the_swap_attacker_turns_heads_as_the_template_lies(template, tools):
+    turn = Rotation.from_euler("xyz", (10, -7, 4), degrees=True).as_matrix()
+    straight, turned = (
+        attack(refaced(template, way, template.head.data), tools.average_sight, tools, ("swap",))["swap"]
+        for way in (np.eye(3), turn)
+    )
+    assert np.allclose(straight.embedding, turned.embedding, rtol=0.02)
+    assert np.array_equal(straight.centre, turned.centre)
+
+
+def test_a_head_of_another_size_keeps_it_and_its_face_lies_where_the_averages_is():
+    stretched = from_matvec(np.diag([1.1, 0.9, 1.0]), [1.0, 2.0, 3.0])
+    rigid = rigid_part(stretched)
+    assert np.allclose(rigid[:3, :3], np.eye(3))
+    assert np.allclose(apply_affine(rigid, apply_affine(np.linalg.inv(stretched), FACE)), FACE)

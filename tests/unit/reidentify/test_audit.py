@@ -61,8 +61,8 @@ def conducted(monkeypatch, places=HIDDEN, error=None):
     """Replace the study: defaced, person k is seen at a place on a line where the originals are at k."""
     calls = []
 
-    def fake_conduct(cases, folder, n_procs, people, pictures, quiet):
-        calls.append((cases, folder, pictures))
+    def fake_conduct(cases, folder, n_procs, people, pictures, quiet, load_refacer):
+        calls.append((cases, folder, pictures, load_refacer))
         (folder / "sight.npz").touch()
         if pictures:
             (pictures / "sub-0_T1w.png").touch()
@@ -101,6 +101,17 @@ def test_aggregates_are_published_beside_the_quality_table(settings, monkeypatch
     assert rows[0]["rank1"] == "8" and rows[0]["people"] == "100"
     page = (settings.output_dir / "report.html").read_text()
     assert "<h2>Scans</h2>" in page and "<h2>Re-identification</h2>" in page
+
+
+@pytest.mark.parametrize("is_refaced", [True, False])
+def test_the_swap_attacker_is_tried_where_a_scan_was_refaced(settings, monkeypatch, is_refaced):
+    path = settings.output_dir / "sub-3/anat/sub-3_desc-defaced_T1w.json"
+    sidecar = json.loads(path.read_text())
+    placement = {"PlacementOnWholeHead": [[1.0, 0.0, 0.0, 0.0]]} if is_refaced else {}
+    path.write_text(json.dumps({**sidecar, "Bidsdeface": {**RECORD, **placement}}))
+    calls = conducted(monkeypatch)
+    run_group_level(settings)
+    assert (calls[0][3] is not None) == is_refaced
 
 
 def test_nothing_of_what_is_published_about_the_attack_names_a_scan(settings, state, monkeypatch):

@@ -1,10 +1,12 @@
 """The study, with made-up sights and a made-up recogniser: what is found, missed, left out, and enough."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bidsdeface.reidentify import recognise as sights
-from bidsdeface.reidentify.findings import Probe, evaluate, matches
+from bidsdeface.reidentify.findings import Probe, evaluate, matches, verdict
 from bidsdeface.reidentify.recognise import EMBEDDING, YAWS, Sight, look, look_as, remembered
 from bidsdeface.reidentify.render import image_surface
 from tests.conftest import as_image
@@ -122,6 +124,36 @@ def test_matches_name_the_attackers_for_whom_a_person_comes_first_ties_included(
     assert matches(probes(0.2, 0, 1.5, 9)) == [("mask",), (), ("mask",), ("mask",)]
     assert matches(probes(0.5, 0.5), [seen(0.5)]) == [(), ()]
     assert matches([]) == []
+
+
+def swapped(guesses, places):
+    """Return probes whose gallery the swap attacker sees at `guesses`, and the scans at `places`."""
+    return [
+        replace(
+            probe,
+            gallery=replace(probe.gallery, as_defaced=seen(guess).embedding),
+            after={"mask": seen(-1), "swap": seen(place)},
+        )
+        for probe, guess, place in zip(probes(*places), guesses, places, strict=True)
+    ]
+
+
+def test_the_swap_attacker_compares_with_the_gallery_as_it_defaced_that():
+    everybody = swapped([k + 50 for k in range(20)], [k + 50.2 for k in range(20)])
+    found = evaluate(everybody)
+    assert found.after["swap"].ranks[1].hits == 20 and found.after["mask"].ranks[1].hits == 1
+
+
+def test_a_candidate_whom_the_swap_attacker_could_not_deface_is_far_and_hides_nobody_else():
+    everybody = swapped([50, None, 52], [50, 51, 52])
+    assert evaluate(everybody).after["swap"].ranks[1].hits == 2
+
+
+def test_the_swap_attacker_neither_names_targets_nor_decides_the_verdict():
+    everybody = swapped(range(50, 70), range(50, 70))
+    assert evaluate(everybody).after["swap"].reidentifiable
+    assert set(matches(everybody)) == {("mask",), ()}
+    assert verdict(evaluate(everybody)).startswith("No attacker recognised people")
 
 
 def test_a_head_without_a_face_in_view_before_is_never_matched():
