@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -18,7 +19,7 @@ from bidsdeface.errors import BidsdefaceError, Exit, counted_as, shortened
 from bidsdeface.head.guess import load_refacer
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import IGNORE_FILE, claim_shareable
-from bidsdeface.output.names import FIGURES, figure_name, sidecar_of
+from bidsdeface.output.names import sidecar_of
 from bidsdeface.output.publish import publish_texts
 from bidsdeface.output.record import Published, published_scans, to_json
 from bidsdeface.output.validate import check_output_valid
@@ -27,9 +28,9 @@ from bidsdeface.reidentify.audit import audited
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import missing, quality, reidentification
 from bidsdeface.report.page import page
-from bidsdeface.report.subject import write_pages
+from bidsdeface.report.subject import folder_of_pages, write_pages
 from bidsdeface.runtime.scratch import make_private, scratch_folder, temporary_dir
-from bidsdeface.runtime.workdir import COMPLETE, OUTCOMES, State
+from bidsdeface.runtime.workdir import OUTCOMES, State
 from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -57,8 +58,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
         Nothing is published yet, a sidecar cannot be read, or a file cannot be written.
     """
     complete = settings.is_complete
-    private = state.folder_for(COMPLETE, settings.output_dir) if state else None
-    place = private if complete else settings.output_dir
+    place = folder_of_pages(settings, state)
     check_all_fetched(settings.output_dir)
     results = (
         settings.output_dir.glob("sub-*/")
@@ -84,7 +84,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
                 _name_orphans(scans, settings)
             absent = [*_find_missing(asked, scans, settings), *unreadable]
             if place:
-                _write_report(make_private(place) if complete else place, scans, absent, audit, settings)
+                _write_report(place, scans, absent, audit, settings)
             else:
                 LOGGER.info(
                     "quality.tsv and report.html do not belong in a complete dataset; give --work-dir to "
@@ -192,26 +192,19 @@ def _write_report(
         title="Defacing report",
         missing=missing.content(absent, is_private=settings.is_complete),
         audit=reidentification.content(audit) if audit else None,
-        has_pages=not settings.is_complete,
+        is_shared=not settings.is_complete,
         has_older_audit=(folder / "reidentification.tsv").exists(),
         left_out=_count_left_out(folder / "left_out.tsv") if settings.is_complete else (),
-        **quality.content(scans, lambda scan: _picture_of(scan, folder, settings)),
+        **quality.content(
+            scans, partial(quality.picture_of, folder=folder, is_complete=settings.is_complete)
+        ),
     )
     publish_texts(folder, {PurePath(name): text for name, text in texts.items()})
     if not settings.is_complete:
         publish_texts(folder, IGNORE_FILE)  # that of an earlier version lacks some names
-        write_pages(folder, scans)
+    write_pages(folder, scans, is_complete=settings.is_complete)
     number = counted_as(len(scans), "scan")
     LOGGER.info("%s in %s and %s", number, folder / "quality.tsv", folder / "report.html")
-
-
-def _picture_of(scan: Published, folder: Path, settings: Settings) -> str:
-    """Return where the figure of a scan is, relative to the report's folder; empty if there is none."""
-    name = quality.picture_of(scan)
-    if settings.is_complete:
-        raw = scan_at(settings.output_dir / scan.image)
-        name = f"{FIGURES}/{figure_name(raw, no_face=not scan.is_defaced)}"
-    return name if (folder / name).is_file() else ""
 
 
 def _count_left_out(table: Path) -> list[tuple[str, int]]:

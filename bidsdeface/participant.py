@@ -21,7 +21,7 @@ from bidsdeface.output.description import check_ours, claim_shareable, write_dat
 from bidsdeface.output.record import published_scans
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
-from bidsdeface.report.subject import write_pages
+from bidsdeface.report.subject import folder_of_pages, write_pages
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.runtime.workdir import OUTCOMES, State
 from bidsdeface.runtime.workers import Lost, run_in_workers
@@ -160,19 +160,19 @@ def _finish(
     added: set[Exit] = set()
     if settings.is_complete:
         added |= sync_dataset(settings, state, scratch)
-    else:
-        _write_pages(settings, sorted({head.subject for head in heads}))
+    _write_pages(settings, state, sorted({head.subject for head in heads}))
     added |= check_leaks(settings, state, scratch, files_of_run(settings), verified=verified)
     if settings.is_complete and settings.validate_output and is_whole(settings):
         added |= check_output_valid(settings, scratch, codes | added)
     return added
 
 
-def _write_pages(settings: Settings, subjects: Sequence[str]) -> None:
+def _write_pages(settings: Settings, state: State | None, subjects: Sequence[str]) -> None:
     """Write the pages of participants. A fault costs no result: the group level writes all pages again."""
     try:
-        published = published_scans(settings.output_dir, settings.output_layout, subjects)
-        write_pages(settings.output_dir, published, subjects)
+        if folder := folder_of_pages(settings, state):
+            published = published_scans(settings.output_dir, settings.output_layout, subjects)
+            write_pages(folder, published, subjects, is_complete=settings.is_complete)
     except Exception as error:  # such as a sidecar that somebody has edited
         LOGGER.warning("no page is written for these participants: %s", describe(error))
 
@@ -191,8 +191,8 @@ def _deface(
     kept = [Outcome(scan.stem, KEPT) for head in heads if head not in not_kept for scan in head.scans]
     for outcome in kept:
         outcome_file.add(outcome)
-    if to_do and not settings.is_complete:
-        write_pages(settings.output_dir, [], [head.subject for head in to_do])  # removed until they are right
+    if to_do and (folder := folder_of_pages(settings, state)):
+        write_pages(folder, [], [head.subject for head in to_do])  # removed until they are right again
     if to_do and settings.template != DEFAULT_TEMPLATE:
         from bidsdeface.templates.source import find_template
 

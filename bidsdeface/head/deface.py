@@ -262,7 +262,7 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
         files[published.image_sidecar].write_text(to_json(sidecar))
         picture = files[published.figure] if published.figure else _private_picture(scan, masked, tools)
         if picture:
-            draw(picture, views(written, volume, middle(loaded, masked)))
+            draw(picture, views(written, volume, middle(loaded, masked), masked.mask, masked.guard))
         remember_input(
             tools.state, settings.output_dir, scan, loaded.content, metadata, files[published.image]
         )

@@ -1,8 +1,10 @@
 """Find the mask of a scan by the template, or evidence that the scan shows no face."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +110,14 @@ class Masked:
     folded: NDArray[np.bool_] | None = None
     no_face: NoFace | None = None
     lent_by: str = ""
+
+    @property
+    def guard(self) -> Callable[[NDArray], NDArray] | None:
+        """The signed distance in mm from scan world points to the brain guard; None if the mask had none."""
+        if self.registered is None or self.no_face:
+            return None
+        distance, to_template = self.registered.regions.guard_distance, self.registered.to_template
+        return partial(distance, to_template=to_template, affine=self.affine)
 
 
 def load(scan: Scan, head: Head) -> Loaded:

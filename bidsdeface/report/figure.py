@@ -1,5 +1,6 @@
 """Pictures of a scan: three slices, and the surface of the head from the front and the side."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,18 @@ PANEL_PIXELS = 320
 SURFACE_MM = 2.0
 SKIN_MM = 1.5  # smoothing of the surface
 LIGHT = np.array([-0.35, 0.45, 0.82])  # from the upper left, towards the viewer
+# The last two values of a picture are colours, which differ for the colour-blind, too (Okabe and Ito, 2008).
+WHITE, MASK, GUARD = 253, 254, 255
+MASK_COLOUR, GUARD_COLOUR = "#e69f00", "#56b4e9"
+OUTLINE_PIXELS, DASH_PIXELS = 2, 6
 
 
 def views(
-    image: Image, volume: Volume, centre: NDArray, mask: NDArray[np.bool_] | None = None
+    image: Image,
+    volume: Volume,
+    centre: NDArray,
+    mask: NDArray[np.bool_] | None = None,
+    guard: Callable[[NDArray], NDArray] | None = None,
 ) -> NDArray[np.uint8]:
     """Return an image as a row of panels: three slices, and its surface from the front and from the right.
 
@@ -32,20 +41,26 @@ def views(
         World coordinates (RAS+ mm) through which the slices go.
     mask : numpy.ndarray, shape (X, Y, Z), bool, optional
         Outlined in the slices; on the image's grid.
+    guard : callable, optional
+        Return the signed distance in mm from world points, shape (..., 3), to the brain guard, negative
+        inside. Outlined in the slices, dashed.
 
     Returns
     -------
     numpy.ndarray, shape (rows, columns), uint8
+        Grey from 0 to `WHITE`; outlines are `MASK` and `GUARD`, which `draw` gives their colours.
     """
     view, affine = canonical(image.volumes[..., 0], image.affine)
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in view.shape])).reshape(3, -1).T
     reach_mm = 2 * float(np.abs(apply_affine(affine, corners) - centre).max())
     planes = [_plane(centre, axis, float(np.clip(reach_mm, *PANEL_MM))) for axis in range(3)]
     slices = [_slice(image, view, affine, plane) for plane in planes]
-    if mask is not None:
-        for axis, panel in enumerate(slices):
-            inside = interpolate(mask.view(np.uint8), image.affine, planes[axis], 0.0) > 0.5
-            panel[inside & ~ndimage.binary_erosion(inside)] = 255
+    for panel, plane in zip(slices, planes, strict=True):
+        if guard is not None:
+            row, column = np.indices(panel.shape)
+            panel[_outline(guard(plane) < 0) & ((row + column) // DASH_PIXELS % 2 == 0)] = GUARD
+        if mask is not None:
+            panel[_outline(interpolate(mask.view(np.uint8), image.affine, plane, 0.0) > 0.5)] = MASK
     surface = smoothed(saturated(world_aligned(volume, SURFACE_MM)), SKIN_MM)
     return np.concatenate([*slices, *(_surface(surface, planes[axis], axis) for axis in (1, 0))], axis=1)
 
@@ -57,7 +72,15 @@ def draw(path: Path, *rows: NDArray[np.uint8]) -> None:
 
     text = PngInfo()
     text.add_text(*OWN_PICTURES)
-    Picture.fromarray(np.concatenate(rows, axis=0)).save(path, format="PNG", pnginfo=text)
+    picture = Picture.fromarray(np.concatenate(rows, axis=0))
+    greys = np.linspace(0, 255, WHITE + 1).round().astype(np.uint8).repeat(3).tobytes()
+    picture.putpalette(greys + bytes.fromhex(f"{MASK_COLOUR}{GUARD_COLOUR}".replace("#", "")))
+    picture.save(path, format="PNG", pnginfo=text)
+
+
+def _outline(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the inner edge of a region; the edge of the panel is none."""
+    return inside & ~ndimage.binary_erosion(inside, iterations=OUTLINE_PIXELS, border_value=1)
 
 
 def _plane(centre: NDArray, axis: int, panel_mm: float) -> NDArray:
@@ -80,7 +103,7 @@ def _slice(image: Image, view: NDArray, affine: NDArray, points: NDArray) -> NDA
         part, np.moveaxis(voxels - low, -1, 0), order=1, mode="constant", cval=part.min()
     )
     dark, bright = np.percentile(values, [1, 99.5])
-    return np.uint8(255 * np.clip((values - dark) / max(bright - dark, 1e-6), 0, 1))
+    return np.uint8(WHITE * np.clip((values - dark) / max(bright - dark, 1e-6), 0, 1))
 
 
 def _surface(surface: Volume, points: NDArray, axis: int) -> NDArray[np.uint8]:
@@ -99,4 +122,4 @@ def _surface(surface: Volume, points: NDArray, axis: int) -> NDArray[np.uint8]:
     brightness = np.where(hit.any(axis=0), lit, 0.0)
     rows, up = [a for a in range(3) if a != axis]
     grid = [(points[..., a] - surface.affine[a, 3]) / SURFACE_MM for a in (rows, up)]
-    return np.uint8(255 * ndimage.map_coordinates(brightness, grid, order=1, mode="constant"))
+    return np.uint8(WHITE * ndimage.map_coordinates(brightness, grid, order=1, mode="constant"))

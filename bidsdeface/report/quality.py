@@ -6,10 +6,11 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from bidsdeface.dataset.names import stem_of, suffix_of
-from bidsdeface.output.names import FIGURES
+from bidsdeface.dataset.names import scan_at, stem_of, suffix_of
+from bidsdeface.output.names import FIGURES, figure_name
 from bidsdeface.output.record import Published
 from bidsdeface.quality.limits import CHECKS, Check, bids_name, nearest_to_limit
 from bidsdeface.report.page import tsv
@@ -105,9 +106,15 @@ class ScanRow:
         return f"{self.nearest} uses {self.strain} of its limit" if self.nearest else ""
 
 
-def picture_of(scan: Published) -> str:
-    """Return where the figure of a scan of a derivative dataset is, relative to the dataset."""
-    return f"{scan.image.parts[0]}/{FIGURES}/{stem_of(scan.image)}.png"
+def picture_of(scan: Published, folder: Path, *, is_complete: bool = False) -> str:
+    """Return where the figure of a scan is, relative to the folder of the pages; empty if there is none.
+
+    Figures of a complete dataset are in the work dir, in one folder for all participants.
+    """
+    name = f"{scan.image.parts[0]}/{FIGURES}/{stem_of(scan.image)}.png"
+    if is_complete:
+        name = f"{FIGURES}/{figure_name(scan_at(Path(scan.image)), no_face=not scan.is_defaced)}"
+    return name if (folder / name).is_file() else ""
 
 
 def table(scans: Sequence[Published]) -> str:

@@ -1,6 +1,5 @@
 """Chromium: installed where this is root on Debian, else as it is there; or the tests skip and say so."""
 
-import io
 import os
 import shutil
 import subprocess
@@ -9,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as Picture
 
 from bidsdeface.imaging.image import read_image
-from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.report.figure import views
+from bidsdeface.imaging.volume import Volume, reduce_image, smoothed
+from bidsdeface.report.figure import draw, views
 from tests.heads import AVERAGE
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra 'browser' of pyproject.toml")
@@ -58,10 +56,15 @@ def opened(browser):
 
 
 @pytest.fixture(scope="session")
-def picture() -> bytes:
+def picture(tmp_path_factory) -> bytes:
     """Return the figure of the average head without its face."""
-    image, stream = read_image(AVERAGE), io.BytesIO()
-    face = read_image(Path(str(AVERAGE).replace("_T1w", "_desc-face_mask"))).stored > 0
+    image, path = read_image(AVERAGE), tmp_path_factory.mktemp("picture") / "head.png"
+    face, brain = (
+        read_image(Path(str(AVERAGE).replace("_T1w", f"_desc-{part}_mask"))).stored > 0
+        for part in ("face", "brain")
+    )
     image = replace(image, stored=np.where(face, 0, image.stored))
-    Picture.fromarray(views(image, reduce_image(image, "average"), np.zeros(3))).save(stream, "PNG")
-    return stream.getvalue()
+    smooth = smoothed(Volume(brain.astype(np.float32), image.affine, np.ones(brain.shape, np.float32)), 2.0)
+    guard = lambda points: 0.2 - smooth.at(points, 0.0)  # noqa: E731
+    draw(path, views(image, reduce_image(image, "average"), np.zeros(3), face, guard))
+    return path.read_bytes()

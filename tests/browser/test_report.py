@@ -12,7 +12,6 @@ from axe_playwright_python.sync_playwright import Axe
 
 from bidsdeface.quality.limits import CHECKS, bids_name
 from bidsdeface.report import missing, reidentification
-from bidsdeface.report.quality import picture_of
 from bidsdeface.report.subject import subject_page
 from tests.unit.report.test_quality import NO_FACE, RECORD, SCANS, report, scan
 from tests.unit.report.test_reidentification import HIDDEN, study_of
@@ -107,11 +106,9 @@ def test_the_report_is_readable(saved, opened, count, width):
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE, PAPER])
 def test_the_page_of_a_participant_is_readable(tmp_path, picture, opened, width):
-    for one in SCANS:
-        path = tmp_path / picture_of(one)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture)
-    (tmp_path / "sub-1.html").write_text(subject_page("sub-1", SCANS), encoding="utf-8")
+    (tmp_path / "head.png").write_bytes(picture)
+    page_of = subject_page("sub-1", SCANS, lambda _: "head.png")
+    (tmp_path / "sub-1.html").write_text(page_of, encoding="utf-8")
     tab = opened(tmp_path / "sub-1.html", width)
     if width == PAPER:
         tab.page.emulate_media(media="print")
@@ -127,7 +124,7 @@ def test_the_page_of_a_participant_is_readable(tmp_path, picture, opened, width)
 def test_a_name_leads_to_the_page_of_its_participant_and_back(saved, opened, scripts):
     path = saved(8)
     name = simulated(8).partition("sub-0003.html#scan-")[2].partition('"')[0]
-    page_of = subject_page("sub-0003", [scan(name.replace("_", "_desc-defaced_"))])
+    page_of = subject_page("sub-0003", [scan(name.replace("_", "_desc-defaced_"))], lambda _: "")
     (path.parent / "sub-0003.html").write_text(page_of, encoding="utf-8")
     page = opened(path, scripts=scripts).page
     page.locator("#scans").get_by_role("link", name=name, exact=True).click()

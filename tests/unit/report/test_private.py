@@ -16,7 +16,7 @@ from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, NO_FACE, PASSED, Outcome
-from bidsdeface.report.figure import PANEL_PIXELS
+from bidsdeface.report.figure import MASK, PANEL_PIXELS
 from bidsdeface.report.private import PAGE, add_scan, write_page
 from tests.conftest import as_image, fake_head
 
@@ -82,7 +82,7 @@ def test_a_scan_is_shown_before_with_its_mask_and_after(told, tmp_path, masked):
     assert both.shape == (2 * PANEL_PIXELS, 5 * PANEL_PIXELS)
     above, below = both[:PANEL_PIXELS], both[PANEL_PIXELS:]
     outlined = above != before
-    assert 0 < outlined.mean() < 0.02 and (above[outlined] == 255).all()
+    assert 0 < outlined.mean() < 0.02 and (above[outlined] == MASK).all()
     assert below.sum() < 0.9 * before.sum()  # what the mask holds is gone
 
 

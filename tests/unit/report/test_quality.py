@@ -35,7 +35,7 @@ def report(scans, picture=lambda scan: f"{scan.image.parts[0]}/figures/x.png", *
         "missing": [],
         "audit": None,
         "has_older_audit": False,
-        "has_pages": True,
+        "is_shared": True,
         "left_out": [],
         **other,
     }

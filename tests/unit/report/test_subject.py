@@ -9,8 +9,12 @@ from tests.unit.report.test_quality import SCANS, body_of, scan, texts
 BAD, NO_FACE = SCANS[1], SCANS[4]
 
 
+def figure(one):
+    return f"{one.image.parts[0]}/figures/{one.image.name.partition('.')[0]}.png"
+
+
 def test_each_scan_has_its_verdict_in_words_its_picture_and_what_is_nearest_to_a_limit():
-    page = body_of(subject_page("sub-2", [BAD, NO_FACE]))
+    page = body_of(subject_page("sub-2", [BAD, NO_FACE], figure))
     first, second = page.iter("section")
     said = ["".join(one.itertext()) for one in first.iter("p")]
     assert "".join(first.find("h2").itertext()) == "sub-2_T1w: accepted"
@@ -22,7 +26,7 @@ def test_each_scan_has_its_verdict_in_words_its_picture_and_what_is_nearest_to_a
 
 def test_measures_have_their_limits_and_what_is_beyond_is_marked():
     odd = scan("sub-2_desc-defaced_T1w", OutlineShiftMM=18.0, BrainML=500.0, BrainWhole=1.0, FaceShiftMM=1.0)
-    rows = {texts(row)[0]: row for row in body_of(subject_page("sub-2", [odd])).iter("tr")}
+    rows = {texts(row)[0]: row for row in body_of(subject_page("sub-2", [odd], figure)).iter("tr")}
     name, value, used, meaning = texts(rows["OutlineShiftMM"])
     assert (value, used) == ("18", "150 %") and meaning.endswith("published if 12 or less")
     assert rows["OutlineShiftMM"].get("class") == "beyond" and rows["Scale"].get("class") is None
@@ -33,12 +37,12 @@ def test_measures_have_their_limits_and_what_is_beyond_is_marked():
 
 def test_what_could_not_be_measured_is_said():
     assert "sub-4_T1w</a>: <b>accepted</b>; Similarity could not be measured" in subject_page(
-        "sub-4", SCANS[3:4]
+        "sub-4", SCANS[3:4], figure
     )
 
 
 def test_the_record_is_on_the_page_without_empty_values():
-    entries = ["".join(one.itertext()) for one in body_of(subject_page("sub-2", [BAD])).iter("dd")]
+    entries = ["".join(one.itertext()) for one in body_of(subject_page("sub-2", [BAD], figure)).iter("dd")]
     assert "WholeHead" in entries and "face, ears" in entries and "None" not in entries
 
 
@@ -61,3 +65,25 @@ def test_other_pages_are_left_alone(tmp_path, name):
     (tmp_path / name).write_text("mine")
     write_pages(tmp_path, [])
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_outlines_are_explained_where_there_are_some():
+    by_hand = scan("sub-2_desc-defaced_T1w", {"Verdict": "by hand", "Method": "remove", "Measures": {}})
+    defaced, drawn, bare = body_of(subject_page("sub-2", [BAD, by_hand, NO_FACE], figure)).iter("section")
+    said = [" ".join("".join(one.itertext()).split()) for one in (defaced, drawn, bare)]
+    assert "orange, the face mask; blue and dashed, the brain" in said[0]
+    assert "orange, the face mask." in said[1] and "blue" not in said[1] and "orange" not in said[2]
+
+
+def test_without_a_picture_there_is_none_to_look_at(tmp_path):
+    write_pages(tmp_path, [BAD])
+    text = (tmp_path / "sub-2.html").read_text()
+    assert "<img" not in text and "orange" not in text
+
+
+def test_pages_of_a_complete_dataset_show_the_figures_of_the_work_dir(tmp_path):
+    shared = scan("sub-2_T1w")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/sub-2_desc-defaced_T1w.png").touch()
+    write_pages(tmp_path, [shared], is_complete=True)
+    assert 'src="figures/sub-2_desc-defaced_T1w.png"' in (tmp_path / "sub-2.html").read_text()
