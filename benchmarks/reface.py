@@ -1,28 +1,98 @@
-"""Measure how well the average face fits into real heads: `python -m benchmarks.reface [NAME ...]`.
+"""Measure the average face in real heads: `python -m benchmarks.reface [NAME ...]`.
 
-Two figures for each scan, for `reface` and `remove`. Seam: the mean step of intensity across the edge of the
-mask, in tissue, over that between two voxels outside. Tissue: the Wasserstein distance of the intensities
-of the face that is put there from the person's, in standard deviations of the person's.
+The first table has a row for each scan.
+
+- Seam: the mean step of intensity across the edge of the mask, in tissue, over that between two voxels
+  outside.
+- Tissue: the Wasserstein distance of the intensities of the face that is put there from the person's, in
+  standard deviations of the person's.
+- Air: the standard deviation of air in the mask, over that of the air outside.
+- Brain: the volume that the program's own network finds, against that in the original.
+- Changed: how many voxels outside the mask are not the original's.
+- Shift: how far the mask moves on average if another person's tissue is put in it before the head is placed.
+- CPU and memory: more than `remove` takes, of the replacement alone; seconds count on a quiet machine only.
+
+The second table has the mean distance between surfaces of the face, laid on the template: of a refaced face
+from its original and from other people's, and of originals.
 """
 
+from __future__ import annotations
+
 import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.stats import wasserstein_distance
 
 from benchmarks.heads import PEOPLE_BESIDE, find_heads
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.head.fit import fit, make_template_set
-from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
+from bidsdeface.imaging.average import AverageFace
+from bidsdeface.imaging.brain import find_brain
+from bidsdeface.imaging.facemask import face_mask, region_distance
 from bidsdeface.imaging.image import Image, read_image
-from bidsdeface.imaging.methods import remove
+from bidsdeface.imaging.methods import remove, stored_as
 from bidsdeface.imaging.reface import reface
-from bidsdeface.imaging.volume import reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, reduce_image, tissue_threshold
+from bidsdeface.reidentify.render import image_surface
 from bidsdeface.templates.source import average_face
 
 NO_FACE = ("D", "O", "M")  # how names of scans begin that show no face, or no head
+COLUMNS = (
+    "seam, original",
+    "seam, `remove`",
+    "seam, `reface`",
+    "tissue, SD",
+    "air, SD ratio",
+    "brain, `remove`, %",
+    "brain, `reface`, %",
+    "changed outside",
+    "shift, mm",
+    "CPU, s",
+    "memory, MB",
+)
+AIR_MM = 6.0  # from the average's skin
+INSIDE_MM = 5.0  # so deep in the region of the face are surfaces compared,
+NEAR_SKIN_MM = 25.0  # and so near to the average's skin
+SURFACE_POINTS = 4000
+
+
+@dataclass(frozen=True)
+class Head:
+    """A scan, where it lies, its face mask, and the same with the average face."""
+
+    name: str
+    image: Image
+    volume: Volume
+    registered: RegisteredScan
+    mask: NDArray[np.bool_]
+    refaced: Image
+
+    @property
+    def person(self) -> str:
+        """The name without the contrast."""
+        return self.name.partition("_")[0]
+
+    @property
+    def contrast(self) -> str:
+        """What follows the person in the name; T1w where nothing does."""
+        return self.name.rpartition("_")[2] if "_" in self.name else "T1w"
+
+    @property
+    def to_head(self) -> NDArray[np.float64]:
+        """Scan world to WholeHead world."""
+        return self.registered.head.to_head
+
+    def levels(self, image: Image) -> NDArray[np.float32]:
+        """Return the first volume of an image on the grid of this scan."""
+        return image.scaled(image.stored).reshape(*self.mask.shape, -1)[..., 0]
 
 
 def scans() -> dict[str, Path]:
@@ -35,6 +105,37 @@ def scans() -> dict[str, Path]:
         name for name, path in people.items() if "derivatives" in path.parts or name.startswith(NO_FACE)
     }
     return heads | {name: people[name] for name in sorted(people.keys() - derived)}
+
+
+def load(name: str, path: Path, templates: TemplateSet, average: AverageFace) -> Head:
+    """Read, place and reface a scan."""
+    image = read_image(path)
+    volume = reduce_image(image, name)
+    registered = fit(name, volume, None, templates, accepted=False)
+    mask = face_mask(image.stored.shape[:3], image.affine, registered.to_template, registered.regions)
+    stored = reface(image, mask, registered.head.to_head, average, (0,))
+    return Head(name, image, volume, registered, mask, replace(image, stored=stored))
+
+
+def measure(head: Head, others: list[Head], templates: TemplateSet, average: AverageFace) -> Iterator[str]:
+    """Yield the cells of a scan's row."""
+    before, after = head.levels(head.image), head.levels(head.refaced)
+    gone = replace(head.image, stored=remove(head.image, head.mask))
+    dark, bright = np.percentile(before[np.isfinite(before)], [1, 99.5])
+    threshold = dark + tissue_threshold(head.volume) * (bright - dark)
+    for values in (before, head.levels(gone), after):
+        yield f"{seam(values, head.mask, before > threshold):.2f}"
+    persons, put = before[head.mask & (before > threshold)], after[head.mask & (after > threshold)]
+    yield f"{wasserstein_distance(put[::7], persons[::7]) / persons.std():.2f}"
+    yield f"{air_ratio(head, after, threshold, average):.2f}"
+    whole = brain_ml(head, head.image)
+    for image in (gone, head.refaced):
+        yield f"{100 * (brain_ml(head, image) / whole - 1):+.2f}"
+    yield str(int((head.image.stored != head.refaced.stored)[~head.mask].sum()))
+    donor = donor_of(head, others)
+    yield f"{shift_mm(head, donor, templates):.3f}" if donor else "–"
+    costs = [cost(method) for method in _methods(head, average)]
+    yield from (f"{here - there:.{digits}f}" for here, there, digits in zip(*costs, (1, 0), strict=True))
 
 
 def seam(values: NDArray, mask: NDArray[np.bool_], tissue: NDArray[np.bool_]) -> float:
@@ -50,37 +151,123 @@ def seam(values: NDArray, mask: NDArray[np.bool_], tissue: NDArray[np.bool_]) ->
     return float(np.concatenate(across).mean() / np.concatenate(beside).mean())
 
 
-def measure(image: Image, stored: NDArray, mask: NDArray[np.bool_], threshold: float) -> tuple[float, float]:
-    """Return seam and tissue of a defaced image; `threshold` parts air from tissue."""
-    before, after = (image.scaled(array).reshape(*mask.shape, -1)[..., 0] for array in (image.stored, stored))
-    persons, put = before[mask & (before > threshold)], after[mask & (after > threshold)]
-    distance = wasserstein_distance(put[::7], persons[::7]) / persons.std() if put.size else np.nan
-    return seam(after, mask, before > threshold), float(distance)
+def air_ratio(head: Head, after: NDArray, threshold: float, average: AverageFace) -> float:
+    """Return the standard deviation of air in the mask over that of the air outside; NaN without air."""
+    sample = np.stack(np.meshgrid(*(np.arange(0, n, 3 if n > 60 else 1) for n in after.shape), indexing="ij"))
+    places = apply_affine(head.to_head @ head.image.affine, np.moveaxis(sample, 0, -1))
+    values, inside = after[tuple(sample)], head.mask[tuple(sample)]
+    air = (average.skin_mm.at(places, None) > AIR_MM) & (values < threshold)
+    return float(values[air & inside].std() / values[air & ~inside].std())
+
+
+def brain_ml(head: Head, image: Image) -> float:
+    """Return the volume of the brain that the program's network finds where the head lies."""
+    templates = head.registered.templates
+    surface = templates.head_template.brain_surface
+    brain = find_brain(reduce_image(image, head.name), head.to_head, surface, templates.weights)
+    return brain.ml if brain else np.nan
+
+
+def donor_of(head: Head, others: list[Head]) -> Head | None:
+    """Return the last scan of another person, of the same contrast if there is one."""
+    rivals = [other for other in others if other.person != head.person]
+    alike = [other for other in rivals if other.contrast == head.contrast]
+    return next(reversed(alike or rivals), None)
+
+
+def with_face_of(donor: Head, head: Head) -> Image:
+    """Return a scan with another person's tissue in the mask, carried by both placements, as bright."""
+    theirs, own = donor.levels(donor.image), head.levels(head.image)
+    there = np.linalg.inv(donor.to_head) @ head.to_head @ head.image.affine
+    values = interpolate(theirs, donor.image.affine, apply_affine(there, np.argwhere(head.mask)), None)
+    (dark, bright), (black, white) = (np.percentile(np.nan_to_num(x), [1, 99.5]) for x in (theirs, own))
+    values = black + (values - dark) * (white - black) / (bright - dark)
+    stored = head.image.stored.copy(order="K")
+    stored[head.mask] = stored_as(values, head.image).reshape(-1, *(1,) * (stored.ndim - 3))
+    return replace(head.image, stored=stored)
+
+
+def shift_mm(head: Head, donor: Head, templates: TemplateSet) -> float:
+    """Return how far the mask moves on average if another person's face is in the scan."""
+    image = with_face_of(donor, head)
+    moved = fit(head.name, reduce_image(image, head.name), None, templates, accepted=True).head.to_head
+    places = apply_affine(head.image.affine, np.argwhere(head.mask)[::7])
+    off = apply_affine(np.linalg.inv(moved) @ head.to_head, places) - places
+    return float(np.linalg.norm(off, axis=1).mean())
+
+
+def _methods(head: Head, average: AverageFace) -> tuple[Callable[[], NDArray], Callable[[], NDArray]]:
+    where = head.image, head.mask
+    return partial(reface, *where, head.to_head, average, (0,)), partial(remove, *where)
+
+
+def cost(method: Callable[[], NDArray]) -> tuple[float, float]:
+    """Return the CPU seconds of a method, and the most memory that it holds, in MB."""
+    start = time.process_time()
+    method()
+    seconds = time.process_time() - start
+    tracemalloc.start()
+    method()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return seconds, peak / 1e6
+
+
+def face_points(image: Image, head: Head, average: AverageFace) -> NDArray[np.float64]:
+    """Return places on the surface of the face, in WholeHead world, mm."""
+    surface = image_surface(image, head.name)
+    solid = surface.solid >= 0.5
+    ends = [np.argwhere(np.diff(solid, axis=axis)) + 0.5 * np.eye(3)[axis] for axis in range(3)]
+    points = apply_affine(head.to_head @ surface.affine, np.concatenate(ends))
+    face = head.registered.templates.head_template.regions_mm["face"]
+    in_face = region_distance((face,), np.eye(4), points) < -INSIDE_MM
+    points = points[in_face & (np.abs(average.skin_mm.at(points, None)) < NEAR_SKIN_MM)]
+    return points[:: max(len(points) // SURFACE_POINTS, 1)]
+
+
+def apart_mm(one: NDArray, other: NDArray) -> float:
+    """Return the mean distance between the points of two surfaces, both ways."""
+    pairs = ((one, other), (other, one))
+    return float(np.mean([cKDTree(there).query(here)[0].mean() for here, there in pairs]))
+
+
+def print_surfaces(faces: dict[str, tuple[str, NDArray, NDArray]]) -> None:
+    """Print the distances of refaced faces from their originals, and from those of other people."""
+    columns = "to its original", "to other people's refaced (farthest)", "from original to others'"
+    print(f"\n| scan | {' | '.join(f'{column}, mm' for column in columns)} |")
+    print("|---|--:|--:|--:|")
+    for name, (person, original, refaced) in faces.items():
+        others = [face for face in faces.values() if face[0] != person]
+        if not others:
+            continue
+        put, real = (
+            [apart_mm(mine, face[k]) for face in others] for k, mine in ((2, refaced), (1, original))
+        )
+        print(
+            f"| {name} | {apart_mm(refaced, original):.2f} | {np.mean(put):.2f} ({max(put):.2f}) "
+            f"| {np.mean(real):.2f} |"
+        )
 
 
 def main() -> None:
-    """Print a row for each scan."""
+    """Print both tables."""
     templates, average, wanted = make_template_set("WholeHead", ("face",), 3.0), average_face(), sys.argv[1:]
-    print("| scan | seam, original | seam, remove | seam, reface | tissue, SD |\n|---|--:|--:|--:|--:|")
+    print(f"| scan | {' | '.join(COLUMNS)} |\n|---|{'--:|' * len(COLUMNS)}")
+    heads: list[Head] = []
+    faces = {}
     for name, path in scans().items():
         if wanted and name not in wanted:
             continue
         try:
-            image = read_image(path)
-            volume = reduce_image(image, name)
-            registered = fit(name, volume, None, templates, accepted=False)
+            head = load(name, path, templates, average)
         except BidsdefaceError as error:
-            print(f"| {name} | {error} | | | |")
+            print(f"| {name} | {error} |{' |' * (len(COLUMNS) - 1)}", flush=True)
             continue
-        mask = face_mask(image.stored.shape[:3], image.affine, registered.to_template, registered.regions)
-        levels = image.scaled(image.stored)
-        dark, bright = np.percentile(levels[np.isfinite(levels)], [1, 99.5])
-        threshold = float(dark + tissue_threshold(volume) * (bright - dark))
-        refaced = reface(image, mask, registered.head.to_head, average, (0,))
-        rows = [
-            measure(image, stored, mask, threshold) for stored in (image.stored, remove(image, mask), refaced)
-        ]
-        print(f"| {name} |", " | ".join(f"{row[0]:.2f}" for row in rows), f"| {rows[2][1]:.2f} |", flush=True)
+        print(f"| {name} | {' | '.join(measure(head, heads, templates, average))} |", flush=True)
+        points = (face_points(image, head, average) for image in (head.image, head.refaced))
+        faces[name] = (head.person, *points)
+        heads.append(head)
+    print_surfaces(faces)
 
 
 if __name__ == "__main__":
