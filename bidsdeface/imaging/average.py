@@ -16,6 +16,7 @@ AROUND_MM = 50.0  # of the mask, within which the scan is read
 NOSE, NOSE_MM, NOSE_SPREAD_MM = (0.0, 80.0, -70.0), 34.0, (15.0, 18.0)
 NOSE_AIR_MM = 3.0  # before the tip, within the field of view
 FLATTEST_NOSE = 2.0  # times as flat as the average's
+LEAST_SIGMA = 2.5  # in blocks, of a scale that is computed in blocks
 
 
 @dataclass(frozen=True)
@@ -143,13 +144,18 @@ def carried(
 ) -> NDArray[np.float32]:
     """Return values where they are known, continued smoothly to everywhere, from coarse to fine.
 
-    Each scale (sigma in voxels) fades to 0 where what is known around falls below its support.
+    Each scale (sigma in voxels) fades to 0 where what is known around falls below its support. A wide one is
+    computed in blocks.
     """
     weight = known.astype(np.float32)
     total, rest = np.zeros(values.shape, np.float32), np.where(known, values, 0).astype(np.float32)
+    every = tuple(slice(0, n) for n in values.shape)
     for sigma, support in zip(sigmas, supports, strict=True):
-        around = ndimage.gaussian_filter(weight, sigma, mode="constant", truncate=3.0)
-        step = ndimage.gaussian_filter(rest * weight, sigma, mode="constant", truncate=3.0)
-        step /= around + np.float32(support)
+        factors = np.maximum(np.broadcast_to(sigma, 3) // LEAST_SIGMA, 1).astype(int)
+        around, step = (
+            ndimage.gaussian_filter(means(field, factors), sigma / factors, mode="constant", truncate=3.0)
+            for field in (weight, rest * weight)
+        )
+        step = to_voxels(step / (around + np.float32(support)), factors, every)
         total, rest = total + step, rest - step
     return total

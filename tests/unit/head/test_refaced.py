@@ -112,6 +112,7 @@ def test_the_average_is_put_into_an_anatomical_image(average):
         ("anat/sub-01_part-phase_MEGRE.nii.gz", 0, {}, NotRefaced.PHASE),
         ("anat/sub-01_T1map.nii.gz", 0, {}, NotRefaced.MAP),
         ("func/sub-01_task-rest_bold.nii.gz", 0, {}, NotRefaced.SERIES_OR_OTHER),
+        ("pet/sub-01_trc-FDG_pet.nii.gz", 0, {}, NotRefaced.SERIES_OR_OTHER),
         ("anat/sub-01_T1w.nii.gz", 0, {"registered": None}, NotRefaced.BY_HAND),
         ("anat/sub-01_CT.nii.gz", 1000, {}, NotRefaced.BELOW_ZERO),
     ],
