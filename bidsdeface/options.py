@@ -177,6 +177,8 @@ def _add_defacing(group: argparse._ArgumentGroup) -> None:
     )
     drawn = "a face mask drawn by hand, used instead of the template's"
     group.add_argument("--mask", metavar="FILE", type=local_path, help=drawn)
+    decided = "decisions saved from the private report: publish or withdraw these scans"
+    group.add_argument("--review", metavar="FILE", type=local_path, help=decided)
     group.add_argument(
         "--accept",
         metavar="FILE_STEM",

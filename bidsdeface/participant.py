@@ -19,6 +19,7 @@ from bidsdeface.head.resume import finished_scans
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
 from bidsdeface.output.record import published_scans
+from bidsdeface.output.review import read_review
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
 from bidsdeface.report.subject import folder_of_pages, write_pages
@@ -111,6 +112,9 @@ def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
             f"--accept {' '.join(unknown)}: no such scan in this request; give names as in sub-01_T1w, "
             "without extension"
         )
+    decisions = read_review(settings.review, settings.bids_dir) if settings.review else {}
+    if both := sorted(set(settings.accept) & set(decisions)):
+        raise UsageError(f"--accept {both[0]}: --review decides about it as well; leave one of them out")
 
 
 def _preview(settings: Settings, state: State | None, heads: Sequence[Head], private: Path) -> set[Exit]:
@@ -262,6 +266,8 @@ def _give_up(
 
 
 def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
+    if outcome.lapsed:
+        LOGGER.error("%s", outcome.lapsed)
     if outcome.verdict == FAILED:
         reasons = " ".join("; ".join(outcome.reasons).split())  # on one line, whatever libraries say
         LOGGER.error("FAILED [%d/%d] %s", number, total, reasons)

@@ -106,8 +106,8 @@ def _overlaps(settings: Settings) -> Iterator[tuple[bool, str]]:
         pairs += [((temporary_dir(), "TMPDIR"), dataset) for dataset in datasets]
     if settings.outcomes and settings.level == "participant":
         pairs += [((settings.outcomes, "--outcomes"), dataset) for dataset in datasets]
-    if settings.key_file:
-        pairs += [((settings.key_file, "--key-file"), dataset) for dataset in datasets]
+    for path, name in ((settings.key_file, "--key-file"), (settings.review, "--review")):
+        pairs += [((path, name), dataset) for dataset in datasets if path]
     for (inner, inner_name), (outer, outer_name) in pairs:
         yield (
             inner.resolve().is_relative_to(outer.resolve()),
@@ -143,6 +143,14 @@ def _conflicts(settings: Settings) -> tuple[tuple[object, str], ...]:
         (
             settings.private_report and no_work_dir,
             "--private-report: shows faces, so it needs a place to stay; give --work-dir DIR",
+        ),
+        (
+            settings.review and no_work_dir,
+            "--review: only the work dir of its private report knows what was looked at; give --work-dir DIR",
+        ),
+        (
+            settings.review and settings.level == "group",
+            "--review: is for the participant level, which publishes and withdraws; leave it out",
         ),
         (
             settings.key_file and no_work_dir,

@@ -14,7 +14,7 @@ from bidsdeface.options import DESCRIPTION, make_parser
 REPOSITORY = Path(__file__).resolve().parents[1]
 DESCRIPTOR = REPOSITORY / "boutiques" / "bidsdeface.json"
 # Folders are made by the program, if they are not there: for Boutiques these are no files.
-FILES = ("bids_dir", "bids_filter_file", "config_file", "key_file", "mask", "metadata_policy")
+FILES = ("bids_dir", "bids_filter_file", "config_file", "key_file", "mask", "metadata_policy", "review")
 TYPES = dict.fromkeys(FILES, "File")
 # bosh replaces the image's entrypoint by a login shell, which has another PATH.
 PROGRAM = "/opt/venv/bin/python -I /run.py"

@@ -26,7 +26,7 @@ from bidsdeface.imaging.facemask import read_mask_by_hand
 from bidsdeface.imaging.image import Image, is_on_grid
 from bidsdeface.imaging.volume import voxel_ml
 from bidsdeface.output.names import mask_of
-from bidsdeface.quality.checks import Rejected
+from bidsdeface.quality.checks import Rejected, failed_checks
 
 
 @dataclass
@@ -50,9 +50,31 @@ class Progress:
     published: dict[Scan, Masked] = field(default_factory=dict)
     sets: dict[PurePosixPath, Masked] = field(default_factory=dict)
 
+    def learn(self, scan: Scan, masked: Masked) -> None:
+        """Let a scan whose mask was found lend it to its set, and place others if it can be trusted."""
+        if not masked.no_face:
+            self.sets.setdefault(mask_of(scan), masked)
+            if self.reference is None and not failed_checks(masked.measures):
+                self.reference = masked.registered
 
-def choose_mask(loaded: Loaded, progress: Progress, settings: MaskOptions, templates: TemplateSet) -> Masked:
+
+def choose_mask(
+    loaded: Loaded,
+    progress: Progress,
+    settings: MaskOptions,
+    templates: TemplateSet,
+    accepted: bool = False,
+) -> Masked:
     """Find the mask of a scan in the way that fits its kind.
+
+    Parameters
+    ----------
+    loaded : Loaded
+    progress : Progress
+    settings : MaskOptions
+    templates : TemplateSet
+    accepted : bool, optional
+        A person has looked: go on whatever speaks against it.
 
     Raises
     ------
@@ -63,7 +85,7 @@ def choose_mask(loaded: Loaded, progress: Progress, settings: MaskOptions, templ
         return mask_from_file(settings.mask, loaded.image)
     if lent := mask_from_other(loaded, progress.published):
         return lent
-    scan, reference, accepted = loaded.scan, progress.reference, loaded.scan.stem in settings.accept
+    scan, reference = loaded.scan, progress.reference
     if of_set := progress.sets.get(mask_of(scan)):
         return mask_from_set(of_set, loaded)
     by_template = partial(mask_from_template, loaded, reference, templates)

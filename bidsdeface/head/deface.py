@@ -1,10 +1,9 @@
 """Deface the scans of one head: read, mask, deface, verify, publish."""
 
 import logging
-import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -23,13 +22,13 @@ from bidsdeface.errors import (
     code_of_scan,
     describe,
 )
+from bidsdeface.head.candidate import Candidate, Tools, find_candidate
 from bidsdeface.head.choose_mask import Progress, choose_mask
-from bidsdeface.head.fit import RegisteredScan, TemplateSet, make_template_set
-from bidsdeface.head.mask import Loaded, Masked, NoFace, load, mask_from_template, middle, not_applicable
+from bidsdeface.head.fit import make_template_set
+from bidsdeface.head.mask import Loaded, Masked, NoFace, load, middle, not_applicable
 from bidsdeface.head.options import REFACE, MaskOptions
-from bidsdeface.head.refaced import Replacement, replacement_of
-from bidsdeface.head.resume import expected_record, finished_scans, is_by_hand, remember_input
-from bidsdeface.imaging.average import AverageFace
+from bidsdeface.head.refaced import Replacement
+from bidsdeface.head.resume import finished_scans, is_by_hand, record_of, remember_input
 from bidsdeface.imaging.image import (
     canonical,
     clean_header,
@@ -44,41 +43,19 @@ from bidsdeface.output.faceless import remember_faceless
 from bidsdeface.output.names import FIGURES, figure_name, mask_of
 from bidsdeface.output.publish import open_staging
 from bidsdeface.output.record import image_sidecar, mask_sidecar, to_json
+from bidsdeface.output.review import ACCEPT, REJECT
 from bidsdeface.quality.checks import Rejected, failed_checks
 from bidsdeface.quality.limits import bids_name
 from bidsdeface.quality.measures import measure_defaced
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
-from bidsdeface.report.private import add_scan, report_folder
+from bidsdeface.report.private import Shown, add_scan, report_folder
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import COMPLETE, State
 from bidsdeface.templates.source import average_face
 
 LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Tools:
-    """Everything that a worker process needs for any head, loaded once.
-
-    Attributes
-    ----------
-    settings : MaskOptions
-    templates : TemplateSet
-    state : State or None
-        Private state, which stays.
-    identifiers : callable
-        Takes the label of a participant, and returns the identifiers that no kept text of theirs may hold.
-    average : AverageFace or None
-        What replaces faces; None if they are removed.
-    """
-
-    settings: MaskOptions
-    templates: TemplateSet
-    state: State | None
-    identifiers: Callable[[str], Identifiers] = lambda subject: Identifiers()
-    average: AverageFace | None = None
 
 
 def prepare(settings: MaskOptions, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
@@ -116,55 +93,53 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
     kept = finished_scans(head, tools.settings, tools.state)
     progress = Progress({scan.stem for scan in head.scans} - kept)
     for scan in dict.fromkeys((head.reference, *head.scans) if progress.to_come else head.scans):
-        outcome = Outcome(scan.stem, KEPT)
+        outcome = tools.review.of_published(scan) if scan.stem in kept else Outcome(scan.stem, KEPT)
         is_needed = progress.reference is None and not tools.settings.mask and len(kept) < len(head.scans)
-        if scan.stem in progress.to_come or is_needed:
+        if scan.stem in progress.to_come:
             outcome = _deface(scan, head, progress, tools)
+        elif is_needed and outcome.verdict != FAILED:
+            _place(scan, head, progress, tools)
         if scan in head.scans:
             yield outcome
 
 
+def _place(scan: Scan, head: Head, progress: Progress, tools: Tools) -> None:
+    """Find the mask of a scan that is not to be published, so that others can be placed by it."""
+    with suppress(Exception):  # whatever one scan does, the others go on
+        progress.learn(scan, choose_mask(load(scan, head), progress, tools.settings, tools.templates))
+
+
 def _deface(scan: Scan, head: Head, progress: Progress, tools: Tools) -> Outcome:
-    """Deface a scan that is to be published, or find its mask so that others can be placed by it."""
-    outcome, to_publish = Outcome(scan.stem, KEPT), scan.stem in progress.to_come
+    """Deface a scan that is to be published."""
     progress.to_come.discard(scan.stem)
-    loaded, masked = None, None
+    loaded, candidate = None, None
     try:
         loaded = load(scan, head)
-        masked = choose_mask(loaded, progress, tools.settings, tools.templates)
-        if to_publish:
-            outcome = release(loaded, masked, tools, progress.to_come)
-            progress.published[scan] = replace(masked, measures=outcome.measures)
-        if not masked.no_face:
-            progress.sets.setdefault(mask_of(scan), masked)
-            if progress.reference is None and not failed_checks(masked.measures):
-                progress.reference = masked.registered
+        candidate = find_candidate(loaded, progress, tools)
+        outcome = release(candidate, tools, progress.to_come)
+        if outcome.verdict != FAILED:
+            progress.published[scan] = replace(candidate.masked, measures=outcome.measures)
+            progress.learn(scan, candidate.masked)
     except UsageError as error:  # the request is wrong, not what is published
         outcome = Outcome(scan.stem, FAILED, (str(error),), cause=code_of_run(error), kind=error.kind)
     except Exception as error:  # whatever one scan does, the others go on
-        if to_publish:
-            outcome = _failed(scan, error, tools.settings)
-    if tools.settings.private_report and loaded and outcome.verdict != KEPT:
-        _add_to_report(loaded, masked, progress.reference, outcome, tools)
-    return outcome
+        outcome = _failed(scan, error, tools.settings)
+    if tools.settings.private_report and loaded:
+        _add_to_report(loaded, candidate, outcome, tools)
+    return replace(outcome, lapsed=tools.review.lapsed(scan, candidate.fingerprint if candidate else ""))
 
 
-def _add_to_report(
-    loaded: Loaded, masked: Masked | None, reference: RegisteredScan | None, outcome: Outcome, tools: Tools
-) -> None:
+def _add_to_report(loaded: Loaded, candidate: Candidate | None, outcome: Outcome, tools: Tools) -> None:
     """Add a scan to the private report; one that failed with the mask that acceptance would give it."""
     assert tools.state is not None  # by check_settings
-    if masked is None:
-        with suppress(BidsdefaceError):
-            masked = mask_from_template(loaded, reference, tools.templates, True)
     try:
         folder = report_folder(tools.state, tools.settings.output_dir)
-        after = None
-        if masked:
-            new = replacement_of(loaded, masked, tools.settings, tools.average)
-            after = remove(loaded.image, masked.mask, new.values)
-        mask = masked.mask if masked else None
-        add_scan(folder, outcome, loaded.image, loaded.volume, mask, middle(loaded, masked), after)
+        masked = candidate.masked if candidate else None
+        shown = Shown(outcome, loaded.scan.name.path, loaded.image, loaded.volume, middle(loaded, masked))
+        if candidate:
+            after = remove(loaded.image, candidate.masked.mask, candidate.new.values)
+            shown = replace(shown, mask=candidate.masked.mask, after=after, fingerprint=candidate.fingerprint)
+        add_scan(folder, shown)
     except Exception as error:  # a picture costs no scan
         LOGGER.warning("%s: not in the private report: %s", outcome.scan, describe(error))
 
@@ -187,28 +162,34 @@ def _failed(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
     return replace(outcome, measures=error.measures, failed_checks=failed)
 
 
-def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[str]) -> Outcome:
+def release(candidate: Candidate, tools: Tools, to_come: Collection[str]) -> Outcome:
     """Write a scan's result, judge it by what was written (the second gate), and publish it.
+
+    What a person has rejected is withdrawn.
 
     Parameters
     ----------
-    loaded : Loaded
-    masked : Masked
+    candidate : Candidate
     tools : Tools
     to_come : collection of str
         Stems of the scans of this head that are still to be published.
 
     Raises
     ------
-    Rejected
+    RegistrationError
         A check failed, and no person has accepted it; nothing was published.
     BidsdefaceError
         The written files are not as they should be; nothing was published.
     """
+    loaded, masked, new = candidate.loaded, candidate.masked, candidate.new
     scan, image, settings = loaded.scan, loaded.image, tools.settings
+    decision = tools.review.of(scan, candidate.fingerprint)
+    if decision == REJECT:
+        return replace(tools.review.withdraw(scan), measures=masked.measures)
+    if candidate.objection and decision != ACCEPT:
+        raise candidate.objection
     published = settings.output.outputs_of(scan, no_face=bool(masked.no_face))
     metadata = read_metadata(settings.bids_dir, scan)
-    new = replacement_of(loaded, masked, settings, tools.average)
     with open_staging(settings.output_dir) as staging:
         files: dict[PurePath, Path] = {name: staging.folder / name.name for name in published.files}
         write_image(
@@ -229,10 +210,10 @@ def release(loaded: Loaded, masked: Masked, tools: Tools, to_come: Collection[st
         measures = {**masked.measures, **measured}
         is_whole = masked.registered is not None and not masked.no_face
         failed = failed_checks(measures, is_whole, not_applicable(scan))
-        if failed and scan.stem not in settings.accept:
+        if failed and decision != ACCEPT:
             raise Rejected(failed, measures)
         outcome = _outcome(scan, masked, measures, failed, settings)
-        record = _record(outcome, masked, settings, new)
+        record = record_of(outcome, masked, settings, new)
         sidecar = image_sidecar(
             metadata,
             record,
@@ -293,26 +274,6 @@ def _outcome(
     verdicts = ((ACCEPTED, failed), (NO_FACE, masked.no_face), (BY_HAND, settings.mask))
     verdict = next((verdict for verdict, applies in verdicts if applies), PASSED)
     return Outcome(scan.stem, verdict, measures=measures, failed_checks=tuple(map(bids_name, failed)))
-
-
-def _record(outcome: Outcome, masked: Masked, settings: MaskOptions, new: Replacement) -> dict[str, object]:
-    """Return the ``Bidsdeface`` object of a sidecar."""
-    record = {
-        **expected_record(
-            settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask), not_refaced=new.not_refaced
-        ),
-        "PlacementOnWholeHead": new.placement,
-        "Reference": masked.registered.reference if masked.registered else None,
-        "MaskOf": masked.lent_by or None,
-        "Verdict": outcome.verdict,
-        "Evidence": masked.no_face,
-        "Accepted": list(outcome.failed_checks) or None,
-        "Measures": {
-            bids_name(name): round(value, 4) if math.isfinite(value) else None
-            for name, value in outcome.measures.items()
-        },
-    }
-    return {name: value for name, value in record.items() if value is not None or name == "Reference"}
 
 
 def _withdraw_other_masks(

@@ -42,6 +42,8 @@ class MaskOptions(Request):
         A face mask made by hand, used instead of the template's.
     accept : tuple of str
         Names of scans, without extension, that a person has inspected: published even if checks fail.
+    review : Path, optional
+        A table of decisions about scans, from the private report.
     private_report : bool
         Whether to keep pictures of every scan, before and after, in the work dir.
     omp_nthreads : int
@@ -55,6 +57,7 @@ class MaskOptions(Request):
     regions: tuple[str, ...] = REGIONS[0]
     mask: Path | None = None
     accept: tuple[str, ...] = ()
+    review: Path | None = None
     private_report: bool = False
     omp_nthreads: int = 1
 

@@ -5,6 +5,7 @@ holds, for each scan, one fingerprint of the input and the result together.
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -17,10 +18,14 @@ from bidsdeface.dataset.kinds import possible_donors
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.deidentify.policy import policy_mark
 from bidsdeface.errors import BidsdefaceError
+from bidsdeface.head.mask import Masked
 from bidsdeface.head.options import REFACE, REMOVE, MaskOptions, NotRefaced
+from bidsdeface.head.refaced import Replacement
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.output.names import Outputs, mask_of
 from bidsdeface.output.record import read_record
+from bidsdeface.quality.limits import bids_name
+from bidsdeface.quality.outcome import Outcome
 from bidsdeface.runtime.workdir import State
 
 
@@ -57,6 +62,26 @@ def expected_record(
         "Longitudinal": settings.longitudinal,
     }
     return record if by_hand else {**record, **of_template}
+
+
+def record_of(outcome: Outcome, masked: Masked, settings: MaskOptions, new: Replacement) -> dict[str, object]:
+    """Return the ``Bidsdeface`` object of a sidecar."""
+    record = {
+        **expected_record(
+            settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask), not_refaced=new.not_refaced
+        ),
+        "PlacementOnWholeHead": new.placement,
+        "Reference": masked.registered.reference if masked.registered else None,
+        "MaskOf": masked.lent_by or None,
+        "Verdict": outcome.verdict,
+        "Evidence": masked.no_face,
+        "Accepted": list(outcome.failed_checks) or None,
+        "Measures": {
+            bids_name(name): round(value, 4) if math.isfinite(value) else None
+            for name, value in outcome.measures.items()
+        },
+    }
+    return {name: value for name, value in record.items() if value is not None or name == "Reference"}
 
 
 def finished_scans(head: Head, settings: MaskOptions, state: State | None = None) -> set[str]:

@@ -19,6 +19,7 @@ LOGGER = logging.getLogger("bidsdeface")
 
 PASSED, NO_FACE, BY_HAND, ACCEPTED = "passed", "no-face", "by hand", "accepted"
 FAILED, KEPT = "failed", "kept"
+IN_REVIEW = "rejected in review"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Outcome:
         If it failed and no check did, why, in words without a path or a value: see `BidsdefaceError`.
     time : str
         When it was known, UTC, in ISO 8601: texts that sort by time.
+    lapsed : str
+        Why a person's decision about it does not count, if it does not.
     """
 
     scan: str
@@ -56,11 +59,12 @@ class Outcome:
     cause: Exit = Exit.FAILED
     kind: str = ""
     time: str = field(default_factory=lambda: _in_iso(datetime.now(timezone.utc)), compare=False)
+    lapsed: str = ""
 
     @property
     def code(self) -> Exit:
         """The exit code of a run of this scan alone."""
-        return self.cause if self.verdict == FAILED else Exit.DONE
+        return self.cause if self.verdict == FAILED else Exit.FAILED if self.lapsed else Exit.DONE
 
     @property
     def line(self) -> str:

@@ -3,9 +3,9 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,43 +28,67 @@ def report_folder(state: State, output_dir: Path) -> Path:
     return state.folder_for("report", output_dir)
 
 
-def add_scan(
-    folder: Path,
-    outcome: Outcome,
-    image: Image,
-    volume: Volume,
-    mask: NDArray | None,
-    centre: NDArray,
-    after: NDArray | None,
-) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """What the report shows of a scan.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    path : pathlib.PurePosixPath
+        Of the image in the dataset.
+    image, volume : Image, Volume
+        The scan as it was read, and at coarse resolution.
+    centre : numpy.ndarray, shape (3,)
+        World coordinates (RAS+ mm) through which the slices go.
+    mask : numpy.ndarray of bool or None
+        For a scan that failed, the mask that it would get; None if none was found.
+    after : numpy.ndarray or None
+        The stored values of the defaced image, if there is a mask.
+    fingerprint : str
+        By which a decision is bound to it; empty if nothing can be decided.
+    """
+
+    outcome: Outcome
+    path: PurePosixPath
+    image: Image
+    volume: Volume
+    centre: NDArray
+    mask: NDArray | None = None
+    after: NDArray | None = None
+    fingerprint: str = ""
+
+
+def shown_fingerprint(folder: Path, stem: str) -> str:
+    """Return the fingerprint of what the report has shown of a scan; empty if it has shown nothing."""
+    with suppress(OSError, ValueError):
+        return str(json.loads((folder / f"{stem}.json").read_text(encoding="utf-8")).get("fingerprint", ""))
+    return ""
+
+
+def add_scan(folder: Path, shown: Shown) -> None:
     """Add a scan to the report: its outcome, and pictures before and after.
 
     Parameters
     ----------
     folder : pathlib.Path
         From `report_folder`.
-    outcome : Outcome
-    image, volume : Image, Volume
-        The scan as it was read, and at coarse resolution.
-    mask : numpy.ndarray of bool or None
-        For a scan that failed, the mask that it would get; None if none was found.
-    centre : numpy.ndarray, shape (3,)
-        World coordinates (RAS+ mm) through which the slices go.
-    after : numpy.ndarray or None
-        The stored values of the defaced image, if there is one.
+    shown : Shown
 
     Raises
     ------
     BidsdefaceError
         The report cannot be written.
     """
-    rows = [views(image, volume, centre, mask)]
-    if after is not None:
-        defaced = replace(image, stored=after)
-        rows.append(views(defaced, reduce_image(defaced, "the defaced image"), centre))
+    rows = [views(shown.image, shown.volume, shown.centre, shown.mask)]
+    if shown.after is not None:
+        defaced = replace(shown.image, stored=shown.after)
+        rows.append(views(defaced, reduce_image(defaced, "the defaced image"), shown.centre))
+    name = shown.outcome.scan
+    content = asdict(shown.outcome) | {"path": str(shown.path), "fingerprint": shown.fingerprint}
     with _writing(folder) as unfinished:
-        draw(unfinished / f"{outcome.scan}.png", *rows)
-        (unfinished / f"{outcome.scan}.json").write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+        draw(unfinished / f"{name}.png", *rows)
+        (unfinished / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def write_page(folder: Path) -> Path | None:

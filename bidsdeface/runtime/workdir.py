@@ -73,7 +73,7 @@ class State:
         with private_folder(self.folder) as unfinished, storage_errors(self.folder):
             (unfinished / name).touch(0o600)
             (unfinished / name).write_bytes(fingerprint)
-            os.replace(unfinished / name, self.folder / _FINGERPRINTS / name)
+            os.replace(unfinished / name, self.fingerprint_file(name))
 
     def remembered(self, name: str) -> bytes | None:
         """Return a fingerprint, or None if there is none.
@@ -84,8 +84,12 @@ class State:
             There may be one, but it cannot be read.
         """
         with suppress(FileNotFoundError):
-            return (self.folder / _FINGERPRINTS / name).read_bytes()
+            return self.fingerprint_file(name).read_bytes()
         return None
+
+    def fingerprint_file(self, name: str) -> Path:
+        """Return where a fingerprint is kept."""
+        return self.folder / _FINGERPRINTS / name
 
 
 def state_folder(work_dir: Path) -> Path:

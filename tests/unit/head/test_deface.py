@@ -8,10 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import BidsdefaceError, RegistrationError
 from bidsdeface.head import choose_mask, deface
-from bidsdeface.head.deface import Tools, deface_head
 from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import Masked, NoFace
 from bidsdeface.imaging.image import read_image
@@ -20,41 +18,9 @@ from bidsdeface.output.names import outputs_of
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, KEPT, NO_FACE, PASSED
 from bidsdeface.runtime.workdir import open_state
-from bidsdeface.settings import Settings
 from tests.conftest import fake_head, make_dataset
 
 ECHOES = [f"sub-01/anat/sub-01_echo-{n}_MEGRE.nii.gz" for n in (1, 2, 3)]
-
-
-@pytest.fixture
-def run(tmp_path, templates, monkeypatch):
-    """Deface a head of fake scans, for which `find` is told what to find."""
-
-    def run_head(found, scans=("sub-01/anat/sub-01_T1w.nii.gz",), **options):
-        if not (tmp_path / "bids").exists():
-            make_dataset(tmp_path, scans)
-            (tmp_path / "out").mkdir()
-
-        def find(loaded, reference, templates, accepted):
-            run_head.references[loaded.scan.stem] = reference
-            result = found(loaded) if callable(found) else found
-            if isinstance(result, Exception):
-                raise result
-            mask = np.zeros(loaded.image.stored.shape, bool, order="F")
-            mask[:, 22:] = not result.get("no_face")
-            return Masked(**{"mask": mask, "affine": loaded.image.affine, "measures": {}, **result})
-
-        for module in (choose_mask, deface):
-            monkeypatch.setattr(module, "mask_from_template", find)
-        bids_dir, output_dir = tmp_path / "bids", tmp_path / "out"
-        settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
-        state = open_state(settings.work_dir) if settings.work_dir else None
-        (head,) = find_heads(bids_dir, suffixes=options.get("suffixes", ())).heads
-        outcomes = list(deface_head(Tools(settings, templates, state), head))
-        return {outcome.scan: outcome for outcome in outcomes}, head
-
-    run_head.references = {}
-    return run_head
 
 
 def there(root, outputs):
@@ -269,7 +235,7 @@ def test_what_a_person_accepted_is_kept_without_asking_again_and_withdrawn_by_fo
     outcomes, _ = run(found)
     assert outcomes["sub-01_T1w"].verdict == KEPT
     assert record(tmp_path, outputs_of(head.scans[0]))["Verdict"] == "accepted"
-    outcomes, _ = run(found, force=True)
+    outcomes, _ = run(found, force=True)  # nothing is remembered without a work dir
     assert outcomes["sub-01_T1w"].verdict == FAILED
     assert there(tmp_path, outputs_of(head.scans[0])) == []
 
@@ -323,7 +289,7 @@ def test_the_private_report_shows_the_mask_that_a_failed_scan_would_get(run, tmp
         tried.append(loaded)
         return {} if len(tried) > 1 else RegistrationError("doubtful")
 
-    monkeypatch.setattr(deface, "add_scan", lambda *arguments: shown.append(arguments[4]))
+    monkeypatch.setattr(deface, "add_scan", lambda *arguments: shown.append(arguments[1].mask))
     outcomes, _ = run(found, private_report=True, work_dir=tmp_path / "work")
     assert outcomes["sub-01_T1w"].verdict == FAILED and list((tmp_path / "out").iterdir()) == []
     assert shown[0].any()

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from bidsdeface.imaging.volume import reduce_image
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.report.figure import MASK, PANEL_PIXELS
-from bidsdeface.report.private import PAGE, add_scan, write_page
+from bidsdeface.report.private import PAGE, Shown, add_scan, write_page
 from tests.conftest import as_image, fake_head
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
@@ -43,15 +43,16 @@ def masked(loaded):
 @pytest.fixture
 def told(tmp_path, loaded):
     def tell_of(scan, verdict, reasons=(), masked=None, **measures):
-        add_scan(
-            tmp_path / FOLDER,
+        shown = Shown(
             Outcome(scan, verdict, reasons, measures),
+            PurePosixPath("sub-1/anat", f"{scan}.nii"),
             loaded.image,
             loaded.volume,
-            masked,
             CENTRE,
+            masked,
             None if masked is None else remove(loaded.image, masked),
         )
+        add_scan(tmp_path / FOLDER, shown)
 
     return tell_of
 

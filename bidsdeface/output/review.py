@@ -1,0 +1,144 @@
+"""What a person has decided about scans: read from ``review.tsv``, and kept in the work dir.
+
+A decision holds for what was looked at and for nothing else: a keyed fingerprint says what that was.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+from bidsdeface.dataset.names import parse_name, stem_of
+from bidsdeface.errors import BidsdefaceError, UsageError, first_of, read_errors
+from bidsdeface.runtime.workdir import State
+
+COLUMNS = ("scan", "decision", "note", "initials", "fingerprint")
+DECISIONS = (ACCEPT, REJECT) = ("accepted", "rejected")
+_FINGERPRINT = re.compile("[0-9a-f]{64}")
+_FORMULA = ("=", "+", "-", "@")  # a spreadsheet would compute such a cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a person has decided about one scan.
+
+    Attributes
+    ----------
+    decision : str
+        One of `DECISIONS`.
+    fingerprint : str
+        Of what was looked at; empty if nobody knows.
+    note, initials : str
+        For the private page only.
+    place : str
+        Where the decision was given, for messages.
+    """
+
+    decision: str
+    fingerprint: str = ""
+    note: str = ""
+    initials: str = ""
+    place: str = ""
+
+    def fits(self, fingerprint: str) -> bool:
+        """Return True if it is about what has this fingerprint."""
+        return self.fingerprint in ("", fingerprint)
+
+
+def read_review(path: Path, bids_dir: Path) -> dict[str, Decision]:
+    """Return the decisions in a ``review.tsv`` by the stems of their scans.
+
+    Parameters
+    ----------
+    path : Path
+        As the private page saves it.
+    bids_dir : Path
+        The dataset in which the scans must be.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or a line of it is not as it should be: then none of it counts.
+    """
+    try:
+        with read_errors(path, "give --review the review.tsv that the private page has saved", UsageError):
+            text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not text in UTF-8; save it as such") from error
+    head, *lines = [line.split("\t") for line in text.split("\n")]  # reading has made all ends of lines \n
+    if tuple(head) != COLUMNS:
+        raise UsageError(f"{path}, line 1: must name the columns {', '.join(COLUMNS)}, with tabs between")
+    rows = {number: row for number, row in enumerate(lines, 2) if row != [""]}
+    scans = Counter(row[0] for row in rows.values())
+    decisions = {}
+    for number, row in rows.items():
+        place = f"{path}, line {number}"
+        if fault := _fault(row, scans, bids_dir):
+            raise UsageError(f"{place}: {fault}; nothing of the file was used")
+        scan, decision, note, initials, fingerprint = row
+        decisions[stem_of(PurePosixPath(scan))] = Decision(
+            decision=decision, fingerprint=fingerprint, note=note, initials=initials, place=place
+        )
+    return decisions
+
+
+def _fault(row: list[str], scans: Mapping[str, int], bids_dir: Path) -> str | None:
+    """Return what is wrong with a line, with the way out."""
+    if len(row) != len(COLUMNS):
+        return f"has {len(row)} cells and not {len(COLUMNS)}; save it from the private page again"
+    scan, decision, _, _, fingerprint = row
+    name = parse_name(PurePosixPath(scan))
+    is_name = name and name.datatype and scan == str(name.folder / name.path.name)
+    return first_of(
+        {
+            "a cell begins as a formula does; remove = + - @ from its beginning": (
+                any(cell.startswith(_FORMULA) for cell in row)
+            ),
+            "no such scan in BIDS_DIR; remove the line": not (is_name and os.path.lexists(bids_dir / scan)),
+            "this scan has several lines; keep one of them": scans[scan] > 1,
+            f"the decision is not {' or '.join(DECISIONS)}; correct it or remove the line": (
+                decision not in DECISIONS
+            ),
+            "the fingerprint is damaged; save the file from the private page again": (
+                not _FINGERPRINT.fullmatch(fingerprint)
+            ),
+        }
+    )
+
+
+def remember_decision(state: State, stem: str, fingerprint: str, decision: Decision) -> None:
+    """Keep what was decided about what has this fingerprint; other decisions about the scan stay.
+
+    Raises
+    ------
+    BidsdefaceError
+        It cannot be written.
+    """
+    kept = asdict(decision) | {"fingerprint": fingerprint, "place": "a review of an earlier run"}
+    content = {known: asdict(one) for known, one in remembered_decisions(state, stem).items()}
+    state.remember(_name(state, stem), json.dumps({**content, fingerprint: kept}).encode())
+
+
+def remembered_decisions(state: State, stem: str) -> dict[str, Decision]:
+    """Return all decisions about a scan, by the fingerprint of what was looked at.
+
+    Raises
+    ------
+    BidsdefaceError
+        There may be some, but they cannot be read.
+    """
+    try:
+        content = state.remembered(_name(state, stem))
+        return {known: Decision(**one) for known, one in json.loads(content or "{}").items()}
+    except (OSError, ValueError, TypeError) as error:
+        raise BidsdefaceError(
+            f"{state.folder}: what was decided about {stem} cannot be read ({error}); remove "
+            f"{state.fingerprint_file(_name(state, stem))} and review the scan again"
+        ) from error
+
+
+def _name(state: State, stem: str) -> str:
+    return state.derive("name of decisions", stem.encode()).hex()
