@@ -69,9 +69,9 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         elif codes <= set(OPTIONAL):  # these alone would mean that everything else is done
             codes.add(Exit.ERROR)
     if settings.private_report and state:
-        from bidsdeface.report.private import report_folder, write_page
+        from bidsdeface.report.private import write_pages as write_private_pages
 
-        page = write_page(report_folder(state, settings.output_dir))
+        page = write_private_pages(state, settings.output_dir, {head.subject for head in plan.heads})
         LOGGER.info("private report: %s", page or "nothing to show")
     counts = Counter(outcome.verdict for outcome in outcomes)
     parts = [f"{counts[verdict]} {verdict}" for verdict in sorted(counts)]

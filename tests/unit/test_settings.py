@@ -128,6 +128,20 @@ def test_a_missing_mask_is_refused(settings, tmp_path):
     assert "--mask" in refusal(replace(settings, mask=tmp_path / "mask.nii.gz"))
 
 
+def test_a_review_needs_the_work_dir_of_its_report_and_the_participant_level(settings, tmp_path):
+    reviewed = replace(settings, review=tmp_path / "review.tsv")
+    assert "--review: only the work dir" in refusal(reviewed)
+    at_group_level = replace(reviewed, level="group", work_dir=tmp_path / "work")
+    assert "--review: is for the participant level" in refusal(at_group_level)
+    check_settings(replace(reviewed, work_dir=tmp_path / "work"))
+
+
+@pytest.mark.parametrize("place", ["bids", "out"])
+def test_a_review_inside_either_dataset_is_refused(settings, tmp_path, place):
+    reviewed = replace(settings, review=tmp_path / place / "review.tsv", work_dir=tmp_path / "work")
+    assert "--review lies inside" in refusal(reviewed)
+
+
 def test_a_template_that_does_not_exist_leaves_nothing_behind(settings, tmp_path):
     with pytest.raises(TemplateError, match="no such folder"):
         check_settings(replace(settings, template=str(tmp_path / "none")))

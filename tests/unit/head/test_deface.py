@@ -299,7 +299,7 @@ def test_the_private_report_tells_of_failed_scans_too(run, tmp_path):
     outcomes, _ = run(RegistrationError("no head"), private_report=True, work_dir=tmp_path / "work")
     assert outcomes["sub-01_T1w"].verdict == FAILED
     told = sorted(path.name for path in (tmp_path / "work/bidsdeface/report").glob("*/*"))
-    assert told == ["sub-01_T1w.json", "sub-01_T1w.png"]
+    assert told == ["sub-01_T1w.js", "sub-01_T1w.json", "sub-01_T1w.png"]
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -1,0 +1,119 @@
+// Decisions are kept in this browser until they are saved as review.tsv. Nothing leaves this machine.
+(() => {
+  const form = document.getElementById("review"), place = `bidsdeface review ${form.dataset.report}`;
+  const known = new Map(SCANS.map((one) => [one.scan, one]));
+  const sections = [...document.querySelectorAll("section[data-scan]")];
+  const page = decodeURIComponent(location.pathname.split("/").pop());
+  let kept = { initials: "", decisions: {} }, isKept = true, current = null;
+
+  function read() {
+    try {
+      kept = JSON.parse(localStorage.getItem(place)) ?? kept;
+    } catch {
+      isKept = false;
+    }
+    // What a run has followed, and what was about another input or mask, is done with.
+    for (const [scan, one] of Object.entries(kept.decisions)) {
+      const now = known.get(scan);
+      const isDone = now?.decision === one.decision && now.note === one.note;
+      if (now?.fingerprint !== one.fingerprint || isDone) delete kept.decisions[scan];
+    }
+  }
+  function change(values) {
+    read();
+    values(kept);
+    try {
+      localStorage.setItem(place, JSON.stringify(kept));
+    } catch {
+      isKept = false;
+    }
+    update();
+  }
+  const of = (scan) => kept.decisions[scan] ?? known.get(scan);
+  const decided = () => Object.entries(kept.decisions).filter(([, one]) => one.decision);
+  const isOpen = (one) => one.fingerprint && !of(one.scan).decision;
+  function update() {
+    for (const section of sections) {
+      const { decision, note } = of(section.dataset.scan), fields = section.querySelector("fieldset");
+      for (const field of fields?.querySelectorAll("input") ?? []) {
+        if (field.type === "radio") field.checked = field.value === decision;
+        else if (field !== document.activeElement) field.value = note;
+      }
+    }
+    for (const cell of document.querySelectorAll("td[data-page]")) {
+      cell.textContent = SCANS.filter((one) => one.page === cell.dataset.page && isOpen(one)).length;
+    }
+    const [initials, , output] = form.elements;
+    if (initials !== document.activeElement) initials.value = kept.initials;
+    output.textContent = `${SCANS.filter(isOpen).length} of ${SCANS.length} scans undecided, ${decided().length} decisions to save`;
+  }
+  function decide(decision, section = current) {
+    const scan = section.dataset.scan, { fingerprint, note } = of(scan);
+    const kind = decision || known.get(scan).decision; // what a run has followed can be turned round, not undone
+    if (fingerprint) change(({ decisions }) => { decisions[scan] = { decision: kind, note, fingerprint }; });
+  }
+  // One line, and nothing that a spreadsheet would compute.
+  const clean = (text) => text.replace(/\s+/g, " ").replace(/^[\s=+\-@]+/, "").trim();
+  function save() {
+    const rows = decided().sort(([a], [b]) => (a < b ? -1 : 1)).map(([scan, { decision, note, fingerprint }]) => (
+      [scan, decision, clean(note), clean(kept.initials), fingerprint]
+    ));
+    const text = [["scan", "decision", "note", "initials", "fingerprint"], ...rows].map((row) => `${row.join("\t")}\n`).join("");
+    const href = URL.createObjectURL(new Blob([text], { type: "text/tab-separated-values" }));
+    Object.assign(document.createElement("a"), { href, download: "review.tsv" }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60000);
+  }
+  function show(section) {
+    current = section;
+    for (const one of sections) one.hidden = one !== section;
+    history.replaceState(null, "", `#${section.id}`);
+    viewer.show(section);
+  }
+  function go(step) {
+    const next = SCANS[SCANS.findIndex((one) => one.scan === current.dataset.scan) + step];
+    if (!next) return;
+    const anchor = `scan-${next.name}`;
+    if (next.page === page) show(document.getElementById(anchor));
+    else {
+      current = null; // a key that is pressed while the next page opens is about no scan
+      location.href = `${encodeURIComponent(next.page)}#${encodeURIComponent(anchor)}`;
+    }
+  }
+  const keys = {
+    n: () => go(1), p: () => go(-1), a: () => decide("accepted"), r: () => decide("rejected"), u: () => decide(""),
+    e: () => current.querySelector(".note")?.focus(), f: () => viewer.flip(), o: () => viewer.toggle(),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input:not([type=radio])")) {
+      if (event.key === "Enter" || event.key === "Escape") event.target.blur();
+      return;
+    }
+    const act = event.key === "s" ? save : current && keys[event.key];
+    if (act) event.preventDefault(), act();
+  });
+  for (const section of sections) {
+    for (const field of section.querySelectorAll("input")) {
+      const note = ({ decisions }) => {
+        const scan = section.dataset.scan, { decision, fingerprint } = of(scan);
+        decisions[scan] = { decision, fingerprint, note: field.value };
+      };
+      field.addEventListener(
+        field.type === "radio" ? "change" : "input",
+        () => (field.type === "radio" ? decide(field.value, section) : change(note)),
+      );
+    }
+  }
+  form.elements.initials.addEventListener("input", (event) => change((all) => { all.initials = event.target.value; }));
+  form.elements.save.addEventListener("click", save);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  for (const [name, step] of [["previous", -1], ["next", 1]]) {
+    document.querySelector(`button[name=${name}]`)?.addEventListener("click", () => go(step));
+  }
+  addEventListener("storage", () => { read(); update(); });
+  addEventListener("beforeunload", (event) => { if (!isKept && decided().length) event.preventDefault(); });
+  for (const one of document.querySelectorAll("#review, .keys")) one.hidden = false;
+  read();
+  update();
+  if (sections.length) show(document.getElementById(decodeURIComponent(location.hash.slice(1))) ?? sections[0]);
+})();
