@@ -27,7 +27,6 @@ from bidsdeface.head.choose_mask import Progress, choose_mask
 from bidsdeface.head.fit import make_template_set
 from bidsdeface.head.mask import Loaded, Masked, NoFace, load, middle, not_applicable
 from bidsdeface.head.options import REFACE, MaskOptions
-from bidsdeface.head.refaced import Replacement
 from bidsdeface.head.resume import finished_scans, is_by_hand, record_of, remember_input
 from bidsdeface.imaging.image import (
     canonical,
