@@ -25,7 +25,8 @@ def browser():
     if not (path := shutil.which("chromium")):
         pytest.skip("Chromium: not here, and only root on Debian can install it")
     with playwright.sync_playwright() as engine:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        arguments = ["--enable-unsafe-swiftshader"]  # volumes are drawn without a graphics card too
+        arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
         yield engine.chromium.launch(executable_path=path, args=arguments)
 
 
