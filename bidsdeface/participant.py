@@ -68,7 +68,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
             codes |= _finish(settings, plan.heads, outcomes, scratch, state, codes)
         elif codes <= set(OPTIONAL):  # these alone would mean that everything else is done
             codes.add(Exit.ERROR)
-    if settings.private_report and state:
+    if (settings.private_report or settings.review) and state:
         from bidsdeface.report.private import write_pages as write_private_pages
 
         page = write_private_pages(state, settings.output_dir, {head.subject for head in plan.heads})

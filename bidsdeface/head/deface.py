@@ -24,8 +24,8 @@ from bidsdeface.errors import (
 )
 from bidsdeface.head.candidate import Candidate, Tools, find_candidate
 from bidsdeface.head.choose_mask import Progress, choose_mask
-from bidsdeface.head.fit import make_template_set
-from bidsdeface.head.mask import Loaded, Masked, NoFace, load, middle, not_applicable
+from bidsdeface.head.fit import RegisteredScan, make_template_set
+from bidsdeface.head.mask import Loaded, Masked, NoFace, head_of_template, load, middle, not_applicable
 from bidsdeface.head.options import REFACE, MaskOptions
 from bidsdeface.head.resume import finished_scans, is_by_hand, record_of, remember_input
 from bidsdeface.imaging.image import (
@@ -124,18 +124,29 @@ def _deface(scan: Scan, head: Head, progress: Progress, tools: Tools) -> Outcome
     except Exception as error:  # whatever one scan does, the others go on
         outcome = _failed(scan, error, tools.settings)
     if tools.settings.private_report and loaded:
-        _add_to_report(loaded, candidate, outcome, tools)
+        _add_to_report(loaded, candidate, progress.reference, outcome, tools)
     return replace(outcome, lapsed=tools.review.lapsed(scan, candidate.fingerprint if candidate else ""))
 
 
-def _add_to_report(loaded: Loaded, candidate: Candidate | None, outcome: Outcome, tools: Tools) -> None:
-    """Add a scan to the private report; one that failed with the mask that acceptance would give it."""
+def _add_to_report(
+    loaded: Loaded,
+    candidate: Candidate | None,
+    reference: RegisteredScan | None,
+    outcome: Outcome,
+    tools: Tools,
+) -> None:
+    """Add a scan to the private report; one that failed with the mask that acceptance would give it.
+
+    If there is none, with the place of the template's head.
+    """
     assert tools.state is not None  # by check_settings
     try:
         folder = report_folder(tools.state, tools.settings.output_dir)
         masked = candidate.masked if candidate else None
         shown = Shown(outcome, loaded.scan.name.path, loaded.image, loaded.volume, middle(loaded, masked))
-        if candidate:
+        if candidate is None:
+            shown = replace(shown, mask=head_of_template(loaded, reference, tools.templates))
+        else:
             after = remove(loaded.image, candidate.masked.mask, candidate.new.values)
             shown = replace(shown, mask=candidate.masked.mask, after=after, fingerprint=candidate.fingerprint)
         add_scan(folder, shown)

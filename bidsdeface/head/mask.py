@@ -300,6 +300,26 @@ def _with_foldover(masked: Masked, registered: RegisteredScan, accepted: bool) -
     return replace(masked, mask=mask, folded=folded, measures=masked.measures | sizes)
 
 
+def head_of_template(
+    loaded: Loaded, reference: RegisteredScan | None, templates: TemplateSet
+) -> NDArray[np.bool_] | None:
+    """Return where the template's head lies on a scan that got no mask, to be drawn; None if it has no place.
+
+    Returns
+    -------
+    numpy.ndarray, shape (X, Y, Z), bool, or None
+    """
+    scan = loaded.volume
+    try:
+        registered = fit(
+            loaded.scan.stem, scan, reference, templates, True, loaded.scan.datatype == ANATOMICAL
+        )
+    except RegistrationError:
+        return None
+    inside = registered.head.distance(voxel_places(scan.data.shape, scan.affine)) <= 0
+    return on_grid(inside, scan.affine, loaded.image.stored.shape[:3], loaded.image.affine)
+
+
 def middle(loaded: Loaded, masked: Masked | None) -> NDArray[np.float64]:
     """Return where the slices of pictures go through: the head's middle, or what is in view nearest to it.
 

@@ -48,7 +48,8 @@ class Shown:
     centre : numpy.ndarray, shape (3,)
         World coordinates (RAS+ mm) through which the slices go.
     mask : numpy.ndarray of bool or None
-        For a scan that failed, the mask that it would get; None if none was found.
+        For a scan that failed, the mask that it would get; if there is none, the head where the template was
+        placed; None if it was not.
     after : numpy.ndarray or None
         The stored values of the defaced image, if there is a mask.
     fingerprint : str

@@ -295,6 +295,16 @@ def test_the_private_report_shows_the_mask_that_a_failed_scan_would_get(run, tmp
     assert shown[0].any()
 
 
+def test_the_private_report_shows_where_the_template_was_placed_if_there_is_no_mask(
+    run, tmp_path, monkeypatch
+):
+    shown, placed = [], np.ones(fake_head().shape, bool)
+    monkeypatch.setattr(deface, "add_scan", lambda *arguments: shown.append(arguments[1]))
+    monkeypatch.setattr(deface, "head_of_template", lambda *_: placed)
+    run(RegistrationError("too close to the edge"), private_report=True, work_dir=tmp_path / "work")
+    assert shown[0].mask is placed and shown[0].after is None and not shown[0].fingerprint
+
+
 def test_the_private_report_tells_of_failed_scans_too(run, tmp_path):
     outcomes, _ = run(RegistrationError("no head"), private_report=True, work_dir=tmp_path / "work")
     assert outcomes["sub-01_T1w"].verdict == FAILED

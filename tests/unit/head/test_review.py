@@ -56,6 +56,15 @@ def test_what_was_rejected_is_withdrawn_and_stays_away(reviewed, tmp_path):
     assert reviewed({}, "accepted")[0].verdict == PASSED
 
 
+@pytest.mark.parametrize("found", [{}, {"no_face": NoFace.BARE_BRAIN}])
+def test_scans_of_a_complete_dataset_are_reviewed_too(reviewed, tmp_path, found):
+    complete = {"output_layout": "bids"}
+    assert reviewed(found, look=True, **complete)[0].verdict in (PASSED, NO_FACE)
+    published = tmp_path / "out/sub-01/anat/sub-01_T1w.json"
+    assert published.exists()
+    assert reviewed(found, "rejected", **complete)[0].kind == IN_REVIEW and not published.exists()
+
+
 def test_what_was_rejected_is_withdrawn_without_being_registered_again(reviewed):
     reviewed({}, look=True)
     tried = []
