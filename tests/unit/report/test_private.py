@@ -21,14 +21,9 @@ from bidsdeface.imaging.volume import apply_affine, reduce_image
 from bidsdeface.output.review import Decision, remember_decision
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, NO_FACE, PASSED, Outcome
-<<<<<<< HEAD
 from bidsdeface.report.figure import MASK, PANEL_PIXELS
-from bidsdeface.report.private import PAGE, Shown, add_scan, write_page
-=======
-from bidsdeface.report.figure import PANEL_PIXELS
 from bidsdeface.report.private import PAGE, Shown, add_scan, report_folder, shown_fingerprint, write_pages
 from bidsdeface.runtime.workdir import open_state
->>>>>>> d2225d2 (Private report: a page for each participant, on which a person decides by keys; volumes before and after by NiiVue; review.tsv is read back by --review)
 from tests.conftest import as_image, fake_head
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
