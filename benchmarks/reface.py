@@ -61,7 +61,8 @@ COLUMNS = (
 AIR_MM = 6.0  # from the average's skin
 INSIDE_MM = 5.0  # so deep in the region of the face are surfaces compared,
 NEAR_SKIN_MM = 25.0  # and so near to the average's skin
-SURFACE_POINTS = 4000
+EDGE_MM = 6.0  # of the field of view, where a cut is no surface of a face
+SURFACE_POINTS = 2000
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,14 @@ class Head:
     def levels(self, image: Image) -> NDArray[np.float32]:
         """Return the first volume of an image on the grid of this scan."""
         return image.scaled(image.stored).reshape(*self.mask.shape, -1)[..., 0]
+
+
+@dataclass(frozen=True)
+class Face:
+    """Places on the surface of a face in WholeHead world, mm, shape (N, 3), and the scan that shows it."""
+
+    head: Head
+    points: NDArray[np.float64]
 
 
 def scans() -> dict[str, Path]:
@@ -213,39 +222,49 @@ def cost(method: Callable[[], NDArray]) -> tuple[float, float]:
     return seconds, peak / 1e6
 
 
-def face_points(image: Image, head: Head, average: AverageFace) -> NDArray[np.float64]:
-    """Return places on the surface of the face, in WholeHead world, mm."""
+def face_of(image: Image, head: Head, average: AverageFace) -> Face:
+    """Return the surface of the face in an image of a head, before or after."""
     surface = image_surface(image, head.name)
     solid = surface.solid >= 0.5
     ends = [np.argwhere(np.diff(solid, axis=axis)) + 0.5 * np.eye(3)[axis] for axis in range(3)]
     points = apply_affine(head.to_head @ surface.affine, np.concatenate(ends))
-    face = head.registered.templates.head_template.regions_mm["face"]
-    in_face = region_distance((face,), np.eye(4), points) < -INSIDE_MM
+    region = head.registered.templates.head_template.regions_mm["face"]
+    in_face = region_distance((region,), np.eye(4), points) < -INSIDE_MM
     points = points[in_face & (np.abs(average.skin_mm.at(points, None)) < NEAR_SKIN_MM)]
-    return points[:: max(len(points) // SURFACE_POINTS, 1)]
+    points = points[in_view(points, head)]
+    return Face(head, points[:: max(len(points) // SURFACE_POINTS, 1)])
 
 
-def apart_mm(one: NDArray, other: NDArray) -> float:
-    """Return the mean distance between the points of two surfaces, both ways."""
+def in_view(points: NDArray, head: Head) -> NDArray[np.bool_]:
+    """Return which places in WholeHead world a scan shows, and not at the end of its field of view."""
+    steps = EDGE_MM * np.concatenate([np.eye(3), -np.eye(3)])
+    to_scan = np.linalg.inv(head.to_head)
+    return np.all([head.volume.sees(apply_affine(to_scan, points + step)) for step in steps], axis=0)
+
+
+def apart_mm(one: Face, other: Face) -> float:
+    """Return the mean distance between two surfaces where both scans show the face, both ways."""
     pairs = ((one, other), (other, one))
-    return float(np.mean([cKDTree(there).query(here)[0].mean() for here, there in pairs]))
+    distances = [
+        cKDTree(there.points).query(here.points[in_view(here.points, there.head)])[0] for here, there in pairs
+    ]
+    return float(np.concatenate(distances).mean())
 
 
-def print_surfaces(faces: dict[str, tuple[str, NDArray, NDArray]]) -> None:
-    """Print the distances of refaced faces from their originals, and from those of other people."""
-    columns = "to its original", "to other people's refaced (farthest)", "from original to others'"
+def print_surfaces(faces: list[tuple[Face, Face]]) -> None:
+    """Print how far faces lie apart, each before and after."""
+    columns = "refaced from its original", "from other people's refaced (farthest)", "originals of two people"
     print(f"\n| scan | {' | '.join(f'{column}, mm' for column in columns)} |")
     print("|---|--:|--:|--:|")
-    for name, (person, original, refaced) in faces.items():
-        others = [face for face in faces.values() if face[0] != person]
-        if not others:
-            continue
+    for original, refaced in faces:
+        others = [pair for pair in faces if pair[0].head.person != original.head.person]
         put, real = (
-            [apart_mm(mine, face[k]) for face in others] for k, mine in ((2, refaced), (1, original))
+            [apart_mm(mine, pair[k]) for pair in others] for k, mine in ((1, refaced), (0, original))
         )
         print(
-            f"| {name} | {apart_mm(refaced, original):.2f} | {np.mean(put):.2f} ({max(put):.2f}) "
-            f"| {np.mean(real):.2f} |"
+            f"| {original.head.name} | {apart_mm(refaced, original):.2f} "
+            f"| {np.mean(put):.2f} ({max(put, default=np.nan):.2f}) | {np.mean(real):.2f} |",
+            flush=True,
         )
 
 
@@ -254,7 +273,7 @@ def main() -> None:
     templates, average, wanted = make_template_set("WholeHead", ("face",), 3.0), average_face(), sys.argv[1:]
     print(f"| scan | {' | '.join(COLUMNS)} |\n|---|{'--:|' * len(COLUMNS)}")
     heads: list[Head] = []
-    faces = {}
+    faces: list[tuple[Face, Face]] = []
     for name, path in scans().items():
         if wanted and name not in wanted:
             continue
@@ -264,8 +283,7 @@ def main() -> None:
             print(f"| {name} | {error} |{' |' * (len(COLUMNS) - 1)}", flush=True)
             continue
         print(f"| {name} | {' | '.join(measure(head, heads, templates, average))} |", flush=True)
-        points = (face_points(image, head, average) for image in (head.image, head.refaced))
-        faces[name] = (head.person, *points)
+        faces.append((face_of(head.image, head, average), face_of(head.refaced, head, average)))
         heads.append(head)
     print_surfaces(faces)
 
