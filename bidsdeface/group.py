@@ -17,16 +17,17 @@ from bidsdeface.dataset.query import find_heads
 from bidsdeface.deidentify.tables import read_rows
 from bidsdeface.errors import BidsdefaceError, Exit, counted_as, shortened
 from bidsdeface.head.guess import load_refacer
+from bidsdeface.impact.study import measure_impact
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import IGNORE_FILE, claim_shareable
 from bidsdeface.output.names import sidecar_of
-from bidsdeface.output.publish import publish_texts
+from bidsdeface.output.publish import publish_texts, remove_files
 from bidsdeface.output.record import Published, published_scans, to_json
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, Outcome, read_outcomes
 from bidsdeface.reidentify.audit import audited
 from bidsdeface.reidentify.findings import Audit
-from bidsdeface.report import missing, quality, reidentification
+from bidsdeface.report import impact, missing, quality, reidentification
 from bidsdeface.report.page import page
 from bidsdeface.report.subject import folder_of_pages, write_pages
 from bidsdeface.runtime.scratch import make_private, scratch_folder, temporary_dir
@@ -84,7 +85,8 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
                 _name_orphans(scans, settings)
             absent = [*_find_missing(asked, scans, settings), *unreadable]
             if place:
-                _write_report(place, scans, absent, audit, settings)
+                changes = measure_impact(settings, state, scans) if settings.impact and state else None
+                _write_report(place, scans, absent, audit, changes, settings)
             else:
                 LOGGER.info(
                     "quality.tsv and report.html do not belong in a complete dataset; give --work-dir to "
@@ -176,6 +178,7 @@ def _write_report(
     scans: Sequence[Published],
     absent: Sequence[missing.Missing],
     audit: Audit | None,
+    changes: impact.Impact | None,
     settings: Settings,
 ) -> None:
     texts = {
@@ -187,12 +190,18 @@ def _write_report(
     if audit:
         texts["reidentification.json"] = to_json(reidentification.description(audit))
         texts["reidentification.tsv"] = reidentification.table(audit)
+    if changes is not None:
+        texts["impact.json"] = to_json(impact.COLUMNS)
+        texts["impact.tsv"] = impact.table(changes)
+    else:  # that of an earlier run may name scans that are no longer here
+        remove_files(folder, map(PurePath, ("impact.tsv", "impact.json")))
     texts["report.html"] = page(
         "report.html",
         title="Defacing report",
         missing=missing.content(absent, is_private=settings.is_complete),
         audit=reidentification.content(audit) if audit else None,
         is_shared=not settings.is_complete,
+        impact=impact.content(changes, scans) if changes else None,
         has_older_audit=(folder / "reidentification.tsv").exists(),
         left_out=_count_left_out(folder / "left_out.tsv") if settings.is_complete else (),
         **quality.content(

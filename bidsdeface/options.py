@@ -96,7 +96,7 @@ def make_parser() -> Parser:
     _add_selection(parser.add_argument_group("which scans"))
     _add_defacing(parser.add_argument_group("how to deface"))
     _add_sharing(parser.add_argument_group("what to share"))
-    _add_auditing(parser.add_argument_group("how recognisable are the heads (group)"))
+    _add_auditing(parser.add_argument_group("what defacing achieves, and what it costs (group)"))
     _add_running(parser.add_argument_group("how to run"))
     return parser
 
@@ -256,6 +256,7 @@ def _add_auditing(group: argparse._ArgumentGroup) -> None:
             "--keep-renders",
             "with --reidentify: keep pictures of all heads in the work dir: they show faces",
         ),
+        ("--impact", "measure brain, tissues and placement before and after; needs --work-dir"),
     )
 
 

@@ -41,6 +41,8 @@ class Settings(MaskOptions, MetadataOptions, AuditOptions):
         The members of `OPTIONAL` that make the run end with an exit code other than 0.
     outcomes : Path, optional
         File for one line about each scan. For ``group``, such a file or a folder of them, to read.
+    impact : bool
+        Whether the group level measures what defacing changed.
     """
 
     level: str
@@ -50,6 +52,7 @@ class Settings(MaskOptions, MetadataOptions, AuditOptions):
     stop_on_first_crash: bool = False
     fail_on: tuple[Exit, ...] = OPTIONAL
     outcomes: Path | None = None
+    impact: bool = False
 
 
 def default_n_procs(omp_nthreads: int) -> int:
@@ -163,6 +166,14 @@ def _conflicts(settings: Settings) -> tuple[tuple[object, str], ...]:
         (
             settings.reidentify and settings.level == "participant",
             "--reidentify: is about all defaced scans; give it to the group level, afterwards",
+        ),
+        (
+            settings.impact and settings.level == "participant",
+            "--impact: is about all defaced scans; give it to the group level, afterwards",
+        ),
+        (
+            settings.impact and no_work_dir,
+            "--impact: what it measures is private and needs a place to stay; give --work-dir DIR",
         ),
         (
             settings.strict and no_audit,

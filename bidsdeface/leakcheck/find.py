@@ -32,6 +32,7 @@ HISTORIES = (".svn", ".hg", ".heudiconv", ".dcm2bids", ".ipynb_checkpoints", "__
 _HEADERLESS = re.compile(r"(.*_)?(physio|stim|motion|physioevents)\.tsv(\.gz)?|.*\.bv(al|ec)")
 OWN_TABLES = (
     "descriptions.tsv",
+    "impact.tsv",
     "missing.tsv",
     "quality.tsv",
     "reidentification.tsv",

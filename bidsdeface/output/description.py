@@ -35,6 +35,7 @@ _README = Path(__file__).with_name("readme.md")
 _BIDSIGNORE = """\
 *.html
 figures
+impact.*
 missing.*
 quality.*
 reidentification.*

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from bidsdeface.quality.limits import CHECKS, bids_name
-from bidsdeface.report import missing, reidentification
+from bidsdeface.report import impact, missing, reidentification
 from bidsdeface.report.subject import subject_page
 from tests.unit.report.test_quality import NO_FACE, RECORD, SCANS, report, scan
 from tests.unit.report.test_reidentification import HIDDEN, study_of
@@ -19,6 +19,13 @@ from tests.unit.report.test_reidentification import HIDDEN, study_of
 DESKTOP, PHONE, PAPER = 1300, 390, 718  # the last is A4 less margins of 1 cm, at 96 dpi
 FAILED = {"verdict": "failed", "failed_checks": ["StrayTissueML"], "kind": "", "retry": False}
 MOST_S = 3.0
+
+
+def _simulated_impact(scans, dice):
+    """Return changes about as those of removed faces; the last scan could not be measured."""
+    sizes = {check.measure: 1.0 if check.measure.endswith("percent") else 0.1 for check in impact.CHANGES}
+    changes = [{name: abs(dice.gauss(0, size)) for name, size in sizes.items()} for _ in scans[1:]]
+    return {one.image: change for one, change in zip(scans, [*changes, {}], strict=True)}
 
 
 @cache
@@ -48,6 +55,7 @@ def simulated(count):
             [missing.Missing("sub-gone_T1w", FAILED), missing.Missing("sub-x_T1w", None)], is_private=False
         ),
         audit=reidentification.content(replace(study_of(HIDDEN), withdrawn=1)),
+        impact=impact.content(_simulated_impact(scans, dice), scans),
         left_out=[("is a photograph", 2)],
     )
 

@@ -306,3 +306,10 @@ def test_an_audit_needs_no_work_dir_and_with_one_may_keep_and_be_of_a_complete_d
 def test_all_images_of_heads_are_taken_in_a_complete_dataset(settings, layout, given, among, not_among):
     asked = set(replace(settings, output_layout=layout, suffixes=given).to_deface)
     assert asked >= set(among) and not asked & set(not_among)
+
+
+def test_impact_is_for_the_group_level_with_a_work_dir(settings, tmp_path):
+    assert "--impact: is about all defaced scans" in refusal(replace(settings, impact=True))
+    at_group_level = replace(settings, level="group", impact=True)
+    assert "give --work-dir DIR" in refusal(at_group_level)
+    check_settings(replace(at_group_level, work_dir=tmp_path / "work"))

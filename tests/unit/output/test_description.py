@@ -121,6 +121,7 @@ def test_a_whole_derivative_dataset_is_valid(tmp_path):
     for ignored in (
         "sub-01.html",
         "sub-01/figures/sub-01_T1w.png",
+        "impact.tsv",
         "missing.tsv",
         "quality.tsv",
         "quality.json",

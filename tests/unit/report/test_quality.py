@@ -34,6 +34,7 @@ def report(scans, picture=lambda scan: f"{scan.image.parts[0]}/figures/x.png", *
     parts = {
         "missing": [],
         "audit": None,
+        "impact": None,
         "has_older_audit": False,
         "is_shared": True,
         "left_out": [],
