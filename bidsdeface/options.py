@@ -252,10 +252,7 @@ def _add_auditing(group: argparse._ArgumentGroup) -> None:
             "try face recognition on all scans, before and after; needs pip install bidsdeface[audit]",
         ),
         ("--strict", "with --reidentify: withdraw scans that are still recognised, and end with 3"),
-        (
-            "--keep-renders",
-            "with --reidentify: keep pictures of all heads in the work dir: they show faces",
-        ),
+        ("--keep-renders", "with --reidentify: keep pictures of all heads in the work dir: they show faces"),
         ("--impact", "measure brain, tissues and placement before and after; needs --work-dir"),
     )
 
