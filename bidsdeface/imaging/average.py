@@ -121,6 +121,8 @@ def _flatter_nose(shape: tuple[int, ...], affine: NDArray, to_head: NDArray) -> 
 
 def means(data: NDArray, factors: NDArray[np.intp]) -> NDArray[np.float32]:
     """Return the means over blocks; the last ones are filled up by repetition."""
+    if (factors == 1).all():
+        return data.astype(np.float32)
     data = np.pad(data, [(0, -n % f) for n, f in zip(data.shape, factors, strict=True)], mode="edge")
     x, y, z = np.array(data.shape) // factors
     return data.reshape(x, factors[0], y, factors[1], z, factors[2]).mean(axis=(1, 3, 5), dtype=np.float32)
@@ -130,6 +132,9 @@ def to_voxels(field: NDArray, factors: NDArray[np.intp], window: tuple[slice, ..
     """Return a field of the blocks at the voxels of a window of their box, interpolated linearly."""
     field = field.astype(np.float32)
     for axis, (factor, part) in enumerate(zip(factors, window, strict=True)):
+        if factor == 1:
+            field = field[(slice(None),) * axis + (part,)]
+            continue
         last = field.shape[axis] - 1
         place = np.clip((np.arange(part.start, part.stop) - (factor - 1) / 2) / factor, 0, last)
         low = np.minimum(place.astype(int), max(last - 1, 0))
