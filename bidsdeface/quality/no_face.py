@@ -7,6 +7,8 @@ import numpy as np
 from nibabel.affines import from_matvec, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.affine import Surface
@@ -22,12 +24,13 @@ NOT_EMPTY = 0.025  # of an image's brightness
 BORDER_VOXELS = 2  # beyond that from a bare brain, everything is exactly empty
 BEYOND_MM, MAX_BEYOND_ML = 8.0, 0.5  # outside of the template's brain; bare brains 0, heads 16 and more
 CM2 = SKIN_SPACING_MM**2 / 100  # of skin, as met by one line
-SKIN_REACH_MM = 18.0  # before the template's skin, where the search for this person's skin starts
+SKIN_REACH_MM = 27.0  # before the template's skin, where the search for this person's skin starts
 SKIN_DEPTH_MM = 9.0  # two faces differ by less than that
-# A face counts as seen if two thirds of its skin in view are as bright as a quarter of the brain, or half of
-# all its skin as an eighth. Real EPI, DWI and ASL do not reach that, simulated faces do (docs/method.md).
-BRIGHT, BRIGHT_SHARE, LEAST_CM2 = 1 / 4, 2 / 3, 10.0
-DIM, DIM_SHARE = 1 / 8, 1 / 2
+SKIN_STEP_MM = 4.0  # beyond the template's own step between two lines: there, another sheet begins
+# A face is seen if one sheet of skin covers half of what is in view of it below the forehead. Of skin as
+# bright as a quarter of the brain, 20 cm2 suffice; dimmer, it must be two fifths of all (docs/method.md).
+IN_VIEW_SHARE = 1 / 2
+LEAST_SHARES = {1 / 4: 1 / 7, 1 / 8: 2 / 5, 1 / 16: 2 / 5, 1 / 32: 2 / 5}
 IN_BRAIN_MM = 5.0
 AIR_PERCENTILE = 10
 NODS_DEG, SHIFTS_MM = (-8.0, 0.0, 8.0), (-10.0, 0.0, 10.0)  # how far off a placement by the brain may be
@@ -83,9 +86,10 @@ def field_ends_before_face(
 def face_seen(volumes: Iterable[Volume], placements: Iterable[NDArray], template: Template) -> float:
     """Return how much of a face is seen, relative to what counts as one: from 1 on, a face is seen.
 
-    The skin of the face is looked for along lines from the front, near where the template has it, at two
-    brightnesses between air and brain: a renderer may choose any. What counts is the part of it that is
-    found; eyes and muscles behind skin that cannot be seen do not.
+    The skin of the face is looked for along lines from the front, near where the template has it, at several
+    brightnesses between air and brain: a renderer may choose any. What counts is the largest sheet of it, in
+    which neighbouring lines meet skin at about the depth that the template's shape predicts. Eyes, muscles
+    and ghosts are met here and there, at any depth; the forehead says little, as every brain shows it.
 
     Parameters
     ----------
@@ -115,28 +119,40 @@ def _face_seen_at(volume: Volume, to_template: NDArray, template: Template) -> f
         return 0.0
     air = np.percentile(values, AIR_PERCENTILE)
     contrast = max(float(np.median(values[in_brain]) - air), 0.0)
-    levels = air + contrast * np.array([BRIGHT, DIM])
+    levels = air + contrast * np.array(list(LEAST_SHARES))
     near = [
         from_matvec(Rotation.from_euler("x", nod, degrees=True).as_matrix(), [0.0, shift, 0.0]) @ to_template
         for nod, shift in itertools.product(NODS_DEG, SHIFTS_MM)
     ]
-    return max(_skin_found(volume, moved, template.skin, levels) for moved in near)
+    return max(_skin_found(volume, moved, template, levels) for moved in near)
 
 
-def _skin_found(volume: Volume, to_template: NDArray, skin: NDArray, levels: NDArray) -> float:
-    from_template = np.linalg.inv(to_template)
-    in_view = skin[volume.sees(apply_affine(from_template, skin), 0.5)]
-    if len(in_view) * CM2 < LEAST_CM2:
-        return 0.0
+def _skin_found(volume: Volume, to_template: NDArray, template: Template, levels: NDArray) -> float:
+    """Return the largest sheet of skin, relative to what is needed at its brightness."""
+    from_template, skin = np.linalg.inv(to_template), template.skin
     depths = np.arange(-SKIN_REACH_MM, SKIN_DEPTH_MM + SKIN_SPACING_MM / 2, SKIN_SPACING_MM)
-    lines = in_view[:, None] - depths[:, None] * np.array([0.0, 1.0, 0.0])
-    there = apply_affine(from_template, lines)
+    there = apply_affine(from_template, skin[:, None] - depths[:, None] * np.array([0.0, 1.0, 0.0]))
+    values, seen = volume.at(there, 0.0), volume.sees(there, 0.5)
+    in_view = volume.sees(apply_affine(from_template, skin), 0.5).sum()
+    needed = np.maximum(IN_VIEW_SHARE * in_view, np.array(list(LEAST_SHARES.values())) * len(skin))
+    sheets = [_largest_sheet(_skin_depths(values, seen, depths, level), template) for level in levels]
+    return float((sheets / needed).max())
+
+
+def _skin_depths(values: NDArray, seen: NDArray, depths: NDArray, level: float) -> NDArray[np.float64]:
+    """Return how far behind the template's skin each line meets skin, in mm; not a number if nowhere."""
+    rows, first = np.arange(len(values)), np.maximum((values > level).argmax(axis=1), 1)
+    air, tissue = values[rows, first - 1], values[rows, first]
     # Skin is met from the air: what an edge of the field of view cuts is none.
-    from_air = np.pad(volume.sees(there, 0.5)[:, :-1], ((0, 0), (1, 0)))
-    met = volume.at(there, 0.0) > levels[:, None, None]
-    first = met.argmax(axis=-1)
-    is_skin = met.any(axis=-1) & (depths[first] >= -SKIN_DEPTH_MM)
-    is_skin &= np.take_along_axis(np.broadcast_to(from_air, met.shape), first[..., None], -1)[..., 0]
-    bright, dim = is_skin.sum(axis=-1)
-    is_large = bright * CM2 >= LEAST_CM2
-    return float(max(bright / len(in_view) / BRIGHT_SHARE * is_large, dim / len(skin) / DIM_SHARE))
+    is_met = (air <= level) & (tissue > level) & seen[rows, first - 1]
+    depth = depths[first] - SKIN_SPACING_MM * (tissue - level) / np.where(is_met, tissue - air, 1.0)
+    return np.where(is_met & (np.abs(depth) <= SKIN_DEPTH_MM), depth, np.nan)
+
+
+def _largest_sheet(depth: NDArray, template: Template) -> int:
+    """Return how many lines meet the largest sheet of skin."""
+    one, other = template.skin_neighbours.T
+    is_linked = np.abs(depth[one] - depth[other]) <= SKIN_STEP_MM
+    links = coo_array((is_linked[is_linked], (one[is_linked], other[is_linked])), (len(depth),) * 2)
+    sheet = connected_components(links, directed=False)[1]
+    return int(np.bincount(sheet).max())

@@ -7,6 +7,7 @@ import numpy as np
 from nibabel.affines import from_matvec, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from bidsdeface.errors import TemplateError
 from bidsdeface.imaging.affine import Points, Surface
@@ -26,6 +27,7 @@ OUTLINE_CLEARANCE_MM = 10.0
 OUTLINE_SPACING_MM = 8.0
 OUTLINE_SMOOTHING_MM = 3.0
 SKIN_SPACING_MM = 3.0
+FOREHEAD_MM = 40.0  # skin so near before the brain is forehead
 BRAIN_IN_FACE_LIMIT = 0.01
 BRAIN_STEM_MM = 30.0  # from its lower end up, a brain mask shows more or less of the brain stem
 
@@ -116,7 +118,7 @@ class Template:
 
     @cached_property
     def skin(self) -> NDArray[np.float64]:
-        """Where the skin of the face is met from the front, template world, mm, shape (N, 3)."""
+        """Where the skin of the face, below the forehead, is met from the front, world mm, shape (N, 3)."""
         face_mm = self.regions_mm["face"]
         corners = face_mm.to_world(np.array([(0, 0, 0), np.array(face_mm.data.shape) - 1]))
         ranges = zip(corners.min(axis=0), corners.max(axis=0), strict=True)
@@ -125,7 +127,14 @@ class Template:
         inside = self.surface.head_mm.at(points, np.inf) <= 0
         across, up = np.nonzero(inside.any(axis=1))
         first = points[across, inside.argmax(axis=1)[across, up], up]
-        return first[face_mm.at(first, np.inf) < 0]
+        first = first[face_mm.at(first, np.inf) < 0]
+        behind = np.arange(0, FOREHEAD_MM, SKIN_SPACING_MM)[:, None] * np.array([0.0, 1.0, 0.0])
+        return first[self.brain_mm.at(first[:, None] - behind, np.inf).min(axis=1) >= 0]
+
+    @cached_property
+    def skin_neighbours(self) -> NDArray[np.intp]:
+        """Pairs of neighbours in `skin`, as seen from the front, shape (M, 2)."""
+        return cKDTree(self.skin[:, [0, 2]]).query_pairs(1.1 * SKIN_SPACING_MM, output_type="ndarray")
 
 
 def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, NDArray]) -> Template:
