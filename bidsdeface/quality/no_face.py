@@ -129,7 +129,7 @@ def _face_seen_at(volume: Volume, to_template: NDArray, template: Template) -> f
 
 def _skin_found(volume: Volume, to_template: NDArray, template: Template, levels: NDArray) -> float:
     """Return the largest sheet of skin, relative to what is needed at its brightness."""
-    from_template, skin = np.linalg.inv(to_template), template.skin
+    from_template, skin = np.linalg.inv(to_template), template.skin_below_forehead
     depths = np.arange(-SKIN_REACH_MM, SKIN_DEPTH_MM + SKIN_SPACING_MM / 2, SKIN_SPACING_MM)
     there = apply_affine(from_template, skin[:, None] - depths[:, None] * np.array([0.0, 1.0, 0.0]))
     values, seen = volume.at(there, 0.0), volume.sees(there, 0.5)

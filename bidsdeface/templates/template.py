@@ -118,7 +118,7 @@ class Template:
 
     @cached_property
     def skin(self) -> NDArray[np.float64]:
-        """Where the skin of the face, below the forehead, is met from the front, world mm, shape (N, 3)."""
+        """Where the skin of the face is met from the front, template world, mm, shape (N, 3)."""
         face_mm = self.regions_mm["face"]
         corners = face_mm.to_world(np.array([(0, 0, 0), np.array(face_mm.data.shape) - 1]))
         ranges = zip(corners.min(axis=0), corners.max(axis=0), strict=True)
@@ -127,14 +127,19 @@ class Template:
         inside = self.surface.head_mm.at(points, np.inf) <= 0
         across, up = np.nonzero(inside.any(axis=1))
         first = points[across, inside.argmax(axis=1)[across, up], up]
-        first = first[face_mm.at(first, np.inf) < 0]
+        return first[face_mm.at(first, np.inf) < 0]
+
+    @cached_property
+    def skin_below_forehead(self) -> NDArray[np.float64]:
+        """The places of `skin` that have no brain close behind them, shape (N, 3)."""
         behind = np.arange(0, FOREHEAD_MM, SKIN_SPACING_MM)[:, None] * np.array([0.0, 1.0, 0.0])
-        return first[self.brain_mm.at(first[:, None] - behind, np.inf).min(axis=1) >= 0]
+        return self.skin[self.brain_mm.at(self.skin[:, None] - behind, np.inf).min(axis=1) >= 0]
 
     @cached_property
     def skin_neighbours(self) -> NDArray[np.intp]:
-        """Pairs of neighbours in `skin`, as seen from the front, shape (M, 2)."""
-        return cKDTree(self.skin[:, [0, 2]]).query_pairs(1.1 * SKIN_SPACING_MM, output_type="ndarray")
+        """Pairs of neighbours in `skin_below_forehead`, as seen from the front, shape (M, 2)."""
+        tree = cKDTree(self.skin_below_forehead[:, [0, 2]])
+        return tree.query_pairs(1.1 * SKIN_SPACING_MM, output_type="ndarray")
 
 
 def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, NDArray]) -> Template:
