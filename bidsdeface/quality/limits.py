@@ -270,7 +270,7 @@ CHECKS = (
     Check(
         "face_seen",
         "How much of a face is seen in an image that was not defaced, relative to what counts as one; "
-        "normally below 0.9 in EPI, DWI and ASL",
+        "0.1 to 0.8 in EPI, DWI and ASL without a face",
         "it shows a face ({value:.2f} of what counts as one, below {limit:g} expected)",
         most=1.0,
         asked=lambda measures: "face_seen" in measures,
