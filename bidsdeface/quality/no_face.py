@@ -28,8 +28,9 @@ SKIN_REACH_MM = 27.0  # before the template's skin, where the search for this pe
 SKIN_DEPTH_MM = 9.0  # two faces differ by less than that
 SKIN_STEP_MM = 4.0  # beyond the template's own step between two lines: there, another sheet begins
 # A face is seen if one sheet of skin covers half of what is in view of it below the forehead. Of skin as
-# bright as a quarter of the brain, 20 cm2 suffice; dimmer, it must be two fifths of all (docs/method.md).
-IN_VIEW_SHARE = 1 / 2
+# bright as a quarter of the brain, 20 cm2 suffice; dimmer, it must be two fifths of all. It is also seen if
+# two thirds of its skin in view are so bright, in one sheet or not (docs/method.md).
+SHEET_SHARE, BRIGHT_SHARE = 1 / 2, 2 / 3
 LEAST_SHARES = {1 / 4: 1 / 7, 1 / 8: 2 / 5, 1 / 16: 2 / 5, 1 / 32: 2 / 5}
 IN_BRAIN_MM = 5.0
 AIR_PERCENTILE = 10
@@ -128,15 +129,19 @@ def _face_seen_at(volume: Volume, to_template: NDArray, template: Template) -> f
 
 
 def _skin_found(volume: Volume, to_template: NDArray, template: Template, levels: NDArray) -> float:
-    """Return the largest sheet of skin, relative to what is needed at its brightness."""
-    from_template, skin = np.linalg.inv(to_template), template.skin_below_forehead
+    """Return the skin that is met, in one sheet or bright, relative to what is needed."""
+    from_template, skin, below = np.linalg.inv(to_template), template.skin, template.is_below_forehead
     depths = np.arange(-SKIN_REACH_MM, SKIN_DEPTH_MM + SKIN_SPACING_MM / 2, SKIN_SPACING_MM)
     there = apply_affine(from_template, skin[:, None] - depths[:, None] * np.array([0.0, 1.0, 0.0]))
     values, seen = volume.at(there, 0.0), volume.sees(there, 0.5)
-    in_view = volume.sees(apply_affine(from_template, skin), 0.5).sum()
-    needed = np.maximum(IN_VIEW_SHARE * in_view, np.array(list(LEAST_SHARES.values())) * len(skin))
-    sheets = [_largest_sheet(_skin_depths(values, seen, depths, level), template) for level in levels]
-    return float((sheets / needed).max())
+    in_view = volume.sees(apply_affine(from_template, skin), 0.5)
+    least = np.array(list(LEAST_SHARES.values())) * below.sum()
+    met = [_skin_depths(values, seen, depths, level) for level in levels]
+    sheets = [_largest_sheet(depth[below], template) for depth in met]
+    by_sheet = (sheets / np.maximum(SHEET_SHARE * in_view[below].sum(), least)).max()
+    is_bright = np.isfinite(met[0])
+    share = is_bright.sum() / max(in_view.sum(), 1) / BRIGHT_SHARE
+    return float(max(by_sheet, min(share, is_bright[below].sum() / least[0])))
 
 
 def _skin_depths(values: NDArray, seen: NDArray, depths: NDArray, level: float) -> NDArray[np.float64]:

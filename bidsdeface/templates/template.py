@@ -130,15 +130,15 @@ class Template:
         return first[face_mm.at(first, np.inf) < 0]
 
     @cached_property
-    def skin_below_forehead(self) -> NDArray[np.float64]:
-        """The places of `skin` that have no brain close behind them, shape (N, 3)."""
+    def is_below_forehead(self) -> NDArray[np.bool_]:
+        """Which places of `skin` have no brain close behind them, shape (N,)."""
         behind = np.arange(0, FOREHEAD_MM, SKIN_SPACING_MM)[:, None] * np.array([0.0, 1.0, 0.0])
-        return self.skin[self.brain_mm.at(self.skin[:, None] - behind, np.inf).min(axis=1) >= 0]
+        return self.brain_mm.at(self.skin[:, None] - behind, np.inf).min(axis=1) >= 0
 
     @cached_property
     def skin_neighbours(self) -> NDArray[np.intp]:
-        """Pairs of neighbours in `skin_below_forehead`, as seen from the front, shape (M, 2)."""
-        tree = cKDTree(self.skin_below_forehead[:, [0, 2]])
+        """Pairs of neighbours in the skin below the forehead, as seen from the front, shape (M, 2)."""
+        tree = cKDTree(self.skin[self.is_below_forehead][:, [0, 2]])
         return tree.query_pairs(1.1 * SKIN_SPACING_MM, output_type="ndarray")
 
 
