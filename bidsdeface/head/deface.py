@@ -148,7 +148,13 @@ def _add_to_report(
             shown = replace(shown, mask=head_of_template(loaded, reference, tools.templates))
         else:
             after = remove(loaded.image, candidate.masked.mask, candidate.new.values)
-            shown = replace(shown, mask=candidate.masked.mask, after=after, fingerprint=candidate.fingerprint)
+            shown = replace(
+                shown,
+                mask=candidate.masked.mask,
+                after=after,
+                fingerprint=candidate.fingerprint,
+                guard=candidate.masked.guard,
+            )
         add_scan(folder, shown)
     except Exception as error:  # a picture costs no scan
         LOGGER.warning("%s: not in the private report: %s", outcome.scan, describe(error))

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -54,6 +54,8 @@ class Shown:
         The stored values of the defaced image, if there is a mask.
     fingerprint : str
         By which a decision is bound to it; empty if nothing can be decided.
+    guard : callable or None
+        The brain guard, as `views` takes it.
     """
 
     outcome: Outcome
@@ -64,6 +66,7 @@ class Shown:
     mask: NDArray | None = None
     after: NDArray | None = None
     fingerprint: str = ""
+    guard: Callable[[NDArray], NDArray] | None = None
 
 
 def shown_fingerprint(folder: Path, stem: str) -> str:
@@ -87,7 +90,7 @@ def add_scan(folder: Path, shown: Shown) -> None:
     BidsdefaceError
         The report cannot be written.
     """
-    rows = [views(shown.image, shown.volume, shown.centre, shown.mask)]
+    rows = [views(shown.image, shown.volume, shown.centre, shown.mask, shown.guard)]
     if shown.after is not None:
         defaced = replace(shown.image, stored=shown.after)
         rows.append(views(defaced, reduce_image(defaced, "the defaced image"), shown.centre))

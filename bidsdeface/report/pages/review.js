@@ -12,7 +12,10 @@
     } catch {
       isKept = false;
     }
-    // What a run has followed, and what was about another input or mask, is done with.
+    prune();
+  }
+  // What a run has followed, and what was about another input or mask, is done with.
+  function prune() {
     for (const [scan, one] of Object.entries(kept.decisions)) {
       const now = known.get(scan);
       const isDone = now?.decision === one.decision && now.note === one.note;
@@ -22,6 +25,7 @@
   function change(values) {
     read();
     values(kept);
+    prune();
     try {
       localStorage.setItem(place, JSON.stringify(kept));
     } catch {
