@@ -181,15 +181,17 @@ def fit(
     registered = None
     if reference is not None:
         registered = _on_reference(volume, reference, templates, only_brain_shows=not is_anatomical)
-        if not is_anatomical or not failed_checks(registered.measures):
-            return _accepted(registered, accepted)
-        LOGGER.info("%s: does not match %s; registered by itself", name, reference.reference)
-    try:
-        registered = _directly(name, volume, templates)
-    except RegistrationError:
-        if registered is None:
-            raise
-    return _accepted(registered, accepted)
+    if registered is None or (is_anatomical and failed_checks(registered.measures)):
+        if reference is not None:
+            LOGGER.info("%s: does not match %s; registered by itself", name, reference.reference)
+        try:
+            registered = _directly(name, volume, templates)
+        except RegistrationError:
+            if registered is None:
+                raise
+    if (failed := failed_checks(registered.measures)) and not accepted:
+        raise Rejected(failed, registered.measures)
+    return registered
 
 
 def likely_places(
@@ -224,13 +226,6 @@ def likely_places(
         rigid = place_rigidly(volume, reference.volume, starts, on_head)
         places += [to_head, to_head @ rigid.to_template] if rigid.similarity >= MIN_SIMILARITY else []
     return places
-
-
-def _accepted(registered: RegisteredScan, accepted: bool) -> RegisteredScan:
-    """Return a registered scan unless checks failed that no person has accepted: the first gate."""
-    if (failed := failed_checks(registered.measures)) and not accepted:
-        raise Rejected(failed, registered.measures)
-    return registered
 
 
 def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredScan:

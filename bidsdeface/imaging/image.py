@@ -210,8 +210,7 @@ def clean_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
 def _empty_large_unused_transforms(header: nib.Nifti1Header) -> None:
     """Empty unused transforms with values too large for a rotation and a place; some readers use others."""
     for code, fields in TRANSFORMS.items():
-        values = [header[field] for field in fields]
-        if header[code] == 0 and not all(np.all(np.abs(value) < LARGEST_PARAMETER) for value in values):
+        if header[code] == 0 and not all(np.all(np.abs(header[f]) < LARGEST_PARAMETER) for f in fields):
             for field in fields:
                 header[field] = 0
 

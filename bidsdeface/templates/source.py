@@ -117,9 +117,8 @@ def whole_head(regions: Sequence[str] = ("face",)) -> Template:
 
 def average_face() -> AverageFace:
     """Return the average face on WholeHead, with which a person's is replaced."""
-    stem = EMBEDDED_ROOT / f"tpl-{WHOLE_HEAD}" / f"tpl-{WHOLE_HEAD}_res-02"
     parts = {
-        name: _read(WHOLE_HEAD, Path(f"{stem}_desc-{name}.nii.gz"))
+        name: _read(WHOLE_HEAD, Path(f"{_STEM}_desc-{name}.nii.gz"))
         for name in ("skin_dist", "face_T1w", "eye_mask")
     }
     scales = (SKIN_UNIT_MM, 1 / 255, 1.0)
