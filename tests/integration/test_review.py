@@ -136,7 +136,7 @@ def face_pixels(folder, name):
     both = np.asarray(Picture.open(folder / f"{name}_T1w.png"))
     before, after = np.split(both, 2)
     gone = (before > 40) & (after < 10)
-    rows = [before[y, x : x + 12] for y, x in np.argwhere(gone)[::20] if gone[y, x : x + 12].all()]
-    rows = [row.tobytes() for row in rows if len(np.unique(row)) > 6]
+    rows = [before[y, x : x + 24] for y, x in np.argwhere(gone)[::20] if gone[y, x : x + 24].all()]
+    rows = [row.tobytes() for row in rows if len(np.unique(row)) > 12]
     assert rows
     return rows
