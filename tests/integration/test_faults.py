@@ -179,6 +179,7 @@ def test_runs_with_failures_and_killed_ones_tell_nothing_and_leave_nothing(clini
     killed.wait()
     wait_for(lambda: not list(temporary.iterdir()), seconds=10)
     assert list(home.iterdir()) == []
+    del before["sub-Adam17.html"]  # until it is written anew, it might tell of a result that is gone
     assert files(output_dir) == before
     check_tells_nothing(output_dir, clinic)
 

@@ -216,13 +216,17 @@ def test_the_private_report_shows_every_scan_and_nothing_of_it_is_in_the_output(
     said = [line for line in run.said.splitlines() if any(words in line for words in done)]
     scans = {line.split(": ")[0].split()[-1] for line in said}
     names = {path.name for path in report.iterdir()}
+    shown = {*scans, MARKER, BROW}
     assert names == {
         "index.html",
-        *(f"{scan}.{end}" for scan in (*scans, MARKER, BROW) for end in ("png", "json")),
+        "niivue.umd.js",
+        "scans.js",
+        *(f"{scan.split('_')[0]}.html" for scan in shown),
+        *(f"{scan}.{end}" for scan in shown for end in ("png", "json", "js")),
     }
     assert stat.S_IMODE(report.stat().st_mode) == 0o700
     page = (report / "index.html").read_text()
-    assert page.index(MARKER) < min(page.index(scan) for scan in scans)
+    assert page.index(MARKER.split("_")[0]) < min(page.index(scan.split("_")[0]) for scan in scans)
     assert f"/report/{report.name}/index.html" in run.said
     assert not [path for path in files(root / "out") if "report" in path or "index" in path]
     figures = [path for path in files(root / "out") if path.endswith(".png")]
