@@ -228,7 +228,7 @@ def release(candidate: Candidate, tools: Tools, to_come: Collection[str]) -> Out
         failed = failed_checks(measures, is_whole, not_applicable(scan))
         if failed and decision != ACCEPT:
             raise Rejected(failed, measures)
-        outcome = _outcome(scan, masked, measures, failed, settings)
+        outcome = _outcome(candidate, measures, failed, settings)
         record = record_of(outcome, masked, settings, new)
         sidecar = image_sidecar(
             metadata,
@@ -281,15 +281,16 @@ def _measure_written(volume: Volume, affine: NDArray, masked: Masked) -> dict[st
 
 
 def _outcome(
-    scan: Scan,
-    masked: Masked,
-    measures: dict[str, float],
-    failed: Collection[str],
-    settings: MaskOptions,
+    candidate: Candidate, measures: dict[str, float], failed: Collection[str], settings: MaskOptions
 ) -> Outcome:
-    verdicts = ((ACCEPTED, failed), (NO_FACE, masked.no_face), (BY_HAND, settings.mask))
+    verdicts = (
+        (ACCEPTED, failed or candidate.objection),
+        (NO_FACE, candidate.masked.no_face),
+        (BY_HAND, settings.mask),
+    )
     verdict = next((verdict for verdict, applies in verdicts if applies), PASSED)
-    return Outcome(scan.stem, verdict, measures=measures, failed_checks=tuple(map(bids_name, failed)))
+    stem = candidate.loaded.scan.stem
+    return Outcome(stem, verdict, measures=measures, failed_checks=tuple(map(bids_name, failed)))
 
 
 def _withdraw_other_masks(

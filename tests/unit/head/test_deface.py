@@ -246,6 +246,15 @@ def test_what_a_person_accepts_is_called_passed_where_nothing_speaks_against_it(
     assert "Accepted" not in record(tmp_path, outputs_of(head.scans[0]))
 
 
+def test_what_is_accepted_against_an_objection_without_a_measure_has_not_passed(run, tmp_path):
+    objections = iter([RegistrationError("its background is as bright as its tissue")])
+    outcomes, head = run(
+        lambda _: next(objections, {"measures": {"similarity": 0.8}}), accept=("sub-01_T1w",)
+    )
+    assert outcomes["sub-01_T1w"].verdict == ACCEPTED
+    assert record(tmp_path, outputs_of(head.scans[0]))["Verdict"] == "accepted"
+
+
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 def test_what_could_not_be_measured_can_be_accepted_too(run, tmp_path, value):
     outcomes, head = run({"measures": {"outline_shift_mm": value}}, accept=("sub-01_T1w",))
