@@ -115,7 +115,7 @@ class StorageError(BidsdefaceError):
 class ImageError(BidsdefaceError):
     """An image file that cannot be read, understood or written."""
 
-    kind = "its image file could not be read, understood or written"
+    kind = "its image file is damaged or cannot be used"
 
 
 class RegistrationError(BidsdefaceError):

@@ -38,7 +38,7 @@ def test_group_is_reached_with_a_failed_scan_in_the_middle(cluster, mixed, place
     assert [scan.partition("/")[0] for scan in scans] == ["sub-01", "sub-02"]
     assert not list((place / "out").rglob("*T2w*"))
     missing = (place / "out" / "missing.tsv").read_text()
-    assert missing.startswith("scan\treason\nsub-02_T2w\tcould not be processed")
+    assert missing.startswith("scan\treason\nsub-02_T2w\tits image file is damaged or cannot be used")
 
 
 @pytest.mark.parametrize(
