@@ -69,10 +69,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         elif codes <= set(OPTIONAL):  # these alone would mean that everything else is done
             codes.add(Exit.ERROR)
     if (settings.private_report or settings.review) and state:
-        from bidsdeface.report.private import write_pages as write_private_pages
-
-        page = write_private_pages(state, settings.output_dir, {head.subject for head in plan.heads})
-        LOGGER.info("private report: %s", page or "nothing to show")
+        _write_private_pages(state, settings, {head.subject for head in plan.heads})
     counts = Counter(outcome.verdict for outcome in outcomes)
     parts = [f"{counts[verdict]} {verdict}" for verdict in sorted(counts)]
     LOGGER.info("in all: %s", ", ".join(parts) or "no scan to deface")
@@ -169,6 +166,17 @@ def _finish(
     if settings.is_complete and settings.validate_output and is_whole(settings):
         added |= check_output_valid(settings, scratch, codes | added)
     return added
+
+
+def _write_private_pages(state: State, settings: Settings, subjects: Set[str]) -> None:
+    """Write the private report. A fault costs no result."""
+    from bidsdeface.report.private import write_pages as write_private_pages
+
+    try:
+        page = write_private_pages(state, settings.output_dir, subjects)
+        LOGGER.info("private report: %s", page or "nothing to show")
+    except Exception as error:  # such as a file of it that somebody has edited
+        LOGGER.warning("the private report is not complete: %s", describe(error))
 
 
 def _write_pages(settings: Settings, state: State | None, subjects: Sequence[str]) -> None:

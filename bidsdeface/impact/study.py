@@ -17,7 +17,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface import __version__
-from bidsdeface.errors import BidsdefaceError, Exit, describe, may_pass
+from bidsdeface.errors import BidsdefaceError, describe, may_pass
 from bidsdeface.head.fit import TemplateSet, make_template_set
 from bidsdeface.head.options import DEFAULT_TEMPLATE, REGIONS
 from bidsdeface.imaging.image import read_image
@@ -64,12 +64,13 @@ def measure_impact(
     Returns
     -------
     dict of PurePosixPath to mapping of str to float
-        By image: differences, by the names in `CHANGES`. Empty where an image alone could not be measured.
+        By image: differences, by the names in `CHANGES`. Empty where an image alone could not be measured; a
+        later run tries again.
 
     Raises
     ------
     BidsdefaceError
-        Memory was short, or a process was killed; the next run goes on from there.
+        No worker could be prepared.
     """
     folder = make_private(state.folder_for(PURPOSE, request.output_dir))
     pairs = list(map(_pair, _asked_for(request, scans), [request] * len(scans)))
@@ -81,9 +82,10 @@ def measure_impact(
         for pair, result in run_in_workers(prepare, (folder,), pairs, request.n_procs):
             if isinstance(result, BidsdefaceError):
                 raise result
-            if isinstance(result, Lost):
-                raise BidsdefaceError(f"{pair.image}: {result.reason}", retry=result.code is Exit.RETRY)
-            changes[pair.image] = result
+            if isinstance(result, Lost):  # the report and the leak check do not depend on it
+                LOGGER.warning("%s: its impact is not measured: %s", pair.image, result.reason)
+            else:
+                changes[pair.image] = result
             bar.update()
     return changes
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from bidsdeface.dataset.files import EXTENSIONS
 from bidsdeface.dataset.names import parse_name, stem_of
 from bidsdeface.errors import BidsdefaceError, UsageError, first_of, read_errors
 from bidsdeface.runtime.workdir import State
@@ -72,7 +73,7 @@ def read_review(path: Path, bids_dir: Path) -> dict[str, Decision]:
     if tuple(head) != COLUMNS:
         raise UsageError(f"{path}, line 1: must name the columns {', '.join(COLUMNS)}, with tabs between")
     rows = {number: row for number, row in enumerate(lines, 2) if row != [""]}
-    scans = Counter(row[0] for row in rows.values())
+    scans = Counter(stem_of(PurePosixPath(row[0])) for row in rows.values())
     decisions = {}
     for number, row in rows.items():
         place = f"{path}, line {number}"
@@ -97,8 +98,10 @@ def _fault(row: list[str], scans: Mapping[str, int], bids_dir: Path) -> str | No
             "a cell begins as a formula does; remove = + - @ from its beginning": (
                 any(cell.startswith(_FORMULA) for cell in row)
             ),
-            "no such scan in BIDS_DIR; remove the line": not (is_name and os.path.lexists(bids_dir / scan)),
-            "this scan has several lines; keep one of them": scans[scan] > 1,
+            "no such scan in BIDS_DIR; remove the line": not (
+                is_name and scan.endswith(EXTENSIONS) and os.path.lexists(bids_dir / scan)
+            ),
+            "this scan has several lines; keep one of them": scans[stem_of(PurePosixPath(scan))] > 1,
             f"the decision is not {' or '.join(DECISIONS)}; correct it or remove the line": (
                 decision not in DECISIONS
             ),

@@ -1,7 +1,8 @@
 """Scans that were asked for and are not in the output, with reasons: a table, and what the report shows.
 
 Where the table is shared, it names only scans that a run recorded as failed. All others are counted: one of
-them may have been withdrawn because it was recognised, and nobody who reads the report may learn which.
+them may have been withdrawn because it was recognised, or rejected in review, and nobody who reads the report
+may learn which.
 """
 
 from collections import Counter, defaultdict
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bidsdeface.quality.outcome import FAILED
+from bidsdeface.quality.outcome import FAILED, IN_REVIEW
 from bidsdeface.report.page import tsv
 
 COLUMNS: dict[str, dict[str, Any]] = {
@@ -35,8 +36,9 @@ class Missing:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a run recorded that it failed."""
-        return self.outcome is not None and self.outcome["verdict"] == FAILED
+        """Whether a run recorded that it failed by itself: not because a person had rejected it."""
+        outcome = self.outcome
+        return outcome is not None and outcome["verdict"] == FAILED and outcome["kind"] != IN_REVIEW
 
     @property
     def reason(self) -> str:

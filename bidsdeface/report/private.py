@@ -4,7 +4,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -26,6 +26,7 @@ from bidsdeface.runtime.scratch import make_private, private_folder
 from bidsdeface.runtime.workdir import State
 
 PAGE = "index.html"
+UNDECIDABLE = "none"  # fits no fingerprint
 NIIVUE = Path(__file__).parent / "data" / "niivue.umd.js"  # from `scripts/fetch_niivue.py`
 
 
@@ -70,10 +71,17 @@ class Shown:
 
 
 def shown_fingerprint(folder: Path, stem: str) -> str:
-    """Return the fingerprint of what the report has shown of a scan; empty if it has shown nothing."""
-    with suppress(OSError, ValueError):
-        return str(json.loads((folder / f"{stem}.json").read_text(encoding="utf-8")).get("fingerprint", ""))
-    return ""
+    """Return the fingerprint of what the report has shown of a scan; empty if it has not shown it.
+
+    `UNDECIDABLE` if what it showed had no fingerprint, or cannot be read.
+    """
+    try:
+        content = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
+        return content["fingerprint"] or UNDECIDABLE
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return UNDECIDABLE
 
 
 def add_scan(folder: Path, shown: Shown) -> None:

@@ -2,14 +2,18 @@
 const viewer = (() => {
   const box = document.getElementById("viewer"), canvas = box.querySelector("canvas");
   const [flicker, outline] = box.querySelectorAll("button"), state = box.querySelector("output");
-  let view = null, shown = null, frames = 1;
+  const fault = box.appendChild(document.createElement("p")), last = {};
+  let view = null, starting = null, shown = null, frames = 1, before = Promise.resolve();
+  // One script at a time: each calls giveVolumes, which says nothing of where it comes from.
   function load(name) {
-    return new Promise((give, fail) => {
-      window.giveVolumes = give;
-      const script = Object.assign(document.createElement("script"), { src: name, onerror: fail });
-      script.onload = () => script.remove();
+    before = before.then(() => new Promise((done) => {
+      last.texts = null;
+      window.giveVolumes = (texts) => { last.texts = texts; };
+      const script = Object.assign(document.createElement("script"), { src: name, onerror: () => done(null) });
+      script.onload = () => (script.remove(), done(last.texts));
       document.head.append(script);
-    });
+    }));
+    return before;
   }
   async function start() {
     const look = { backColor: [0, 0, 0, 1], crosshairWidth: 0.5, multiplanarShowRender: 1, renderOverlayBlend: 0 };
@@ -21,22 +25,31 @@ const viewer = (() => {
   async function show(section) {
     shown = section;
     box.hidden = !section.dataset.volumes;
+    delete box.dataset.shows;
     if (box.hidden) return;
     section.querySelector("h2").after(box);
+    fault.textContent = "";
+    canvas.hidden = true; // until it shows this scan and no other
     try {
-      if (!view) await start();
+      starting ??= start();
+      await starting;
       const parts = await load(section.dataset.volumes);
       if (shown !== section) return;
-      for (const volume of [...view.volumes]) view.removeVolume(volume);
-      for (const [index, base64] of parts.entries()) {
+      if (!parts) throw new Error("not loaded");
+      const volumes = await Promise.all(parts.map((base64, index) => {
         const look = index ? { colormap: "red", opacity: 1, cal_min: 0.5, cal_max: 1 } : { cal_min: 0, cal_max: 255 };
-        view.addVolume(await niivue.NVImage.loadFromBase64({ base64, name: `${index}.nii.gz`, ...look }));
-      }
+        return niivue.NVImage.loadFromBase64({ base64, name: `${index}.nii.gz`, ...look });
+      }));
+      if (shown !== section) return;
+      canvas.hidden = false;
+      for (const volume of [...view.volumes]) view.removeVolume(volume);
+      for (const volume of volumes) view.addVolume(volume);
       frames = view.volumes[0].nFrame4D;
       set(frames - 1);
       box.dataset.shows = section.dataset.scan;
     } catch (error) {
-      box.replaceChildren("This browser cannot show volumes (WebGL2 is missing or switched off); the picture below shows the same head.");
+      if (shown !== section) return;
+      fault.textContent = "The volumes cannot be shown (their file or WebGL2 is missing); the picture below shows the same head.";
     }
   }
   function set(frame) {

@@ -168,3 +168,12 @@ def test_the_input_that_cannot_be_read_leaves_a_result_and_says_so(reviewed, tmp
     (tmp_path / "bids" / T1W).symlink_to(tmp_path / ".git/annex/objects/gone")
     outcome, scan = reviewed({}, "rejected")
     assert is_published(tmp_path, scan) and outcome.code == 3 and outcome.lapsed
+
+
+@pytest.mark.parametrize("content", ['{"fingerprint": ""}', '{"fingerp', "[]"])
+def test_accept_does_not_hold_for_what_the_report_could_not_show(reviewed, tmp_path, content):
+    reviewed(BEYOND, look=True)
+    (shown,) = (tmp_path / "work/bidsdeface/report").glob("*/sub-01_T1w.json")
+    shown.write_text(content)
+    outcome, scan = reviewed(BEYOND, accept=("sub-01_T1w",))
+    assert outcome.verdict == FAILED and outcome.lapsed and not is_published(tmp_path, scan)

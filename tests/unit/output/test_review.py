@@ -55,6 +55,7 @@ def test_no_line_is_no_decision(read):
         (("sub-09/anat/sub-09_T1w.nii.gz", *GOOD[1:]), "no such scan"),
         (("../bids/" + T1W, *GOOD[1:]), "no such scan"),
         (("sub-01_T1w", *GOOD[1:]), "no such scan"),
+        ((T1W.replace(".nii.gz", ".json"), *GOOD[1:]), "no such scan"),
         (("participants.tsv", *GOOD[1:]), "no such scan"),
         ((T1W, "Accepted", *GOOD[2:]), "not accepted or rejected"),
         ((T1W, "", *GOOD[2:]), "not accepted or rejected"),
