@@ -93,7 +93,7 @@ class Head:
 
     def levels(self, image: Image) -> NDArray[np.float32]:
         """Return the first volume of an image on the grid of this scan."""
-        return image.scaled(image.stored).reshape(*self.mask.shape, -1)[..., 0]
+        return image.scaled(image.volumes[..., 0])
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,13 @@ def load(name: str, path: Path, templates: TemplateSet, average: AverageFace) ->
     """Read, place and reface a scan."""
     image = read_image(path)
     volume = reduce_image(image, name)
-    registered = fit(name, volume, None, templates, accepted=False)
+    return reface_head(name, image, volume, fit(name, volume, None, templates, accepted=False), average)
+
+
+def reface_head(
+    name: str, image: Image, volume: Volume, registered: RegisteredScan, average: AverageFace
+) -> Head:
+    """Reface a scan that is placed."""
     mask = face_mask(image.stored.shape[:3], image.affine, registered.to_template, registered.regions)
     stored = reface(image, mask, registered.head.to_head, average, (0,))
     return Head(name, image, volume, registered, mask, replace(image, stored=stored))
@@ -129,16 +135,16 @@ def load(name: str, path: Path, templates: TemplateSet, average: AverageFace) ->
 def measure(head: Head, others: list[Head], templates: TemplateSet, average: AverageFace) -> Iterator[str]:
     """Yield the cells of a scan's row."""
     before, after = head.levels(head.image), head.levels(head.refaced)
-    gone = replace(head.image, stored=remove(head.image, head.mask))
+    removed = replace(head.image, stored=remove(head.image, head.mask))
     dark, bright = np.percentile(before[np.isfinite(before)], [1, 99.5])
     threshold = dark + tissue_threshold(head.volume) * (bright - dark)
-    for values in (before, head.levels(gone), after):
+    for values in (before, head.levels(removed), after):
         yield f"{seam(values, head.mask, before > threshold):.2f}"
     persons, put = before[head.mask & (before > threshold)], after[head.mask & (after > threshold)]
     yield f"{wasserstein_distance(put[::7], persons[::7]) / persons.std():.2f}"
     yield f"{air_ratio(head, after, threshold, average):.2f}"
     whole = brain_ml(head, head.image)
-    for image in (gone, head.refaced):
+    for image in (removed, head.refaced):
         yield f"{100 * (brain_ml(head, image) / whole - 1):+.2f}"
     yield str(int((head.image.stored != head.refaced.stored)[~head.mask].sum()))
     donor = donor_of(head, others)
@@ -197,7 +203,7 @@ def with_face_of(donor: Head, head: Head) -> Image:
 
 
 def shift_mm(head: Head, donor: Head, templates: TemplateSet) -> float:
-    """Return how far the mask moves on average if another person's face is in the scan."""
+    """Return the mean displacement of the mask when the scan shows another person's face."""
     image = with_face_of(donor, head)
     moved = fit(head.name, reduce_image(image, head.name), None, templates, accepted=True).head.to_head
     places = apply_affine(head.image.affine, np.argwhere(head.mask)[::7])

@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from benchmarks.reface import Head, apart_mm, face_of
+from benchmarks.reface import apart_mm, face_of, reface_head
 from benchmarks.small_faces import child_of, growth
 from bidsdeface.head.fit import fit, make_template_set
-from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image
-from bidsdeface.imaging.reface import reface
 from bidsdeface.imaging.volume import Volume
 from bidsdeface.reidentify.render import View, image_surface, render
 from bidsdeface.templates.source import average_face
@@ -54,12 +52,10 @@ def main() -> None:
     for size in FACES:
         child = child_of(adult, growth(good, templates, size, 1.0))[0]
         image, found = as_image(child), fit("the child", child, None, templates, accepted=True)
-        mask = face_mask(child.data.shape, child.affine, found.to_template, found.regions)
-        refaced = replace(image, stored=reface(image, mask, found.head.to_head, average, (0,)))
-        both = Head("child", image, child, found, mask, refaced)
-        before, after = (face_of(one, both, average) for one in (image, refaced))
+        both = reface_head("child", image, child, found, average)
+        before, after = (face_of(one, both, average) for one in (image, both.refaced))
         print(f"{size}: {apart_mm(before, after):.1f} mm apart")
-        columns += [pictures(image), pictures(refaced)]
+        columns += [pictures(image), pictures(both.refaced)]
     Picture.fromarray(np.concatenate(columns, axis=1)).save(sys.argv[1])
 
 

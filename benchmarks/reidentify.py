@@ -104,7 +104,7 @@ def templates() -> TemplateSet:
 def see(
     subject: Subject, tools: Tools, methods: list[str], pictures: Path | None
 ) -> tuple[Sight, dict[str, Probe]]:
-    """Return what is seen of a person in the gallery, and in the other scan before and after each method."""
+    """Return a person's sight in the gallery, and a probe of the other scan for each method."""
     gallery = look_at(f"{subject.name} gallery", lambda: subject.scan(1), tools, GALLERY_LIGHT)
     original = look_at(f"{subject.name} original", lambda: subject.scan(2), tools)
 

@@ -131,8 +131,7 @@ def _asked_for(
     asked = {
         scan: outcomes.get(scan.stem)
         for scan in (*(scan for head in plan.heads for scan in head.scans), *plan.twins)
-        if not settings.participants or scan.subject in settings.participants
-        if not settings.sessions or scan.session in settings.sessions
+        if settings.asks_for(scan)
     }
     kind = "a folder of this participant cannot be read, so its scans are not known"
     unreadable = [

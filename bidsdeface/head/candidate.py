@@ -11,7 +11,7 @@ from bidsdeface.head.fit import TemplateSet
 from bidsdeface.head.mask import Loaded, Masked
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.head.refaced import Replacement, replacement_of
-from bidsdeface.head.resume import expected_record
+from bidsdeface.head.resume import record_before_judging
 from bidsdeface.head.review import Review, decisions_of, fingerprint_of
 from bidsdeface.imaging.average import AverageFace
 from bidsdeface.runtime.workdir import State
@@ -91,8 +91,6 @@ def find_candidate(loaded: Loaded, progress: Progress, tools: Tools) -> Candidat
     fingerprint = ""
     if state and is_looked_at:
         mask = None if masked.no_face else masked.mask
-        record = expected_record(
-            settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask), not_refaced=new.not_refaced
-        )
+        record = record_before_judging(masked, settings, new)
         fingerprint = fingerprint_of(state, loaded.scan, loaded.content, mask, record)
     return Candidate(loaded, masked, new, objection, fingerprint)

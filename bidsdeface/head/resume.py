@@ -64,12 +64,17 @@ def expected_record(
     return record if by_hand else {**record, **of_template}
 
 
+def record_before_judging(masked: Masked, settings: MaskOptions, new: Replacement) -> dict[str, Any]:
+    """Return what is known of a result's record before it is judged: how it is made."""
+    return expected_record(
+        settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask), not_refaced=new.not_refaced
+    )
+
+
 def record_of(outcome: Outcome, masked: Masked, settings: MaskOptions, new: Replacement) -> dict[str, object]:
     """Return the ``Bidsdeface`` object of a sidecar."""
     record = {
-        **expected_record(
-            settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask), not_refaced=new.not_refaced
-        ),
+        **record_before_judging(masked, settings, new),
         "PlacementOnWholeHead": new.placement,
         "Reference": masked.registered.reference if masked.registered else None,
         "MaskOf": masked.lent_by or None,

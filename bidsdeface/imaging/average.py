@@ -103,7 +103,7 @@ def lay_average(mask: NDArray[np.bool_], affine: NDArray, to_head: NDArray, aver
 
 
 def _before_cheeks(there: NDArray) -> NDArray[np.float64]:
-    """Return how far (mm) points of the nose lie in front of the cheeks, fading to 0 around the nose."""
+    """Return the distance (mm) of nose points in front of the cheeks; it fades to 0 around the nose."""
     aside, before, above = np.moveaxis(there - np.array(NOSE), -1, 0)
     spread = (aside / NOSE_SPREAD_MM[0]) ** 2 + (above / NOSE_SPREAD_MM[1]) ** 2
     return np.maximum(before, 0) * np.exp(-0.5 * spread)

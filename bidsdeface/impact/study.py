@@ -51,7 +51,7 @@ class Pair:
 def measure_impact(
     request: Request, state: State, scans: Sequence[Published]
 ) -> dict[PurePosixPath, Mapping[str, float]]:
-    """Return what defacing changed for each defaced anatomical scan that was asked for.
+    """Measure the requested defaced scans of the anatomy and their originals; return the differences.
 
     Parameters
     ----------
@@ -91,6 +91,7 @@ def measure_impact(
 
 
 def _asked_for(request: Request, scans: Sequence[Published]) -> list[Published]:
+    # By folders: a published file that somebody renamed ends no group level.
     subjects = {f"sub-{label}" for label in request.participants}
     sessions = {f"ses-{label}" for label in request.sessions}
     return [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bidsdeface.dataset.kinds import ANATOMICAL, DEFAULT, suffixes_looked_at, suffixes_of_heads
+from bidsdeface.dataset.names import Scan
 from bidsdeface.deidentify.policy import Policy, load_policy
 from bidsdeface.output.names import BIDS, DERIVATIVES
 from bidsdeface.output.publish import OutputDataset
@@ -72,6 +73,11 @@ class Request:
     def is_about_all(self) -> bool:
         """Whether the run is about all participants and sessions of the input."""
         return not (self.participants or self.sessions)
+
+    def asks_for(self, scan: Scan) -> bool:
+        """Return True if a scan is of a participant and a session that were asked for."""
+        is_of_participant = not self.participants or scan.subject in self.participants
+        return is_of_participant and (not self.sessions or scan.session in self.sessions)
 
     @property
     def is_complete(self) -> bool:

@@ -87,7 +87,7 @@ def read_review(path: Path, bids_dir: Path) -> dict[str, Decision]:
 
 
 def _fault(row: list[str], scans: Mapping[str, int], bids_dir: Path) -> str | None:
-    """Return what is wrong with a line, with the way out."""
+    """Return the first fault of a line and how to correct it; None if there is none."""
     if len(row) != len(COLUMNS):
         return f"has {len(row)} cells and not {len(COLUMNS)}; save it from the private page again"
     scan, decision, _, _, fingerprint = row

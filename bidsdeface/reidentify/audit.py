@@ -125,12 +125,7 @@ def published_cases(settings: Request) -> list[Case]:
             raise UsageError(
                 f"{settings.output_dir}: no defaced scan of {', '.join(missing)} here; leave it out"
             )
-    return [
-        _case(scan, scans, settings)
-        for scan in scans
-        if scan.subject in (settings.participants or {scan.subject})
-        and scan.session in (settings.sessions or {scan.session})
-    ]
+    return [_case(scan, scans, settings) for scan in scans if settings.asks_for(scan)]
 
 
 def _original(published: Published, settings: Request) -> Scan:

@@ -1,6 +1,6 @@
 """What defacing changed in measurements: a table, its description, and what the report shows.
 
-Differences only: what was measured on a person's brain is in none of them.
+They hold differences only; the volumes themselves stay in the work dir.
 """
 
 import math

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 from nibabel import Nifti1Image
@@ -50,8 +51,7 @@ def script_of(image: Image, after: NDArray | None, mask: NDArray | None) -> str:
 
 def _coarse(image: Image, stored: NDArray) -> Volume:
     """Return the first volume of an image on the grid of the page."""
-    first = stored.reshape(*stored.shape[:3], -1, order="F")[..., 0]
-    values, affine = in_blocks(*canonical(first, image.affine))
+    values, affine = in_blocks(*canonical(replace(image, stored=stored).volumes[..., 0], image.affine))
     return _aligned(np.nan_to_num(image.scaled(values)), affine)
 
 

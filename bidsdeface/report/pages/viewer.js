@@ -2,15 +2,15 @@
 const viewer = (() => {
   const box = document.getElementById("viewer"), canvas = box.querySelector("canvas");
   const [flicker, outline] = box.querySelectorAll("button"), state = box.querySelector("output");
-  const fault = box.appendChild(document.createElement("p")), last = {};
+  const fault = box.appendChild(document.createElement("p"));
   let view = null, starting = null, shown = null, frames = 1, before = Promise.resolve();
   // One script at a time: each calls giveVolumes, which says nothing of where it comes from.
   function load(name) {
     before = before.then(() => new Promise((done) => {
-      last.texts = null;
-      window.giveVolumes = (texts) => { last.texts = texts; };
+      let given = null;
+      window.giveVolumes = (texts) => { given = texts; };
       const script = Object.assign(document.createElement("script"), { src: name, onerror: () => done(null) });
-      script.onload = () => (script.remove(), done(last.texts));
+      script.onload = () => (script.remove(), done(given));
       document.head.append(script);
     }));
     return before;
