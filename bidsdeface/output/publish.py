@@ -135,7 +135,8 @@ class OutputDataset:
     def withdraw(self, scan: Scan) -> None:
         """Remove an older result of a scan, whatever its verdict, the image's sidecar first.
 
-        Files that do not exist are passed over. A mask that other published scans share stays.
+        Files that do not exist are passed over. A mask that other published scans share stays, and so does a
+        folder with other files.
 
         Raises
         ------
@@ -147,6 +148,7 @@ class OutputDataset:
             check_inside(self.root / name, self.root)
         with one_at_a_time((self.root / own[0]).parent):
             remove_files(self.root, own)
+        remove_empty(self.root, PurePosixPath(f"sub-{scan.subject}"))
 
     def withdraw_failed(self, scan: Scan, reason: str, cause: Exit = Exit.FAILED) -> Outcome:
         """Remove an older result of a scan that failed, and return the outcome with its reasons."""
@@ -190,7 +192,11 @@ def _move(staged: Path, target: Path) -> os.stat_result:
         except FileNotFoundError:
             # NFS repeats a request whose answer was lost, and then finds that the file has been moved.
             if not _is(target, status):
-                raise
+                if target.parent.is_dir() or not staged.exists():
+                    raise
+                # Another run has withdrawn something, and removed the folder while it was empty.
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staged, target)
     return status
 
 

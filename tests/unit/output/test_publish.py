@@ -64,6 +64,31 @@ def test_the_sidecar_that_vouches_for_all_files_comes_last_and_is_withdrawn_firs
     assert own == [Path(name) for name in reversed(FILES)]
 
 
+def test_withdrawing_leaves_no_empty_folder_and_takes_no_other_file(tmp_path):
+    stage_and_publish(tmp_path)
+    other = tmp_path / "sub-1/ses-2/anat/note.txt"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    OutputDataset(tmp_path).withdraw(SCAN)
+    assert sorted(tmp_path.rglob("*")) == [*sorted(other.parents)[-3:], other]
+    other.unlink()
+    OutputDataset(tmp_path).withdraw(SCAN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_run_has_removed_while_it_was_empty_is_made_again(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def removed_before(source, target):
+        monkeypatch.setattr(os, "replace", replace)
+        target.parent.rmdir()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", removed_before)
+    stage_and_publish(tmp_path)
+    assert names(tmp_path) == sorted(map(str, FILES))
+
+
 def test_an_error_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), open_staging(tmp_path) as staging:
         (staging.folder / "half").touch()
