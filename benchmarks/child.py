@@ -93,6 +93,7 @@ def deface(bids_dir: str, output_dir: str, name: str) -> dict[str, Any]:
     """Deface a scan twice, as a worker process does."""
     from bidsdeface.dataset.names import Head, Scan
     from bidsdeface.head.deface import prepare
+    from bidsdeface.head.review import read_decisions
     from bidsdeface.settings import Settings
 
     settings = Settings(bids_dir=Path(bids_dir), output_dir=Path(output_dir), level="participant", force=True)
@@ -100,7 +101,7 @@ def deface(bids_dir: str, output_dir: str, name: str) -> dict[str, Any]:
     path = settings.bids_dir / f"sub-{name}/anat/sub-{name}_T1w.nii.gz"
     scan = Scan(path, (("sub", name),), "T1w", ".nii.gz")
     head = Head(name, None, (scan,), scan)
-    deface_head = prepare(settings, None)
+    deface_head = prepare(settings, read_decisions(settings, None))
     outcomes = list(deface_head(head))
     first = usage(STARTED, 0.0)
     start = time.perf_counter(), time.process_time()

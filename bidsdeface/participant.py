@@ -16,10 +16,10 @@ from bidsdeface.dataset.validator import check_valid
 from bidsdeface.errors import OPTIONAL, BidsdefaceError, Exit, UsageError, counted_as, describe, printable
 from bidsdeface.head.options import DEFAULT_TEMPLATE
 from bidsdeface.head.resume import finished_scans
+from bidsdeface.head.review import Review, read_decisions
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
 from bidsdeface.output.record import published_scans
-from bidsdeface.output.review import read_review
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
 from bidsdeface.report.subject import folder_of_pages, write_pages
@@ -54,6 +54,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
     kept_in = state.folder_for(OUTCOMES, settings.output_dir) if state and not settings.dry_run else None
     outcome_file = OutcomeFile(None if settings.dry_run else settings.outcomes, kept_in)
     plan = _plan_heads(settings, outcome_file)
+    review = read_decisions(settings, state)
     codes = warn_of_waiting(settings, state) | ({Exit.FAILED} if plan.problems else set())
     private = state.folder if state else temporary_dir()
     if settings.dry_run:
@@ -62,7 +63,7 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
         sweep(temporary_dir())  # what killed runs without a work dir have left
     with scratch_folder(private) as scratch:
         _open_output(settings, plan.heads, state, scratch)
-        outcomes = _deface(settings, plan.heads, scratch, state, outcome_file)
+        outcomes = _deface(settings, plan.heads, scratch, review, outcome_file)
         codes |= {outcome.code for outcome in outcomes} - {Exit.DONE}
         if not (codes and settings.stop_on_first_crash):
             codes |= _finish(settings, plan.heads, outcomes, scratch, state, codes)
@@ -109,9 +110,6 @@ def _check_remedies(settings: Settings, heads: Sequence[Head]) -> None:
             f"--accept {' '.join(unknown)}: no such scan in this request; give names as in sub-01_T1w, "
             "without extension"
         )
-    decisions = read_review(settings.review, settings.bids_dir) if settings.review else {}
-    if both := sorted(set(settings.accept) & set(decisions)):
-        raise UsageError(f"--accept {both[0]}: --review decides about it as well; leave one of them out")
 
 
 def _preview(settings: Settings, state: State | None, heads: Sequence[Head], private: Path) -> set[Exit]:
@@ -193,11 +191,12 @@ def _deface(
     settings: Settings,
     heads: Sequence[Head],
     scratch: Path,
-    state: State | None,
+    review: Review,
     outcome_file: OutcomeFile,
 ) -> list[Outcome]:
     """Deface the heads that are not done yet, log and return what became of each scan."""
     # With private state the inputs have to be read to tell what is done: workers do that.
+    state = review.state
     to_do = [head for head in heads if state or len(finished_scans(head, settings)) < len(head.scans)]
     not_kept = set(to_do)
     kept = [Outcome(scan.stem, KEPT) for head in heads if head not in not_kept for scan in head.scans]
@@ -211,7 +210,7 @@ def _deface(
         find_template(settings.template)  # fetched once, before all workers do so at the same time
     outcomes: list[Outcome] = []
     total = sum(len(head.scans) for head in to_do)
-    arguments = (settings, scratch, state)
+    arguments = (settings, scratch, review)
     try:
         quiet = settings.verbosity < 0 or None  # None: without a terminal
         with tqdm(total=total, unit="scan", disable=quiet) as bar, logging_redirect_tqdm([LOGGER]):
@@ -219,7 +218,7 @@ def _deface(
                 if isinstance(result, BidsdefaceError):
                     raise result  # the template is missing: the same for every head
                 is_lost = isinstance(result, Lost)
-                for outcome in _give_up(settings, head, outcomes, result, state) if is_lost else [result]:
+                for outcome in _give_up(settings, head, outcomes, result, review) if is_lost else [result]:
                     outcomes.append(outcome)
                     outcome_file.add(outcome)
                     _log_outcome(outcome, len(outcomes), total)
@@ -241,13 +240,13 @@ def _is_crash(head: Head, outcomes: Sequence[Outcome]) -> bool:
     return any(outcome.verdict == FAILED for outcome in outcomes) and {s.stem for s in head.scans} <= reported
 
 
-def _prepare(settings: Settings, scratch: Path, state: State | None) -> Callable[..., Iterator[Outcome]]:
+def _prepare(settings: Settings, scratch: Path, review: Review) -> Callable[..., Iterator[Outcome]]:
     os.environ.update(environment_in(scratch))
     if settings.verbosity < 1:
         _silence_libraries()
     from bidsdeface.head.deface import prepare  # heavy: for the workers alone
 
-    return prepare(settings, state)
+    return prepare(settings, review)
 
 
 def _silence_libraries() -> None:
@@ -259,11 +258,11 @@ def _silence_libraries() -> None:
 
 
 def _give_up(
-    settings: Settings, head: Head, outcomes: Sequence[Outcome], lost: Lost, state: State | None
+    settings: Settings, head: Head, outcomes: Sequence[Outcome], lost: Lost, review: Review
 ) -> list[Outcome]:
     """Return outcomes for the scans of a head that its lost worker has not reported."""
     reported = {outcome.scan for outcome in outcomes}
-    finished = finished_scans(head, settings, state)
+    finished = finished_scans(head, settings, review.state, review.rejected(head))
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, RegistrationError
@@ -12,7 +11,7 @@ from bidsdeface.head.mask import Loaded, Masked
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.head.refaced import Replacement, replacement_of
 from bidsdeface.head.resume import record_before_judging
-from bidsdeface.head.review import Review, decisions_of, fingerprint_of
+from bidsdeface.head.review import Review, Ruling, fingerprint_of
 from bidsdeface.imaging.average import AverageFace
 from bidsdeface.runtime.workdir import State
 
@@ -25,8 +24,8 @@ class Tools:
     ----------
     settings : MaskOptions
     templates : TemplateSet
-    state : State or None
-        Private state, which stays.
+    review : Review
+        What people have decided.
     identifiers : callable
         Takes the label of a participant, and returns the identifiers that no kept text of theirs may hold.
     average : AverageFace or None
@@ -35,14 +34,14 @@ class Tools:
 
     settings: MaskOptions
     templates: TemplateSet
-    state: State | None
+    review: Review
     identifiers: Callable[[str], Identifiers] = lambda subject: Identifiers()
     average: AverageFace | None = None
 
-    @cached_property
-    def review(self) -> Review:
-        """What people have decided."""
-        return decisions_of(self.settings, self.state)
+    @property
+    def state(self) -> State | None:
+        """Private state, which stays."""
+        return self.review.state
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,8 @@ class Candidate:
         Why it is held back unless a person accepts it.
     fingerprint : str
         Of what a person would look at; empty if nobody does.
+    ruling : Ruling
+        What people have decided about it.
     """
 
     loaded: Loaded
@@ -65,6 +66,7 @@ class Candidate:
     new: Replacement
     objection: RegistrationError | None
     fingerprint: str
+    ruling: Ruling
 
 
 def find_candidate(loaded: Loaded, progress: Progress, tools: Tools) -> Candidate:
@@ -76,7 +78,8 @@ def find_candidate(loaded: Loaded, progress: Progress, tools: Tools) -> Candidat
         There is no mask, or none that could be trusted, and nobody has looked or wants to look at it.
     """
     settings, state, objection = tools.settings, tools.state, None
-    is_looked_at = settings.private_report or tools.review.is_about(loaded.scan)
+    # Together with its head: scans of one set are shown with one mask.
+    is_looked_at = settings.private_report or any(map(tools.review.is_about, loaded.head.scans))
     try:
         masked = choose_mask(loaded, progress, settings, tools.templates)
     except RegistrationError as error:
@@ -93,4 +96,5 @@ def find_candidate(loaded: Loaded, progress: Progress, tools: Tools) -> Candidat
         mask = None if masked.no_face else masked.mask
         record = record_before_judging(masked, settings, new)
         fingerprint = fingerprint_of(state, loaded.scan, loaded.content, mask, record)
-    return Candidate(loaded, masked, new, objection, fingerprint)
+    ruling = tools.review.of(loaded.scan, fingerprint)
+    return Candidate(loaded, masked, new, objection, fingerprint, ruling)

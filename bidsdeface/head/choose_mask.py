@@ -43,18 +43,21 @@ class Progress:
         The scans that are published by now, with all measures.
     sets : dict of PurePosixPath to Masked
         The masks of sets (echoes, inversions), by the name of the mask.
+    held_back : dict of PurePosixPath to Masked
+        Those that a set would have if a person accepted them, so that all of it is looked at with one mask.
     """
 
     to_come: set[str]
     reference: RegisteredScan | None = None
     published: dict[Scan, Masked] = field(default_factory=dict)
     sets: dict[PurePosixPath, Masked] = field(default_factory=dict)
+    held_back: dict[PurePosixPath, Masked] = field(default_factory=dict)
 
     def learn(self, scan: Scan, masked: Masked) -> None:
         """Let a scan whose mask was found lend it to its set, and place others if it can be trusted."""
         if not masked.no_face:
             self.sets.setdefault(mask_of(scan), masked)
-            if self.reference is None and not failed_checks(masked.measures):
+            if self.reference is None and not (masked.accepted_for or failed_checks(masked.measures)):
                 self.reference = masked.registered
 
 
@@ -83,11 +86,18 @@ def choose_mask(
     """
     if settings.mask:
         return mask_from_file(settings.mask, loaded.image)
-    if lent := mask_from_other(loaded, progress.published):
-        return lent
     scan, reference = loaded.scan, progress.reference
-    if of_set := progress.sets.get(mask_of(scan)):
-        return mask_from_set(of_set, loaded)
+    masks_of_sets = {**progress.held_back, **progress.sets} if accepted else progress.sets
+    lent = mask_from_other(loaded, progress.published)
+    if lent is None and (of_set := masks_of_sets.get(mask_of(scan))):
+        lent = mask_from_set(of_set, loaded)
+    if lent and lent.accepted_for and not accepted:
+        raise RegistrationError(
+            f"{scan.path}: gets the mask of {lent.accepted_for}, which a person has accepted for that scan "
+            "alone; look at this one, too (--private-report -w DIR), and accept it"
+        )
+    if lent:
+        return lent
     by_template = partial(mask_from_template, loaded, reference, templates)
     if scan.suffix in settings.suffixes or not may_show_none(scan.datatype, scan.suffix):
         return by_template(accepted)

@@ -27,7 +27,8 @@ from bidsdeface.head.choose_mask import Progress, choose_mask
 from bidsdeface.head.fit import RegisteredScan, make_template_set
 from bidsdeface.head.mask import Loaded, Masked, NoFace, head_of_template, load, middle, not_applicable
 from bidsdeface.head.options import REFACE, MaskOptions
-from bidsdeface.head.resume import finished_scans, is_by_hand, record_of, remember_input
+from bidsdeface.head.resume import finished_scans, has_result, is_by_hand, record_of, remember_input
+from bidsdeface.head.review import Review
 from bidsdeface.imaging.image import (
     canonical,
     clean_header,
@@ -51,13 +52,13 @@ from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
 from bidsdeface.report.private import Shown, add_scan, report_folder
 from bidsdeface.runtime.scratch import make_private
-from bidsdeface.runtime.workdir import COMPLETE, State
+from bidsdeface.runtime.workdir import COMPLETE
 from bidsdeface.templates.source import average_face
 
 LOGGER = logging.getLogger(__name__)
 
 
-def prepare(settings: MaskOptions, state: State | None) -> Callable[[Head], Iterator[Outcome]]:
+def prepare(settings: MaskOptions, review: Review) -> Callable[[Head], Iterator[Outcome]]:
     """Load the template once, and return the function that defaces a head.
 
     Raises
@@ -74,7 +75,7 @@ def prepare(settings: MaskOptions, state: State | None) -> Callable[[Head], Iter
     def identifiers(subject: str) -> Identifiers:
         return above | people.identifiers_of(subject)
 
-    return partial(deface_head, Tools(settings, templates, state, identifiers, average))
+    return partial(deface_head, Tools(settings, templates, review, identifiers, average))
 
 
 def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
@@ -82,21 +83,28 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
 
     A scan that fails is withdrawn, and costs no other scan. The reference goes first; if it cannot be
     trusted, the next scan takes its place. Scans of one set (echoes, inversions) share one mask, and lend it
-    to phase images and maps.
+    to phase images and maps. Scans that a person has rejected go last, and lend nothing.
 
     Yields
     ------
     Outcome
         Of each scan, as soon as it is known.
     """
-    kept = finished_scans(head, tools.settings, tools.state)
+    rulings, settings = tools.review.of_published(head), tools.settings
+    rejected = {stem for stem, ruling in rulings.items() if ruling.decision == REJECT}
+    kept = finished_scans(head, settings, tools.state, rejected)
     progress = Progress({scan.stem for scan in head.scans} - kept)
-    for scan in dict.fromkeys((head.reference, *head.scans) if progress.to_come else head.scans):
-        outcome = tools.review.of_published(scan) if scan.stem in kept else Outcome(scan.stem, KEPT)
-        is_needed = progress.reference is None and not tools.settings.mask and len(kept) < len(head.scans)
-        if scan.stem in progress.to_come:
+    # Unless its mask is to be shown, or may be the one that was accepted.
+    withdrawn = {stem for stem in rejected if not (settings.private_report or rulings[stem].why_lapsed)}
+    scans = dict.fromkeys((head.reference, *head.scans) if progress.to_come else head.scans)
+    for scan in sorted(scans, key=lambda scan: scan.stem in rejected):
+        outcome = Outcome(scan.stem, KEPT, lapsed=rulings[scan.stem].why_lapsed)
+        if scan.stem in progress.to_come & withdrawn:
+            progress.to_come.discard(scan.stem)
+            outcome = tools.review.withdraw(scan)
+        elif scan.stem in progress.to_come:
             outcome = _deface(scan, head, progress, tools)
-        elif is_needed and outcome.verdict != FAILED:
+        elif progress.reference is None and progress.to_come - withdrawn and scan.stem not in rejected:
             _place(scan, head, progress, tools)
         if scan in head.scans:
             yield outcome
@@ -104,8 +112,12 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
 
 def _place(scan: Scan, head: Head, progress: Progress, tools: Tools) -> None:
     """Find the mask of a scan that is not to be published, so that others can be placed by it."""
+    settings = tools.settings
+    by_a_person = has_result(settings.output_dir, settings.output.outputs_of(scan), {"Verdict": ACCEPTED})
+    if settings.mask or by_a_person:  # its own checks do not carry it
+        return
     with suppress(Exception):  # whatever one scan does, the others go on
-        progress.learn(scan, choose_mask(load(scan, head), progress, tools.settings, tools.templates))
+        progress.learn(scan, choose_mask(load(scan, head), progress, settings, tools.templates))
 
 
 def _deface(scan: Scan, head: Head, progress: Progress, tools: Tools) -> Outcome:
@@ -117,15 +129,22 @@ def _deface(scan: Scan, head: Head, progress: Progress, tools: Tools) -> Outcome
         candidate = find_candidate(loaded, progress, tools)
         outcome = release(candidate, tools, progress.to_come)
         if outcome.verdict != FAILED:
-            progress.published[scan] = replace(candidate.masked, measures=outcome.measures)
-            progress.learn(scan, candidate.masked)
+            masked = candidate.masked
+            if outcome.verdict == ACCEPTED:
+                masked = replace(masked, accepted_for=masked.accepted_for or scan.stem)
+            progress.published[scan] = replace(masked, measures=outcome.measures)
+            progress.learn(scan, masked)
     except UsageError as error:  # the request is wrong, not what is published
         outcome = Outcome(scan.stem, FAILED, (str(error),), cause=code_of_run(error), kind=error.kind)
     except Exception as error:  # whatever one scan does, the others go on
         outcome = _failed(scan, error, tools.settings)
+        if candidate and candidate.objection and not candidate.masked.no_face:
+            held_back = replace(candidate.masked, accepted_for=candidate.masked.accepted_for or scan.stem)
+            progress.held_back.setdefault(mask_of(scan), held_back)
     if tools.settings.private_report and loaded:
         _add_to_report(loaded, candidate, progress.reference, outcome, tools)
-    return replace(outcome, lapsed=tools.review.lapsed(scan, candidate.fingerprint if candidate else ""))
+    ruling = candidate.ruling if candidate else tools.review.of_nothing(scan)
+    return replace(outcome, lapsed=ruling.why_lapsed)
 
 
 def _add_to_report(
@@ -199,7 +218,7 @@ def release(candidate: Candidate, tools: Tools, to_come: Collection[str]) -> Out
     """
     loaded, masked, new = candidate.loaded, candidate.masked, candidate.new
     scan, image, settings = loaded.scan, loaded.image, tools.settings
-    decision = tools.review.of(scan, candidate.fingerprint)
+    decision = candidate.ruling.decision
     if decision == REJECT:
         return replace(tools.review.withdraw(scan), measures=masked.measures)
     if candidate.objection and decision != ACCEPT:

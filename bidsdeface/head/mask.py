@@ -101,6 +101,9 @@ class Masked:
         How it is certain that there is no face; None where there is one.
     lent_by : str
         Name of the scan whose mask this is, and whose measures; empty for a scan that was judged itself.
+    accepted_for : str
+        Name of the scan for which a person has accepted the mask against an objection; empty if nothing
+        objected to it.
     """
 
     mask: NDArray[np.bool_]
@@ -110,6 +113,7 @@ class Masked:
     folded: NDArray[np.bool_] | None = None
     no_face: NoFace | None = None
     lent_by: str = ""
+    accepted_for: str = ""
 
     @property
     def guard(self) -> Callable[[NDArray], NDArray] | None:

@@ -7,7 +7,7 @@ holds, for each scan, one fingerprint of the input and the result together.
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -89,31 +89,55 @@ def record_of(outcome: Outcome, masked: Masked, settings: MaskOptions, new: Repl
     return {name: value for name, value in record.items() if value is not None or name == "Reference"}
 
 
-def finished_scans(head: Head, settings: MaskOptions, state: State | None = None) -> set[str]:
+def finished_scans(
+    head: Head, settings: MaskOptions, state: State | None = None, rejected: Collection[str] = ()
+) -> set[str]:
     """Return the stems of a head's scans that need not be done again.
 
     A mask that a person drew and a result that a person accepted stay until they are given anew, or until
     everything is redone by force. With private state, the inputs are read: a result from another input is not
-    finished.
+    finished. Nor is what a person has rejected, or what took its mask.
+
+    Parameters
+    ----------
+    head : Head
+    settings : MaskOptions
+    state : State or None
+    rejected : collection of str
+        Stems of scans that a person has rejected.
     """
     if settings.force or settings.mask:
         return set()
+    results = {scan.stem: result for scan in head.scans if (result := _result(scan, settings))}
+    records = {stem: read_record(settings.output_dir / result.image) for stem, result in results.items()}
+    lenders = {stem: record.get("MaskOf") for stem, record in records.items()}
     finished = {
         scan.stem
         for scan in head.scans
-        if (result := _result(scan, settings))
-        and not (state and _was_made_of_another(scan, result.image, settings, state))
+        if scan.stem in results.keys() - set(rejected)
+        and not (state and _was_made_of_another(scan, results[scan.stem].image, settings, state))
     }
     by_hand = {scan.stem for scan in head.scans if is_by_hand(settings, scan)}
+    # What is rejected changes nothing for others if it is withdrawn already, or had the mask of another.
+    settled = {stem for stem in rejected if stem not in results or lenders[stem]}
+
+    def sharing_mask(undone: Sequence[Scan]) -> Iterator[Scan]:
+        masks = {mask_of(scan) for scan in undone}
+        return (scan for scan in head.scans if mask_of(scan) in masks)
+
+    def takers(undone: Sequence[Scan]) -> Iterator[Scan]:
+        names = {scan.stem for scan in undone}
+        return (scan for scan in head.scans if lenders.get(scan.stem) in names)
+
+    def donors(undone: Sequence[Scan]) -> Iterator[Scan]:
+        to_do = (scan for scan in undone if scan.stem not in rejected)
+        return (donor for scan in to_do for donor in possible_donors(scan, head.scans))
+
     # Scans that share one mask are done together or not at all: those of a set, and a scan with its donors.
-    to_do = [scan for scan in head.scans if scan.stem not in finished]
-    finished -= {donor.stem for scan in to_do for donor in possible_donors(scan, head.scans)} - by_hand
-    undone = {mask_of(scan) for scan in head.scans if scan.stem not in finished}
-    return {
-        scan.stem
-        for scan in head.scans
-        if scan.stem in finished and (mask_of(scan) not in undone or scan.stem in by_hand)
-    }
+    for concerned in (sharing_mask, takers, donors, sharing_mask):
+        undone = [scan for scan in head.scans if scan.stem not in finished | settled]
+        finished -= {scan.stem for scan in concerned(undone)} - by_hand
+    return finished
 
 
 def is_by_hand(settings: MaskOptions, scan: Scan) -> bool:

@@ -1,4 +1,4 @@
-"""Bind the decisions of a person to what was looked at: the input, its mask and the settings."""
+"""Say what the decisions of a person mean for a scan: an acceptance binds to input, mask and settings."""
 
 import json
 from collections.abc import Mapping
@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.dataset.names import Scan
-from bidsdeface.errors import BidsdefaceError
+from bidsdeface.dataset.names import Head, Scan
+from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.imaging.image import read_bytes, read_image
+from bidsdeface.output.publish import OutputDataset
 from bidsdeface.output.record import read_record
 from bidsdeface.output.review import (
     ACCEPT,
     REJECT,
     Decision,
+    decision_on,
+    now,
     read_review,
     remember_decision,
     remembered_decisions,
 )
-from bidsdeface.quality.outcome import IN_REVIEW, KEPT, Outcome
+from bidsdeface.quality.outcome import IN_REVIEW, Outcome
 from bidsdeface.report.private import report_folder, shown_fingerprint
 from bidsdeface.runtime.workdir import State
 
@@ -30,18 +33,34 @@ _SETTINGS = ("Version", "Method", "MaskSource", "Template", "Regions", "GuardMM"
 
 
 @dataclass(frozen=True)
-class Review:
-    """The decisions that a run has to follow.
+class Ruling:
+    """What people have decided about a scan as it is now.
 
     Attributes
     ----------
-    settings : MaskOptions
+    decision : str
+        One of `DECISIONS`, or empty.
+    why_lapsed : str
+        Why a decision of this run does not count, if it does not.
+    """
+
+    decision: str = ""
+    why_lapsed: str = ""
+
+
+@dataclass(frozen=True)
+class Review:
+    """The decisions that a run has to follow, read once.
+
+    Attributes
+    ----------
+    output : OutputDataset
     state : State or None
     given : mapping of str to Decision
         Those of this run, by the stems of the scans.
     """
 
-    settings: MaskOptions
+    output: OutputDataset
     state: State | None
     given: Mapping[str, Decision]
 
@@ -49,60 +68,83 @@ class Review:
         """Return True if somebody has decided about a scan, in whatever form it was."""
         return scan.stem in self.given or bool(self._remembered(scan))
 
-    def of(self, scan: Scan, fingerprint: str) -> str:
-        """Return the decision about what has this fingerprint, or an empty text. One of this run is kept."""
-        given = self.given.get(scan.stem)
-        if given and given.fits(fingerprint):
-            if self.state and fingerprint:
-                remember_decision(self.state, scan.stem, fingerprint, given)
-            return given.decision
-        known = self._remembered(scan).get(fingerprint)
-        return known.decision if known else ""
+    def of(self, scan: Scan, fingerprint: str | None) -> Ruling:
+        """Say what is decided about what has this fingerprint; keep what was decided in this run.
 
-    def lapsed(self, scan: Scan, fingerprint: str) -> str:
-        """Return why a decision of this run does not count, or an empty text."""
-        given = self.given.get(scan.stem)
-        if not given or given.fits(fingerprint):
-            return ""
-        return (
-            f"{given.place}: {scan.stem} was looked at with another input, mask, version or settings, so "
-            f"{given.decision!r} does not count; look at it again (--private-report) and decide anew"
+        Raises
+        ------
+        BidsdefaceError
+            There may be decisions, but they cannot be read.
+        """
+        known, given = self._remembered(scan), self.given.get(scan.stem)
+        if given and (given.decision == REJECT or (fingerprint is not None and given.fits(fingerprint))):
+            given = replace(given, fingerprint=given.fingerprint or fingerprint or "")
+            known = {given.fingerprint: given}
+            if self.state:
+                known = remember_decision(self.state, scan.stem, given)
+            why = "was decided otherwise later"
+        elif fingerprint is None:
+            why = "cannot be compared with what was looked at: there is no mask of it, or no input"
+        else:
+            why = "was looked at with another input, mask, version or settings"
+        counts = decision_on(known, fingerprint)
+        decision = counts.decision if counts else ""
+        if not given or given.decision == decision:
+            return Ruling(decision)
+        return Ruling(
+            decision,
+            f"{given.place}: {scan.stem} {why}; so {given.decision!r} does not count: look at it again "
+            "(--private-report) and decide anew",
         )
 
-    def of_published(self, scan: Scan) -> Outcome:
-        """Keep a finished result, or withdraw it if a person has rejected it."""
-        kept = Outcome(scan.stem, KEPT)
+    def of_nothing(self, scan: Scan) -> Ruling:
+        """Say what is decided about a scan of which there is nothing that could be accepted."""
         try:
-            is_rejected = any(one.decision == REJECT for one in self._remembered(scan).values())
-            if not self.state or not (is_rejected or scan.stem in self.given):
-                return kept
-            fingerprint = self._fingerprint_of_published(scan, self.state)
-            if self.of(scan, fingerprint) == REJECT:
-                return self.withdraw(scan)
-        except BidsdefaceError as error:  # such as an input that is not here
-            return replace(kept, lapsed=f"{scan.path}: its review cannot be followed: {error}")
-        return replace(kept, lapsed=self.lapsed(scan, fingerprint))
+            return self.of(scan, None)
+        except BidsdefaceError as error:
+            return Ruling(why_lapsed=f"{scan.path}: its review cannot be followed: {error}")
+
+    def of_published(self, head: Head) -> dict[str, Ruling]:
+        """Say what is decided about the results of a head in the output, by the stems of its scans."""
+        return {scan.stem: self._of_published(scan) for scan in {head.reference, *head.scans}}
+
+    def rejected(self, head: Head) -> set[str]:
+        """Return the stems of the scans of a head that a person has rejected."""
+        return {stem for stem, ruling in self.of_published(head).items() if ruling.decision == REJECT}
+
+    def _of_published(self, scan: Scan) -> Ruling:
+        try:
+            if not self.is_about(scan):
+                return Ruling()
+            return self.of(scan, self._fingerprint_of_published(scan))
+        except BidsdefaceError:  # such as an input that is not here
+            return self.of_nothing(scan)
 
     def withdraw(self, scan: Scan) -> Outcome:
         """Withdraw a scan that a person has rejected."""
-        reason = f"{scan.path}: {IN_REVIEW}; to take that back, give --review a file that accepts it"
-        outcome = self.settings.output.withdraw_failed(scan, reason)
-        return replace(outcome, kind=IN_REVIEW)
+        reason = (
+            f"{scan.path}: {IN_REVIEW}; to take that back, look at it as it is now (--private-report), "
+            "accept it there, and give --review the file"
+        )
+        return replace(self.output.withdraw_failed(scan, reason), kind=IN_REVIEW)
 
     def _remembered(self, scan: Scan) -> Mapping[str, Decision]:
         return remembered_decisions(self.state, scan.stem) if self.state else {}
 
-    def _fingerprint_of_published(self, scan: Scan, state: State) -> str:
-        defaced, no_face = (self.settings.output.outputs_of(scan, no_face=is_so) for is_so in (False, True))
-        record = read_record(self.settings.output_dir / defaced.image)
-        if not record.get("Method") or not defaced.mask:
-            record = read_record(self.settings.output_dir / no_face.image)
-            return fingerprint_of(state, scan, read_bytes(scan.path), None, record)
-        mask = read_image(self.settings.output_dir / defaced.mask).stored > 0
-        return fingerprint_of(state, scan, read_bytes(scan.path), mask, record)
+    def _fingerprint_of_published(self, scan: Scan) -> str | None:
+        """Return the fingerprint of a result in the output; None if there is none."""
+        defaced, no_face = (self.output.outputs_of(scan, no_face=is_so) for is_so in (False, True))
+        record, mask = read_record(self.output.root / defaced.image), None
+        if record.get("Method") and defaced.mask:
+            mask = read_image(self.output.root / defaced.mask).stored > 0
+        else:
+            record = read_record(self.output.root / no_face.image)
+        if not record:
+            return None
+        return fingerprint_of(self.state, scan, read_bytes(scan.path), mask, record) if self.state else ""
 
 
-def decisions_of(settings: MaskOptions, state: State | None) -> Review:
+def read_decisions(settings: MaskOptions, state: State | None) -> Review:
     """Return the decisions of a run: those of ``--review``, and of ``--accept``.
 
     ``--accept`` is about what the private report has shown last, if it has shown the scan.
@@ -110,14 +152,16 @@ def decisions_of(settings: MaskOptions, state: State | None) -> Review:
     Raises
     ------
     UsageError
-        The file of ``--review`` is not as it should be.
+        The file of ``--review`` is not as it should be, or both decide about one scan.
     """
     given = read_review(settings.review, settings.bids_dir) if settings.review else {}
+    if both := sorted(set(settings.accept) & set(given)):
+        raise UsageError(f"--accept {both[0]}: --review decides about it as well; leave one of them out")
     folder = report_folder(state, settings.output_dir) if state else None
     for stem in settings.accept:
         shown = shown_fingerprint(folder, stem) if folder else ""
-        given[stem] = Decision(decision=ACCEPT, fingerprint=shown, place=f"--accept {stem}")
-    return Review(settings, state, given)
+        given[stem] = Decision(decision=ACCEPT, fingerprint=shown, time=now(), place=f"--accept {stem}")
+    return Review(settings.output, state, given)
 
 
 def fingerprint_of(

@@ -1,6 +1,7 @@
 """What a person has decided about scans: read from ``review.tsv``, and kept in the work dir.
 
-A decision holds for what was looked at and for nothing else: a keyed fingerprint says what that was.
+An acceptance holds for what was looked at and for nothing else: a keyed fingerprint says what that was. A
+rejection holds until the scan is accepted as it is by then.
 """
 
 import json
@@ -9,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 
 from bidsdeface.dataset.files import EXTENSIONS
@@ -16,9 +18,11 @@ from bidsdeface.dataset.names import parse_name, stem_of
 from bidsdeface.errors import BidsdefaceError, UsageError, first_of, read_errors
 from bidsdeface.runtime.workdir import State
 
-COLUMNS = ("scan", "decision", "note", "initials", "fingerprint")
+COLUMNS = ("scan", "decision", "note", "initials", "fingerprint", "time")
 DECISIONS = (ACCEPT, REJECT) = ("accepted", "rejected")
 _FINGERPRINT = re.compile("[0-9a-f]{64}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")  # texts that sort by time
+_CLOCKS_DIFFER = timedelta(days=1)  # at most, between a browser and the machine of a run
 _FORMULA = ("=", "+", "-", "@")  # a spreadsheet would compute such a cell
 
 
@@ -32,6 +36,8 @@ class Decision:
         One of `DECISIONS`.
     fingerprint : str
         Of what was looked at; empty if nobody knows.
+    time : str
+        When, as `now` gives it.
     note, initials : str
         For the private page only.
     place : str
@@ -40,6 +46,7 @@ class Decision:
 
     decision: str
     fingerprint: str = ""
+    time: str = ""
     note: str = ""
     initials: str = ""
     place: str = ""
@@ -47,6 +54,36 @@ class Decision:
     def fits(self, fingerprint: str) -> bool:
         """Return True if it is about what has this fingerprint."""
         return self.fingerprint in ("", fingerprint)
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """By which the last of several decisions is found: of two at one time, the rejection."""
+        return self.time, self.decision
+
+
+def now(ahead: timedelta = timedelta(0)) -> str:
+    """Return the time as the private page writes it, such as ``2026-01-31T12:00:00.000Z``."""
+    moment = datetime.now(timezone.utc) + ahead
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def decision_on(known: Mapping[str, Decision], fingerprint: str | None) -> Decision | None:
+    """Return the decision that counts for what has this fingerprint, if there is one.
+
+    The last decision about the scan counts if it is a rejection, whatever it was about; else the last one
+    about this very thing.
+
+    Parameters
+    ----------
+    known : mapping of str to Decision
+        The last decision about each thing, by fingerprints.
+    fingerprint : str or None
+        None for a scan of which nothing could be looked at.
+    """
+    last = max(known.values(), key=lambda one: one.order, default=None)
+    if last and last.decision == REJECT:
+        return last
+    return None if fingerprint is None else known.get(fingerprint)
 
 
 def read_review(path: Path, bids_dir: Path) -> dict[str, Decision]:
@@ -71,7 +108,10 @@ def read_review(path: Path, bids_dir: Path) -> dict[str, Decision]:
         raise UsageError(f"{path}: is not text in UTF-8; save it as such") from error
     head, *lines = [line.split("\t") for line in text.split("\n")]  # reading has made all ends of lines \n
     if tuple(head) != COLUMNS:
-        raise UsageError(f"{path}, line 1: must name the columns {', '.join(COLUMNS)}, with tabs between")
+        raise UsageError(
+            f"{path}, line 1: must name the columns {', '.join(COLUMNS)}, with tabs between; save the file "
+            "from the private page again"
+        )
     rows = {number: row for number, row in enumerate(lines, 2) if row != [""]}
     scans = Counter(stem_of(PurePosixPath(row[0])) for row in rows.values())
     decisions = {}
@@ -79,10 +119,9 @@ def read_review(path: Path, bids_dir: Path) -> dict[str, Decision]:
         place = f"{path}, line {number}"
         if fault := _fault(row, scans, bids_dir):
             raise UsageError(f"{place}: {fault}; nothing of the file was used")
-        scan, decision, note, initials, fingerprint = row
-        decisions[stem_of(PurePosixPath(scan))] = Decision(
-            decision=decision, fingerprint=fingerprint, note=note, initials=initials, place=place
-        )
+        scan, *values = row
+        named = dict(zip(COLUMNS[1:], values, strict=True))
+        decisions[stem_of(PurePosixPath(scan))] = Decision(**named, place=place)
     return decisions
 
 
@@ -90,7 +129,7 @@ def _fault(row: list[str], scans: Mapping[str, int], bids_dir: Path) -> str | No
     """Return the first fault of a line and how to correct it; None if there is none."""
     if len(row) != len(COLUMNS):
         return f"has {len(row)} cells and not {len(COLUMNS)}; save it from the private page again"
-    scan, decision, _, _, fingerprint = row
+    scan, decision, _, _, fingerprint, time = row
     name = parse_name(PurePosixPath(scan))
     is_name = name and name.datatype and scan == str(name.folder / name.path.name)
     return first_of(
@@ -108,25 +147,32 @@ def _fault(row: list[str], scans: Mapping[str, int], bids_dir: Path) -> str | No
             "the fingerprint is damaged; save the file from the private page again": (
                 not _FINGERPRINT.fullmatch(fingerprint)
             ),
+            "the time is damaged; save the file from the private page again": not _TIME.fullmatch(time),
+            "it was decided in the future; set the clock of that machine, and decide anew": (
+                time > now(_CLOCKS_DIFFER)
+            ),
         }
     )
 
 
-def remember_decision(state: State, stem: str, fingerprint: str, decision: Decision) -> None:
-    """Keep what was decided about what has this fingerprint; other decisions about the scan stay.
+def remember_decision(state: State, stem: str, decision: Decision) -> dict[str, Decision]:
+    """Keep a decision about a scan unless there is a later one about the same thing; return all decisions.
 
     Raises
     ------
     BidsdefaceError
         It cannot be written.
     """
-    kept = asdict(decision) | {"fingerprint": fingerprint, "place": "a review of an earlier run"}
-    content = {known: asdict(one) for known, one in remembered_decisions(state, stem).items()}
-    state.remember(_name(state, stem), json.dumps({**content, fingerprint: kept}).encode())
+    known = remembered_decisions(state, stem)
+    last = max(decision, known.get(decision.fingerprint, decision), key=lambda one: one.order)
+    known[decision.fingerprint] = last
+    content = {fingerprint: asdict(one) for fingerprint, one in known.items()}
+    state.remember(_name(state, stem), json.dumps(content).encode())
+    return known
 
 
 def remembered_decisions(state: State, stem: str) -> dict[str, Decision]:
-    """Return all decisions about a scan, by the fingerprint of what was looked at.
+    """Return the last decision about each thing that was looked at of a scan, by fingerprints.
 
     Raises
     ------

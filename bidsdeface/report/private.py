@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bidsdeface.errors import storage_errors
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image
-from bidsdeface.output.review import remembered_decisions
+from bidsdeface.output.review import decision_on, remembered_decisions
 from bidsdeface.quality.limits import CHECKS, limit_used
 from bidsdeface.quality.outcome import FAILED, Outcome
 from bidsdeface.report.figure import draw, views
@@ -167,7 +167,7 @@ def write_pages(state: State, output_dir: Path, subjects: Collection[str]) -> Pa
 def _listed(outcome: Mapping[str, Any], state: State) -> dict[str, Any]:
     """Return what all pages know of a scan."""
     name, fingerprint = outcome["scan"], outcome.get("fingerprint", "")
-    decision = remembered_decisions(state, name).get(fingerprint)
+    decision = decision_on(remembered_decisions(state, name), fingerprint or None)
     return {
         "scan": outcome.get("path", name),
         "name": name,
@@ -176,6 +176,7 @@ def _listed(outcome: Mapping[str, Any], state: State) -> dict[str, Any]:
         "fingerprint": fingerprint,
         "decision": decision.decision if decision else "",
         "note": decision.note if decision else "",
+        "time": decision.time if decision else "",
     }
 
 

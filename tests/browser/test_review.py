@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.output.review import Decision, read_review, remember_decision
+from bidsdeface.output.review import Decision, now, read_review, remember_decision
 from bidsdeface.quality.outcome import FAILED, PASSED, Outcome
 from bidsdeface.report.private import Shown, add_scan, report_folder, write_pages
 from bidsdeface.runtime.workdir import open_state
@@ -17,6 +17,7 @@ from tests.browser.test_report import DESKTOP, PHONE, is_too_wide
 from tests.heads import AVERAGE
 
 PEOPLE, SCANS = 25, 100
+SEEN = "2026-01-31T12:00:00.000Z"
 VIEW_MS = 120_000  # without a graphics card, on a machine that others use too
 
 
@@ -55,7 +56,8 @@ def saved(tmp_path_factory):
         content = content.replace(f"{1:064x}", f"{number:064x}").replace(FAILED, PASSED)
         (folder / f"{name}.json").write_text(content)
         (folder / f"{name}.png").symlink_to(folder / f"{name_of(1)}.png")
-    remember_decision(state, name_of(5), f"{5:064x}", Decision(decision="accepted", note="seen"))
+    decision = Decision(decision="accepted", fingerprint=f"{5:064x}", note="seen", time=SEEN)
+    remember_decision(state, name_of(5), decision)
     return write_pages(state, root / "out", [f"{n:02}" for n in range(1, PEOPLE + 1)])
 
 
@@ -83,7 +85,7 @@ def wait_for_view(page):
 
 
 def test_a_hundred_scans_are_reviewed_by_keyboard(saved, opened, tmp_path):
-    tab, decisions = opened(saved), {"a": "accepted", "r": "rejected"}
+    tab, decisions, before = opened(saved), {"a": "accepted", "r": "rejected"}, now()
     page, expected = tab.page, {}
     assert counted(page) == "99 of 100 scans undecided, 0 decisions to save"
     page.get_by_label("Your initials").fill("AB")
@@ -105,6 +107,7 @@ def test_a_hundred_scans_are_reviewed_by_keyboard(saved, opened, tmp_path):
     assert {scan: (row["decision"], row["note"]) for scan, row in rows.items()} == expected
     assert len(rows) == 67 and {row["initials"] for row in rows.values()} == {"AB"}
     assert all(row["fingerprint"] == f"{number_of(scan):064x}" for scan, row in rows.items())
+    assert all(before <= row["time"] <= now() for row in rows.values())
     bids_dir = saved.parent / "bids"
     for scan in rows:
         (bids_dir / scan).parent.mkdir(parents=True, exist_ok=True)
@@ -124,10 +127,16 @@ def test_a_decision_can_be_taken_back_and_what_a_run_has_followed_turned_round(s
         chosen.get_by_label("accepted").is_checked() and chosen.get_by_label("note").input_value() == "seen"
     )
     assert save(page, tmp_path / "review.tsv") == {}
+    # With a space at its end it is the same note, and another note is no new decision.
+    for note, times in (("seen ", []), ("seen twice", [SEEN]), ("seen", [])):
+        chosen.get_by_label("note").fill(note)
+        page.keyboard.press("Enter")
+        assert [row["time"] for row in save(page, tmp_path / "review.tsv").values()] == times
     for key, expected in (("r", ["rejected"]), ("u", [])):
         page.keyboard.press(key)
         rows = save(page, tmp_path / "review.tsv")
         assert [row["decision"] for row in rows.values()] == expected and set(rows) <= {first}
+        assert all(row["time"] > SEEN for row in rows.values())
     page.keyboard.press("n")
     page.get_by_label("rejected").locator("visible=true").click()
     assert list(save(page, tmp_path / "review.tsv")) == [second]
@@ -138,16 +147,24 @@ def test_a_decision_can_be_taken_back_and_what_a_run_has_followed_turned_round(s
     assert save(page, tmp_path / "review.tsv") == {}
 
 
-def test_a_decision_about_what_has_changed_since_is_forgotten(saved, opened, tmp_path):
+def test_of_what_has_changed_since_an_acceptance_is_forgotten_and_a_rejection_is_kept(
+    saved, opened, tmp_path
+):
     page = opened(saved.with_name("sub-03.html")).page
-    page.keyboard.press("a")
-    assert len(save(page, tmp_path / "review.tsv")) == 1
-    listed = saved.with_name("scans.js")
+    for key in "anr":
+        page.keyboard.press(key)
+    assert len(save(page, tmp_path / "review.tsv")) == 2
+    listed, changed = saved.with_name("scans.js"), "f" * 64
     before = listed.read_text()
-    listed.write_text(before.replace(f"{9:064x}", "f" * 64))
+    listed.write_text(before.replace(f"{9:064x}", changed).replace(f"{10:064x}", changed))
     page.reload()
+    (row,) = save(page, tmp_path / "review.tsv").values()
+    assert (row["decision"], row["fingerprint"]) == ("rejected", f"{10:064x}")
+    page.keyboard.press("a")  # is about what is shown now
+    (row,) = save(page, tmp_path / "review.tsv").values()
+    assert (row["decision"], row["fingerprint"]) == ("accepted", changed)
+    page.keyboard.press("p")
     assert page.locator("section:visible").get_by_label("undecided").is_checked()
-    assert save(page, tmp_path / "review.tsv") == {}
     listed.write_text(before)
 
 

@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import Exit
 from bidsdeface.head import deface
+from bidsdeface.head.review import read_decisions
 from bidsdeface.imaging.image import read_image, write_image
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
@@ -231,7 +232,7 @@ def by_hand(tmp_path):
         settings = Settings(
             bids_dir=bids_dir, output_dir=output_dir, level="participant", mask=tmp_path / "mask.nii.gz"
         )
-        return deface.prepare(settings, None)
+        return deface.prepare(settings, read_decisions(settings, None))
 
     def run(output_dir):
         (outcome,) = prepare(output_dir)(head)
@@ -338,7 +339,7 @@ def test_a_changed_input_is_done_again_and_withdrawn_if_that_fails(tmp_path):
     output_dir.mkdir()
     (head,) = find_heads(bids_dir).heads
     settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant")
-    run = deface.prepare(settings, open_state(tmp_path / "work"))
+    run = deface.prepare(settings, read_decisions(settings, open_state(tmp_path / "work")))
 
     def verdict():
         (outcome,) = run(head)

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import os
+from threading import Thread
 
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from bidsdeface.output.review import now
 from tests.conftest import make_dataset
 from tests.heads import find_head
 from tests.integration.conftest import bidsdeface_read_only, files, published
@@ -15,7 +18,7 @@ from tests.integration.test_verdicts import with_a_marker
 
 GOOD, OTHER, HELD_BACK = "sub-good", "sub-other", "sub-marker"
 NOTE, INITIALS = "a note about the nose", "QRZWXYKJ"
-HEAD = "scan\tdecision\tnote\tinitials\tfingerprint\n"
+HEAD = "scan\tdecision\tnote\tinitials\tfingerprint\ttime\n"
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +46,18 @@ def shown(root):
 
 def write_review(root, decisions):
     lines = (
-        f"{name}/anat/{name}_T1w.nii.gz\t{decision}\t{NOTE}\t{INITIALS}\t{mark}\n"
+        f"{name}/anat/{name}_T1w.nii.gz\t{decision}\t{NOTE}\t{INITIALS}\t{mark}\t{now()}\n"
         for name, (decision, mark) in decisions.items()
     )
     (root / "review.tsv").write_text(HEAD + "".join(lines))
+
+
+def given_once(path):
+    """Put a pipe in the place of a file: who reads it twice waits forever."""
+    text = path.read_text()
+    path.unlink()
+    os.mkfifo(path)
+    Thread(target=path.write_text, args=(text,), daemon=True).start()
 
 
 def verdict(root, name):
@@ -62,6 +73,7 @@ def test_exactly_what_was_decided_changes(reviewed):
     assert second.code == 3 and f"{GOOD}_T1w.nii.gz: rejected in review" in second.said
     assert [verdict(root, name) for name in (GOOD, OTHER, HELD_BACK)] == [None, "passed", "accepted"]
     assert published(root / "out", GOOD) == [] and len(published(root / "out", HELD_BACK)) == 5
+    assert not (root / "out" / GOOD).exists()
     now = files(root / "out")
     assert all(now[name] == content for name, content in before.items() if name.startswith(OTHER))
 
@@ -78,9 +90,11 @@ def test_what_was_decided_stays_without_being_said_again(reviewed):
 def test_a_stale_line_changes_nothing_and_a_wrong_one_stops_the_run(reviewed):
     root, *_ = reviewed
     before, options = files(root / "out"), ("-w", str(root / "work"), "--review", str(root / "review.tsv"))
-    write_review(root, {OTHER: ("rejected", shown(root)[GOOD])})
+    write_review(root, {OTHER: ("accepted", shown(root)[GOOD])})
+    given_once(root / "review.tsv")
     run = bidsdeface_read_only(root / "bids", root / "out", *options, "--participant-label", "other")
     assert run.code == 3 and "review.tsv, line 2: sub-other_T1w was looked at with another" in run.said
+    (root / "review.tsv").unlink()
     write_review(root, {OTHER: ("rejected", shown(root)[OTHER]), "sub-nobody": ("rejected", "0" * 64)})
     run = bidsdeface_read_only(root / "bids", root / "out", *options, "--participant-label", "other")
     assert run.code == 2 and "review.tsv, line 3: no such scan in BIDS_DIR" in run.said

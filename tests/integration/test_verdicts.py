@@ -14,6 +14,7 @@ from bidsdeface.dataset.validator import find_problems
 from bidsdeface.head import fit as fitting
 from bidsdeface.head.deface import Tools, deface_head
 from bidsdeface.head.mask import NoFace, load
+from bidsdeface.head.review import read_decisions
 from bidsdeface.imaging.image import clean_header, read_image
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import apply_affine, interpolate
@@ -310,7 +311,7 @@ def test_no_wrong_placement_gets_by_when_both_registrations_agree(average, templ
         placement = replace(right, to_template=moved, second=moved)
         for search in ("place", "place_from"):
             monkeypatch.setattr(fitting, search, lambda *_, placement=placement: placement)
-        (outcome,) = deface_head(Tools(settings, templates, None), head)
+        (outcome,) = deface_head(Tools(settings, templates, read_decisions(settings, None)), head)
         if outcome.verdict != FAILED or not failed_checks(outcome.measures):
             got_by[name] = outcome
     assert got_by == {}

@@ -14,12 +14,13 @@
     }
     prune();
   }
-  // What a run has followed, and what was about another input or mask, is done with.
+  // What a run has followed is done with, and so is what was accepted of another input or mask.
   function prune() {
     for (const [scan, one] of Object.entries(kept.decisions)) {
       const now = known.get(scan);
-      const isDone = now?.decision === one.decision && now.note === one.note;
-      if (now?.fingerprint !== one.fingerprint || isDone) delete kept.decisions[scan];
+      const isDone = now?.decision === one.decision && clean(now.note) === clean(one.note);
+      const stays = now && (one.decision === "rejected" || now.fingerprint === one.fingerprint);
+      if (!stays || isDone) delete kept.decisions[scan];
     }
   }
   function change(values) {
@@ -52,17 +53,18 @@
     output.textContent = `${SCANS.filter(isOpen).length} of ${SCANS.length} scans undecided, ${decided().length} decisions to save`;
   }
   function decide(decision, section = current) {
-    const scan = section.dataset.scan, { fingerprint, note } = of(scan);
-    const kind = decision || known.get(scan).decision; // what a run has followed can be turned round, not undone
-    if (fingerprint) change(({ decisions }) => { decisions[scan] = { decision: kind, note, fingerprint }; });
+    const scan = section.dataset.scan, { note } = of(scan), followed = known.get(scan), { fingerprint } = followed;
+    // What a run has followed can be turned round, not undone.
+    const chosen = decision ? { decision, time: new Date().toISOString() } : { decision: followed.decision, time: followed.time };
+    if (fingerprint) change(({ decisions }) => { decisions[scan] = { ...chosen, note, fingerprint }; });
   }
   // One line, and nothing that a spreadsheet would compute.
   const clean = (text) => text.replace(/\s+/g, " ").replace(/^[\s=+\-@]+/, "").trim();
   function save() {
-    const rows = decided().sort(([a], [b]) => (a < b ? -1 : 1)).map(([scan, { decision, note, fingerprint }]) => (
-      [scan, decision, clean(note), clean(kept.initials), fingerprint]
+    const rows = decided().sort(([a], [b]) => (a < b ? -1 : 1)).map(([scan, { decision, note, fingerprint, time }]) => (
+      [scan, decision, clean(note), clean(kept.initials), fingerprint, time]
     ));
-    const text = [["scan", "decision", "note", "initials", "fingerprint"], ...rows].map((row) => `${row.join("\t")}\n`).join("");
+    const text = [["scan", "decision", "note", "initials", "fingerprint", "time"], ...rows].map((row) => `${row.join("\t")}\n`).join("");
     const href = URL.createObjectURL(new Blob([text], { type: "text/tab-separated-values" }));
     Object.assign(document.createElement("a"), { href, download: "review.tsv" }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60000);
@@ -99,8 +101,8 @@
   for (const section of sections) {
     for (const field of section.querySelectorAll("input")) {
       const note = ({ decisions }) => {
-        const scan = section.dataset.scan, { decision, fingerprint } = of(scan);
-        decisions[scan] = { decision, fingerprint, note: field.value };
+        const scan = section.dataset.scan, { decision, fingerprint, time } = of(scan);
+        decisions[scan] = { decision, fingerprint, time, note: field.value };
       };
       field.addEventListener(
         field.type === "radio" ? "change" : "input",

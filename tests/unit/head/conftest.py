@@ -7,6 +7,7 @@ from bidsdeface.dataset.query import find_heads
 from bidsdeface.head import choose_mask
 from bidsdeface.head.deface import Tools, deface_head
 from bidsdeface.head.mask import Masked
+from bidsdeface.head.review import read_decisions
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
 from tests.conftest import make_dataset
@@ -35,7 +36,8 @@ def run(tmp_path, templates, monkeypatch):
         settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant", **options)
         state = open_state(settings.work_dir) if settings.work_dir else None
         (head,) = find_heads(bids_dir, suffixes=options.get("suffixes", ())).heads
-        outcomes = list(deface_head(Tools(settings, templates, state), head))
+        tools = Tools(settings, templates, read_decisions(settings, state))
+        outcomes = list(deface_head(tools, head))
         return {outcome.scan: outcome for outcome in outcomes}, head
 
     run_head.references = {}

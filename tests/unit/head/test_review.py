@@ -1,19 +1,37 @@
-"""Decisions of a person are followed where what they have looked at is still the same, and only there."""
+"""An acceptance is followed where what was looked at is still there, a rejection until it is taken back."""
 
 import json
+from pathlib import PurePosixPath
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from bidsdeface.dataset.names import stem_of
 from bidsdeface.errors import RegistrationError
+from bidsdeface.head import choose_mask
+from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import NoFace
 from bidsdeface.output.names import outputs_of
+from bidsdeface.output.review import COLUMNS
+from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, IN_REVIEW, KEPT, NO_FACE, PASSED
 from tests.conftest import fake_head
 
 T1W = "sub-01/anat/sub-01_T1w.nii.gz"
 BEYOND = {"measures": {"outline_shift_mm": 99.0}}
+DAYS = (f"2026-01-01T00:00:00.{number:03}Z" for number in range(1000))  # each later than the one before
+
+
+def save_review(root, decisions, fingerprint=None, time=None):
+    """Save a review.tsv about what the report shows, or about another fingerprint; return its path."""
+    rows = [COLUMNS]
+    for scan, decision in decisions.items():
+        (shown,) = (root / "work/bidsdeface/report").glob(f"*/{stem_of(PurePosixPath(scan))}.json")
+        mark = fingerprint or json.loads(shown.read_text())["fingerprint"]
+        rows.append((scan, decision, "seen", "AB", mark, time or next(DAYS)))
+    (root / "review.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    return root / "review.tsv"
 
 
 @pytest.fixture
@@ -22,11 +40,7 @@ def reviewed(run, tmp_path):
 
     def run_again(found, decision=None, fingerprint=None, *, look=False, **options):
         if decision:
-            (shown,) = (tmp_path / "work/bidsdeface/report").glob("*/sub-01_T1w.json")
-            mark = fingerprint or json.loads(shown.read_text())["fingerprint"]
-            lines = ["scan\tdecision\tnote\tinitials\tfingerprint", f"{T1W}\t{decision}\tseen\tAB\t{mark}"]
-            options["review"] = tmp_path / "review.tsv"
-            options["review"].write_text("\n".join([*lines, ""]))
+            options["review"] = save_review(tmp_path, {T1W: decision}, fingerprint)
         outcomes, head = run(found, work_dir=tmp_path / "work", private_report=look, **options)
         return outcomes["sub-01_T1w"], head.scans[0]
 
@@ -52,7 +66,8 @@ def test_what_was_rejected_is_withdrawn_and_stays_away(reviewed, tmp_path):
         outcome, scan = reviewed({}, **options)
         assert (outcome.verdict, outcome.code, outcome.kind) == (FAILED, 3, IN_REVIEW)
         assert "sub-01_T1w.nii.gz: rejected in review;" in outcome.reasons[0]
-        assert not is_published(tmp_path, scan)
+        assert "--private-report" in outcome.reasons[0] and "--review" in outcome.reasons[0]
+        assert list((tmp_path / "out").iterdir()) == []  # nor are there empty folders
     assert reviewed({}, "accepted")[0].verdict == PASSED
 
 
@@ -87,14 +102,16 @@ def test_a_mask_by_hand_can_be_rejected_too(reviewed, run, tmp_path):
     assert outcome.verdict == "by hand"
     outcome, scan = reviewed({}, "rejected")
     assert outcome.kind == IN_REVIEW and not is_published(tmp_path, scan)
-    assert reviewed({})[0].verdict == PASSED  # with another mask, which nobody has rejected
+    assert reviewed({})[0].kind == IN_REVIEW  # with another mask, too
 
 
 def test_a_face_outside_of_what_can_be_placed_cannot_be_accepted(reviewed):
     outcome, _ = reviewed(RegistrationError("no head"), look=True)
     assert outcome.verdict == FAILED
     outcome, _ = reviewed(RegistrationError("no head"), "accepted", "0" * 64)
-    assert "no head" in outcome.reasons[0] and outcome.lapsed
+    assert "no head" in outcome.reasons[0]
+    assert "review.tsv, line 2: sub-01_T1w cannot be compared with what was looked at" in outcome.lapsed
+    assert "another" not in outcome.lapsed
 
 
 def another_input(tmp_path):
@@ -110,34 +127,83 @@ def another_mask(tmp_path):
     return {"mask": mask}
 
 
-@pytest.mark.parametrize(
-    "change", [another_input, another_mask, {"guard_mm": 5.0}, {"regions": ("face", "ears")}]
-)
-@pytest.mark.parametrize("decision", ["accepted", "rejected"])
-def test_a_decision_about_something_else_changes_nothing_and_is_named(reviewed, tmp_path, change, decision):
-    found, before, after = (BEYOND, FAILED, False) if decision == "accepted" else ({}, PASSED, True)
-    assert reviewed(found, look=True)[0].verdict == before
-    options = dict(change) if isinstance(change, dict) else {}
-    found = found | ({} if options else change(tmp_path))
-    outcome, scan = reviewed(found, decision, force=change is another_mask, **options)
-    assert (outcome.verdict, is_published(tmp_path, scan), outcome.code) == (before, after, 3)
-    for words in ("review.tsv, line 2: sub-01_T1w was looked at", repr(decision), "look at it again"):
+CHANGES = [another_input, another_mask, {"guard_mm": 5.0}, {"regions": ("face", "ears")}]
+
+
+def changed(change, found, tmp_path):
+    """Return what is found after a change of the input, its mask or the settings, and the settings."""
+    if isinstance(change, dict):
+        return found, change
+    return found | change(tmp_path), {"force": change is another_mask}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_acceptance_of_something_else_changes_nothing_and_is_named(reviewed, tmp_path, change):
+    reviewed(BEYOND, look=True)
+    found, options = changed(change, BEYOND, tmp_path)
+    outcome, scan = reviewed(found, "accepted", **options)
+    assert (outcome.verdict, outcome.code) == (FAILED, 3) and not is_published(tmp_path, scan)
+    for words in ("review.tsv, line 2: sub-01_T1w was looked at", "'accepted'", "look at it again"):
         assert words in outcome.lapsed
-    outcome, _ = reviewed(found, force=True, **options)
-    assert (outcome.verdict, outcome.lapsed) == (before, "")  # it is not remembered either
+    outcome, _ = reviewed(found, **options | {"force": True})
+    assert (outcome.verdict, outcome.lapsed) == (FAILED, "")  # it is not remembered either
 
 
-def test_a_decision_by_which_a_kept_result_was_not_made_is_named(reviewed):
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("is_known_before", [True, False])
+def test_a_rejection_holds_until_what_is_there_by_then_is_accepted(
+    reviewed, tmp_path, change, is_known_before
+):
     reviewed({}, look=True)
-    outcome, _ = reviewed({}, "rejected", "0" * 64)
-    assert (outcome.verdict, outcome.code) == (KEPT, 3) and "line 2" in outcome.lapsed
+    if is_known_before:
+        reviewed({}, "rejected")
+        found, options = changed(change, {}, tmp_path)
+        outcome, _ = reviewed(found, **options)
+    else:
+        found, options = changed(change, {}, tmp_path)
+        outcome, _ = reviewed(found, "rejected", **options)
+    assert (outcome.kind, outcome.lapsed) == (IN_REVIEW, "")
+    for _ in range(2):
+        outcome, scan = reviewed(found, look=True, **options | {"force": True})
+        assert outcome.kind == IN_REVIEW and list((tmp_path / "out").iterdir()) == []
+    assert reviewed(found, "accepted", **options)[0].verdict == PASSED and is_published(tmp_path, scan)
+    assert reviewed(found, **options | {"force": True})[0].verdict == PASSED
 
 
-def test_decisions_come_back_with_the_settings_they_were_made_for(reviewed):
+def test_what_is_accepted_lapses_and_takes_no_rejection_back_if_it_is_not_what_is_there(reviewed):
     reviewed({}, look=True)
-    assert reviewed({}, "rejected")[0].verdict == FAILED
-    assert reviewed({}, guard_mm=5.0)[0].verdict == PASSED
+    reviewed({}, "rejected")
+    outcome, _ = reviewed({}, "accepted", guard_mm=5.0)
+    assert outcome.kind == IN_REVIEW and "was looked at with another" in outcome.lapsed
+    assert reviewed({}, guard_mm=5.0)[0].kind == IN_REVIEW
+
+
+def test_what_was_rejected_stays_away_though_something_else_was_accepted_since(reviewed):
+    reviewed({}, look=True)
+    reviewed({}, "rejected")
+    reviewed({}, look=True, guard_mm=5.0)
+    assert reviewed({}, "accepted", guard_mm=5.0)[0].verdict == PASSED
     assert reviewed({})[0].kind == IN_REVIEW
+    assert reviewed({}, guard_mm=5.0)[0].verdict == PASSED
+
+
+@pytest.mark.parametrize(("first", "then"), [("accepted", "rejected"), ("rejected", "accepted")])
+def test_a_file_of_earlier_decisions_overrides_none_that_was_taken_later(reviewed, tmp_path, first, then):
+    reviewed(BEYOND, look=True)
+    early, late = "2026-02-01T08:00:00.000Z", "2026-02-01T08:00:01.000Z"
+    reviewed(BEYOND, review=save_review(tmp_path, {T1W: first}, time=early))
+    expected = reviewed(BEYOND, review=save_review(tmp_path, {T1W: then}, time=late))[0].verdict
+    assert expected == (FAILED if then == "rejected" else ACCEPTED)
+    outcome, _ = reviewed(BEYOND, review=save_review(tmp_path, {T1W: first}, time=early), force=True)
+    assert outcome.verdict == expected and outcome.code == 3
+    assert f"line 2: sub-01_T1w was decided otherwise later; so {first!r} does not count" in outcome.lapsed
+    assert reviewed(BEYOND, force=True)[0].verdict == expected
+
+
+def test_an_acceptance_by_which_a_kept_result_was_not_made_is_named(reviewed):
+    reviewed({}, look=True)
+    outcome, _ = reviewed({}, "accepted", "0" * 64)
+    assert (outcome.verdict, outcome.code) == (KEPT, 3) and "line 2" in outcome.lapsed
 
 
 def test_rules_for_metadata_change_no_picture_and_so_no_decision(reviewed):
@@ -162,12 +228,41 @@ def test_accept_of_what_no_report_has_shown_lapses_with_the_input(reviewed, tmp_
     assert reviewed(BEYOND)[0].verdict == FAILED
 
 
-def test_the_input_that_cannot_be_read_leaves_a_result_and_says_so(reviewed, tmp_path):
-    reviewed({}, look=True)
+def drop_input(tmp_path, scan):
     (tmp_path / "bids" / T1W).rename(tmp_path / "aside")
     (tmp_path / "bids" / T1W).symlink_to(tmp_path / ".git/annex/objects/gone")
+
+
+def damage_mask(tmp_path, scan):
+    (tmp_path / "out" / outputs_of(scan).mask).write_bytes(b"no image")
+
+
+@pytest.mark.parametrize("damage", [drop_input, damage_mask])
+def test_a_rejection_needs_neither_input_nor_mask(reviewed, tmp_path, damage):
+    _, scan = reviewed({}, look=True)
+    damage(tmp_path, scan)
     outcome, scan = reviewed({}, "rejected")
-    assert is_published(tmp_path, scan) and outcome.code == 3 and outcome.lapsed
+    assert (outcome.kind, outcome.lapsed) == (IN_REVIEW, "") and list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [drop_input, damage_mask])
+def test_an_acceptance_of_what_cannot_be_read_leaves_a_result_and_says_so(reviewed, tmp_path, damage):
+    _, scan = reviewed({}, look=True)
+    damage(tmp_path, scan)
+    outcome, scan = reviewed({}, "accepted")
+    assert outcome.verdict == KEPT and is_published(tmp_path, scan)
+    assert outcome.code == 3 and "cannot be compared" in outcome.lapsed
+
+
+def test_decisions_that_cannot_be_read_keep_a_result_and_say_so(reviewed, tmp_path):
+    reviewed({}, look=True)
+    reviewed({}, "accepted")
+    for path in (tmp_path / "work/bidsdeface/fingerprints").iterdir():
+        if path.read_bytes().startswith(b"{"):
+            path.write_text("{")
+    outcome, _ = reviewed({})
+    assert outcome.verdict == KEPT and "review the scan again" in outcome.lapsed
+    assert "review the scan again" in reviewed({}, force=True)[0].reasons[0]
 
 
 @pytest.mark.parametrize("content", ['{"fingerprint": ""}', '{"fingerp', "[]"])
@@ -177,3 +272,111 @@ def test_accept_does_not_hold_for_what_the_report_could_not_show(reviewed, tmp_p
     shown.write_text(content)
     outcome, scan = reviewed(BEYOND, accept=("sub-01_T1w",))
     assert outcome.verdict == FAILED and outcome.lapsed and not is_published(tmp_path, scan)
+
+
+ECHOES = [f"sub-01/anat/sub-01_echo-{n}_MEGRE.nii.gz" for n in (1, 2)]
+FIELDMAP = [f"sub-01/fmap/sub-01_{name}.nii.gz" for name in ("magnitude1", "phasediff")]
+INVERSIONS = [f"sub-01/anat/sub-01_{name}.nii.gz" for name in ("inv-2_MP2RAGE", "UNIT1")]
+SETS = pytest.mark.parametrize(
+    ("scans", "asked"), [(ECHOES, ()), (FIELDMAP, ("magnitude1", "phasediff")), (INVERSIONS, ())]
+)
+
+
+def doubtful_first():
+    """Object to the first scan of a run, without a measure, until a person has looked; find the others."""
+    objections = iter([RegistrationError("its background is as bright as its tissue")])
+    return lambda loaded: next(objections, {"measures": {"similarity": 0.8}})
+
+
+def verdicts(outcomes, scans):
+    return [outcomes[stem_of(PurePosixPath(scan))].verdict for scan in scans]
+
+
+@SETS
+def test_an_acceptance_is_not_lent_with_the_mask(run, tmp_path, monkeypatch, scans, asked):
+    monkeypatch.setattr(choose_mask, "check_still", lambda *_, **__: True)
+    options = {"scans": scans, "suffixes": asked, "work_dir": tmp_path / "work"}
+    stems = [stem_of(PurePosixPath(scan)) for scan in scans]
+    outcomes, head = run(doubtful_first(), accept=(stems[0],), private_report=True, **options)
+    assert verdicts(outcomes, scans) == [ACCEPTED, FAILED]
+    assert f"gets the mask of {stems[0]}, which a person has accepted" in outcomes[stems[1]].reasons[0]
+    assert not (tmp_path / "out" / outputs_of(head.scans[1]).image).exists()
+    decisions = save_review(tmp_path, {scans[1]: "accepted"})  # shown with that mask
+    outcomes, _ = run(doubtful_first(), review=decisions, **options)
+    assert verdicts(outcomes, scans) == [ACCEPTED, ACCEPTED], outcomes
+    outcomes, _ = run(doubtful_first(), **options)
+    assert verdicts(outcomes, scans) == [KEPT, KEPT]
+
+
+def test_a_set_is_shown_with_one_mask_so_that_it_is_accepted_at_once(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(choose_mask, "check_still", lambda *_, **__: True)
+
+    def run_again(**options):
+        tried = set()
+
+        def found(loaded):
+            echo = int(dict(loaded.scan.entities)["echo"])
+            if echo not in tried:
+                tried.add(echo)
+                return RegistrationError("doubtful")
+            mask = np.zeros(loaded.image.stored.shape, bool, order="F")
+            mask[:, 20 + echo :] = True
+            return {"mask": mask, "measures": {"outline_shift_mm": 99.0}}
+
+        return verdicts(run(found, ECHOES, work_dir=tmp_path / "work", **options)[0], ECHOES)
+
+    assert run_again(private_report=True) == [FAILED, FAILED]
+    decisions = save_review(tmp_path, dict.fromkeys(ECHOES, "accepted"))
+    assert run_again(review=decisions) == [ACCEPTED, ACCEPTED]
+
+
+@pytest.mark.parametrize("is_accepted_before", [True, False])
+def test_what_is_accepted_against_an_objection_places_no_other_scan(run, templates, is_accepted_before):
+    placed = RegisteredScan("sub-01_T1w", None, np.eye(4), np.eye(4), {}, templates)
+    scans = [f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w")]
+    whole = {check.measure: check.best for check in CHECKS}
+    objections = iter([RegistrationError("as bright as its tissue")])
+
+    def found(loaded):
+        is_first = loaded.scan.suffix == "T1w"
+        objection = next(objections, None) if is_first else None
+        return objection or {"measures": whole, "registered": placed if is_first else None}
+
+    outcomes, _ = run(found, scans, accept=("sub-01_T1w",), suffixes=("T1w",) if is_accepted_before else ())
+    assert outcomes["sub-01_T1w"].verdict == ACCEPTED
+    if is_accepted_before:
+        assert run(found, scans)[0]["sub-01_T1w"].verdict == KEPT
+    assert run.references["sub-01_T2w"] is None
+
+
+@SETS
+def test_what_took_the_mask_of_a_rejected_scan_goes_with_it(run, tmp_path, scans, asked):
+    options = {"scans": scans, "suffixes": asked, "work_dir": tmp_path / "work"}
+    outcomes, head = run({}, private_report=True, **options)
+    assert verdicts(outcomes, scans) == [PASSED, PASSED]
+    looked_at = set()
+
+    def found(loaded):
+        looked_at.add(loaded.scan.path.name)
+        return RegistrationError("no head")
+
+    outcomes, _ = run(found, review=save_review(tmp_path, {scans[0]: "rejected"}), **options)
+    assert verdicts(outcomes, scans) == [FAILED, FAILED]
+    assert looked_at == (set() if scans is FIELDMAP else {PurePosixPath(scans[1]).name})
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_is_rejected_already_costs_the_others_of_its_set_no_further_run(run, tmp_path):
+    options = {"scans": ECHOES, "work_dir": tmp_path / "work"}
+    run({}, private_report=True, **options)
+    outcomes, _ = run({}, review=save_review(tmp_path, {ECHOES[0]: "rejected"}), **options)
+    assert verdicts(outcomes, ECHOES) == [FAILED, PASSED]  # with a mask of its own
+    outcomes, _ = run({}, **options)
+    assert verdicts(outcomes, ECHOES) == [FAILED, KEPT]
+
+
+def test_a_phase_image_that_is_rejected_takes_nothing_else_away(run, tmp_path):
+    options = {"scans": FIELDMAP, "suffixes": ("magnitude1", "phasediff"), "work_dir": tmp_path / "work"}
+    run({}, private_report=True, **options)
+    outcomes, _ = run({}, review=save_review(tmp_path, {FIELDMAP[1]: "rejected"}), **options)
+    assert verdicts(outcomes, FIELDMAP) == [KEPT, FAILED]

@@ -176,13 +176,17 @@ def test_only_what_has_a_fingerprint_can_be_decided(told, write, folder):
 
 
 def test_the_pages_know_what_was_decided_about_what_they_show(told, write, folder, state):
-    decision = Decision(decision="rejected", note="nose", initials="AB")
-    remember_decision(state, "sub-1_T1w", "0a" * 32, decision)
-    for fingerprint, expected, undecided in (("0a" * 32, ("rejected", "nose"), 0), ("0b" * 32, ("", ""), 1)):
-        told("sub-1_T1w", FAILED, fingerprint=fingerprint)
-        assert f'data-page="sub-1.html">{undecided}<' in write().read_text()
+    nothing, seen = ("", "", ""), ("nose", "2026-01-31T12:00:00.000Z")
+    for decision, fingerprint, expected in (
+        ("accepted", "0a", ("accepted", *seen)), ("accepted", "0b", nothing),
+        ("rejected", "0a", ("rejected", *seen)), ("rejected", "0b", ("rejected", *seen)),
+    ):  # fmt: skip
+        known = Decision(decision=decision, fingerprint="0a" * 32, note=seen[0], time=seen[1])
+        remember_decision(state, "sub-1_T1w", known)
+        told("sub-1_T1w", FAILED, fingerprint=(fingerprint := fingerprint * 32))
+        assert f'data-page="sub-1.html">{int(expected == nothing)}<' in write().read_text()
         (one,) = listed(folder)
-        assert (one["decision"], one["note"], one["fingerprint"]) == (*expected, fingerprint)
+        assert (one["decision"], one["note"], one["time"], one["fingerprint"]) == (*expected, fingerprint)
         assert (one["scan"], one["page"]) == ("sub-1/anat/sub-1_T1w.nii", "sub-1.html")
         assert shown_fingerprint(folder, "sub-1_T1w") == fingerprint
     assert shown_fingerprint(folder, "sub-2_T1w") == ""
