@@ -17,7 +17,7 @@ from bidsdeface.imaging.brainnet import Weights, load_weights
 from bidsdeface.imaging.facemask import FaceRegions
 from bidsdeface.imaging.foldover import PlacedHead
 from bidsdeface.imaging.registration import NO_HEAD, Placement, place, place_from, place_rigidly
-from bidsdeface.imaging.volume import Volume, apply_affine, evened
+from bidsdeface.imaging.volume import Volume, apply_affine, evened, flattened
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
 from bidsdeface.quality.limits import is_brain_trusted, lies_on_reference
 from bidsdeface.quality.measures import measure_fit, measure_placement, outline_likeness
@@ -232,12 +232,11 @@ def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredSc
     """Place the template on a scan, from its brain if that is trusted and the outline agrees.
 
     A brain does not vouch for a placement that started from it: if the head's outline, which had no part in
-    it, or anything else objects, brain and placement are sought again with an uneven coil evened out; then
-    the placement is searched for without the brain.
+    it, or anything else objects, the placement is searched for without the brain. Where a dark scalp or an
+    uneven coil hides the head's shape, both succeed once the scan is flattened.
     """
-    target = templates.template.target
-    for is_evened in (False, True):
-        scan = evened(volume) if is_evened else volume
+    target, looks = templates.template.target, (volume, flattened(volume))
+    for scan in looks:
         with suppress(RegistrationError):
             brain, starts = _starts_by_brain(scan, templates)
             registered = _judge(name, scan, place_from(scan, starts, target), brain, templates)
@@ -245,8 +244,13 @@ def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredSc
             if registered.brain and not objections:
                 del registered.measures["lead"]  # there was no rival
                 return replace(registered, volume=volume)
-    placement = place(volume, templates.head_template.pose, target, templates.head_to_template)
-    return _judge(name, volume, placement, None, templates)
+    searched = []
+    for scan in looks:
+        placement = place(scan, templates.head_template.pose, target, templates.head_to_template)
+        searched.append(replace(_judge(name, scan, placement, None, templates), volume=volume))
+        if not failed_checks(searched[-1].measures):
+            return searched[-1]
+    return searched[0]
 
 
 def _starts_by_brain(scan: Volume, templates: TemplateSet) -> tuple[Brain, list[NDArray]]:

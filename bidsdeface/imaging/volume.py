@@ -251,6 +251,12 @@ def evened(volume: Volume) -> Volume:
     return replace(volume, data=np.clip(volume.data / (2 * around), 0, 1))
 
 
+def flattened(volume: Volume) -> Volume:
+    """Return a volume in which dim tissue stands out from air as bright tissue does, wherever it lies."""
+    even = evened(volume)
+    return replace(even, data=np.sqrt(even.data))
+
+
 def tissue_threshold(volume: Volume) -> float:
     """Return the intensity that parts air from tissue: Otsu's, on the square root of intensity."""
     counts, edges = np.histogram(np.sqrt(volume.data[volume.seen > 0]), bins=128, range=(0, 1))

@@ -178,3 +178,15 @@ def test_what_shows_no_head_is_refused(templates):
     speck = Volume(data, np.diag([2.0, 2.0, 2.0, 1.0]), np.ones_like(data))
     with pytest.raises(RegistrationError, match="no head found"):
         fit("x", speck, None, templates, accepted=False)
+
+
+def test_a_head_whose_scalp_is_dark_and_whose_face_was_removed_is_found(average, templates):
+    """As in some FLAIR: by brightness, the brain would be taken for the whole head."""
+    head = average.head
+    places = apply_affine(head.affine, np.stack(np.indices(head.data.shape), -1))
+    off_brain_mm = templates.head_template.brain_mm.at(places, np.inf)
+    data = head.data * (1 - 0.85 * np.clip((off_brain_mm - 1) / 4, 0, 1))
+    data[templates.face_regions(None).distance(places, np.eye(4)) < 0] = 0
+    scan = replace(head, data=data.astype(np.float32))
+    registered = fit("x", scan, None, templates, accepted=False)
+    assert face_off_mm(registered, templates) < 20 and registered.volume is scan
