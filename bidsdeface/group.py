@@ -29,6 +29,7 @@ from bidsdeface.reidentify.audit import audited
 from bidsdeface.reidentify.findings import Audit
 from bidsdeface.report import impact, missing, quality, reidentification
 from bidsdeface.report.page import page
+from bidsdeface.report.private_pages import refresh_pages
 from bidsdeface.report.subject import folder_of_pages, write_pages
 from bidsdeface.runtime.scratch import make_private, scratch_folder, temporary_dir
 from bidsdeface.runtime.workdir import OUTCOMES, State
@@ -95,6 +96,8 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
         codes |= check_whole_output(settings, state, scratch)
         codes |= check_output_valid(settings, scratch, codes)
     _log_missing(absent, settings, state)
+    if state:
+        refresh_pages(settings, state)
     if audit and audit.withdrawn:
         codes.add(Exit.FAILED)
     return codes
@@ -167,7 +170,12 @@ def _log_missing(absent: Sequence[missing.Missing], settings: Settings, state: S
         where = f"; why: {table}"
     if absent:
         names = shortened([one.scan for one in absent], 10 if state else len(absent))
-        LOGGER.warning("missing from OUTPUT_DIR: %s (%s)%s", counted_as(len(absent), "scan"), names, where)
+        LOGGER.warning(
+            "missing from OUTPUT_DIR: %s (%s), which the exit code of group does not count%s",
+            counted_as(len(absent), "scan"),
+            names,
+            where,
+        )
     else:
         LOGGER.info("no scan is missing from OUTPUT_DIR")
 

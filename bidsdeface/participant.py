@@ -22,6 +22,7 @@ from bidsdeface.output.description import check_ours, claim_shareable, write_dat
 from bidsdeface.output.record import published_scans
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
+from bidsdeface.report.private_pages import refresh_pages
 from bidsdeface.report.subject import folder_of_pages, write_pages
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.runtime.workdir import OUTCOMES, State
@@ -69,8 +70,9 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
             codes |= _finish(settings, plan.heads, outcomes, scratch, state, codes)
         elif codes <= set(OPTIONAL):  # these alone would mean that everything else is done
             codes.add(Exit.ERROR)
-    if (settings.private_report or settings.review) and state:
-        _write_private_pages(state, settings, {head.subject for head in plan.heads})
+    if state:
+        subjects = {head.subject for head in plan.heads}
+        refresh_pages(settings, state, subjects, is_asked=settings.private_report)
     counts = Counter(outcome.verdict for outcome in outcomes)
     parts = [f"{counts[verdict]} {verdict}" for verdict in sorted(counts)]
     LOGGER.info("in all: %s", ", ".join(parts) or "no scan to deface")
@@ -164,17 +166,6 @@ def _finish(
     if settings.is_complete and settings.validate_output and is_whole(settings):
         added |= check_output_valid(settings, scratch, codes | added)
     return added
-
-
-def _write_private_pages(state: State, settings: Settings, subjects: Set[str]) -> None:
-    """Write the private report. A fault costs no result."""
-    from bidsdeface.report.private import write_pages as write_private_pages
-
-    try:
-        page = write_private_pages(state, settings.output_dir, subjects)
-        LOGGER.info("private report: %s", page or "nothing to show")
-    except Exception as error:  # such as a file of it that somebody has edited
-        LOGGER.warning("the private report is not complete: %s", describe(error))
 
 
 def _write_pages(settings: Settings, state: State | None, subjects: Sequence[str]) -> None:

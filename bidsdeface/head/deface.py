@@ -50,7 +50,8 @@ from bidsdeface.quality.measures import measure_defaced
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, KEPT, NO_FACE, PASSED, Outcome
 from bidsdeface.quality.readback import check_mask_written, check_written
 from bidsdeface.report.figure import draw, views
-from bidsdeface.report.private import Shown, add_scan, report_folder
+from bidsdeface.report.private import Shown, add_scan
+from bidsdeface.report.private_pages import report_folder
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import COMPLETE
 from bidsdeface.templates.source import average_face

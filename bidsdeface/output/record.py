@@ -1,6 +1,7 @@
 """Our own sidecars: composed for a scan that is about to be published, and read of published scans."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from bidsdeface import __version__
 from bidsdeface.dataset.inheritance import JsonError, parse_json, read_json
 from bidsdeface.dataset.kinds import ANATOMICAL
-from bidsdeface.dataset.names import RAW, natural_key
+from bidsdeface.dataset.names import RAW, natural_key, stem_of
 from bidsdeface.deidentify.policy import (
     DROP,
     FILES,
@@ -147,6 +148,11 @@ class Published:
 
     image: PurePosixPath
     sidecar: Mapping[str, Any]
+
+    @property
+    def stem(self) -> str:
+        """Stem of the scan whose result it is, such as ``sub-01_T1w``."""
+        return re.sub("_desc-(defaced|noface)", "", stem_of(self.image))
 
     @property
     def record(self) -> Mapping[str, Any]:

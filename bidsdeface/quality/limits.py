@@ -90,9 +90,11 @@ class Check:
 
     @property
     def limits(self) -> str:
-        """The limits in words; empty where there are none."""
-        bounds = ((self.least, "or more"), (self.most, "or less"))
-        return " and ".join(f"{limit:g} {words}" for limit, words in bounds if math.isfinite(limit))
+        """The limits in words, such as "at least 0.25"; empty where there are none."""
+        if math.isfinite(self.least) and math.isfinite(self.most):
+            return f"from {self.least:g} to {self.most:g}"
+        bounds = (("at least", self.least), ("at most", self.most))
+        return "".join(f"{words} {limit:g}" for words, limit in bounds if math.isfinite(limit))
 
     def is_met(self, value: float) -> bool:
         """Return True if a value is within the limits."""

@@ -11,15 +11,14 @@ from bidsdeface.deidentify.contents import OWN_PICTURES
 from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.pose import saturated
 from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+from bidsdeface.report import colours
 
 PANEL_MM = (260.0, 480.0)  # at least a head, at most the whole field of view
 PANEL_PIXELS = 320
 SURFACE_MM = 2.0
 SKIN_MM = 1.5  # smoothing of the surface
 LIGHT = np.array([-0.35, 0.45, 0.82])  # from the upper left, towards the viewer
-# The last two values of a picture are colours, which differ for the colour-blind, too (Okabe and Ito, 2008).
-WHITE, MASK, GUARD = 253, 254, 255
-MASK_COLOUR, GUARD_COLOUR = "#e69f00", "#56b4e9"
+WHITE, MASK, GUARD = 253, 254, 255  # the last two values of a picture are colours
 OUTLINE_PIXELS, DASH_PIXELS = 2, 6
 COARSE = 4  # pixels of a panel for which the distance to the guard is computed once
 
@@ -77,7 +76,7 @@ def draw(path: Path, *rows: NDArray[np.uint8]) -> None:
     text.add_text(*OWN_PICTURES)
     picture = Picture.fromarray(np.concatenate(rows, axis=0))
     greys = np.linspace(0, 255, WHITE + 1).round().astype(np.uint8).repeat(3).tobytes()
-    picture.putpalette(greys + bytes.fromhex(f"{MASK_COLOUR}{GUARD_COLOUR}".replace("#", "")))
+    picture.putpalette(greys + bytes.fromhex(f"{colours.MASK}{colours.GUARD}".replace("#", "")))
     picture.save(path, format="PNG", pnginfo=text)
 
 

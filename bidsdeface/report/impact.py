@@ -48,16 +48,18 @@ CHANGES = (
     ),
 )
 SOURCES = (
-    "Assessing the reproducibility of the SienaX and Siena brain atrophy measures using the ADNI "
-    "back-to-back MP-RAGE MRI scans. Psychiatry Res 2011;193:182-90. doi:10.1016/j.pscychresns.2011.02.012. "
-    "Brain volume (SIENAX, 671 people) differed between back-to-back scans by 0.96 % (median; 90th "
-    "percentile 5.11 %).",
-    "The reproducibility and sensitivity of brain tissue volume measurements derived from an SPM-based "
-    "segmentation methodology. J Magn Reson Imaging 2002;15:259-67. doi:10.1002/jmri.10064. Coefficients of "
-    "variation of brain, grey and white matter (SPM99, 10 people, 197 days apart): 0.5 to 1.2 %.",
-    "Wittens MMJ, et al. Inter- and intra-scanner variability of automated brain volumetry on three magnetic "
-    "resonance imaging systems in Alzheimer's disease and controls. Front Aging Neurosci 2021;13. "
-    "doi:10.3389/fnagi.2021.746982. On one scanner, coefficients of variation were below 2 % on average.",
+    "Cover KS, van Schijndel RA, van Dijk BW, et al. Assessing the reproducibility of the SienaX and Siena "
+    "brain atrophy measures using the ADNI back-to-back MP-RAGE MRI scans. Psychiatry Res 2011;193:182-90. "
+    "doi:10.1016/j.pscychresns.2011.02.012. Brain volume (SIENAX, 671 people) differed between back-to-back "
+    "scans by 0.96 % (median; 90th percentile 5.11 %).",
+    "Chard DT, Parker GJM, Griffin CMB, Thompson AJ, Miller DH. The reproducibility and sensitivity of brain "
+    "tissue volume measurements derived from an SPM-based segmentation methodology. J Magn Reson Imaging "
+    "2002;15:259-67. doi:10.1002/jmri.10064. Coefficients of variation of brain, grey and white matter "
+    "(SPM99, 10 people, 197 days apart): 0.5 to 1.2 %.",
+    "Wittens MMJ, Allemeersch GJ, Sima DM, et al. Inter- and intra-scanner variability of automated brain "
+    "volumetry on three magnetic resonance imaging systems in Alzheimer's disease and controls. Front Aging "
+    "Neurosci 2021;13. doi:10.3389/fnagi.2021.746982. On one scanner, coefficients of variation were below "
+    "2 % on average.",
 )
 COLUMNS: dict[str, dict[str, Any]] = {
     "scan": {"Description": "Path of the published image, relative to the dataset"},

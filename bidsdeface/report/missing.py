@@ -13,6 +13,7 @@ from typing import Any
 from bidsdeface.quality.outcome import FAILED, IN_REVIEW
 from bidsdeface.report.page import tsv
 
+BY_CHECK = "did not pass: "  # how such a reason begins
 COLUMNS: dict[str, dict[str, Any]] = {
     "scan": {"Description": "Scan that is not in the output, without extension; n/a: not named here"},
     "reason": {"Description": "Why, as far as the outcomes of earlier runs say"},
@@ -51,7 +52,13 @@ class Missing:
             return "memory or disk space ran out, or its process was killed; run it again"
         checks = ", ".join(self.outcome["failed_checks"])
         kind = self.outcome["kind"] or "could not be processed; the log of its run says why"
-        return f"did not pass: {checks}" if checks else kind
+        return f"{BY_CHECK}{checks}" if checks else kind
+
+    @property
+    def as_said(self) -> list[str]:
+        """What the run said, else the reason; it names files, and is private."""
+        outcome = self.outcome
+        return list(outcome["reasons"] if outcome and outcome["verdict"] == FAILED else ()) or [self.reason]
 
     @property
     def in_words(self) -> str:
@@ -88,4 +95,7 @@ def content(missing: Sequence[Missing], *, is_private: bool) -> list[dict[str, A
         words = f" ({one.in_words})" if is_private and one.in_words else ""
         named[one.reason] += [one.scan + words] if one.has_failed else []
     counts = Counter(one.reason for one in missing)
-    return [{"reason": reason, "count": n, "names": named[reason]} for reason, n in counts.most_common()]
+    return [
+        {"reason": reason, "count": n, "names": named[reason], "is_by_check": reason.startswith(BY_CHECK)}
+        for reason, n in counts.most_common()
+    ]

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bidsdeface import __version__
+from bidsdeface.report import colours
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -37,7 +38,13 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {}  # in the given order
     environment.filters["breakable"] = _breakable
+    environment.globals["colours"] = {
+        "mask": colours.MASK,
+        "guard": colours.GUARD,
+        "crosshair": colours.CROSSHAIR,
+    }
     return environment
 
 

@@ -1,7 +1,6 @@
 """The quality of every published scan: a table, its description, and what the report shows, worst first."""
 
 import math
-import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bidsdeface import __version__
 from bidsdeface.dataset.names import scan_at, stem_of, suffix_of
 from bidsdeface.output.names import FIGURES, figure_name
 from bidsdeface.output.record import Published
 from bidsdeface.quality.limits import CHECKS, Check, bids_name, nearest_to_limit
 from bidsdeface.report.page import tsv
+from bidsdeface.report.references import References
 from bidsdeface.report.strip import draw_strip, limits_in_words, number
 
 UNITS = {"mm": "mm", "ml": "mL"}
@@ -54,14 +55,6 @@ COLUMNS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A measure of a scan in the table."""
-
-    text: str
-    is_beyond: bool
-
-
-@dataclass(frozen=True)
 class ScanRow:
     """What the report shows of a scan.
 
@@ -72,12 +65,13 @@ class ScanRow:
     picture : str
         Where its figure is, relative to the page; empty if there is none.
     verdict, suffix, participant : str
-    nearest : str
-        The measure that is nearest to its limit; empty if nothing was measured.
+    nearest, worst : str
+        The measure that is nearest to its limit, and its value and limit in words; empty if nothing was
+        measured.
     limit_used : float
         How far that measure is on the way to its limit; 0 if nothing was measured.
-    cells : tuple of Cell
-        The measures that have limits.
+    is_beyond : bool
+        Whether it is beyond its limit.
     measures : mapping of str to float
         All of them, by their names in `CHECKS`.
     """
@@ -89,21 +83,10 @@ class ScanRow:
     suffix: str
     participant: str
     nearest: str
+    worst: str
     limit_used: float
-    cells: tuple[Cell, ...]
+    is_beyond: bool
     measures: Mapping[str, float]
-
-    @property
-    def strain(self) -> str:
-        """How far the nearest measure is on the way to its limit, as the pages show it."""
-        return percent(self.limit_used) if self.nearest else "–"
-
-    @property
-    def worst(self) -> str:
-        """How near its nearest measure is to the limit, in words; empty if nothing was measured."""
-        if self.strain == "n/a":
-            return f"{self.nearest} could not be measured"
-        return f"{self.nearest} uses {self.strain} of its limit" if self.nearest else ""
 
 
 def picture_of(scan: Published, folder: Path, *, is_complete: bool = False) -> str:
@@ -133,6 +116,7 @@ def content(scans: Sequence[Published], picture: Callable[[Published], str]) -> 
     """
     counts = Counter(str(scan.record["Verdict"]) for scan in scans)
     rows = [scan_row(scan, picture) for scan in scans]
+    settings = _settings(scans)
     worst_first = sorted(rows, key=lambda row: row.limit_used, reverse=True)
     return {
         "scans": worst_first,
@@ -144,10 +128,11 @@ def content(scans: Sequence[Published], picture: Callable[[Published], str]) -> 
             for name, meaning in COLUMNS["Verdict"]["Levels"].items()
             if counts[name]
         ],
-        "measures": [bids_name(check.measure) for check in LIMITED],
+        "measures": {bids_name(check.measure): _column_of(check, worst_first) for check in LIMITED},
         "strips": [strip for check in LIMITED if (strip := draw_strip(check, worst_first))],
         "summary": [_summary(check, worst_first) for check in CHECKS],
-        "settings": list(_settings(scans).items()),
+        "settings": list(settings.items()),
+        "cite": References(" and ".join(settings.get("Version", [__version__]))),
     }
 
 
@@ -182,20 +167,29 @@ def _measures(scan: Published) -> dict[str, float]:
 
 def scan_row(scan: Published, picture: Callable[[Published], str]) -> ScanRow:
     """Return what the pages show of a scan; for `picture` see `content`."""
-    measures, name = _measures(scan), re.sub("_desc-(defaced|noface)", "", stem_of(scan.image))
+    measures = _measures(scan)
     nearest = nearest_to_limit(measures)
     return ScanRow(
-        name,
-        f"scan-{name}",
+        scan.stem,
+        f"scan-{scan.stem}",
         picture(scan),
         str(scan.record["Verdict"]),
         suffix_of(scan.image),
         scan.image.parts[0],
         bids_name(nearest.measure) if nearest else "",
+        _in_words(nearest, measures) if nearest else "",
         nearest.limit_used(measures[nearest.measure]) if nearest else 0.0,
-        tuple(Cell(number(measures.get(one.measure)), one.is_fault(measures)) for one in LIMITED),
+        bool(nearest and nearest.is_fault(measures)),
         measures,
     )
+
+
+def _column_of(check: Check, scans: Sequence[ScanRow]) -> dict[str, list[Any]]:
+    """Return a measure of all scans, as the page shows it when it is asked for, and which are beyond."""
+    return {
+        "values": [number(scan.measures.get(check.measure)) for scan in scans],
+        "beyond": [place for place, scan in enumerate(scans) if check.is_fault(scan.measures)],
+    }
 
 
 def _summary(check: Check, scans: Sequence[ScanRow]) -> dict[str, str]:
@@ -210,6 +204,35 @@ def _summary(check: Check, scans: Sequence[ScanRow]) -> dict[str, str]:
     }
 
 
-def percent(share: float) -> str:
-    """Return a share as the pages show it; ``n/a`` for what could not be measured."""
-    return f"{100 * share:.0f} %" if math.isfinite(share) else "n/a"
+def _in_words(check: Check, measures: Mapping[str, float]) -> str:
+    """Return the worst measure and its limits, such as "Similarity 0.60 (must be at least 0.25)"."""
+    value = measures[check.measure]
+    said = f"{number(value)} (must be {check.limits})" if math.isfinite(value) else "could not be measured"
+    others = sum(one.is_fault(measures) for one in CHECKS) - 1
+    more = (
+        f", and {others} more beyond {'its limit' if others == 1 else 'their limits'}" if others > 0 else ""
+    )
+    return f"{bids_name(check.measure)} {said}{more}"
+
+
+def measure_row(check: Check, measures: Mapping[str, float]) -> dict[str, Any]:
+    """Return what the table of a scan's measures shows of one of them."""
+    value = measures[check.measure]
+    return {
+        "name": bids_name(check.measure),
+        "value": number(value),
+        "limits": _judgement(check, value, decides=check.decides(measures)),
+        "is_fault": check.is_fault(measures),
+        "description": check.description,
+    }
+
+
+def _judgement(check: Check, value: float, *, decides: bool) -> str:
+    """Return what a measure must be, and what its value meant for the verdict."""
+    if check.of_trust:
+        return "trusted" if check.is_met(value) else f"not trusted: must be {check.limits}"
+    if not check.limits:
+        return ""
+    if not decides:
+        return "not judged"
+    return check.limits if check.is_met(value) else f"{check.limits}: not met"

@@ -1,7 +1,7 @@
 """The page of one participant: every published scan with its picture, verdict, measures and provenance."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
@@ -9,10 +9,9 @@ from typing import Any
 from bidsdeface.output.publish import publish_texts, remove_files
 from bidsdeface.output.record import Published
 from bidsdeface.output.request import Request
-from bidsdeface.quality.limits import CHECKS, Check, bids_name
+from bidsdeface.quality.limits import CHECKS
 from bidsdeface.report.page import page
-from bidsdeface.report.quality import COLUMNS, ScanRow, percent, picture_of, scan_row
-from bidsdeface.report.strip import limits_in_words, number
+from bidsdeface.report.quality import COLUMNS, ScanRow, measure_row, picture_of, scan_row
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import COMPLETE, State
 
@@ -66,8 +65,10 @@ def _is_ours(path: Path) -> bool:
 
 
 def subject_page(name: str, scans: Sequence[Published], picture: Callable[[Published], str]) -> str:
-    """Return the page of a participant, who is named as ``sub-XX``; for `picture` see `quality.content`."""
-    return page("subject.html", title=name, scans=[_shown(scan_row(scan, picture), scan) for scan in scans])
+    """Return the page of a participant, ``sub-XX``, the worst scan first; for `picture` see `content`."""
+    shown = [_shown(scan_row(scan, picture), scan) for scan in scans]
+    worst_first = sorted(shown, key=lambda one: one["row"].limit_used, reverse=True)
+    return page("subject.html", title=name, scans=worst_first)
 
 
 def _shown(row: ScanRow, scan: Published) -> dict[str, Any]:
@@ -75,31 +76,10 @@ def _shown(row: ScanRow, scan: Published) -> dict[str, Any]:
     return {
         "row": row,
         "meaning": COLUMNS["Verdict"]["Levels"].get(row.verdict, ""),
-        "measures": [_measure(check, row.measures) for check in CHECKS if check.measure in row.measures],
+        "measures": [measure_row(check, row.measures) for check in CHECKS if check.measure in row.measures],
         "record": {
             key: ", ".join(map(str, value)) if isinstance(value, list) else value
             for key, value in record.items()
             if key not in ("Measures", "Verdict") and value not in (None, [])
         },
     }
-
-
-def _measure(check: Check, measures: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "name": bids_name(check.measure),
-        "value": number(measures[check.measure]),
-        "limits": limits_in_words(check),
-        "judgement": _judgement(check, measures),
-        "is_fault": check.is_fault(measures),
-        "description": check.description,
-    }
-
-
-def _judgement(check: Check, measures: Mapping[str, float]) -> str:
-    """Return what a value meant for the verdict."""
-    value = measures[check.measure]
-    if check.of_trust:
-        return "trusted" if check.is_met(value) else "not trusted"
-    if not check.limits:
-        return ""
-    return percent(check.limit_used(value)) if check.decides(measures) else "not judged"

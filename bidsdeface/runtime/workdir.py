@@ -23,6 +23,7 @@ KEY_BYTES = 32
 COMPLETE = "complete"  # purpose of a folder for files that have no place in a complete dataset
 LOGGER = logging.getLogger("bidsdeface")
 OUTCOMES = "outcomes"  # purpose of a folder with the last outcome of each scan
+REPORT = "report"  # purpose of the folder of the private report
 _KEY, _FINGERPRINTS, _LOGS = "key", "fingerprints", "logs"
 # A folder that holds one of these is passed on, and a key in it with it.
 _OF_A_DATASET = (".git", ".datalad", "dataset_description.json")

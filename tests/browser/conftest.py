@@ -14,6 +14,7 @@ from bidsdeface.imaging.volume import Volume, reduce_image, smoothed
 from bidsdeface.report.figure import draw, views
 from tests.heads import AVERAGE
 
+PATIENCE_MS = 120_000  # without a graphics card, on a machine that others use too
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra 'browser' of pyproject.toml")
 
 
@@ -49,6 +50,7 @@ def opened(browser):
     def open_in(path, width=1300, scripts=True):
         size = {"width": width, "height": 900}
         contexts.append(browser.new_context(viewport=size, java_script_enabled=scripts))
+        contexts[-1].set_default_timeout(PATIENCE_MS)
         return Tab(contexts[-1], path)
 
     yield open_in

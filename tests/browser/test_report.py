@@ -73,17 +73,12 @@ def saved(tmp_path, picture):
 
 
 def is_too_wide(page):
-    """Return what ends beyond the window's right edge, unless it can be scrolled to."""
+    """Return what ends beyond the window's right edge, or has to be scrolled sideways."""
     return page.evaluate(
-        """() => [...document.querySelectorAll("main *")]
-            .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".wide"))
+        """() => [...document.querySelectorAll("main, main *")].filter((one) => one.checkVisibility())
+            .filter((one) => one.getBoundingClientRect().right > innerWidth + 1
+                || one.matches("div, table, td, th") && one.scrollWidth > one.clientWidth + 1)
             .map((one) => one.outerHTML.slice(0, 80))"""
-    )
-
-
-def nothing_scrolls(page):
-    return page.evaluate(
-        "[...document.querySelectorAll('.wide')].every((one) => one.scrollWidth <= one.clientWidth)"
     )
 
 
@@ -120,7 +115,7 @@ def test_the_page_of_a_participant_is_readable(tmp_path, picture, opened, width)
     tab = opened(tmp_path / "sub-1.html", width)
     if width == PAPER:
         tab.page.emulate_media(media="print")
-        assert nothing_scrolls(tab.page) and tab.page.pdf(format="A4").startswith(b"%PDF")
+        assert tab.page.pdf(format="A4").startswith(b"%PDF")
     check_readable(tab)
     planes, surfaces = (one.bounding_box() for one in tab.page.locator(".views").first.locator("img").all())
     assert abs(planes["width"] / planes["height"] - 3) < 0.02
@@ -144,13 +139,15 @@ def test_a_name_leads_to_the_page_of_its_participant_and_back(saved, opened, scr
 
 def test_headings_sort_and_fields_filter(saved, opened):
     page = opened(saved(500)).page
-    strain = page.get_by_role("button", name="Strain", exact=True)
-    for way, first in (("descending", -1), ("ascending", 1)):
-        strain.click()
-        assert page.locator(f"#scans th[aria-sort={way}]").inner_text() == "Strain"
-        column = page.locator("#scans tbody tr td:nth-child(6)").all_text_contents()
-        values = [first * float(text.removesuffix(" %")) for text in column if text != "–"]
-        assert len(values) == 500 and values == sorted(values)
+    used = "[...document.querySelectorAll('#scans tbody tr')].map((one) => Number(one.dataset.used))"
+    worst_first = page.evaluate(used)
+    assert len(worst_first) == 501 and worst_first == sorted(worst_first, reverse=True)
+    page.get_by_role("button", name="Scan", exact=True).click()
+    assert page.evaluate(used) != worst_first
+    for way, expected in (("descending", worst_first), ("ascending", worst_first[::-1])):
+        page.get_by_role("button", name="Nearest to its limit", exact=True).click()
+        assert page.locator(f"#scans th[aria-sort={way}]").inner_text() == "Nearest to its limit"
+        assert page.evaluate(used) == expected
     page.get_by_label("Verdict").select_option("accepted")
     accepted = visible_rows(page)
     assert len(accepted) == 13 and page.locator("output").inner_text() == "13 of 501 scans"
@@ -161,6 +158,29 @@ def test_headings_sort_and_fields_filter(saved, opened):
     page.get_by_label("Find").fill("")
     page.get_by_label("Suffix").select_option("FLAIR")
     assert all(name.endswith("_FLAIR") for name in visible_rows(page))
+    page.get_by_label("Suffix").select_option("")
+    name = page.get_by_label("Nearest to its limit").locator("option").nth(1).inner_text()
+    page.get_by_label("Nearest to its limit").select_option(name)
+    nearest = page.locator("#scans tbody tr:visible td:nth-child(5)").all_text_contents()
+    assert nearest and all(text.startswith(f"{name} ") for text in nearest)
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_any_other_measure_can_be_shown_and_sorted_by(saved, opened, width):
+    page = opened(saved(500), width).page
+    page.get_by_role("button", name="Scan", exact=True).click()  # rows are no longer in the first order
+    page.get_by_label("Show also").select_option("BrainShiftMM")
+    page.get_by_role("button", name="BrainShiftMM", exact=True).click()
+    shown = "[...document.querySelectorAll('#scans tbody tr')].map((one) => one.cells[5].textContent)"
+    values = [float(text) for text in page.evaluate(shown) if text != "–"]
+    assert len(values) == 500 and values == sorted(values, reverse=True)
+    assert is_too_wide(page) == []
+    first = page.locator("#scans tbody tr").first.locator("th, td")
+    name, value = first.nth(1).inner_text(), first.nth(5).inner_text()
+    dot = page.get_by_role("group", name="BrainShiftMM of all scans").get_by_label(f"{name}: {value}")
+    assert dot.count() == 1
+    page.get_by_label("Show also").select_option("")
+    assert page.locator("#scans tr").first.locator("th").count() == 5
 
 
 def test_a_dot_leads_to_its_scan_and_a_later_picture_comes_into_view(saved, opened):
@@ -185,7 +205,6 @@ def test_paper_shows_every_scan_and_cuts_nothing_off(saved, opened, tmp_path):
     page = opened(saved(8), PAPER).page
     page.emulate_media(media="print")
     assert is_too_wide(page) == [] and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert nothing_scrolls(page)
     assert len(visible_rows(page)) == 9 and page.locator("#controls").is_hidden()
     assert page.pdf(format="A4").startswith(b"%PDF")
 

@@ -1,6 +1,7 @@
 """A hundred scans reviewed by keyboard: the file that is saved says exactly what was decided."""
 
 import csv
+import re
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -9,16 +10,17 @@ from axe_playwright_python.sync_playwright import Axe
 
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import reduce_image
+from bidsdeface.output.request import Request
 from bidsdeface.output.review import Decision, now, read_review, remember_decision
 from bidsdeface.quality.outcome import FAILED, PASSED, Outcome
-from bidsdeface.report.private import Shown, add_scan, report_folder, write_pages
+from bidsdeface.report.private import Shown, add_scan
+from bidsdeface.report.private_pages import report_folder, write_pages
 from bidsdeface.runtime.workdir import open_state
 from tests.browser.test_report import DESKTOP, PHONE, is_too_wide
 from tests.heads import AVERAGE
 
 PEOPLE, SCANS = 25, 100
 SEEN = "2026-01-31T12:00:00.000Z"
-VIEW_MS = 120_000  # without a graphics card, on a machine that others use too
 
 
 def name_of(number):
@@ -58,7 +60,7 @@ def saved(tmp_path_factory):
         (folder / f"{name}.png").symlink_to(folder / f"{name_of(1)}.png")
     decision = Decision(decision="accepted", fingerprint=f"{5:064x}", note="seen", time=SEEN)
     remember_decision(state, name_of(5), decision)
-    return write_pages(state, root / "out", [f"{n:02}" for n in range(1, PEOPLE + 1)])
+    return write_pages(Request(bids_dir=root / "bids", output_dir=root / "out"), state)
 
 
 def save(page, path):
@@ -81,15 +83,16 @@ def counted(page):
 
 
 def wait_for_view(page):
-    page.locator("#viewer[data-shows]").wait_for(timeout=VIEW_MS)
+    page.locator("#viewer[data-shows]").wait_for()
 
 
 def test_a_hundred_scans_are_reviewed_by_keyboard(saved, opened, tmp_path):
     tab, decisions, before = opened(saved), {"a": "accepted", "r": "rejected"}, now()
     page, expected = tab.page, {}
-    assert counted(page) == "99 of 100 scans undecided, 0 decisions to save"
+    assert counted(page) == "99 of 100 scans undecided; 0 decisions to save"
     page.get_by_label("Your initials").fill("AB")
-    page.get_by_role("link", name="sub-01", exact=True).click()
+    page.keyboard.press("Enter")
+    page.keyboard.press("n")  # from the index to the first
     wait_for_view(page)
     for number in range(1, SCANS + 1):
         page.locator(f"section[data-scan*='{name_of(number)}']").wait_for()
@@ -114,7 +117,8 @@ def test_a_hundred_scans_are_reviewed_by_keyboard(saved, opened, tmp_path):
         (bids_dir / scan).touch()
     assert len(read_review(tmp_path / "review.tsv", bids_dir)) == 67  # the program takes it as it is
     page.get_by_role("link", name="All participants").click()
-    assert counted(page) == "32 of 100 scans undecided, 67 decisions to save"
+    said = r"32 of 100 scans undecided; 67 decisions saved as review.tsv at \d\d:\d\d"
+    assert re.fullmatch(said, counted(page))
     assert save(page, tmp_path / "again.tsv") == rows
     check_quiet(tab)
 
@@ -147,6 +151,54 @@ def test_a_decision_can_be_taken_back_and_what_a_run_has_followed_turned_round(s
     assert save(page, tmp_path / "review.tsv") == {}
 
 
+def test_whether_the_decisions_are_saved_is_said(saved, opened, tmp_path):
+    page = opened(saved.with_name("sub-06.html")).page
+    page.keyboard.press("a")
+    assert counted(page).endswith("; 1 decision to save")
+    save(page, tmp_path / "review.tsv")
+    assert "; 1 decision saved as review.tsv at " in counted(page)
+    page.keyboard.press("r")
+    assert "; 1 decision; changed since review.tsv was saved at " in counted(page)
+    save(page, tmp_path / "review.tsv")
+    page.reload()
+    assert "; 1 decision saved as review.tsv at " in counted(page)
+
+
+def test_the_index_counts_decisions_and_leads_to_the_first_undecided_scan(saved, opened):
+    page = opened(saved.with_name("sub-01.html")).page
+    for key in "anrnu":
+        page.keyboard.press(key)
+    page.get_by_role("link", name="All participants").click()
+    numbers = page.get_by_role("row", name="sub-01").get_by_role("cell").all_inner_texts()
+    assert numbers == ["4", "4", "1", "1", "2"]  # scans, not published, accepted, rejected, undecided
+    page.get_by_role("button", name="first undecided").click()
+    assert page.locator("section:visible").get_attribute("data-name") == name_of(3)
+
+
+@pytest.mark.parametrize("place", ["sub-01.html", f"sub-01.html#{name_of(2)}"])
+def test_a_page_opens_at_its_title(saved, opened, place):
+    page = opened(saved).page
+    page.goto(f"{saved.parent.as_uri()}/{place}")
+    page.wait_for_timeout(500)
+    assert page.evaluate("scrollY") == 0
+    expected = place.partition("#")[2] or name_of(1)
+    assert page.locator("section:visible").get_attribute("data-name") == expected
+
+
+@pytest.mark.parametrize("text", ["", "const SCANS = [];"])
+def test_a_page_that_is_newer_than_the_list_of_all_scans_works(saved, opened, tmp_path, text):
+    """A task has written its pages, and another's list has not got them yet."""
+    listed = saved.with_name("scans.js")
+    before = listed.read_text()
+    listed.write_text(text)
+    tab = opened(saved.with_name("sub-07.html"))
+    tab.page.keyboard.press("n")
+    tab.page.keyboard.press("a")
+    assert list(save(tab.page, tmp_path / "review.tsv")) == [f"sub-07/anat/{name_of(26)}.nii.gz"]
+    listed.write_text(before)
+    check_quiet(tab)
+
+
 def test_of_what_has_changed_since_an_acceptance_is_forgotten_and_a_rejection_is_kept(
     saved, opened, tmp_path
 ):
@@ -154,9 +206,9 @@ def test_of_what_has_changed_since_an_acceptance_is_forgotten_and_a_rejection_is
     for key in "anr":
         page.keyboard.press(key)
     assert len(save(page, tmp_path / "review.tsv")) == 2
-    listed, changed = saved.with_name("scans.js"), "f" * 64
-    before = listed.read_text()
-    listed.write_text(before.replace(f"{9:064x}", changed).replace(f"{10:064x}", changed))
+    shown, changed = saved.with_name("sub-03.html"), "f" * 64
+    before = shown.read_text()
+    shown.write_text(before.replace(f"{9:064x}", changed).replace(f"{10:064x}", changed))
     page.reload()
     (row,) = save(page, tmp_path / "review.tsv").values()
     assert (row["decision"], row["fingerprint"]) == ("rejected", f"{10:064x}")
@@ -165,7 +217,7 @@ def test_of_what_has_changed_since_an_acceptance_is_forgotten_and_a_rejection_is
     assert (row["decision"], row["fingerprint"]) == ("accepted", changed)
     page.keyboard.press("p")
     assert page.locator("section:visible").get_by_label("undecided").is_checked()
-    listed.write_text(before)
+    shown.write_text(before)
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
@@ -178,6 +230,8 @@ def test_volumes_are_shown_before_and_after_and_everything_can_be_read(saved, op
         for key in keys:
             page.keyboard.press(key)
         page.wait_for_timeout(500)
+        shown = "after defacing" if "after" in name else "before defacing, as it came"
+        assert page.locator("#viewer output").inner_text() == shown
         views[name] = page.locator("#viewer canvas").screenshot()
     assert len(set(views.values())) == 3 and views["after"] == views["after again"]
     assert page.locator("#viewer canvas").evaluate("(one) => one.width / one.height") > 0.9

@@ -2,20 +2,19 @@
 // Without scripts, the table is whole, worst first, and those pictures are links.
 (() => {
   const table = document.getElementById("scans"), body = table.tBodies[0], rows = [...body.rows];
-  const controls = document.getElementById("controls"), fields = controls.elements;
-  const columns = { verdict: 2, suffix: 3, nearest: 4 };
+  const controls = document.getElementById("controls"), fields = controls.elements, NEAREST = 4;
   const text = (row, column) => row.cells[column].textContent;
-  for (const [name, column] of Object.entries(columns)) {
-    for (const value of [...new Set(rows.map((row) => text(row, column)))].filter(Boolean).sort()) {
-      fields[name].add(new Option(value, value));
-    }
+  const wants = { verdict: (row) => text(row, 2), suffix: (row) => text(row, 3), nearest: (row) => row.dataset.near };
+  for (const [name, of] of Object.entries(wants)) {
+    for (const value of [...new Set(rows.map(of))].filter(Boolean).sort()) fields[name].add(new Option(value, value));
   }
+  for (const name of Object.keys(MEASURES)) fields.measure.add(new Option(name, name));
   function filter() {
     const wanted = fields.text.value.trim().toLowerCase();
     let shown = 0;
     for (const row of rows) {
       const fits = text(row, 1).toLowerCase().includes(wanted)
-        && Object.entries(columns).every(([name, column]) => [ "", text(row, column) ].includes(fields[name].value));
+        && Object.entries(wants).every(([name, of]) => ["", of(row)].includes(fields[name].value));
       row.hidden = !fits;
       shown += fits;
     }
@@ -23,15 +22,15 @@
   }
   const inWords = new Intl.Collator("en", { numeric: true });
   function sort(column, down) {
-    const keyed = rows.map((row) => [Number.parseFloat(text(row, column)), text(row, column), row]);
-    const order = ([x, a], [y, b]) => (
-      Number.isNaN(x) && Number.isNaN(y) ? inWords.compare(a, b) : Number.isNaN(x) - Number.isNaN(y) || x - y
-    );
-    keyed.sort((a, b) => (down ? order(b, a) : order(a, b)));
+    const number = (row) => (column === NEAREST ? Number(row.dataset.used) : Number.parseFloat(text(row, column)));
+    const keyed = rows.map((row) => [number(row), text(row, column), row]);
+    const way = down ? -1 : 1; // what is no number comes last, both ways
+    keyed.sort(([x, a], [y, b]) => (
+      Number.isNaN(x) && Number.isNaN(y) ? way * inWords.compare(a, b) : Number.isNaN(x) - Number.isNaN(y) || way * (x - y)
+    ));
     body.append(...keyed.map(([, , row]) => row));
   }
-  [...table.tHead.rows[0].cells].forEach((cell, column) => {
-    if (!column) return;
+  function makeSortable(cell) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...cell.childNodes);
@@ -40,9 +39,24 @@
       const down = cell.getAttribute("aria-sort") !== "descending";
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       cell.setAttribute("aria-sort", down ? "descending" : "ascending");
-      sort(column, down);
+      sort(cell.cellIndex, down);
     });
-  });
+  }
+  [...table.tHead.rows[0].cells].slice(1).forEach(makeSortable);
+  // A last column with the measure that is asked for.
+  function showMeasure() {
+    const shown = MEASURES[fields.measure.value], beyond = new Set(shown?.beyond), head = table.tHead.rows[0];
+    for (const row of [head, ...rows]) row.cells[NEAREST + 1]?.remove();
+    if (!shown) return;
+    const heading = Object.assign(document.createElement("th"), { scope: "col", textContent: fields.measure.value });
+    head.append(heading);
+    makeSortable(heading);
+    rows.forEach((row, place) => {
+      const cell = row.insertCell();
+      cell.textContent = shown.values[place];
+      cell.classList.toggle("beyond", beyond.has(place));
+    });
+  }
   const near = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
@@ -54,7 +68,9 @@
   }, { rootMargin: "800px" });
   for (const link of body.querySelectorAll("td > a")) if (!link.firstElementChild) near.observe(link);
   controls.addEventListener("input", filter);
+  fields.measure.addEventListener("change", showMeasure);
   controls.addEventListener("submit", (event) => event.preventDefault());
   controls.hidden = false;
+  showMeasure(); // a browser may remember the choice
   filter();
 })();

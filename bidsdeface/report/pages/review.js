@@ -1,9 +1,13 @@
 // Decisions are kept in this browser until they are saved as review.tsv. Nothing leaves this machine.
 (() => {
   const form = document.getElementById("review"), place = `bidsdeface review ${form.dataset.report}`;
-  const known = new Map(SCANS.map((one) => [one.scan, one]));
-  const sections = [...document.querySelectorAll("section[data-scan]")];
   const page = decodeURIComponent(location.pathname.split("/").pop());
+  // The list of all scans may be older than this page, which knows its own.
+  const listed = typeof SCANS === "undefined" ? [] : SCANS, isOwn = (one) => one.page === page;
+  const start = OWN.length && listed.some(isOwn) ? listed.findIndex(isOwn) : listed.length;
+  const scans = [...listed.slice(0, start), ...OWN, ...listed.slice(start).filter((one) => !isOwn(one))];
+  const known = new Map(scans.map((one) => [one.scan, one]));
+  const sections = [...document.querySelectorAll("section[data-scan]")];
   let kept = { initials: "", decisions: {} }, isKept = true, current = null;
 
   function read() {
@@ -45,12 +49,16 @@
         else if (field !== document.activeElement) field.value = note;
       }
     }
-    for (const cell of document.querySelectorAll("td[data-page]")) {
-      cell.textContent = SCANS.filter((one) => one.page === cell.dataset.page && isOpen(one)).length;
+    for (const row of document.querySelectorAll("tr[data-page]")) {
+      const own = scans.filter((one) => one.page === row.dataset.page);
+      for (const cell of row.querySelectorAll("[data-count]")) {
+        const { count } = cell.dataset;
+        cell.textContent = own.filter((one) => (count ? of(one.scan).decision === count : isOpen(one))).length;
+      }
     }
     const [initials, , output] = form.elements;
     if (initials !== document.activeElement) initials.value = kept.initials;
-    output.textContent = `${SCANS.filter(isOpen).length} of ${SCANS.length} scans undecided, ${decided().length} decisions to save`;
+    output.textContent = `${scans.filter(isOpen).length} of ${scans.length} scans undecided; ${saved()}`;
   }
   function decide(decision, section = current) {
     const scan = section.dataset.scan, { note } = of(scan), followed = known.get(scan), { fingerprint } = followed;
@@ -60,29 +68,39 @@
   }
   // One line, and nothing that a spreadsheet would compute.
   const clean = (text) => text.replace(/\s+/g, " ").replace(/^[\s=+\-@]+/, "").trim();
-  function save() {
+  function table() {
     const rows = decided().sort(([a], [b]) => (a < b ? -1 : 1)).map(([scan, { decision, note, fingerprint, time }]) => (
       [scan, decision, clean(note), clean(kept.initials), fingerprint, time]
     ));
-    const text = [["scan", "decision", "note", "initials", "fingerprint", "time"], ...rows].map((row) => `${row.join("\t")}\n`).join("");
+    return [["scan", "decision", "note", "initials", "fingerprint", "time"], ...rows].map((row) => `${row.join("\t")}\n`).join("");
+  }
+  function saved() {
+    const count = decided().length, decisions = `${count} ${count === 1 ? "decision" : "decisions"}`;
+    if (kept.saved?.text === table()) return `${decisions} saved as review.tsv at ${kept.saved.time}`;
+    if (kept.saved) return `${decisions}; changed since review.tsv was saved at ${kept.saved.time}`;
+    return `${decisions} to save`;
+  }
+  function save() {
+    const text = table();
     const href = URL.createObjectURL(new Blob([text], { type: "text/tab-separated-values" }));
     Object.assign(document.createElement("a"), { href, download: "review.tsv" }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60000);
+    change((all) => { all.saved = { text, time: new Date().toTimeString().slice(0, 5) }; });
   }
   function show(section) {
     current = section;
     for (const one of sections) one.hidden = one !== section;
-    history.replaceState(null, "", `#${section.id}`);
+    history.replaceState(null, "", `#${encodeURIComponent(section.dataset.name)}`); // no id, to which a browser would scroll
     viewer.show(section);
   }
   function go(step) {
-    const next = SCANS[SCANS.findIndex((one) => one.scan === current.dataset.scan) + step];
+    const here = scans.findIndex((one) => one.scan === current?.dataset.scan);
+    const next = sections.length ? scans[here + step] : scans.find(isOpen) ?? scans[0];
     if (!next) return;
-    const anchor = `scan-${next.name}`;
-    if (next.page === page) show(document.getElementById(anchor));
+    if (next.page === page) show(sections.find((one) => one.dataset.scan === next.scan));
     else {
       current = null; // a key that is pressed while the next page opens is about no scan
-      location.href = `${encodeURIComponent(next.page)}#${encodeURIComponent(anchor)}`;
+      location.href = `${encodeURIComponent(next.page)}#${encodeURIComponent(next.name)}`;
     }
   }
   const keys = {
@@ -95,7 +113,7 @@
       if (event.key === "Enter" || event.key === "Escape") event.target.blur();
       return;
     }
-    const act = event.key === "s" ? save : current && keys[event.key];
+    const act = event.key === "s" ? save : (current || !sections.length && event.key === "n") && keys[event.key];
     if (act) event.preventDefault(), act();
   });
   for (const section of sections) {
@@ -121,5 +139,6 @@
   for (const one of document.querySelectorAll("#review, .keys")) one.hidden = false;
   read();
   update();
-  if (sections.length) show(document.getElementById(decodeURIComponent(location.hash.slice(1))) ?? sections[0]);
+  const wanted = decodeURIComponent(location.hash.slice(1));
+  if (sections.length) show(sections.find((one) => one.dataset.name === wanted) ?? sections[0]);
 })();

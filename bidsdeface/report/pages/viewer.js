@@ -2,8 +2,10 @@
 const viewer = (() => {
   const box = document.getElementById("viewer"), canvas = box.querySelector("canvas");
   const [flicker, outline] = box.querySelectorAll("button"), state = box.querySelector("output");
+  const rgb = (colour) => [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16));
+  const say = (button, text) => { button.querySelector("span").textContent = text; };
   const fault = box.appendChild(document.createElement("p"));
-  let view = null, starting = null, shown = null, frames = 1, before = Promise.resolve();
+  let isOutlined = true, view = null, starting = null, shown = null, frames = 1, before = Promise.resolve();
   // One script at a time: each calls giveVolumes, which says nothing of where it comes from.
   function load(name) {
     before = before.then(() => new Promise((done) => {
@@ -17,7 +19,10 @@ const viewer = (() => {
   }
   async function start() {
     const look = { backColor: [0, 0, 0, 1], crosshairWidth: 0.5, multiplanarShowRender: 1, renderOverlayBlend: 0 };
-    view = new niivue.Niivue({ ...look, logLevel: "error" });
+    const crosshairColor = [...rgb("{{ colours.crosshair }}").map((part) => part / 255), 1];
+    view = new niivue.Niivue({ ...look, crosshairColor, logLevel: "error" });
+    const [R, G, B] = rgb("{{ colours.mask }}").map((part) => [part, part]);
+    view.addColormap("mask", { R, G, B, A: [0, 255], I: [0, 255] });
     await view.attachToCanvas(canvas);
     await view.setVolumeRenderIllumination(0.6);
     view.setRenderAzimuthElevation(150, 10);
@@ -37,7 +42,7 @@ const viewer = (() => {
       if (shown !== section) return;
       if (!parts) throw new Error("not loaded");
       const volumes = await Promise.all(parts.map((base64, index) => {
-        const look = index ? { colormap: "red", opacity: 1, cal_min: 0.5, cal_max: 1 } : { cal_min: 0, cal_max: 255 };
+        const look = index ? { colormap: "mask", opacity: Number(isOutlined), cal_min: 0.5, cal_max: 1 } : { cal_min: 0, cal_max: 255 };
         return niivue.NVImage.loadFromBase64({ base64, name: `${index}.nii.gz`, ...look });
       }));
       if (shown !== section) return;
@@ -54,13 +59,15 @@ const viewer = (() => {
   }
   function set(frame) {
     view.setFrame4D(view.volumes[0].id, frame);
-    state.textContent = frame ? "after" : "before";
+    state.textContent = frame ? "after defacing" : "before defacing, as it came";
+    say(flicker, frame ? "show it before" : "show it after");
+    flicker.hidden = frames < 2;
   }
   const flip = () => view?.volumes.length && frames > 1 && set(1 - view.volumes[0].frame4D);
   function toggle() {
-    const on = outline.getAttribute("aria-pressed") !== "true";
-    outline.setAttribute("aria-pressed", on);
-    if (view?.volumes[1]) view.setOpacity(1, Number(on));
+    isOutlined = !isOutlined;
+    say(outline, isOutlined ? "hide the outline" : "show the outline");
+    if (view?.volumes[1]) view.setOpacity(1, Number(isOutlined));
   }
   flicker.addEventListener("click", flip);
   outline.addEventListener("click", toggle);

@@ -7,16 +7,8 @@ from PIL import Image as Picture
 
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import reduce_image
-from bidsdeface.report.figure import (
-    GUARD,
-    GUARD_COLOUR,
-    MASK,
-    MASK_COLOUR,
-    PANEL_PIXELS,
-    WHITE,
-    draw,
-    views,
-)
+from bidsdeface.report import colours
+from bidsdeface.report.figure import GUARD, MASK, PANEL_PIXELS, WHITE, draw, views
 
 CENTRE = np.array([30.0, 30.0, 30.0])
 
@@ -53,6 +45,6 @@ def test_the_picture_has_two_colours_beside_its_greys(head, tmp_path):
     draw(tmp_path / "a.png", np.concatenate(shown, axis=1))
     picture = Picture.open(tmp_path / "a.png")
     assert picture.mode == "P"
-    colours = {"#{:02x}{:02x}{:02x}".format(*colour) for _, colour in picture.convert("RGB").getcolors()}
-    coloured = {colour for colour in colours if len({colour[1:3], colour[3:5], colour[5:7]}) > 1}
-    assert coloured == {MASK_COLOUR, GUARD_COLOUR} and {"#000000", "#ffffff"} <= colours
+    seen = {"#{:02x}{:02x}{:02x}".format(*colour) for _, colour in picture.convert("RGB").getcolors()}
+    coloured = {colour for colour in seen if len({colour[1:3], colour[3:5], colour[5:7]}) > 1}
+    assert coloured == {colours.MASK, colours.GUARD} and {"#000000", "#ffffff"} <= seen

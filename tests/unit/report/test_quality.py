@@ -1,5 +1,6 @@
 """The report: worst first, limits marked, whole, escaped, and nothing from elsewhere."""
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import PurePosixPath
@@ -8,7 +9,10 @@ import pytest
 
 from bidsdeface.leakcheck.find import find_leaks
 from bidsdeface.output.record import Published
-from bidsdeface.quality.limits import CHECKS
+from bidsdeface.quality.limits import CHECKS, bids_name
+from bidsdeface.quality.outcome import FAILED
+from bidsdeface.report.missing import Missing
+from bidsdeface.report.missing import content as missing_content
 from bidsdeface.report.page import page
 from bidsdeface.report.quality import content
 from tests.unit.test_group import NO_FACE, RECORD
@@ -66,13 +70,32 @@ def texts(row):
 def test_the_worst_comes_first_and_what_could_not_be_measured_before_it(whole):
     rows = [texts(row) for row in rows_of(whole)]
     assert [row[1] for row in rows] == ["sub-4_T1w", "sub-2_T1w", "sub-3_T1w", "sub-1_T1w", "sub-5_T1w"]
-    assert [row[5] for row in rows] == ["n/a", "150 %", "90 %", "27 %", "–"]
-    assert rows[1][2:5] == ["accepted", "T1w", "OutlineShiftMM"] and rows[4][4] == ""
+    assert [row[4] for row in rows] == [
+        "Similarity could not be measured",
+        "OutlineShiftMM 18 (must be at most 12)",
+        "OutlineShiftMM 10.8 (must be at most 12)",
+        "Similarity 0.8 (must be at least 0.25)",
+        "nothing to measure",
+    ]
+    assert rows[1][2:4] == ["accepted", "T1w"]
 
 
 def test_what_is_beyond_a_limit_is_marked(whole):
-    beyond = [["".join(cell.itertext()) for cell in row if cell.get("class")] for row in rows_of(whole)]
-    assert beyond == [["n/a"], ["18"], [], [], []]
+    beyond = [any(cell.get("class") == "beyond" for cell in row) for row in rows_of(whole)]
+    assert beyond == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("more, words", [({}, ""), ({"Scale": 0.5}, ", and 1 more beyond its limit")])
+def test_how_many_measures_are_beyond_their_limits_is_said(more, words):
+    odd = scan("sub-2_desc-defaced_T1w", OutlineShiftMM=2 * LIMIT_MM, **more)
+    assert f"OutlineShiftMM 24 (must be at most 12){words}</td>" in report([odd])
+
+
+def test_every_measure_with_limits_can_be_shown_for_all_scans_in_the_order_of_the_rows(whole):
+    measures = json.loads(re.search("const MEASURES = (.*);", whole)[1])
+    assert list(measures) == [bids_name(check.measure) for check in CHECKS if check.limits]
+    assert measures["OutlineShiftMM"] == {"values": ["–", "18", "10.8", "1.2", "–"], "beyond": [1]}
+    assert measures["Similarity"]["values"][0] == "n/a" and measures["Similarity"]["beyond"] == [0]
 
 
 def test_verdicts_are_counted_and_the_worst_is_named_first(whole):
@@ -84,7 +107,7 @@ def test_verdicts_are_counted_and_the_worst_is_named_first(whole):
 def test_every_measure_is_explained_with_its_limits_and_range(whole):
     for check in CHECKS:
         assert check.description.replace("'", "&#39;") in whole
-    assert "<td>1.2 to 18</td>" in whole
+    assert ">1.2 to 18</td>" in whole
 
 
 def outline_shift_in(text):
@@ -131,11 +154,46 @@ def test_names_and_verdicts_cannot_break_the_page():
     assert "1<script>" not in odd and "<td><b></td>" not in odd
 
 
+def methods_of(text):
+    """Return the text for a methods section, and the references below it."""
+    whole = body_of(text)
+    said = " ".join("".join(next(whole.iter("blockquote")).itertext()).split())
+    return said, ["".join(one.itertext()) for one in next(whole.iter("ol"))]
+
+
 def test_the_methods_text_says_what_was_done_with_which_settings(whole):
-    text = " ".join("".join(next(body_of(whole).iter("blockquote")).itertext()).split())
+    text, _ = methods_of(whole)
     assert f"bidsdeface {RECORD['Version']} [1]" in text and "2 images passed all checks" in text
-    assert "2 images with a measure beyond its limit were published after visual inspection" in text
-    assert "1 image showed no face" in text and "by hand" not in text
+    assert "2 images with a measure beyond its limit were published after visual inspection." in text
+    assert "1 image showed no face, on positive evidence, and was left as it is." in text
+    assert "by hand" not in text and text.endswith("No image that was selected is missing.")
+
+
+@pytest.mark.parametrize("scans, count", [(SCANS, 4), (SCANS[4:], 2)])
+def test_references_are_numbered_in_the_order_of_the_text_and_complete(scans, count):
+    text, references = methods_of(report(scans))
+    cited = list(dict.fromkeys(re.findall(r"\[(\d+)\]", text)))
+    assert cited == [str(number) for number in range(1, count + 1)] and len(references) == count
+    assert f"version {RECORD['Version']}." in references[0]
+    for reference in references:
+        assert re.match(r"[A-Z]\w+ [A-Za-z]", reference) and re.search(r"\b20\d\d\b", reference)
+    assert all("doi:10." in reference for reference in references[1:])
+
+
+def test_the_methods_text_counts_what_is_missing():
+    outcome = {"verdict": FAILED, "kind": "x", "retry": False, "reasons": []}
+    absent = [
+        Missing("sub-6_T1w", {**outcome, "failed_checks": ["Lead"]}),
+        Missing("sub-7_T1w", {**outcome, "failed_checks": []}),
+        Missing("sub-8_T1w", None),
+    ]
+    for some, who, why in (
+        (absent, "3 images of those selected are", "1 did not pass the checks, 2 for other reasons"),
+        (absent[:1], "1 image of those selected is", "1 did not pass the checks"),
+        (absent[2:], "1 image of those selected is", "1 for other reasons"),
+    ):
+        text, _ = methods_of(report(SCANS, missing=missing_content(some, is_private=False)))
+        assert f"{who} not part of the dataset: {why}." in text and "No image that was selected" not in text
 
 
 @pytest.mark.parametrize("verdict", ["by hand", "no-face", "accepted"])

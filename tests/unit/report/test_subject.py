@@ -18,7 +18,7 @@ def test_each_scan_has_its_verdict_in_words_its_picture_and_what_is_nearest_to_a
     first, second = page.iter("section")
     said = ["".join(one.itertext()) for one in first.iter("p")]
     assert "".join(first.find("h2").itertext()) == "sub-2_T1w: accepted"
-    assert "a person has looked" in said[0] and "OutlineShiftMM uses 150 % of its limit" in said[0]
+    assert "a person has looked" in said[0] and "OutlineShiftMM 18 (must be at most 12)" in said[0]
     pictures = {one.get("src") for one in first.iter("img")}
     assert pictures == {"sub-2/figures/sub-2_desc-defaced_T1w.png"}
     assert "no face" in "".join(second.itertext()) and not list(second.iter("table"))
@@ -27,11 +27,12 @@ def test_each_scan_has_its_verdict_in_words_its_picture_and_what_is_nearest_to_a
 def test_measures_have_their_limits_and_what_is_beyond_is_marked():
     odd = scan("sub-2_desc-defaced_T1w", OutlineShiftMM=18.0, BrainML=500.0, BrainWhole=1.0, FaceShiftMM=1.0)
     rows = {texts(row)[0]: row for row in body_of(subject_page("sub-2", [odd], figure)).iter("tr")}
-    name, value, used, meaning = texts(rows["OutlineShiftMM"])
-    assert (value, used) == ("18", "150 %") and meaning.endswith("published if 12 or less")
+    _, value, required, _ = texts(rows["OutlineShiftMM"])
+    assert (value, required) == ("18", "at most 12: not met")
     assert rows["OutlineShiftMM"].get("class") == "beyond" and rows["Scale"].get("class") is None
     meant = {name: texts(row)[2] for name, row in rows.items()}
-    assert meant["BrainML"] == "not trusted" and meant["BrainWhole"] == "trusted"
+    assert meant["BrainML"] == "not trusted: must be from 700 to 2200"
+    assert meant["BrainWhole"] == "trusted" and meant["Similarity"] == "at least 0.25"
     assert meant["FaceShiftMM"] == "not judged" and meant["MaskML"] == ""
 
 
@@ -39,6 +40,12 @@ def test_what_could_not_be_measured_is_said():
     assert "sub-4_T1w</a>: <b>accepted</b>; Similarity could not be measured" in subject_page(
         "sub-4", SCANS[3:4], figure
     )
+
+
+def test_the_worst_scan_is_first_whatever_its_name():
+    scans = [scan("sub-1_desc-defaced_FLAIR", Similarity=0.9), scan("sub-1_desc-defaced_T1w", Similarity=0.3)]
+    page = body_of(subject_page("sub-1", scans, figure))
+    assert [one.get("id") for one in page.iter("section")] == ["scan-sub-1_T1w", "scan-sub-1_FLAIR"]
 
 
 def test_the_record_is_on_the_page_without_empty_values():
