@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,10 +80,7 @@ class Review:
         """
         known, given = self._remembered(scan), self.given.get(scan.stem)
         if given and (given.decision == REJECT or (fingerprint is not None and given.fits(fingerprint))):
-            given = replace(given, fingerprint=given.fingerprint or fingerprint or "")
-            known = {given.fingerprint: given}
-            if self.state:
-                known = remember_decision(self.state, scan.stem, given)
+            known = self._remember(scan, replace(given, fingerprint=given.fingerprint or fingerprint or ""))
             why = "was decided otherwise later"
         elif fingerprint is None:
             why = "cannot be compared with what was looked at: there is no mask of it, or no input"
@@ -129,8 +127,26 @@ class Review:
         )
         return replace(self.output.withdraw_failed(scan, reason), kind=IN_REVIEW)
 
+    def _remember(self, scan: Scan, given: Decision) -> Mapping[str, Decision]:
+        if not self.state:
+            return {given.fingerprint: given}
+        dataset, content = str(scan.bids_dir.resolve()), _content_of(self.state, scan)
+        remember_decision(self.state, scan.stem, replace(given, dataset=dataset, content=content))
+        return self._remembered(scan)
+
     def _remembered(self, scan: Scan) -> Mapping[str, Decision]:
-        return remembered_decisions(self.state, scan.stem) if self.state else {}
+        """Return the decisions about a scan, and not about one of this name in another dataset."""
+        if not self.state:
+            return {}
+        known, dataset = remembered_decisions(self.state, scan.stem), str(scan.bids_dir.resolve())
+        if all(one.dataset == dataset for one in known.values()):
+            return known
+        content = _content_of(self.state, scan)
+        return {
+            mark: one
+            for mark, one in known.items()
+            if one.dataset == dataset or (content and one.content == content)
+        }
 
     def _fingerprint_of_published(self, scan: Scan) -> str | None:
         """Return the fingerprint of a result in the output; None if there is none."""
@@ -163,6 +179,13 @@ def read_decisions(settings: MaskOptions, state: State | None) -> Review:
         shown = shown_fingerprint(folder, stem) if folder else ""
         given[stem] = Decision(decision=ACCEPT, fingerprint=shown, time=now(), place=f"--accept {stem}")
     return Review(settings.output, state, given)
+
+
+def _content_of(state: State, scan: Scan) -> str:
+    """Return the keyed fingerprint of an image file; empty if it is not here."""
+    with suppress(BidsdefaceError):
+        return state.derive("reviewed image", read_bytes(scan.path)).hex()
+    return ""
 
 
 def fingerprint_of(

@@ -42,6 +42,9 @@ class Decision:
         For the private page only.
     place : str
         Where the decision was given, for messages.
+    dataset, content : str
+        Path of the dataset, and keyed fingerprint of the image alone: a scan of this name is the same if one
+        of them is. Empty in a file.
     """
 
     decision: str
@@ -50,6 +53,8 @@ class Decision:
     note: str = ""
     initials: str = ""
     place: str = ""
+    dataset: str = ""
+    content: str = ""
 
     def fits(self, fingerprint: str) -> bool:
         """Return True if it is about what has this fingerprint."""

@@ -8,9 +8,10 @@ import json
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from filecmp import cmp
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from shutil import copyfile
@@ -19,7 +20,7 @@ from typing import Any
 from bidsdeface.errors import BidsdefaceError, describe, storage_errors
 from bidsdeface.output.record import published_scans
 from bidsdeface.output.request import Request
-from bidsdeface.output.review import DECISIONS, decision_on, remembered_decisions
+from bidsdeface.output.review import DECISIONS, Decision, decision_on, remembered_decisions
 from bidsdeface.quality.limits import CHECKS, limit_used
 from bidsdeface.quality.outcome import FAILED, read_outcomes
 from bidsdeface.report.missing import Missing
@@ -109,10 +110,11 @@ def write_pages(request: Request, state: State, subjects: Collection[str] | None
         scan.stem: str(scan.record["Verdict"])
         for scan in published_scans(request.output_dir, request.output_layout, labels)
     }
+    decide = partial(_decision, state, str(request.bids_dir.resolve()))
     faults: list[str] = []
     people = {
         name: sorted(
-            _scans(records[name], outcomes[name], published, state, faults), key=lambda scan: scan["order"]
+            _scans(records[name], outcomes[name], published, decide, faults), key=lambda scan: scan["order"]
         )
         for name in sorted(names)
     }
@@ -141,7 +143,7 @@ def _scans(
     records: Collection[Path],
     outcomes: Collection[Path],
     published: Mapping[str, str],
-    state: State,
+    decide: Callable[[str, str], Decision | None],
     faults: list[str],
 ) -> Iterator[Scan]:
     """Return what the pages show of the scans of a participant; add to the faults what cannot be read."""
@@ -153,14 +155,14 @@ def _scans(
     for path in records:
         try:
             shown = json.loads(path.read_text(encoding="utf-8"))
-            yield _scan(path.stem, shown, last.pop(path.stem, None), published, state)
+            yield _scan(path.stem, shown, last.pop(path.stem, None), published, decide)
         except BidsdefaceError as error:
             faults.append(str(error))
         except (OSError, ValueError, KeyError, TypeError) as error:
             faults.append(f"{path}: {error!r}; remove it, and show the scan again (--private-report --force)")
     for stem, outcome in last.items():
         if outcome["verdict"] == FAILED and stem not in published:
-            yield _scan(stem, {}, outcome, published, state)
+            yield _scan(stem, {}, outcome, published, decide)
 
 
 def _scan(
@@ -168,11 +170,11 @@ def _scan(
     shown: Mapping[str, Any],
     outcome: Mapping[str, Any] | None,
     published: Mapping[str, str],
-    state: State,
+    decide: Callable[[str, str], Decision | None],
 ) -> Scan:
     """Return what the pages show of a scan; of one that was not shown (an empty mapping), the reason."""
     measures, fingerprint = shown.get("measures", {}), shown.get("fingerprint", "")
-    decision = decision_on(remembered_decisions(state, name), fingerprint or None)
+    decision = decide(name, fingerprint)
     missing = Missing(name, outcome or {"kind": "", "retry": False, **shown})
     return {
         "scan": shown.get("path", name),
@@ -188,6 +190,13 @@ def _scan(
         "measures": [measure_row(check, measures) for check in CHECKS if check.measure in measures],
         "order": (name in published, -limit_used(measures), name),
     }
+
+
+def _decision(state: State, dataset: str, name: str, fingerprint: str) -> Decision | None:
+    """Return the decision that counts for what is shown of a scan, not of one of this name elsewhere."""
+    known = remembered_decisions(state, name).items()
+    of_it = {mark: one for mark, one in known if one.dataset == dataset or mark == fingerprint}
+    return decision_on(of_it, fingerprint or None)
 
 
 def _write_participants(folder: Path, people: Mapping[str, list[Scan]]) -> None:

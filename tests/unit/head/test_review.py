@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 
 from bidsdeface.dataset.names import stem_of
+from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import RegistrationError
 from bidsdeface.head import choose_mask
 from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import NoFace
+from bidsdeface.head.review import read_decisions
 from bidsdeface.output.names import outputs_of
 from bidsdeface.output.review import COLUMNS
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, IN_REVIEW, KEPT, NO_FACE, PASSED
-from tests.conftest import fake_head
+from bidsdeface.runtime.workdir import open_state
+from bidsdeface.settings import Settings
+from tests.conftest import fake_head, make_dataset
 
 T1W = "sub-01/anat/sub-01_T1w.nii.gz"
 BEYOND = {"measures": {"outline_shift_mm": 99.0}}
@@ -94,15 +98,20 @@ def test_what_shows_no_face_can_be_rejected_too(reviewed, tmp_path):
     assert outcome.verdict == FAILED and not is_published(tmp_path, scan, no_face=True)
 
 
-def test_a_mask_by_hand_can_be_rejected_too(reviewed, run, tmp_path):
-    drawn = np.zeros(fake_head().shape, np.uint8)
+def test_a_mask_by_hand_can_be_rejected_too_and_takes_no_rejection_back_unseen(reviewed, tmp_path):
+    drawn, by_hand = np.zeros(fake_head().shape, np.uint8), {"mask": tmp_path / "drawn.nii.gz"}
     drawn[:, 30:] = 1
-    nib.save(nib.Nifti1Image(drawn, fake_head().affine), tmp_path / "drawn.nii.gz")
-    outcome, _ = reviewed({}, look=True, mask=tmp_path / "drawn.nii.gz")
+    nib.save(nib.Nifti1Image(drawn, fake_head().affine), by_hand["mask"])
+    outcome, _ = reviewed({}, look=True, **by_hand)
     assert outcome.verdict == "by hand"
     outcome, scan = reviewed({}, "rejected")
     assert outcome.kind == IN_REVIEW and not is_published(tmp_path, scan)
     assert reviewed({})[0].kind == IN_REVIEW  # with another mask, too
+    drawn[:, 28:] = 1
+    nib.save(nib.Nifti1Image(drawn, fake_head().affine), by_hand["mask"])
+    assert reviewed({}, look=True, **by_hand)[0].kind == IN_REVIEW
+    assert reviewed({}, "accepted", **by_hand)[0].verdict == "by hand"
+    assert reviewed({})[0].verdict == KEPT
 
 
 def test_a_face_outside_of_what_can_be_placed_cannot_be_accepted(reviewed):
@@ -176,6 +185,19 @@ def test_what_is_accepted_lapses_and_takes_no_rejection_back_if_it_is_not_what_i
     outcome, _ = reviewed({}, "accepted", guard_mm=5.0)
     assert outcome.kind == IN_REVIEW and "was looked at with another" in outcome.lapsed
     assert reviewed({}, guard_mm=5.0)[0].kind == IN_REVIEW
+
+
+def test_a_rejection_moves_with_its_dataset_and_is_not_about_another_one_in_the_same_work_dir(
+    reviewed, tmp_path
+):
+    reviewed({}, look=True)
+    reviewed({}, "rejected")
+    (tmp_path / "bids").rename(tmp_path / "moved")
+    make_dataset(tmp_path / "another", {T1W: fake_head((30, 38, 34))})
+    for bids_dir, expected in (("moved", {"sub-01_T1w"}), ("another/bids", set())):
+        (head,) = find_heads(tmp_path / bids_dir).heads
+        settings = Settings(bids_dir=tmp_path / bids_dir, output_dir=tmp_path / "out", level="participant")
+        assert read_decisions(settings, open_state(tmp_path / "work")).rejected(head) == expected
 
 
 def test_what_was_rejected_stays_away_though_something_else_was_accepted_since(reviewed):

@@ -192,15 +192,20 @@ def test_only_what_has_a_fingerprint_can_be_decided(told, write, folder):
     assert text.count("<fieldset") == 1 and text.count("Nothing can be decided") == 1
 
 
-def test_the_pages_know_what_was_decided_about_what_they_show(told, write, folder, state):
+def test_the_pages_know_what_was_decided_about_what_they_show(told, write, folder, state, request_):
+    here, elsewhere = str(request_.bids_dir.resolve()), "/another/dataset"
     nothing, seen = ("", "", ""), ("nose", "2026-01-31T12:00:00.000Z")
-    for decision, fingerprint, expected, numbers in (
-        ("accepted", "0a", ("accepted", *seen), (1, 0, 0)),
-        ("accepted", "0b", nothing, (0, 0, 1)),
-        ("rejected", "0a", ("rejected", *seen), (0, 1, 0)),
-        ("rejected", "0b", ("rejected", *seen), (0, 1, 0)),
+    for decision, dataset, fingerprint, expected, numbers in (
+        ("accepted", here, "0a", ("accepted", *seen), (1, 0, 0)),
+        ("accepted", here, "0b", nothing, (0, 0, 1)),
+        ("rejected", elsewhere, "0a", ("rejected", *seen), (0, 1, 0)),
+        ("rejected", elsewhere, "0b", nothing, (0, 0, 1)),
+        ("rejected", here, "0a", ("rejected", *seen), (0, 1, 0)),
+        ("rejected", here, "0b", ("rejected", *seen), (0, 1, 0)),
     ):
-        known = Decision(decision=decision, fingerprint=FINGERPRINT, note=seen[0], time=seen[1])
+        known = Decision(
+            decision=decision, fingerprint=FINGERPRINT, note=seen[0], time=seen[1], dataset=dataset
+        )
         remember_decision(state, "sub-1_T1w", known)
         told("sub-1_T1w", FAILED, fingerprint=(fingerprint := fingerprint * 32))
         assert counts(write(), "sub-1")[2:] == numbers
