@@ -93,10 +93,10 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
     """
     rulings, settings = tools.review.of_published(head), tools.settings
     rejected = {stem for stem, ruling in rulings.items() if ruling.decision == REJECT}
-    kept = finished_scans(head, settings, tools.state, rejected)
-    progress = Progress({scan.stem for scan in head.scans} - kept)
     # Unless its mask is to be shown, or may be the one that was accepted.
     withdrawn = {stem for stem in rejected if not (settings.private_report or rulings[stem].why_lapsed)}
+    kept = finished_scans(head, settings, tools.state, withdrawn, rejected - withdrawn)
+    progress = Progress({scan.stem for scan in head.scans} - kept)
     scans = dict.fromkeys((head.reference, *head.scans) if progress.to_come else head.scans)
     for scan in sorted(scans, key=lambda scan: scan.stem in rejected):
         outcome = Outcome(scan.stem, KEPT, lapsed=rulings[scan.stem].why_lapsed)

@@ -90,7 +90,11 @@ def record_of(outcome: Outcome, masked: Masked, settings: MaskOptions, new: Repl
 
 
 def finished_scans(
-    head: Head, settings: MaskOptions, state: State | None = None, rejected: Collection[str] = ()
+    head: Head,
+    settings: MaskOptions,
+    state: State | None = None,
+    withdrawn: Collection[str] = (),
+    again: Collection[str] = (),
 ) -> set[str]:
     """Return the stems of a head's scans that need not be done again.
 
@@ -103,8 +107,10 @@ def finished_scans(
     head : Head
     settings : MaskOptions
     state : State or None
-    rejected : collection of str
-        Stems of scans that a person has rejected.
+    withdrawn : collection of str
+        Stems of scans that a person has rejected, and that get no mask in this run.
+    again : collection of str
+        Stems of scans that a person has rejected, and that get one, so that they can be accepted.
     """
     if settings.force or settings.mask:
         return set()
@@ -114,12 +120,12 @@ def finished_scans(
     finished = {
         scan.stem
         for scan in head.scans
-        if scan.stem in results.keys() - set(rejected)
+        if scan.stem in results.keys() - {*withdrawn, *again}
         and not (state and _was_made_of_another(scan, results[scan.stem].image, settings, state))
     }
     by_hand = {scan.stem for scan in head.scans if is_by_hand(settings, scan)}
-    # What is rejected changes nothing for others if it is withdrawn already, or had the mask of another.
-    settled = {stem for stem in rejected if stem not in results or lenders[stem]}
+    # It changes nothing for others if a scan that is withdrawn already stays so, or had the mask of another.
+    settled = {stem for stem in withdrawn if stem not in results or lenders[stem]}
 
     def sharing_mask(undone: Sequence[Scan]) -> Iterator[Scan]:
         masks = {mask_of(scan) for scan in undone}
@@ -130,7 +136,7 @@ def finished_scans(
         return (scan for scan in head.scans if lenders.get(scan.stem) in names)
 
     def donors(undone: Sequence[Scan]) -> Iterator[Scan]:
-        to_do = (scan for scan in undone if scan.stem not in rejected)
+        to_do = (scan for scan in undone if scan.stem not in withdrawn)
         return (donor for scan in to_do for donor in possible_donors(scan, head.scans))
 
     # Scans that share one mask are done together or not at all: those of a set, and a scan with its donors.

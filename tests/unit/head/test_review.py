@@ -299,8 +299,10 @@ def test_accept_does_not_hold_for_what_the_report_could_not_show(reviewed, tmp_p
 ECHOES = [f"sub-01/anat/sub-01_echo-{n}_MEGRE.nii.gz" for n in (1, 2)]
 FIELDMAP = [f"sub-01/fmap/sub-01_{name}.nii.gz" for name in ("magnitude1", "phasediff")]
 INVERSIONS = [f"sub-01/anat/sub-01_{name}.nii.gz" for name in ("inv-2_MP2RAGE", "UNIT1")]
+PARTS = [f"sub-01/anat/sub-01_part-{name}_MEGRE.nii.gz" for name in ("mag", "phase")]
 SETS = pytest.mark.parametrize(
-    ("scans", "asked"), [(ECHOES, ()), (FIELDMAP, ("magnitude1", "phasediff")), (INVERSIONS, ())]
+    ("scans", "asked"),
+    [(ECHOES, ()), (PARTS, ()), (FIELDMAP, ("magnitude1", "phasediff")), (INVERSIONS, ())],
 )
 
 
@@ -348,8 +350,8 @@ def test_a_set_is_shown_with_one_mask_so_that_it_is_accepted_at_once(run, tmp_pa
         return verdicts(run(found, ECHOES, work_dir=tmp_path / "work", **options)[0], ECHOES)
 
     assert run_again(private_report=True) == [FAILED, FAILED]
-    decisions = save_review(tmp_path, dict.fromkeys(ECHOES, "accepted"))
-    assert run_again(review=decisions) == [ACCEPTED, ACCEPTED]
+    assert run_again(review=save_review(tmp_path, {ECHOES[1]: "accepted"})) == [FAILED, ACCEPTED]
+    assert run_again(review=save_review(tmp_path, dict.fromkeys(ECHOES, "accepted"))) == [ACCEPTED, ACCEPTED]
 
 
 @pytest.mark.parametrize("is_accepted_before", [True, False])
@@ -384,7 +386,7 @@ def test_what_took_the_mask_of_a_rejected_scan_goes_with_it(run, tmp_path, scans
 
     outcomes, _ = run(found, review=save_review(tmp_path, {scans[0]: "rejected"}), **options)
     assert verdicts(outcomes, scans) == [FAILED, FAILED]
-    assert looked_at == (set() if scans is FIELDMAP else {PurePosixPath(scans[1]).name})
+    assert looked_at == (set() if "phase" in scans[1] else {PurePosixPath(scans[1]).name})
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -397,8 +399,38 @@ def test_what_is_rejected_already_costs_the_others_of_its_set_no_further_run(run
     assert verdicts(outcomes, ECHOES) == [FAILED, KEPT]
 
 
-def test_a_phase_image_that_is_rejected_takes_nothing_else_away(run, tmp_path):
-    options = {"scans": FIELDMAP, "suffixes": ("magnitude1", "phasediff"), "work_dir": tmp_path / "work"}
+def test_one_of_a_set_that_was_rejected_is_accepted_with_the_mask_of_the_others(run, tmp_path):
+    options = {"scans": ECHOES, "work_dir": tmp_path / "work"}
+
+    def found(loaded):
+        mask = np.zeros(loaded.image.stored.shape, bool, order="F")
+        mask[:, 20 + int(dict(loaded.scan.entities)["echo"]) :] = True
+        return {"mask": mask}
+
+    run(found, private_report=True, **options)
+    run(found, review=save_review(tmp_path, {ECHOES[0]: "rejected"}), **options)
+    outcomes, _ = run(found, private_report=True, **options)
+    assert verdicts(outcomes, ECHOES) == [FAILED, PASSED]
+    outcomes, _ = run(found, review=save_review(tmp_path, {ECHOES[0]: "accepted"}), **options)
+    assert verdicts(outcomes, ECHOES) == [PASSED, PASSED], outcomes
+
+
+def test_an_interrupted_run_keeps_nothing_with_the_mask_of_what_was_rejected(run, tmp_path):
+    options = {"scans": ECHOES, "work_dir": tmp_path / "work"}
     run({}, private_report=True, **options)
-    outcomes, _ = run({}, review=save_review(tmp_path, {FIELDMAP[1]: "rejected"}), **options)
-    assert verdicts(outcomes, FIELDMAP) == [KEPT, FAILED]
+
+    def interrupted(loaded):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted, review=save_review(tmp_path, {ECHOES[0]: "rejected"}), **options)
+    outcomes, _ = run({}, **options)
+    assert verdicts(outcomes, ECHOES) == [FAILED, PASSED]
+
+
+@pytest.mark.parametrize(("scans", "asked"), [(FIELDMAP, ("magnitude1", "phasediff")), (PARTS, ())])
+def test_a_phase_image_that_is_rejected_takes_nothing_else_away(run, tmp_path, scans, asked):
+    options = {"scans": scans, "suffixes": asked, "work_dir": tmp_path / "work"}
+    run({}, private_report=True, **options)
+    outcomes, _ = run({}, review=save_review(tmp_path, {scans[1]: "rejected"}), **options)
+    assert verdicts(outcomes, scans) == [KEPT, FAILED]
