@@ -95,9 +95,9 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
                 )
         codes |= check_whole_output(settings, state, scratch)
         codes |= check_output_valid(settings, scratch, codes)
-    _log_missing(absent, settings, state)
     if state:
         refresh_pages(settings, state)
+    _log_missing(absent, settings, state)
     if audit and audit.withdrawn:
         codes.add(Exit.FAILED)
     return codes

@@ -188,12 +188,12 @@ def test_the_methods_text_counts_what_is_missing():
         Missing("sub-8_T1w", None),
     ]
     for some, who, why in (
-        (absent, "3 images of those selected are", "1 did not pass the checks, 2 for other reasons"),
-        (absent[:1], "1 image of those selected is", "1 did not pass the checks"),
-        (absent[2:], "1 image of those selected is", "1 for other reasons"),
+        (absent, "3 images of those selected are", ": 1 did not pass the checks, 2 for other reasons"),
+        (absent[:1], "1 image of those selected is", ": 1 did not pass the checks"),
+        (absent[2:], "1 image of those selected is", ""),
     ):
         text, _ = methods_of(report(SCANS, missing=missing_content(some, is_private=False)))
-        assert f"{who} not part of the dataset: {why}." in text and "No image that was selected" not in text
+        assert f"{who} not part of the dataset{why}." in text and "No image that was selected" not in text
 
 
 @pytest.mark.parametrize("verdict", ["by hand", "no-face", "accepted"])
