@@ -83,7 +83,7 @@ def write_pages(request: Request, state: State, subjects: Collection[str] | None
     request : Request
     state : State
     subjects : collection of str, optional
-        Their labels without ``sub-``; all by default. Those whose page was never written are added.
+        Their labels without ``sub-``; all by default.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def write_pages(request: Request, state: State, subjects: Collection[str] | None
         name
         for name in records.keys() | outcomes.keys() | has_page
         if subjects is None or name.removeprefix("sub-") in subjects
-    } | (records.keys() - has_page)
+    }
     labels = sorted(name.removeprefix("sub-") for name in names)
     published = {
         scan.stem: str(scan.record["Verdict"])
@@ -231,7 +231,7 @@ def _write_participant(path: Path, folder: Path, scans: list[Scan]) -> None:
 def _write_index(folder: Path, faults: list[str]) -> Path | None:
     """Write the index from the records of all participants, until no other task has changed any meanwhile."""
     written, known = None, _participants(folder, faults)
-    while known and known != written:
+    while known != written and (known or (folder / PAGE).exists()):
         scans = list(chain.from_iterable(known.values()))
         index = {
             "title": "Private report",
@@ -247,7 +247,7 @@ def _write_index(folder: Path, faults: list[str]) -> Path | None:
             (unfinished / LIST).write_text(f"const SCANS = {listed};\n", encoding="utf-8")
             (unfinished / PAGE).write_text(page("private.html", **index), encoding="utf-8")
         written, known = known, _participants(folder, [])
-    return folder / PAGE if written else None
+    return folder / PAGE if written is not None else None
 
 
 def _is_niivue(path: Path) -> bool:

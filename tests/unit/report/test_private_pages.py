@@ -238,11 +238,21 @@ def test_scans_of_earlier_runs_stay_and_a_job_writes_the_pages_of_its_own_partic
     assert headings(folder / "sub-2.html") == [("sub-2_T1w", PASSED)]
 
 
-def test_the_page_of_a_task_that_was_killed_before_it_wrote_one_comes_with_the_next(told, write, folder):
+def test_the_page_of_a_task_that_was_killed_before_it_wrote_one_is_left_to_the_next(told, write, folder):
+    """It may still run, and know more."""
     told("sub-1_T1w", PASSED)
     told("sub-2_T1w", PASSED)
     write("2")
+    assert not (folder / "sub-1.html").exists() and [one["name"] for one in listed(folder)] == ["sub-2_T1w"]
+    write()
     assert headings(folder / "sub-1.html") == [("sub-1_T1w", PASSED)]
+
+
+def test_an_index_is_emptied_when_the_last_scan_goes(write, folder, keep):
+    keep(Outcome("sub-1_T1w", FAILED, ("its gzip stream is damaged",)))
+    assert "sub-1_T1w" in write().read_text()
+    keep(Outcome("sub-1_T1w", PASSED))
+    assert "sub-1_T1w" not in write().read_text() and listed(folder) == []
 
 
 @pytest.mark.parametrize("first", ["private.html", "private_subject.html"])
