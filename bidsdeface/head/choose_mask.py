@@ -186,7 +186,8 @@ def mask_from_other(loaded: Loaded, published: Mapping[Scan, Masked]) -> Masked 
             "on its grid was defaced and could lend it a mask; ask for both with --suffixes, or leave it "
             "out"
         )
-    for donor, masked in donors.items():
+    # Last those that a person has accepted: they do so for themselves alone.
+    for donor, masked in sorted(donors.items(), key=lambda item: bool(item[1].accepted_for)):
         if is_phase(scan) or (masked.mask.any() and _may_share(masked, donor, loaded)):
             return _lent(masked, donor, scan)
     return None

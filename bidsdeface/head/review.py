@@ -101,7 +101,9 @@ class Review:
         try:
             return self.of(scan, None)
         except BidsdefaceError as error:
-            return Ruling(why_lapsed=f"{scan.path}: its review cannot be followed: {error}")
+            given = self.given.get(scan.stem)
+            decision = REJECT if given and given.decision == REJECT else ""
+            return Ruling(decision, f"{scan.path}: its review cannot be followed: {error}")
 
     def of_published(self, head: Head) -> dict[str, Ruling]:
         """Say what is decided about the results of a head in the output, by the stems of its scans."""
@@ -113,8 +115,9 @@ class Review:
 
     def _of_published(self, scan: Scan) -> Ruling:
         try:
-            if not self.is_about(scan):
-                return Ruling()
+            decisions = {one.decision for one in self._remembered(scan).values()}
+            if scan.stem not in self.given and REJECT not in decisions:
+                return Ruling()  # what was accepted changes nothing of a result that is there
             return self.of(scan, self._fingerprint_of_published(scan))
         except BidsdefaceError:  # such as an input that is not here
             return self.of_nothing(scan)

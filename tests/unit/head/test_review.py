@@ -9,12 +9,14 @@ import pytest
 
 from bidsdeface.dataset.names import stem_of
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.errors import RegistrationError
+from bidsdeface.errors import BidsdefaceError, RegistrationError
 from bidsdeface.head import choose_mask
+from bidsdeface.head import review as head_review
 from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import NoFace
 from bidsdeface.head.review import read_decisions
 from bidsdeface.output.names import outputs_of
+from bidsdeface.output.record import read_record
 from bidsdeface.output.review import COLUMNS
 from bidsdeface.quality.limits import CHECKS
 from bidsdeface.quality.outcome import ACCEPTED, FAILED, IN_REVIEW, KEPT, NO_FACE, PASSED
@@ -276,6 +278,17 @@ def test_an_acceptance_of_what_cannot_be_read_leaves_a_result_and_says_so(review
     assert outcome.code == 3 and "cannot be compared" in outcome.lapsed
 
 
+def test_a_rejection_that_cannot_be_kept_is_followed_and_named(reviewed, tmp_path, monkeypatch):
+    def full(*_):
+        raise BidsdefaceError("the work dir is full")
+
+    reviewed({}, look=True)
+    monkeypatch.setattr(head_review, "remember_decision", full)
+    outcome, scan = reviewed({}, "rejected")
+    assert outcome.verdict == FAILED and "the work dir is full" in outcome.reasons[0]
+    assert not is_published(tmp_path, scan)
+
+
 def test_decisions_that_cannot_be_read_keep_a_result_and_say_so(reviewed, tmp_path):
     reviewed({}, look=True)
     reviewed({}, "accepted")
@@ -330,6 +343,14 @@ def test_an_acceptance_is_not_lent_with_the_mask(run, tmp_path, monkeypatch, sca
     assert verdicts(outcomes, scans) == [ACCEPTED, ACCEPTED], outcomes
     outcomes, _ = run(doubtful_first(), **options)
     assert verdicts(outcomes, scans) == [KEPT, KEPT]
+
+
+def test_phase_takes_the_mask_of_a_magnitude_that_has_passed_rather_than_of_one_accepted(run, tmp_path):
+    scans = [f"sub-01/fmap/sub-01_{name}.nii.gz" for name in ("magnitude1", "magnitude2", "phasediff")]
+    options = {"suffixes": ("magnitude1", "magnitude2", "phasediff"), "accept": ("sub-01_magnitude1",)}
+    outcomes, head = run(doubtful_first(), scans, **options)
+    assert verdicts(outcomes, scans) == [ACCEPTED, PASSED, PASSED]
+    assert read_record(tmp_path / "out" / outputs_of(head.scans[2]).image)["MaskOf"] == "sub-01_magnitude2"
 
 
 def test_a_set_is_shown_with_one_mask_so_that_it_is_accepted_at_once(run, tmp_path, monkeypatch):
