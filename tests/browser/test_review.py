@@ -172,6 +172,8 @@ def test_the_index_counts_decisions_and_leads_to_the_first_undecided_scan(saved,
     numbers = page.get_by_role("row", name="sub-01").get_by_role("cell").all_inner_texts()
     assert numbers == ["4", "4", "1", "1", "2"]  # scans, not published, accepted, rejected, undecided
     page.get_by_role("button", name="first undecided").click()
+    page.wait_for_url("**/sub-01.html#*")
+    page.locator(f"section[data-name='{name_of(1)}']").wait_for(state="hidden")
     assert page.locator("section:visible").get_attribute("data-name") == name_of(3)
 
 

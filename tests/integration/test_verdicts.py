@@ -222,7 +222,7 @@ def test_the_private_report_shows_every_scan_and_nothing_of_it_is_in_the_output(
         "index.html",
         "niivue.umd.js",
         "scans.js",
-        *(f"{scan.split('_')[0]}.html" for scan in shown),
+        *(f"{scan.split('_')[0]}.{end}" for scan in shown for end in ("html", "json")),
         *(f"{scan}.{end}" for scan in shown for end in ("png", "json", "js")),
     }
     assert stat.S_IMODE(report.stat().st_mode) == 0o700
