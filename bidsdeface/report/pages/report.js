@@ -54,6 +54,7 @@
     rows.forEach((row, place) => {
       const cell = row.insertCell();
       cell.textContent = shown.values[place];
+      cell.dataset.label = fields.measure.value;
       cell.classList.toggle("beyond", beyond.has(place));
     });
   }
