@@ -137,7 +137,7 @@ def _rows(name: str, scan: Volume, templates: TemplateSet) -> Iterator[dict[str,
         yield _with_wrong_template(scan, good, templates)
     if name.startswith("S") and not person:  # the nose is in view
         for depth, gap in FOLDS:
-            folded = fold(scan, to_template, depth, gap, templates.head_template.surface.head_mm)
+            folded = fold(scan, to_template, depth, gap, templates.head_template.head_mm)
             yield _result(FOLDED, f"{depth} mm, {gap} mm of air", folded, templates)
 
 
@@ -151,7 +151,7 @@ def _with_wrong_template(scan: Volume, good: RegisteredScan, templates: Template
     off_mm = disagreement_mm(
         np.linalg.inv(good.to_template),
         np.linalg.inv(placed.to_template) @ link,
-        templates.head_template.surface.face,
+        templates.head_template.face,
     )
     return {**row, "off_mm": off_mm}
 

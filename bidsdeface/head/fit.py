@@ -106,7 +106,7 @@ class RegisteredScan:
     def head(self) -> PlacedHead:
         """The head by which scans are judged, placed on the scan."""
         to_head = self.templates.to_head(self.to_template)
-        return PlacedHead(self.templates.head_template.surface.head_mm, to_head)
+        return PlacedHead(self.templates.head_template.head_mm, to_head)
 
     def guard_to_skin_mm(self, affine: NDArray) -> float:
         """Return the distance in mm from the guard of a grid to the skin of the face; negative beyond it."""
@@ -304,7 +304,7 @@ def _on_reference(
     rigid = place_rigidly(evened(volume), evened(reference.volume), starts, on_head, mirror)
     LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
     to_template = reference.to_template @ rigid.to_template
-    outline = templates.head_template.surface.outline.where
+    outline = templates.head_template.outline.where
     outline = apply_affine(np.linalg.inv(reference.head.to_head), outline)
     placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
     likeness = outline_likeness(volume, reference.volume, rigid.to_template, outline)

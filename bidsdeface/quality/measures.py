@@ -64,13 +64,13 @@ def measure_placement(
         Measures of `CHECKS`.
     """
     tissue = saturated(world_aligned(scan, TISSUE_SPACING_MM))
-    surface, placed = template.surface, np.linalg.inv(to_head)
+    placed = np.linalg.inv(to_head)
     by_outline, ratio = fit_affine(
-        smoothed(tissue, OUTLINE_SMOOTHING_MM), surface.outline, placed, freedom=RIGID
+        smoothed(tissue, OUTLINE_SMOOTHING_MM), template.outline, placed, freedom=RIGID
     )
 
     def apart_mm(first: NDArray, second: NDArray, ratio: float = 0.0) -> float:
-        return disagreement_mm(first, second, surface.face) if ratio >= 0 else np.inf
+        return disagreement_mm(first, second, template.face) if ratio >= 0 else np.inf
 
     measures = {
         **measure_fit(placement),
@@ -148,7 +148,7 @@ def _outline_correlation(
     here = apply_affine(np.linalg.inv(to_head), points)
     judged = tissue.sees(here) & (template.regions_mm["face"].at(points, np.inf) > FACE_CLEARANCE_MM)
     if only_brain_shows:
-        in_head = template.surface.head_mm.at(points, np.inf) <= 0
+        in_head = template.head_mm.at(points, np.inf) <= 0
         judged &= (template.brain_mm.at(points, np.inf) < 0) | ~in_head
     expected = template.pose.tissue.data[tuple(voxels.T)]
     return _correlation(np.where(judged, tissue.at(here), np.nan), expected)

@@ -1,6 +1,6 @@
 """One template, ready for use: masks as signed distances, points and volumes for registration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,25 +30,6 @@ SKIN_SPACING_MM = 3.0
 FOREHEAD_MM = 40.0  # skin so near before the brain is forehead
 BRAIN_IN_FACE_LIMIT = 0.01
 BRAIN_STEM_MM = 30.0  # from its lower end up, a brain mask shows more or less of the brain stem
-
-
-@dataclass(frozen=True)
-class HeadSurface:
-    """A template's head as its surface shows it: what the head of a scan is compared with.
-
-    Attributes
-    ----------
-    outline : Points
-        Tissue (1) or air (0) in and around the head, none near the face.
-    face : numpy.ndarray, shape (N, 3)
-        Places in the face, template world, mm.
-    head_mm : Volume
-        Distance to the head, 0 inside; known down to the template's neck.
-    """
-
-    outline: Points
-    face: NDArray[np.float64]
-    head_mm: Volume
 
 
 @dataclass(frozen=True)
@@ -105,16 +86,30 @@ class Template:
         return Surface(brain, slope, inside.mean(axis=0), inside[:, 2].min() + BRAIN_STEM_MM)
 
     @cached_property
-    def surface(self) -> HeadSurface:
-        """The surface of the head."""
+    def outline(self) -> Points:
+        """Tissue (1) or air (0) in and around the head, none near the face."""
         tissue, face_mm = self.pose.tissue, self.regions_mm["face"]
         where = _places(tissue, OUTLINE_SPACING_MM)
         near = self.brain_mm.at(where, np.inf) < OUTLINE_REACH_MM
         where = where[near & (face_mm.at(where, np.inf) > OUTLINE_CLEARANCE_MM) & tissue.sees(where)]
-        outline = Points(where, smoothed(tissue, OUTLINE_SMOOTHING_MM).at(where))
-        inside = tissue.to_world(np.argwhere(tissue.data > 0.5))
-        face = inside[face_mm.at(inside, np.inf) < 0]
-        return HeadSurface(outline, face[:: max(len(face) // 150, 1)], _distance_to_head(self.head))
+        return Points(where, smoothed(tissue, OUTLINE_SMOOTHING_MM).at(where))
+
+    @cached_property
+    def face(self) -> NDArray[np.float64]:
+        """Places in the face, template world, mm, shape (N, 3)."""
+        inside = self.pose.tissue.to_world(np.argwhere(self.pose.tissue.data > 0.5))
+        face = inside[self.regions_mm["face"].at(inside, np.inf) < 0]
+        return face[:: max(len(face) // 150, 1)]
+
+    @cached_property
+    def head_mm(self) -> Volume:
+        """Distance to the head, mm, 0 inside; known down to the template's neck."""
+        coarse = world_aligned(self.head, FIT_SPACING_MM)
+        tissue = (saturated(coarse).data > 0.5) & (coarse.seen > 0)
+        largest = largest_piece(ndimage.binary_closing(tissue, iterations=2))
+        away_mm = ndimage.distance_transform_edt(~ndimage.binary_fill_holes(largest)) * FIT_SPACING_MM
+        data = np.maximum(away_mm - FIT_SPACING_MM / 2, 0).astype(np.float32)
+        return replace(coarse, data=data)
 
     @cached_property
     def skin(self) -> NDArray[np.float64]:
@@ -124,7 +119,7 @@ class Template:
         ranges = zip(corners.min(axis=0), corners.max(axis=0), strict=True)
         x, y, z = (np.arange(low, high, SKIN_SPACING_MM) for low, high in ranges)
         points = np.stack(np.meshgrid(x, y[::-1], z, indexing="ij"), -1)
-        inside = self.surface.head_mm.at(points, np.inf) <= 0
+        inside = self.head_mm.at(points, np.inf) <= 0
         across, up = np.nonzero(inside.any(axis=1))
         first = points[across, inside.argmax(axis=1)[across, up], up]
         return first[face_mm.at(first, np.inf) < 0]
@@ -175,14 +170,6 @@ def make_template(name: str, head: Volume, brain: NDArray, regions: dict[str, ND
     brain_mm = signed_distance(brain, head.affine)
     regions_mm = {key: signed_distance(mask, head.affine) for key, mask in regions.items()}
     return Template(name, head, brain_mm, regions_mm)
-
-
-def _distance_to_head(head: Volume) -> Volume:
-    coarse = world_aligned(head, FIT_SPACING_MM)
-    tissue = (saturated(coarse).data > 0.5) & (coarse.seen > 0)
-    largest = largest_piece(ndimage.binary_closing(tissue, iterations=2))
-    distance = ndimage.distance_transform_edt(~ndimage.binary_fill_holes(largest)) * FIT_SPACING_MM
-    return Volume(np.maximum(distance - FIT_SPACING_MM / 2, 0).astype(np.float32), coarse.affine, coarse.seen)
 
 
 def signed_distance(mask: NDArray, affine: NDArray) -> Volume:

@@ -30,8 +30,8 @@ def searches(monkeypatch):
 def face_off_mm(registered, templates, moved=None):
     """Return how far the average's face is placed from where it is."""
     moved = np.eye(4) if moved is None else moved
-    found = apply_affine(np.linalg.inv(registered.to_template), templates.head_template.surface.face)
-    return np.linalg.norm(found - apply_affine(moved, templates.head_template.surface.face), axis=1).max()
+    found = apply_affine(np.linalg.inv(registered.to_template), templates.head_template.face)
+    return np.linalg.norm(found - apply_affine(moved, templates.head_template.face), axis=1).max()
 
 
 def test_a_trusted_brain_places_the_head_without_a_search(average, templates, searches):

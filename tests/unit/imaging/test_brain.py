@@ -148,7 +148,5 @@ def test_a_fit_starts_anywhere_upright(own, templates):
     right = fit_brain(own, templates.head_template.brain_surface, np.eye(4))
     for start in (moved((12, -9, 7)), moved(shift_mm=(15, -20, 18))):
         found = fit_brain(own, templates.head_template.brain_surface, start)
-        there = [
-            apply_affine(one.to_template, templates.head_template.surface.face) for one in (right, found)
-        ]
+        there = [apply_affine(one.to_template, templates.head_template.face) for one in (right, found)]
         assert np.linalg.norm(there[0] - there[1], axis=1).max() < 1.5

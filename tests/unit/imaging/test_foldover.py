@@ -37,7 +37,7 @@ def tight(average):
 def find(templates):
     def run(scan, to_head=None):
         to_head = np.eye(4) if to_head is None else to_head
-        return find_foldover(scan, PlacedHead(templates.head_template.surface.head_mm, to_head))
+        return find_foldover(scan, PlacedHead(templates.head_template.head_mm, to_head))
 
     return run
 
@@ -52,7 +52,7 @@ def test_a_nose_at_the_back_is_found_with_all_its_edges(tight, find, templates, 
     nose = ball(points, [0, OCCIPUT_MM - 22, height_mm], 12)
     found = find(put(scan, nose))
     assert not (nose & ~found).any()
-    head_mm = templates.head_template.surface.head_mm
+    head_mm = templates.head_template.head_mm
     nearest = interpolate(head_mm.data, head_mm.affine, points[found], 0.0).min()
     assert nearest >= KEPT_SKIN_MM  # nothing of the head goes
 

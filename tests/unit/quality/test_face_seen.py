@@ -19,7 +19,7 @@ def template_head(templates):
     shape = tuple(n // 2 for n in head.data.shape)
     places = voxel_places(shape, head.affine @ step)
     brain = region_distance((templates.head_template.brain_mm,), HERE, places) < 0
-    inside = region_distance((templates.head_template.surface.head_mm,), HERE, places) <= 0
+    inside = region_distance((templates.head_template.head_mm,), HERE, places) <= 0
 
     def make(skin, above_mm=-np.inf, turned=HERE):
         noise = np.random.default_rng(0).random(shape) * 0.02
@@ -57,7 +57,7 @@ def test_what_is_met_here_and_there_is_no_skin(template_head, templates):
     """Ghosts, eyes and muscles: as much as a face, near where its skin would be, at any depth."""
     head, rng = template_head(0.0), np.random.default_rng(2)
     places = voxel_places(head.data.shape, head.affine)
-    depth = region_distance((templates.head_template.surface.head_mm,), HERE, places)
+    depth = region_distance((templates.head_template.head_mm,), HERE, places)
     shell = (depth < 6) & (templates.head_template.brain_mm.at(places, np.inf) > 5)
     ghosts = shell & (rng.random(head.data.shape) < 0.15)
     head.data[ghosts] = 0.6

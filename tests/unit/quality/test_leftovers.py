@@ -47,7 +47,7 @@ def field(head, defaced):
 def stray_ml(templates):
     def measure(volume, to_template=None):
         to_template = np.eye(4) if to_template is None else to_template
-        return stray_tissue_ml(volume, PlacedHead(templates.head_template.surface.head_mm, to_template))
+        return stray_tissue_ml(volume, PlacedHead(templates.head_template.head_mm, to_template))
 
     return measure
 
@@ -57,7 +57,7 @@ def ball(points, centre, radius_mm):
 
 
 def test_of_a_whole_face_nothing_is_left_and_nothing_is_astray(templates, expected, with_values, defaced):
-    head = PlacedHead(templates.head_template.surface.head_mm, np.eye(4))
+    head = PlacedHead(templates.head_template.head_mm, np.eye(4))
     measures = measure_defaced(with_values(defaced), head, np.eye(4), expected)
     assert measures == {"tissue_left_ml": 0.0, "stray_tissue_ml": 0.0}
 

@@ -20,7 +20,7 @@ def measured(head, templates):
     def measure(values, mask, stored=None):
         scan = Volume(values.astype(np.float32), head.affine, head.seen)
         stored = scan.data if stored is None else stored
-        placed = PlacedHead(templates.head_template.surface.head_mm, np.eye(4))
+        placed = PlacedHead(templates.head_template.head_mm, np.eye(4))
         return measure_removed(world_aligned(scan, MEASURE_SPACING_MM), stored, mask, head.affine, placed)
 
     return measure
@@ -61,6 +61,6 @@ def test_a_mask_in_air_alone_is_a_fault_even_if_the_air_is_empty(head, mask, mea
     scan = Volume(head.data, head.affine, np.where(out_of_view, 0, head.seen).astype(np.float32))
     in_air = air & np.roll(air, -2, 1) & np.roll(air, -4, 1)  # clear of the skin
     stored = np.where(air, fill, 1)
-    placed = PlacedHead(templates.head_template.surface.head_mm, np.eye(4))
+    placed = PlacedHead(templates.head_template.head_mm, np.eye(4))
     found = measure_removed(world_aligned(scan, MEASURE_SPACING_MM), stored, in_air, head.affine, placed)
     assert found["face_found"] < 0.2 and list(failed_checks(found)) == ["face_found"]
