@@ -106,17 +106,16 @@ class OutcomeFile:
     """
 
     def __init__(self, path: Path | None, folder: Path | None = None) -> None:
-        self._path, self._folder = path, folder
+        self._path, self._folder = path or Path(os.devnull), folder
         self._outcomes: list[Outcome] = []
         self._fault: OSError | None = None
-        if path is not None:
-            try:
-                self._file = path.open("wb", buffering=0)
-            except OSError as error:
-                raise UsageError(
-                    f"{path}: cannot be written ({error.strerror}); give --outcomes a file in a folder that "
-                    "exists and is writable"
-                ) from error
+        try:
+            self._file = self._path.open("wb", buffering=0)
+        except OSError as error:
+            raise UsageError(
+                f"{path}: cannot be written ({error.strerror}); give --outcomes a file in a folder that "
+                "exists and is writable"
+            ) from error
 
     def add(self, outcome: Outcome) -> None:
         """Add a line about a scan. After a fault, such as a full disk, lines wait for the end."""
@@ -125,7 +124,7 @@ class OutcomeFile:
             with suppress(OSError, BidsdefaceError):  # it only explains; the run does not depend on it
                 folder = make_private(self._folder)
                 _replace(folder / f"{outcome.scan}.json", json.dumps(outcome.recorded) + "\n")
-        if self._path is None or self._fault:
+        if self._fault:
             return
         line = outcome.line.encode()
         try:
@@ -136,8 +135,6 @@ class OutcomeFile:
 
     def close(self) -> set[Exit]:
         """Put all lines in order; return a code if they could not be written."""
-        if self._path is None:
-            return set()
         self._file.close()
         with suppress(BidsdefaceError, OSError):
             if self._path.is_file():
@@ -145,7 +142,7 @@ class OutcomeFile:
                 lines = "".join(outcome.line for outcome in outcomes)
                 _replace(self._path.resolve(), lines, is_private=False)
                 return set()
-        # A pipe, or a single file that is mounted into a container: what was added is there.
+        # A device, a pipe, or a single file that is mounted into a container: what was added is there.
         if self._fault is None:
             return set()
         LOGGER.error("%s", storage_error(self._path, self._fault))

@@ -169,7 +169,7 @@ def _heads_in_templateflow(given: str) -> tuple["TemplateFlowClient", str, dict[
         raise TemplateError(
             f"template {given}: is not written NAME or NAME:cohort-N, such as MNIPediatricAsym:cohort-3"
         )
-    client = _client(Path(os.environ["TEMPLATEFLOW_HOME"]) if os.environ.get("TEMPLATEFLOW_HOME") else None)
+    client = _client()
     heads = client.ls(name, suffix="T1w", desc=None, extension=".nii.gz", **entities)
     if not heads:
         known = bool(client.ls(name))
@@ -210,27 +210,17 @@ def _parts(name: str, t1w_path: Path, brain_path: Path, face_path: Path | None) 
     return Parts(name, Volume(np.pad(head, pads), extended, seen), brain, regions)
 
 
-def _client(root: Path | None) -> "TemplateFlowClient":
-    # Importing templateflow makes a skeleton of the archive below TEMPLATEFLOW_HOME, else below HOME, and
-    # fails where it cannot. Give it a root that exists, without updates.
-    before = {key: os.environ.get(key) for key in ("TEMPLATEFLOW_HOME", "TEMPLATEFLOW_AUTOUPDATE")}
-    if root is not None:
-        os.environ.update(TEMPLATEFLOW_HOME=str(root), TEMPLATEFLOW_AUTOUPDATE="off")
+def _client() -> "TemplateFlowClient":
     try:
-        from templateflow.client import TemplateFlowClient
+        from templateflow.client import TemplateFlowClient  # writes to its folder, as the next lines do
 
-        client = TemplateFlowClient(root=root)
+        client = TemplateFlowClient()
         client.cache.ensure()
         return client
     except OSError as error:
         raise TemplateError(
             f"TemplateFlow's folder cannot be used ({error}); set TEMPLATEFLOW_HOME to one that can be used"
         ) from error
-    finally:
-        for key, value in before.items():
-            os.environ.pop(key, None)
-            if value is not None:
-                os.environ[key] = value
 
 
 def _coarsest(paths: Sequence[Path]) -> str | None:
