@@ -17,7 +17,7 @@ from bidsdeface.dataset.kinds import (
     shows_flip_angles,
 )
 from bidsdeface.dataset.names import Scan
-from bidsdeface.errors import ImageError, RegistrationError
+from bidsdeface.errors import ImageError, RegistrationError, raise_first
 from bidsdeface.head.fit import RegisteredScan, TemplateSet
 from bidsdeface.head.mask import Loaded, Masked, NoFace, mask_from_template, measure_on_scan, no_face_seen
 from bidsdeface.head.options import MaskOptions
@@ -208,14 +208,17 @@ def _may_share(masked: Masked, donor: Scan, loaded: Loaded) -> bool:
 
 
 def _lent(masked: Masked, donor: Scan, scan: Scan) -> Masked:
-    if masked.no_face == NoFace.NONE_SEEN:
-        raise RegistrationError(
+    raise_first(
+        {
             f"{scan.path}: may show a face although {donor.stem} shows none, and no mask for "
-            "it could be verified; leave it out, or give its mask with --mask"
-        )
-    if masked.no_face and masked.no_face != NoFace.FIELD_ENDS:
-        raise RegistrationError(
+            "it could be verified; leave it out, or give its mask with --mask": (
+                masked.no_face == NoFace.NONE_SEEN
+            ),
             f"{scan.path}: belongs to {donor.stem}, whose face had been removed before; it cannot "
-            "be seen whether this holds for this image too; leave it out, or give its mask with --mask"
-        )
+            "be seen whether this holds for this image too; leave it out, or give its mask with --mask": (
+                masked.no_face in (NoFace.BARE_BRAIN, NoFace.DEFACED)
+            ),
+        },
+        RegistrationError,
+    )
     return replace(masked, lent_by=donor.stem)

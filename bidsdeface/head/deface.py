@@ -21,6 +21,7 @@ from bidsdeface.errors import (
     code_of_run,
     code_of_scan,
     describe,
+    first_of,
 )
 from bidsdeface.head.candidate import Candidate, Tools, find_candidate
 from bidsdeface.head.choose_mask import Progress, choose_mask
@@ -303,14 +304,17 @@ def _measure_written(volume: Volume, affine: NDArray, masked: Masked) -> dict[st
 def _outcome(
     candidate: Candidate, measures: dict[str, float], failed: Collection[str], settings: MaskOptions
 ) -> Outcome:
-    verdicts = (
-        (ACCEPTED, failed or candidate.objection),
-        (NO_FACE, candidate.masked.no_face),
-        (BY_HAND, settings.mask),
+    verdicts = {
+        ACCEPTED: failed or candidate.objection,
+        NO_FACE: candidate.masked.no_face,
+        BY_HAND: settings.mask,
+    }
+    return Outcome(
+        candidate.loaded.scan.stem,
+        first_of(verdicts) or PASSED,
+        measures=measures,
+        failed_checks=tuple(map(bids_name, failed)),
     )
-    verdict = next((verdict for verdict, applies in verdicts if applies), PASSED)
-    stem = candidate.loaded.scan.stem
-    return Outcome(stem, verdict, measures=measures, failed_checks=tuple(map(bids_name, failed)))
 
 
 def _withdraw_other_masks(

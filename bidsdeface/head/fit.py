@@ -178,9 +178,7 @@ def fit(
     Rejected
         One is found, but not to be trusted.
     """
-    registered = None
-    if reference is not None:
-        registered = _on_reference(volume, reference, templates, only_brain_shows=not is_anatomical)
+    registered = reference and _on_reference(volume, reference, templates, only_brain_shows=not is_anatomical)
     if registered is None or (is_anatomical and failed_checks(registered.measures)):
         if reference is not None:
             LOGGER.info("%s: does not match %s; registered by itself", name, reference.reference)

@@ -299,8 +299,11 @@ def _with_foldover(masked: Masked, registered: RegisteredScan, accepted: bool) -
     mask = masked.mask | folded
     parts = {"mask_ml": mask, "foldover_ml": folded}
     sizes = {name: float(part.sum()) * voxel_ml(masked.affine) for name, part in parts.items()}
-    message = "%s: something folded over; %.0f mL there are emptied too"
-    LOGGER.info(message, registered.reference, sizes["foldover_ml"])
+    LOGGER.info(
+        "%s: something folded over; %.0f mL there are emptied too",
+        registered.reference,
+        sizes["foldover_ml"],
+    )
     return replace(masked, mask=mask, folded=folded, measures=masked.measures | sizes)
 
 

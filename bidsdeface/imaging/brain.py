@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from bidsdeface.imaging.affine import Surface, fit_surface
 from bidsdeface.imaging.brainnet import SIZE, Weights, brain_log_odds
-from bidsdeface.imaging.volume import Volume, apply_affine, tissue_voxels
+from bidsdeface.imaging.volume import Volume, apply_affine, largest_piece, tissue_voxels
 
 GRID_MM = 1.6  # 205 mm in all: a head from its crown to its chin
 CROWN_TO_CENTRE_MM = 80.0  # from the crown to the middle of the grid, where nothing else is known
@@ -128,14 +128,14 @@ def find_brain(scan: Volume, to_template: NDArray, template: Surface, weights: W
         scan.data, voxels[:3, :3], voxels[:3, 3], (SIZE,) * 3, order=1, cval=np.nan
     )
     seen = np.isfinite(data)
-    pieces, count = ndimage.label(brain_log_odds(np.nan_to_num(data), weights) > 0)
-    if not count:
+    looks_like_brain = brain_log_odds(np.nan_to_num(data), weights) > 0
+    if not looks_like_brain.any():
         return None
-    sizes = np.bincount(pieces.ravel())[1:]
-    around, _ = ndimage.label(pieces != sizes.argmax() + 1)
-    inside = around != around[0, 0, 0]  # holes are inside: fluid, and what no network has seen before
-    found = (inside & seen).astype(np.float32)
-    return Brain(Volume(found, to_world, seen.astype(np.float32)), float(sizes.max() / sizes.sum()))
+    piece = largest_piece(looks_like_brain)
+    around, _ = ndimage.label(~piece)
+    inside = seen & (around != around[0, 0, 0])  # with holes: fluid, and what no network has seen before
+    volume = Volume(inside.astype(np.float32), to_world, seen.astype(np.float32))
+    return Brain(volume, float(piece.sum() / looks_like_brain.sum()))
 
 
 def fit_brain(brain: Brain, template: Surface, to_template: NDArray) -> Brain:

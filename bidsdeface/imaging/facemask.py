@@ -7,10 +7,10 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from bidsdeface.errors import UsageError
+from bidsdeface.errors import UsageError, raise_first
 from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.image import Image, is_on_grid, read_image
-from bidsdeface.imaging.volume import Volume, apply_affine, masked_share, reduce_image, voxel_ml
+from bidsdeface.imaging.volume import Volume, apply_affine, nearest, reduce_image, tissue_voxels, voxel_ml
 
 LATTICE_MM = 4.0
 CAP_MM = 10.0  # from the template's brain as it is laid on the scan's own; those of 20 people reach 9 mm
@@ -174,14 +174,22 @@ def read_mask_by_hand(path: Path, image: Image) -> NDArray[np.bool_]:
         It is on another grid, is not a mask, or marks next to nothing or most of the head.
     """
     drawn = read_image(path)
-    if not is_on_grid(image, drawn.stored.shape, drawn.affine):
-        raise UsageError(f"{path}: is not on the grid of the scan; draw it on the scan itself")
     scaled = drawn.scaled(drawn.stored)
     values = np.unique(scaled)
-    if len(values) != 2 or values[0] != 0 or not np.isfinite(values).all():
-        raise UsageError(f"{path}: is not a mask; it must hold 0 and one other value, on the face")
+    raise_first(
+        {
+            f"{path}: is not on the grid of the scan; draw it on the scan itself": (
+                not is_on_grid(image, drawn.stored.shape, drawn.affine)
+            ),
+            f"{path}: is not a mask; it must hold 0 and one other value, on the face": (
+                len(values) != 2 or values[0] != 0 or not np.isfinite(values).all()
+            ),
+        },
+        UsageError,
+    )
     mask = np.asfortranarray(scaled != 0)
-    share = masked_share(reduce_image(image, "the scan"), mask, image.affine)
+    scan = reduce_image(image, "the scan")
+    share = nearest(mask, image.affine, scan.to_world(tissue_voxels(scan))).mean()
     size_ml = mask.sum() * voxel_ml(image.affine)
     if size_ml < LEAST_DRAWN_ML or share > MOST_DRAWN_SHARE:
         raise UsageError(

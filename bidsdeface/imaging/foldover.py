@@ -60,15 +60,13 @@ def find_foldover(scan: Volume, head: PlacedHead) -> NDArray[np.bool_] | None:
         On the grid of `scan`: what folded over and the air around it; None if nothing did.
     """
     voxels, shape = tissue_voxels(scan), scan.data.shape
+    in_air = voxels[head.in_air(scan.to_world(voxels), FOLDED_MM)]
     ends = [
-        voxels[at_end(voxels, shape[axis], axis, is_last)]
+        in_air[at_end(in_air, shape[axis], axis, is_last)]
         for axis, is_last in far_ends(shape, head.to_head @ scan.affine)
         if np.count_nonzero(at_end(voxels, shape[axis], axis, not is_last)) >= CUT_VOXELS
     ]
-    ends = [end for end in ends if head.in_air(scan.to_world(end), FOLDED_MM).any()]
-    if not ends:
-        return None
-    pieces, _ = ndimage.label(marked(shape, voxels[head.in_air(scan.to_world(voxels), FOLDED_MM)]))
+    pieces, _ = ndimage.label(marked(shape, in_air))
     sizes = np.bincount(pieces.ravel()) * scan.voxel_ml
     boxes = ndimage.find_objects(pieces)
     grow = np.ceil(AROUND_MM / scan.voxel_mm).astype(int)
@@ -80,9 +78,8 @@ def find_foldover(scan: Volume, head: PlacedHead) -> NDArray[np.bool_] | None:
             )
             found[x, y, : z.stop] = True  # and what is below it: where a nose folded over, so did the chin
     where = np.argwhere(found)
-    own = head.distance(scan.to_world(where)) <= KEPT_SKIN_MM
-    found[tuple(where[own].T)] = False
-    return found if found.any() else None
+    where = where[head.distance(scan.to_world(where)) > KEPT_SKIN_MM]
+    return marked(shape, where) if len(where) else None
 
 
 def marked(shape: tuple[int, ...], voxels: NDArray) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.errors import ImageError
+from bidsdeface.errors import ImageError, raise_first, read_errors
 
 # Header fields that no reader needs, and what they are emptied to.
 EMPTIED_FIELDS = {
@@ -113,26 +113,19 @@ def read_bytes(path: Path) -> bytes:
     ImageError
         The file is not there, is empty, cannot be read, or changed meanwhile.
     """
-    try:
+    with read_errors(path, "check its permissions and the disk, and run again", ImageError):
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
             content = file.read()
         after = path.stat()
-    except FileNotFoundError:
-        raise ImageError(f"{path}: does not exist") from None
-    except PermissionError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except OSError as error:
-        raise ImageError(
-            f"{path}: cannot be read ({error.strerror}); check the disk, and run again"
-        ) from error
     if not os.path.samestat(before, after) or (before.st_size, before.st_mtime_ns, len(content)) != (
         after.st_size,
         after.st_mtime_ns,
         after.st_size,
     ):
-        message = f"{path}: changed while it was read; run again when the copy is complete"
-        raise ImageError(message, retry=True)
+        raise ImageError(
+            f"{path}: changed while it was read; run again when the copy is complete", retry=True
+        )
     if not content:
         raise ImageError(f"{path}: is empty (0 bytes); fetch or convert it again")
     return content
@@ -160,16 +153,22 @@ def parse_image(packed: bytes, path: Path) -> Image:
     content = _unpack(packed, path)
     raw, header = _parse_header(content, path)
     dtype, shape = header.get_data_dtype(), header.get_data_shape()
-    if dtype.fields is not None or dtype.kind not in "iufc":
-        raise ImageError(f"{path}: holds colours (RGB), not intensities; leave it out or convert it")
-    if len(shape) < 3 or min(shape) < 1 or min(shape[:3]) < 2:
-        raise ImageError(f"{path}: is not a 3D image (shape {shape}); leave it out with a filter file")
     offset, count = int(header.get_data_offset()), int(np.prod(shape))
-    if len(content) < offset + count * dtype.itemsize:
-        raise ImageError(
-            f"{path}: is cut short, {len(content)} of {offset + count * dtype.itemsize} bytes; "
-            "fetch or convert it again"
-        )
+    whole = offset + count * dtype.itemsize
+    raise_first(
+        {
+            f"{path}: holds colours (RGB), not intensities; leave it out or convert it": (
+                dtype.kind not in "iufc"
+            ),
+            f"{path}: is not a 3D image (shape {shape}); leave it out with a filter file": (
+                len(shape) < 3 or min(shape) < 1 or min(shape[:3]) < 2
+            ),
+            f"{path}: is cut short, {len(content)} of {whole} bytes; fetch or convert it again": (
+                len(content) < whole
+            ),
+        },
+        ImageError,
+    )
     affine = _affine(header, shape, path)
     stored = np.frombuffer(content, dtype, count, offset).reshape(shape, order="F")
     return Image(raw, affine, stored)
@@ -334,9 +333,16 @@ def _affine(header: nib.Nifti1Header, shape: tuple[int, ...], path: Path) -> NDA
     except ValueError as error:
         raise ImageError(f"{path}: its qform cannot be understood ({error}); convert it again") from error
     extent_mm = np.linalg.norm(affine[:3, :3], axis=0) * shape[:3]
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise ImageError(f"{path}: its header gives no usable orientation; convert it again")
-    if extent_mm.min() < EXTENT_LIMITS_MM[0] or extent_mm.max() > EXTENT_LIMITS_MM[1]:
-        extents = " x ".join(f"{extent:.4g}" for extent in extent_mm)
-        raise ImageError(f"{path}: its field of view is {extents} mm by its header; is its unit wrong?")
+    extents = " x ".join(f"{extent:.4g}" for extent in extent_mm)
+    raise_first(
+        {
+            f"{path}: its header gives no usable orientation; convert it again": (
+                not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9
+            ),
+            f"{path}: its field of view is {extents} mm by its header; is its unit wrong?": (
+                extent_mm.min() < EXTENT_LIMITS_MM[0] or extent_mm.max() > EXTENT_LIMITS_MM[1]
+            ),
+        },
+        ImageError,
+    )
     return affine

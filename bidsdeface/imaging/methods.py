@@ -17,12 +17,10 @@ def background(image: Image) -> NDArray:
     """
     scaled = image.scaled(image.stored.ravel(order="K")[::7])
     scaled = scaled[np.isfinite(scaled) & (scaled >= air_level(scaled))]
-    if scaled.min(initial=0.0) < 0:
-        dark = np.sort(scaled)[: max(int(EDGE_SHARE * scaled.size), 1)]
-        level = float(dark[len(dark) // 2])
-    else:
-        level = 0.0
-    return stored_as(level, image)
+    if scaled.min(initial=0.0) >= 0:
+        return stored_as(0.0, image)
+    dark = np.sort(scaled)[: max(int(EDGE_SHARE * scaled.size), 1)]
+    return stored_as(float(dark[len(dark) // 2]), image)
 
 
 def stored_as(levels: float | NDArray, image: Image) -> NDArray:

@@ -286,11 +286,6 @@ def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return pieces == sizes.argmax() + 1
 
 
-def masked_share(volume: Volume, mask: NDArray[np.bool_], affine: NDArray) -> float:
-    """Return the share of an image's tissue that lies in a mask, whose grid may be another."""
-    return float(nearest(mask, affine, volume.to_world(tissue_voxels(volume))).mean())
-
-
 def in_blocks(
     data: NDArray, affine: NDArray, block_mm: float = BLOCK_MM
 ) -> tuple[NDArray, NDArray[np.float64]]:
@@ -309,8 +304,5 @@ def in_blocks(
         if factor > 1:
             whole = data.shape[axis] // factor * factor
             parts = [data[(slice(None),) * axis + (slice(k, whole, factor),)] for k in range(factor)]
-            total = parts[0].astype(np.result_type(data, np.float32))
-            for part in parts[1:]:
-                total += part
-            data = total / factor
+            data = sum(parts[1:], start=parts[0].astype(np.result_type(data, np.float32))) / factor
     return data, affine @ from_matvec(np.diag(factors * 1.0), (factors - 1) / 2)

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from bidsdeface.imaging.affine import Surface
 from bidsdeface.imaging.brain import Brain, fit_brain
 from bidsdeface.imaging.facemask import LATTICE_MM, FaceRegions
-from bidsdeface.imaging.volume import Volume, apply_affine, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, largest_piece, world_aligned
 from bidsdeface.quality.limits import is_brain_trusted
 from bidsdeface.quality.measures import brain_measures
 from bidsdeface.templates.template import SKIN_SPACING_MM, Template
@@ -52,10 +52,9 @@ def is_bare_brain(scan: Volume, template: Surface) -> bool:
     """
     shown = scan.data > NOT_EMPTY
     around = scan.data[~ndimage.binary_dilation(shown, iterations=BORDER_VOXELS)]
-    pieces, count = ndimage.label(shown)
-    if not count or around.size == 0 or around.any():
+    if not shown.any() or around.size == 0 or around.any():
         return False
-    whole = np.bincount(pieces.ravel())[1:].max() / shown.sum()
+    whole = largest_piece(shown).sum() / shown.sum()
     inside = Volume(ndimage.binary_fill_holes(shown).astype(np.float32), scan.affine, scan.seen)
     brain = Brain(inside, float(whole))
     brain = fit_brain(brain, template, brain.centred_on(template))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.errors import ImageError
+from bidsdeface.errors import ImageError, raise_first
 from bidsdeface.imaging.image import Image, clean_header
 
 
@@ -22,13 +22,21 @@ def check_written(original: Image, written: Image, mask: NDArray[np.bool_], fill
     ImageError
         The header, a value outside or a value inside the mask is not as it should be.
     """
-    if written.header.binaryblock != clean_header(original.header).binaryblock:
-        raise ImageError("its header was not read back as written; check the disk")
+    expected = clean_header(original.header)
     before, after = original.stored.T, written.stored.T  # transposed, a mask broadcasts over volumes
-    if not _same_bits(before, after, ~mask.T):
-        raise ImageError("voxels outside the mask changed; check the disk")
-    if not _same_bits(np.broadcast_to(fill.T, before.shape), after, mask.T):
-        raise ImageError("voxels inside the mask were not replaced; check the disk")
+    replaced = np.broadcast_to(fill.T, before.shape)
+    raise_first(
+        {
+            "its header was not read back as written; check the disk": (
+                written.header.binaryblock != expected.binaryblock
+            ),
+            "voxels outside the mask changed; check the disk": not _same_bits(before, after, ~mask.T),
+            "voxels inside the mask were not replaced; check the disk": (
+                not _same_bits(replaced, after, mask.T)
+            ),
+        },
+        ImageError,
+    )
 
 
 def check_mask_written(mask: NDArray[np.bool_], affine: NDArray, written: Image) -> None:

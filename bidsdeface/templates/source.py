@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from bidsdeface.errors import ImageError, TemplateError
+from bidsdeface.errors import ImageError, TemplateError, raise_first
 from bidsdeface.imaging.average import AverageFace
 from bidsdeface.imaging.image import canonical, read_image
 from bidsdeface.imaging.volume import BRIGHT_PERCENTILE, Volume, in_blocks, voxel_places
@@ -131,18 +131,21 @@ def average_face() -> AverageFace:
 
 
 def _from_folder(folder: Path) -> Parts:
-    def find(kind: str) -> Path | None:
-        pattern = f"*{kind}.nii*"
-        found = [path for path in sorted(folder.glob(pattern)) if kind != "T1w" or "desc-" not in path.name]
-        if len(found) > 1:
-            raise TemplateError(f"template {folder}: {len(found)} files are named {pattern}; leave one there")
-        return found[0] if found else None
-
-    t1w, brain, face = map(find, ("T1w", "_desc-brain_mask", "_desc-face_mask"))
-    if t1w is None or brain is None:
-        missing = "_T1w.nii.gz" if t1w is None else "_desc-brain_mask.nii.gz"
-        raise TemplateError(f"template {folder}: holds no *{missing}; put it there")
-    return _parts(folder.name, t1w, brain, face)
+    paths: dict[str, Path] = {}
+    for part, ending in (("T1w", "T1w"), ("brain", "_desc-brain_mask"), ("face", "_desc-face_mask")):
+        found = [path for path in folder.glob(f"*{ending}.nii*") if part != "T1w" or "desc-" not in path.name]
+        raise_first(
+            {
+                f"template {folder}: {len(found)} files are named *{ending}.nii*; leave one there": (
+                    len(found) > 1
+                ),
+                f"template {folder}: holds no *{ending}.nii.gz; put it there": not found and part != "face",
+            },
+            TemplateError,
+        )
+        if found:
+            paths[part] = found[0]
+    return _parts(folder.name, paths)
 
 
 def _from_templateflow(given: str) -> Parts:
@@ -151,47 +154,49 @@ def _from_templateflow(given: str) -> Parts:
     face = masks(desc="face")
     resolution = _coarsest(face or heads)
     path = partial(_file, client, given, name, resolution=resolution, **entities)
-    return _parts(
-        given,
-        path(desc=None, suffix="T1w"),
-        path(desc="brain", suffix="mask", label=None),
-        path(desc="face", suffix="mask", label=None) if face else None,
-    )
+    paths = {"T1w": path(desc=None, suffix="T1w"), "brain": path(desc="brain", suffix="mask", label=None)}
+    if face:
+        paths["face"] = path(desc="face", suffix="mask", label=None)
+    return _parts(given, paths)
 
 
 def _heads_in_templateflow(given: str) -> tuple["TemplateFlowClient", str, dict[str, str], list[Path]]:
     """Return the client, the template's name, the entities in `given`, and the T1w images that match."""
-    if os.sep in given:
-        raise TemplateError(f"template {given}: no such folder; {_ways_out('NAME')}")
     name, *modifiers = given.split(":")
     entities = {key: label for key, _, label in (part.partition("-") for part in modifiers)}
-    if not set(entities) <= {"cohort"} or not all(entities.values()):
-        raise TemplateError(
-            f"template {given}: is not written NAME or NAME:cohort-N, such as MNIPediatricAsym:cohort-3"
-        )
+    raise_first(
+        {
+            f"template {given}: no such folder; {_ways_out('NAME')}": os.sep in given,
+            f"template {given}: is not written NAME or NAME:cohort-N, such as MNIPediatricAsym:cohort-3": (
+                not set(entities) <= {"cohort"} or not all(entities.values())
+            ),
+        },
+        TemplateError,
+    )
     client = _client()
     heads = client.ls(name, suffix="T1w", desc=None, extension=".nii.gz", **entities)
-    if not heads:
-        known = bool(client.ls(name))
-        raise TemplateError(
-            f"template {given}: TemplateFlow has no T1w image of it; choose another"
-            if known
-            else f"template {given}: is not in TemplateFlow ({client.cache.config.root}); {_ways_out(name)}"
-        )
     cohorts = sorted({match[1] for path in heads if (match := re.search(r"_cohort-(\w+?)_", path.name))})
-    if len(cohorts) > 1:
-        raise TemplateError(f"template {given}: has cohorts {', '.join(cohorts)}; write {name}:cohort-…")
+    raise_first(
+        {
+            f"template {given}: is not in TemplateFlow ({client.cache.config.root}); {_ways_out(name)}": (
+                not heads and not client.ls(name)
+            ),
+            f"template {given}: TemplateFlow has no T1w image of it; choose another": not heads,
+            f"template {given}: has cohorts {', '.join(cohorts)}; write {name}:cohort-…": len(cohorts) > 1,
+        },
+        TemplateError,
+    )
     return client, name, entities, heads
 
 
-def _parts(name: str, t1w_path: Path, brain_path: Path, face_path: Path | None) -> Parts:
-    t1w, affine = in_blocks(*_read(name, t1w_path))
-    masks = {"brain": brain_path, **({"face": face_path} if face_path else {})}
+def _parts(name: str, paths: dict[str, Path]) -> Parts:
+    """Read the T1w, and the masks of the brain and, if it has one, of the face."""
+    t1w, affine = in_blocks(*_read(name, paths.pop("T1w")))
     spacing = voxel_sizes(affine)
     below = int(EXTEND_BELOW_MM / spacing[2])
     pads = ((0, 0), (0, int(EXTEND_FRONT_MM / spacing[1])), (below, 0))
     regions = {}
-    for region, path in masks.items():
+    for region, path in paths.items():
         mask, mask_affine = in_blocks(*_read(name, path))
         if mask.shape != t1w.shape or not np.allclose(mask_affine, affine, atol=1e-4):
             raise TemplateError(

@@ -313,8 +313,8 @@ def write_pair(path):
         (write_without_orientation, "no usable orientation", "convert it again"),
         (write_nan_orientation, "no usable orientation", "convert it again"),
         (write_pair, "voxels in another file", "convert it to a single .nii.gz"),
-        (lambda path: path.symlink_to("nowhere"), "does not exist", ""),
-        (lambda path: None, "does not exist", ""),
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory", "check"),
+        (lambda path: None, "No such file or directory", "check"),
         (lambda path: path.mkdir(), "cannot be read", "check"),
     ],
 )
