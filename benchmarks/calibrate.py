@@ -49,7 +49,7 @@ from bidsdeface.quality.no_face import field_ends_before_face, is_bare_brain
 from bidsdeface.runtime.workers import ONE_THREAD
 
 FOLDS = [(depth, gap) for depth in (10, 15, 20) for gap in (3, 8, 14)]
-OF_SECOND = ("start_disagreement_mm", "mask_disagreement_mm", "tissue_left_ml")
+OF_SECOND = ("start_disagreement_mm", "tissue_left_ml")
 GOOD, FAILURE, BOTH, WRONG = "good", "failure", "both", "wrong template"
 FOLDED, NO_FACE, OTHER = "folded", "no-face", "other"
 PERSON, SYNTHETIC = "person", "synthetic"
@@ -195,7 +195,7 @@ def judge(registered: RegisteredScan) -> dict[str, Any]:
     measures = measure_placement(scan, placement, head.to_head, templates.head_template, brain)
     mask = face_mask(scan.data.shape, scan.affine, to_template, regions)
     measures["guard_to_skin_mm"] = registered.guard_to_skin_mm(scan.affine)
-    measures |= measure_mask(mask, scan.affine, second, regions)
+    measures |= measure_mask(mask, scan.affine, regions)
     if mask.any():
         coarse = world_aligned(scan, MEASURE_SPACING_MM)
         measures |= measure_removed(coarse, scan.data, mask, scan.affine, head)

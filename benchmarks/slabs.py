@@ -19,6 +19,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -28,7 +29,7 @@ from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import RegistrationError
 from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
 from bidsdeface.head.mask import Loaded, mask_from_template
-from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.facemask import LATTICE_MM, FaceRegions, face_mask
 from bidsdeface.imaging.image import Image, canonical, read_image
 from bidsdeface.imaging.volume import (
     Volume,
@@ -39,10 +40,11 @@ from bidsdeface.imaging.volume import (
     voxel_ml,
 )
 from bidsdeface.quality.checks import Rejected, failed_checks
-from bidsdeface.quality.measures import mask_disagreement_mm, measure_defaced
+from bidsdeface.quality.measures import measure_defaced
 from bidsdeface.runtime.workers import ONE_THREAD
 
-RIGHT_MM = 6.0  # as of the masks of two registrations
+RIGHT_MM = 6.0
+DISPUTED_MM = 8.0  # as far beyond the guard, what one mask leaves alone is not held against it
 HALVES = {
     "seen": ("S04", "S06a", "S03", "N15 T1w", "N17 T1w"),
     "aside": ("S01", "S09", "P19", "N18 T1w", "N22 T1w"),
@@ -242,6 +244,38 @@ def judge(
         "measures": measures,
         "cpu_s": seconds,
     }
+
+
+def mask_disagreement_mm(
+    mask: NDArray[np.bool_], affine: NDArray, second: NDArray, regions: FaceRegions
+) -> float:
+    """Return how deep a mask and the face region of a second registration lie outside of each other.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray, shape (X, Y, Z), bool
+    affine : numpy.ndarray, shape (4, 4)
+        Of the mask.
+    second : numpy.ndarray, shape (4, 4)
+        Scan world to template world, of the other registration.
+    regions : FaceRegions
+        With the scan's own brain.
+
+    Returns
+    -------
+    float
+        The larger of the two depths, mm; 0 if both are the same.
+    """
+    step = np.maximum(np.round(LATTICE_MM / voxel_sizes(affine)), 1).astype(int)
+    sampled = mask[tuple(slice(None, None, s) for s in step)]
+    points = apply_affine(
+        affine, np.stack(np.meshgrid(*map(np.arange, sampled.shape), indexing="ij"), -1) * step
+    )
+    face = regions.distance(points, second)
+    free = regions.guard_distance(points, second, affine) > DISPUTED_MM
+    too_much = face.max(where=sampled, initial=0.0)
+    too_little = -face.min(where=~sampled & free, initial=0.0)
+    return float(max(too_much, too_little))
 
 
 if __name__ == "__main__":

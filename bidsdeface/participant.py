@@ -30,7 +30,7 @@ from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.settings import Settings
 
 LOGGER = logging.getLogger("bidsdeface")
-LOGGED = ("similarity", "mask_disagreement_mm", "brain_shift_mm", "outline_shift_mm", "tissue_left_ml")
+LOGGED = ("similarity", "start_disagreement_mm", "brain_shift_mm", "outline_shift_mm", "tissue_left_ml")
 
 
 def run_participant_level(settings: Settings, state: State | None = None) -> set[Exit]:

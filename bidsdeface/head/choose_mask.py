@@ -200,11 +200,10 @@ def _may_share(masked: Masked, donor: Scan, loaded: Loaded) -> bool:
         return True  # made together; flip angles have no outline
     if masked.registered is None:
         return of_series
-    try:
+    with suppress(RegistrationError):
         seen = check_still(str(loaded.scan.path), loaded.volume, masked.registered, must_show=False)
-    except RegistrationError:
-        return False
-    return seen or of_series
+        return seen or of_series
+    return False
 
 
 def _lent(masked: Masked, donor: Scan, scan: Scan) -> Masked:

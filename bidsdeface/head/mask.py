@@ -261,7 +261,7 @@ def measure_on_scan(loaded: Loaded, mask: NDArray[np.bool_], registered: Registe
     """Measure a mask on a scan."""
     coarse, affine = world_aligned(loaded.volume, MEASURE_SPACING_MM), loaded.image.affine
     measures = {
-        **measure_mask(mask, affine, registered.second_to_template, registered.regions),
+        **measure_mask(mask, affine, registered.regions),
         **measure_removed(coarse, loaded.image.volumes[..., 0], mask, affine, registered.head),
     }
     return {name: value for name, value in measures.items() if name not in not_applicable(loaded.scan)}

@@ -45,8 +45,7 @@ def brain_log_odds(intensities: Array, weights: Weights) -> Array:
     numpy.ndarray, shape (128, 128, 128), float32
         Above 0 where there is brain.
     """
-    at = weights.__getitem__
-    x = _pool(_relu(_norm(_convolve(_normalised(intensities)[None], at("init.0.weight"), 2))))
+    x = _pool(_relu(_norm(_convolve(_normalised(intensities)[None], weights["init.0.weight"], 2))))
     skips = []
     for level in range(LEVELS):
         skips.append(x)
@@ -56,9 +55,9 @@ def brain_log_odds(intensities: Array, weights: Weights) -> Array:
         x = _up(x, weights, f"up{level}", 1 + (level < LEVELS - 1))
         x += skips.pop()
     # Biases before a normalisation have no effect, and are left out.
-    x = _relu(_norm(_upsample(x, at("tp_conv1.0.weight"), 2)))
-    x = _relu(_norm(_convolve(x, at("conv.0.weight"))))
-    classes, bias = at("tp_conv2.weight"), at("tp_conv2.bias")  # other tissue, brain
+    x = _relu(_norm(_upsample(x, weights["tp_conv1.0.weight"], 2)))
+    x = _relu(_norm(_convolve(x, weights["conv.0.weight"])))
+    classes, bias = weights["tp_conv2.weight"], weights["tp_conv2.bias"]  # other tissue, brain
     return _upsample(x, classes[:, 1:] - classes[:, :1], 2)[0] + (bias[1] - bias[0])
 
 

@@ -96,7 +96,7 @@ def face_mask(
     numpy.ndarray, shape (X, Y, Z), bool
         In Fortran order, as NIfTI stores it.
     """
-    step = lattice_step(affine)
+    step = np.maximum(np.round(LATTICE_MM / voxel_sizes(affine)), 1).astype(int)
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
     face = regions.distance(points, to_template)
@@ -108,11 +108,6 @@ def face_mask(
         face_slab, guard_slab = (_upsampled(field, step, shape, planes) for field in (face, guarded))
         mask[:, :, planes] = (face_slab < 0) & (guard_slab > 0)
     return mask
-
-
-def lattice_step(affine: NDArray) -> NDArray[np.intp]:
-    """Return how many voxels of a grid make a step of about `LATTICE_MM` along each axis."""
-    return np.maximum(np.round(LATTICE_MM / voxel_sizes(affine)), 1).astype(int)
 
 
 def region_distance(

@@ -155,13 +155,6 @@ CHECKS = (
         most=5.0,
     ),
     Check(
-        "mask_disagreement_mm",
-        "Largest depth to which the published mask and that of the second registration lie outside of each "
-        "other; normally below 3",
-        "the masks of two registrations lie {value:.0f} mm apart (at most {limit:.0f} expected)",
-        most=6.0,
-    ),
-    Check(
         "reference_likeness",
         "Correlation of tissue and air between a scan and its head's reference, where both show the head; "
         "from 0.9 on, with a Lead of 0.08, the two vouch for each other, and no other witness is asked",

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from bidsdeface.imaging.affine import RIGID, fit_affine
 from bidsdeface.imaging.brain import Brain
-from bidsdeface.imaging.facemask import FaceRegions, lattice_step
+from bidsdeface.imaging.facemask import FaceRegions
 from bidsdeface.imaging.foldover import PlacedHead, at_end, far_ends, marked
 from bidsdeface.imaging.pose import TISSUE_SPACING_MM, saturated
 from bidsdeface.imaging.registration import Placement, disagreement_mm
@@ -26,7 +26,6 @@ from bidsdeface.imaging.volume import (
 from bidsdeface.templates.template import FACE_CLEARANCE_MM, OUTLINE_SMOOTHING_MM, Template
 
 MEASURE_SPACING_MM = 3.0  # fine enough to measure volumes on
-DISPUTED_MM = 8.0  # as far beyond the guard, what one mask leaves alone is not held against it
 EDGE_MM = 4.0  # nearer to an edge of face region or guard than that, two good registrations may differ
 GROWN_MM = 20.0  # no farther than that do ears and fat stand off the template's head
 EMPTIED = 0.5  # so much of the face having one and the same value is the work of another defacing
@@ -154,9 +153,7 @@ def _outline_correlation(
     return _correlation(np.where(judged, tissue.at(here), np.nan), expected)
 
 
-def measure_mask(
-    mask: NDArray[np.bool_], affine: NDArray, second: NDArray, regions: FaceRegions
-) -> dict[str, float]:
+def measure_mask(mask: NDArray[np.bool_], affine: NDArray, regions: FaceRegions) -> dict[str, float]:
     """Measure a mask on the scan that it is for.
 
     Parameters
@@ -165,8 +162,6 @@ def measure_mask(
         As published.
     affine : numpy.ndarray, shape (4, 4)
         Of the mask.
-    second : numpy.ndarray, shape (4, 4)
-        Scan world to template world, from another start than the registration that made the mask.
     regions : FaceRegions
         With the scan's own brain.
 
@@ -175,10 +170,7 @@ def measure_mask(
     dict of str to float
         Measures of `CHECKS`.
     """
-    measures = {
-        "mask_disagreement_mm": mask_disagreement_mm(mask, affine, second, regions),
-        "mask_ml": float(mask.sum()) * voxel_ml(affine),
-    }
+    measures = {"mask_ml": float(mask.sum()) * voxel_ml(affine)}
     if regions.brain is not None:
         in_mask = nearest(mask, affine, regions.brain.places).sum()
         measures["brain_in_mask_ml"] = float(in_mask) * regions.brain.inside.voxel_ml
@@ -245,30 +237,6 @@ def measure_defaced(
         "tissue_left_ml": tissue_left_ml(defaced, second, regions),
         "stray_tissue_ml": stray_tissue_ml(defaced, head),
     }
-
-
-def mask_disagreement_mm(
-    mask: NDArray[np.bool_], affine: NDArray, second: NDArray, regions: FaceRegions
-) -> float:
-    """Return how deep a mask and the face region of a second registration lie outside of each other.
-
-    Parameters are those of `measure_mask`.
-
-    Returns
-    -------
-    float
-        The larger of the two depths, mm; 0 if both are the same.
-    """
-    step = lattice_step(affine)
-    sampled = mask[tuple(slice(None, None, s) for s in step)]
-    points = apply_affine(
-        affine, np.stack(np.meshgrid(*map(np.arange, sampled.shape), indexing="ij"), -1) * step
-    )
-    face = regions.distance(points, second)
-    free = regions.guard_distance(points, second, affine) > DISPUTED_MM
-    too_much = face.max(where=sampled, initial=0.0)
-    too_little = -face.min(where=~sampled & free, initial=0.0)
-    return float(max(too_much, too_little))
 
 
 def tissue_left_ml(defaced: Volume, second: NDArray, regions: FaceRegions) -> float:

@@ -179,8 +179,7 @@ def read_outcomes(sources: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
         raise UsageError(f"--outcomes: {error}; give files that the participant level wrote") from error
     for path, written, content in contents:
         for number, line in enumerate(content.splitlines(keepends=True), 1):
-            outcome = _parse(line, _in_iso(datetime.fromtimestamp(written, timezone.utc)))
-            if outcome:
+            if outcome := _parse(line, _in_iso(datetime.fromtimestamp(written, timezone.utc))):
                 found.append(outcome)
             elif line.endswith("\n"):
                 raise UsageError(

@@ -143,10 +143,10 @@ class Engine:
         if isinstance(registered, Rejected):
             return Masked(None, None, tuple(failed_checks(registered.measures).values()))
         mask = self.apply(image.stored.shape[:3], image.affine, registered)
-        coarse, second = world_aligned(volume, MEASURE_SPACING_MM), registered.second_to_template
+        coarse = world_aligned(volume, MEASURE_SPACING_MM)
         measures = {
             **registered.measures,
-            **measure_mask(mask, image.affine, second, registered.regions),
+            **measure_mask(mask, image.affine, registered.regions),
             "guard_to_skin_mm": registered.guard_to_skin_mm(image.affine),
             **measure_removed(coarse, image.stored, mask, image.affine, registered.head),
         }

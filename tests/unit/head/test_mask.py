@@ -110,9 +110,7 @@ def test_a_face_that_was_removed_before_is_none(finding):
     assert masked.no_face == NoFace.DEFACED and not masked.mask.any() and masked.measures["mask_ml"] == 0
 
 
-@pytest.mark.parametrize(
-    "doubt", [{"left_ml": 9.0}, {"removed": WHOLE}, {"own": {"mask_disagreement_mm": 99.0}}]
-)
+@pytest.mark.parametrize("doubt", [{"left_ml": 9.0}, {"removed": WHOLE}, {"own": {"start_disagreement_mm": 99.0}}])
 def test_a_face_that_may_not_have_been_removed_before_is_removed(finding, doubt):
     masked = finding(np.eye(4), **{"removed": GONE, "left_ml": 0.0, **doubt})
     assert masked.mask.any() and not masked.no_face
@@ -125,7 +123,7 @@ def test_a_field_of_view_far_from_the_face_has_none(finding):
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_a_field_of_view_without_face_by_a_doubtful_placement_is_refused(finding, accepted):
-    for doubt in ({"measures": BAD}, {"own": {"mask_disagreement_mm": 99.0}}, {"second": np.eye(4)}):
+    for doubt in ({"measures": BAD}, {"own": {"start_disagreement_mm": 99.0}}, {"second": np.eye(4)}):
         with pytest.raises(RegistrationError):
             finding(AWAY, accepted=accepted, **doubt)
 

@@ -4,8 +4,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from benchmarks.slabs import mask_disagreement_mm
 from bidsdeface.imaging.facemask import FaceRegions, face_mask
-from bidsdeface.quality.measures import mask_disagreement_mm
 from tests.unit.imaging.test_facemask import BRAIN, CHIN, FACE, grid, on_canvas, own_brain
 
 GUARD_MM, LATTICE_MM = 4.0, 4.0
