@@ -120,8 +120,8 @@ class Masked:
         """The signed distance in mm from scan world points to the brain guard; None if the mask had none."""
         if self.registered is None or self.no_face:
             return None
-        distance, to_template = self.registered.regions.guard_distance, self.registered.to_template
-        return partial(distance, to_template=to_template, affine=self.affine)
+        distance = self.registered.regions.guard_distance
+        return partial(distance, to_template=self.registered.to_template, affine=self.affine)
 
 
 def load(scan: Scan, head: Head) -> Loaded:
@@ -277,8 +277,10 @@ def _was_defaced(scan: Volume, registered: RegisteredScan, measures: dict[str, f
     if measures["emptied_share"] < EMPTIED or failed_checks(measures):
         return False
     placements = (registered.to_template, registered.second_to_template)
-    left = (tissue_left_ml(scan, placed, registered.regions) for placed in placements)
-    return not any(failed_checks({"tissue_left_ml": ml}) for ml in left)
+    return not any(
+        failed_checks({"tissue_left_ml": tissue_left_ml(scan, placed, registered.regions)})
+        for placed in placements
+    )
 
 
 def _with_foldover(masked: Masked, registered: RegisteredScan, accepted: bool) -> Masked:

@@ -326,9 +326,8 @@ def bids_name(measure: str) -> str:
 
 def nearest_to_limit(measures: Mapping[str, float]) -> Check | None:
     """Return the worst of the measures that a result is judged by; None if there is none."""
-    judged = (check for check in CHECKS if check.measure in measures and check.decides(measures))
-    limited = (check for check in judged if check.limits)
-    return max(limited, key=lambda check: check.limit_used(measures[check.measure]), default=None)
+    judged = (one for one in CHECKS if one.limits and one.measure in measures and one.decides(measures))
+    return max(judged, key=lambda check: check.limit_used(measures[check.measure]), default=None)
 
 
 def limit_used(measures: Mapping[str, float]) -> float:

@@ -110,7 +110,9 @@ def test_a_face_that_was_removed_before_is_none(finding):
     assert masked.no_face == NoFace.DEFACED and not masked.mask.any() and masked.measures["mask_ml"] == 0
 
 
-@pytest.mark.parametrize("doubt", [{"left_ml": 9.0}, {"removed": WHOLE}, {"own": {"start_disagreement_mm": 99.0}}])
+@pytest.mark.parametrize(
+    "doubt", [{"left_ml": 9.0}, {"removed": WHOLE}, {"own": {"start_disagreement_mm": 99.0}}]
+)
 def test_a_face_that_may_not_have_been_removed_before_is_removed(finding, doubt):
     masked = finding(np.eye(4), **{"removed": GONE, "left_ml": 0.0, **doubt})
     assert masked.mask.any() and not masked.no_face
