@@ -115,7 +115,7 @@ class RegisteredScan:
 
     def points_on_head(self, stage: int = 1) -> NDArray[np.float64]:
         """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
-        where = self.templates.template.target.stages[stage].where
+        where = self.templates.template.target[stage].where
         return apply_affine(np.linalg.inv(self.to_template), where)
 
 

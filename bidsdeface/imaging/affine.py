@@ -42,6 +42,13 @@ class Points:
         return Points(self.where[chosen], self.value[chosen])
 
 
+def points_in(volume: Volume, where: NDArray) -> Points:
+    """Return the places, shape (N, 3), that lie in a volume, with its intensities there."""
+    value = volume.at(where)
+    known = np.isfinite(value)
+    return Points(where[known], value[known])
+
+
 @dataclass(frozen=True)
 class _Fit:
     """The scan at the moved points: residuals of the intensity fit, NaN where not seen."""

@@ -13,7 +13,7 @@ from nibabel.affines import from_matvec
 from numpy.typing import NDArray
 
 from bidsdeface.errors import RegistrationError
-from bidsdeface.imaging.affine import RIGID, Points, fit_affine
+from bidsdeface.imaging.affine import RIGID, Points, fit_affine, points_in
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
 from bidsdeface.imaging.volume import Volume, apply_affine, smoothed, world_aligned
 
@@ -27,22 +27,6 @@ ANOTHER_MM = 30.0  # starts that end farther apart than this are rivals
 NO_HEAD = "no head found in the field of view; if there is one, give its mask with --mask"
 MIRRORED = 0.02  # by so much less, two heads are alike, as both their halves are
 MOST_POINTS = 3000  # at which two scans are compared
-
-
-@dataclass(frozen=True)
-class RegistrationTarget:
-    """What registration looks at in a template: points for each of `STAGES`.
-
-    Attributes
-    ----------
-    stages : tuple of Points
-        In brain, skull and scalp; none in the face.
-    probes : numpy.ndarray, shape (N, 3)
-        Places on the head (template world, mm) at which two placements are compared.
-    """
-
-    stages: tuple[Points, ...]
-    probes: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -73,7 +57,7 @@ class Placement:
 def place(
     scan: Volume,
     pose_template: PoseTemplate,
-    target: RegistrationTarget,
+    target: Sequence[Points],
     head_to_template: NDArray | None = None,
 ) -> Placement:
     """Place a template on a scan, from several starts that an exhaustive search finds.
@@ -84,8 +68,8 @@ def place(
         From `reduce_image`.
     pose_template : PoseTemplate
         Of the template that is robust to start from (WholeHead).
-    target : RegistrationTarget
-        Of the template to place.
+    target : sequence of Points
+        Of the template to place, for each of `STAGES`: in brain, skull and scalp, none in the face.
     head_to_template : numpy.ndarray, shape (4, 4), optional
         From the world of `pose_template` to that of `target`; the identity if left out.
 
@@ -108,7 +92,7 @@ def place(
 
 
 def place_from(
-    scan: Volume, starts: Sequence[NDArray], target: RegistrationTarget, least: int = STARTS
+    scan: Volume, starts: Sequence[NDArray], target: Sequence[Points], least: int = STARTS
 ) -> Placement:
     """Place a template on a scan, from given starts.
 
@@ -118,7 +102,8 @@ def place_from(
         From `reduce_image`.
     starts : sequence of numpy.ndarray, shape (4, 4)
         Scan world to template world, RAS+ mm, the likeliest first.
-    target : RegistrationTarget
+    target : sequence of Points
+        As `place` takes it. Two placements are compared at some of its points.
     least : int
         How many starts to try at least; the others only until two of them agree.
 
@@ -132,10 +117,10 @@ def place_from(
     ends: list[tuple[NDArray, float]] = []
     for start in starts:
         from_template, similarity = np.linalg.inv(start), -1.0
-        for level, points, (_, freedom) in zip(levels, target.stages, STAGES, strict=True):
+        for level, points, (_, freedom) in zip(levels, target, STAGES, strict=True):
             from_template, similarity = fit_affine(level, points, from_template, freedom)
         ends.append((from_template, similarity))
-        best = _best(ends, target.probes)
+        best = _best(ends, target[0].where[::40])
         if len(ends) >= least and best.disagreement_mm <= AGREEMENT_MM:
             break
     if not ends or best.similarity < 0:
@@ -169,11 +154,7 @@ def place_rigidly(
         Its ``to_template`` leads to the reference. Whatever ends farther off than `AGREEMENT_MM` is a rival.
     """
     coarse, fixed = (world_aligned(volume, FIT_SPACING_MM) for volume in (scan, reference))
-    levels = []
-    for sigma, _ in STAGES:
-        value = smoothed(fixed, sigma).at(region)
-        known = np.isfinite(value)
-        levels.append((smoothed(coarse, sigma), Points(region[known], value[known])))
+    levels = [(smoothed(coarse, sigma), points_in(smoothed(fixed, sigma), region)) for sigma, _ in STAGES]
 
     def fit(start: NDArray) -> tuple[NDArray, float]:
         end, similarity = _nearest_rotation(np.linalg.inv(start), region.mean(axis=0)), -1.0

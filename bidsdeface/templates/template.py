@@ -10,9 +10,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from bidsdeface.errors import TemplateError
-from bidsdeface.imaging.affine import Points, Surface
+from bidsdeface.imaging.affine import Points, Surface, points_in
 from bidsdeface.imaging.pose import AIR_MARGIN_MM, TISSUE_SPACING_MM, PoseTemplate, saturated
-from bidsdeface.imaging.registration import FIT_SPACING_MM, STAGES, RegistrationTarget
+from bidsdeface.imaging.registration import FIT_SPACING_MM, STAGES
 from bidsdeface.imaging.volume import Volume, apply_affine, largest_piece, smoothed, world_aligned
 
 # Template points: how far around the brain (mm), and their spacing (mm), for each stage of registration.
@@ -54,8 +54,8 @@ class Template:
     regions_mm: dict[str, Volume]
 
     @cached_property
-    def target(self) -> RegistrationTarget:
-        """Points and volumes that registration compares a scan with."""
+    def target(self) -> tuple[Points, ...]:
+        """Points that registration compares a scan with, for each stage: on the head, none in the face."""
         coarse = world_aligned(self.head, FIT_SPACING_MM)
         stages = []
         for (sigma, _), reach, spacing in zip(STAGES, REACH_MM, POINT_SPACING_MM, strict=True):
@@ -64,9 +64,8 @@ class Template:
             where = where[(self.brain_mm.at(where, np.inf) < reach) & clear & self.head.sees(where)]
             # The average head is blurred already: no more at the finest stage, the rest at the coarser ones.
             level = smoothed(coarse, sigma) if sigma > STAGES[-1][0] else coarse
-            value = level.at(where)
-            stages.append(Points(where[np.isfinite(value)], value[np.isfinite(value)]))
-        return RegistrationTarget(tuple(stages), stages[0].where[::40])
+            stages.append(points_in(level, where))
+        return tuple(stages)
 
     @cached_property
     def pose(self) -> PoseTemplate:

@@ -71,7 +71,7 @@ def test_signed_distances_are_in_mm_and_negative_inside():
 
 def test_no_point_that_registration_looks_at_lies_in_or_near_the_face(template):
     face = template.regions_mm["face"]
-    for stage in template.target.stages:
+    for stage in template.target:
         distances = interpolate(face.data, face.affine, stage.where, np.inf)
         assert len(stage.where) > 500
         assert distances.min() > FACE_CLEARANCE_MM
@@ -82,7 +82,7 @@ def test_points_do_not_change_with_the_face(template, masks):
     brain, face = masks
     data = np.where(face, 0.15, template.head.data).astype(np.float32)
     faceless = make_template("mine", replace(template.head, data=data), brain, {"face": face})
-    one, other = (t.target.stages[-1] for t in (template, faceless))
+    one, other = (t.target[-1] for t in (template, faceless))
     near = {tuple(point) for point in one.where} & {tuple(point) for point in other.where}
     assert len(near) > 0.95 * len(one.where)
     values = [
