@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bidsdeface import __version__
 from bidsdeface.dataset.annex import is_fetched
@@ -18,15 +18,17 @@ from bidsdeface.dataset.kinds import possible_donors
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.deidentify.policy import policy_mark
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.head.mask import Masked
 from bidsdeface.head.options import REFACE, REMOVE, MaskOptions, NotRefaced
-from bidsdeface.head.refaced import Replacement
 from bidsdeface.imaging.image import read_bytes
 from bidsdeface.output.names import Outputs, mask_of
 from bidsdeface.output.record import read_record
 from bidsdeface.quality.limits import bids_name
 from bidsdeface.quality.outcome import Outcome
 from bidsdeface.runtime.workdir import State
+
+if TYPE_CHECKING:  # heavy: for the workers alone
+    from bidsdeface.head.mask import Masked
+    from bidsdeface.head.refaced import Replacement
 
 
 def expected_record(
@@ -64,14 +66,16 @@ def expected_record(
     return record if by_hand else {**record, **of_template}
 
 
-def record_before_judging(masked: Masked, settings: MaskOptions, new: Replacement) -> dict[str, Any]:
+def record_before_judging(masked: "Masked", settings: MaskOptions, new: "Replacement") -> dict[str, Any]:
     """Return what is known of a result's record before it is judged: how it is made."""
     return expected_record(
         settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask), not_refaced=new.not_refaced
     )
 
 
-def record_of(outcome: Outcome, masked: Masked, settings: MaskOptions, new: Replacement) -> dict[str, object]:
+def record_of(
+    outcome: Outcome, masked: "Masked", settings: MaskOptions, new: "Replacement"
+) -> dict[str, object]:
     """Return the ``Bidsdeface`` object of a sidecar."""
     record = {
         **record_before_judging(masked, settings, new),

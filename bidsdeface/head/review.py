@@ -26,8 +26,7 @@ from bidsdeface.output.review import (
     remembered_decisions,
 )
 from bidsdeface.quality.outcome import IN_REVIEW, Outcome
-from bidsdeface.report.private import shown_fingerprint
-from bidsdeface.report.private_pages import report_folder
+from bidsdeface.report.private_pages import report_folder, shown_fingerprint
 from bidsdeface.runtime.workdir import State
 
 # What a person has seen the result of. The rules for metadata show in no picture.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.imaging.volume import Volume, in_blocks, tissue_threshold, world_aligned
+from bidsdeface.imaging.volume import Volume, in_blocks, saturated, world_aligned
 
 SEARCH_SPACING_MM = 12.0
 TISSUE_SPACING_MM = 6.0
@@ -106,12 +106,6 @@ def _apart(poses: list[Pose], count: int, apart_deg: float) -> list[Pose]:
         if pose.correlation > 0 and len(chosen) < count and min(apart, default=np.inf) > apart_deg:
             chosen.append(pose)
     return chosen
-
-
-def saturated(volume: Volume) -> Volume:
-    """Return a volume with air near 0 and any tissue near 1."""
-    full = 1.2 * tissue_threshold(volume)
-    return Volume(np.clip(volume.data / full, 0, 1).astype(np.float32), volume.affine, volume.seen)
 
 
 def _rotation_ball() -> list[Rotation]:

@@ -269,6 +269,12 @@ def tissue_threshold(volume: Volume) -> float:
     return float(centres[np.nanargmax(between)] ** 2)
 
 
+def saturated(volume: Volume) -> Volume:
+    """Return a volume with air near 0 and any tissue near 1."""
+    full = 1.2 * tissue_threshold(volume)
+    return Volume(np.clip(volume.data / full, 0, 1).astype(np.float32), volume.affine, volume.seen)
+
+
 def voxel_places(shape: tuple[int, ...], affine: NDArray) -> NDArray[np.float64]:
     """Return the world coordinates of all voxels of a grid, shape (X, Y, Z, 3), mm."""
     return apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1))

@@ -31,6 +31,7 @@ from bidsdeface.runtime.workdir import State
 from bidsdeface.runtime.workers import Lost, run_in_workers
 
 LOGGER = logging.getLogger("bidsdeface")
+MANY_FILES = 500  # take longer to check than a process to start
 
 
 def check_leaks(
@@ -75,7 +76,7 @@ def check_leaks(
         and read_record(settings.output_dir / path).get("Verdict") not in (ACCEPTED, BY_HAND)
     }
     of_participants = [list(paths) for _, paths in groupby(to_check, key=lambda path: path.parts[0])]
-    if min(settings.n_procs, len(of_participants)) > 1 or images:
+    if images or (settings.n_procs > 1 and len(to_check) > MANY_FILES):
         arguments = (settings, state, scratch, frozenset(images))
         pairs = run_in_workers(_prepare, arguments, of_participants, settings.n_procs)
         results = (result for _, result in pairs)

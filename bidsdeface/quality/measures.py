@@ -12,12 +12,13 @@ from bidsdeface.imaging.affine import RIGID, fit_affine
 from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.facemask import FaceRegions
 from bidsdeface.imaging.foldover import PlacedHead, at_end, far_ends, marked
-from bidsdeface.imaging.pose import TISSUE_SPACING_MM, saturated
+from bidsdeface.imaging.pose import TISSUE_SPACING_MM
 from bidsdeface.imaging.registration import Placement, disagreement_mm
 from bidsdeface.imaging.volume import (
     Volume,
     apply_affine,
     nearest,
+    saturated,
     smoothed,
     tissue_voxels,
     voxel_ml,

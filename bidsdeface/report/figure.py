@@ -9,8 +9,7 @@ from scipy import ndimage
 
 from bidsdeface.deidentify.contents import OWN_PICTURES
 from bidsdeface.imaging.image import Image, canonical
-from bidsdeface.imaging.pose import saturated
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, smoothed, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, saturated, smoothed, world_aligned
 from bidsdeface.report import colours
 
 PANEL_MM = (260.0, 480.0)  # at least a head, at most the whole field of view

@@ -14,8 +14,6 @@ from bidsdeface.report.figure import draw, views
 from bidsdeface.report.private_pages import writing
 from bidsdeface.report.volumes import script_of
 
-UNDECIDABLE = "none"  # fits no fingerprint
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -50,20 +48,6 @@ class Shown:
     after: NDArray | None = None
     fingerprint: str = ""
     guard: Callable[[NDArray], NDArray] | None = None
-
-
-def shown_fingerprint(folder: Path, stem: str) -> str:
-    """Return the fingerprint of what the report has shown of a scan; empty if it has not shown it.
-
-    `UNDECIDABLE` if what it showed had no fingerprint, or cannot be read.
-    """
-    try:
-        content = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
-        return content["fingerprint"] or UNDECIDABLE
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return UNDECIDABLE
 
 
 def add_scan(folder: Path, shown: Shown) -> None:

@@ -29,6 +29,7 @@ from bidsdeface.report.quality import measure_row
 from bidsdeface.runtime.scratch import make_private, private_folder
 from bidsdeface.runtime.workdir import OUTCOMES, REPORT, State
 
+UNDECIDABLE = "none"  # fits no fingerprint
 PAGE, LIST = "index.html", "scans.js"
 NIIVUE = Path(__file__).parent / "data" / "niivue.umd.js"  # from `scripts/fetch_niivue.py`
 MISSING = "not published"
@@ -40,6 +41,20 @@ LOGGER = logging.getLogger("bidsdeface")
 def report_folder(state: State, output_dir: Path) -> Path:
     """Return the folder of an output dataset's private report."""
     return state.folder_for(REPORT, output_dir)
+
+
+def shown_fingerprint(folder: Path, stem: str) -> str:
+    """Return the fingerprint of what the report has shown of a scan; empty if it has not shown it.
+
+    `UNDECIDABLE` if what it showed had no fingerprint, or cannot be read.
+    """
+    try:
+        content = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
+        return content["fingerprint"] or UNDECIDABLE
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return UNDECIDABLE
 
 
 @contextmanager

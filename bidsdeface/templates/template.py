@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 
 from bidsdeface.errors import TemplateError
 from bidsdeface.imaging.affine import Points, Surface, points_in
-from bidsdeface.imaging.pose import AIR_MARGIN_MM, TISSUE_SPACING_MM, PoseTemplate, saturated
+from bidsdeface.imaging.pose import AIR_MARGIN_MM, TISSUE_SPACING_MM, PoseTemplate
 from bidsdeface.imaging.registration import FIT_SPACING_MM, STAGES
-from bidsdeface.imaging.volume import Volume, apply_affine, largest_piece, smoothed, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, largest_piece, saturated, smoothed, world_aligned
 
 # Template points: how far around the brain (mm), and their spacing (mm), for each stage of registration.
 REACH_MM = (20.0, 20.0, 16.0)

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bidsdeface.imaging.pose import find_poses, saturated
-from bidsdeface.imaging.volume import Volume, apply_affine
+from bidsdeface.imaging.pose import find_poses
+from bidsdeface.imaging.volume import Volume, apply_affine, saturated
 
 
 @pytest.fixture(scope="module")

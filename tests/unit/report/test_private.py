@@ -19,8 +19,8 @@ from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import apply_affine, reduce_image
 from bidsdeface.quality.outcome import FAILED, PASSED, Outcome
 from bidsdeface.report.figure import MASK, PANEL_PIXELS
-from bidsdeface.report.private import Shown, add_scan, shown_fingerprint
-from bidsdeface.report.private_pages import report_folder
+from bidsdeface.report.private import Shown, add_scan
+from bidsdeface.report.private_pages import report_folder, shown_fingerprint
 from bidsdeface.runtime.workdir import open_state
 from tests.conftest import as_image, fake_head
 
