@@ -6,7 +6,8 @@ The first table has a row for each scan.
   outside.
 - Tissue: the Wasserstein distance of the intensities of the face that is put there from the person's, in
   standard deviations of the person's.
-- Air: the standard deviation of air in the mask, over that of the air outside.
+- Air: the standard deviation of air in the mask, over that of the air around it (further away, noise and
+  ghosts differ).
 - Brain: the volume that the program's own network finds, against that in the original.
 - Changed: how many voxels outside the mask are not the original's.
 - Shift: how far the mask moves on average if another person's tissue is put in it before the head is placed.
@@ -34,7 +35,7 @@ from scipy.stats import wasserstein_distance
 from benchmarks.heads import PEOPLE_BESIDE, find_heads
 from bidsdeface.errors import BidsdefaceError
 from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
-from bidsdeface.imaging.average import AverageFace
+from bidsdeface.imaging.average import AverageFace, lay_average
 from bidsdeface.imaging.brain import find_brain
 from bidsdeface.imaging.facemask import face_mask, region_distance
 from bidsdeface.imaging.image import Image, read_image
@@ -59,6 +60,7 @@ COLUMNS = (
     "memory, MB",
 )
 AIR_MM = 6.0  # from the average's skin
+EMPTIED = 0.95  # of the air has one value: a scanner or a program has set it
 INSIDE_MM = 5.0  # so deep in the region of the face are surfaces compared,
 NEAR_SKIN_MM = 25.0  # and so near to the average's skin
 EDGE_MM = 6.0  # of the field of view, where a cut is no surface of a face
@@ -167,12 +169,22 @@ def seam(values: NDArray, mask: NDArray[np.bool_], tissue: NDArray[np.bool_]) ->
 
 
 def air_ratio(head: Head, after: NDArray, threshold: float, average: AverageFace) -> float:
-    """Return the standard deviation of air in the mask over that of the air outside; NaN without air."""
-    sample = np.stack(np.meshgrid(*(np.arange(0, n, 3 if n > 60 else 1) for n in after.shape), indexing="ij"))
-    places = apply_affine(head.to_head @ head.image.affine, np.moveaxis(sample, 0, -1))
-    values, inside = after[tuple(sample)], head.mask[tuple(sample)]
-    air = (average.skin_mm.at(places, None) > AIR_MM) & (values < threshold)
-    return float(values[air & inside].std() / values[air & ~inside].std())
+    """Return the standard deviation of air in the mask over that of the air around it.
+
+    NaN without air, and where it was emptied: what is left of it is no air.
+    """
+    box = lay_average(head.mask, head.image.affine, head.to_head, average).box
+    shape = [part.stop - part.start for part in box]
+    steps = (slice(None, None, 3 if n > 60 else 1) for n in shape)
+    sample = tuple(np.arange(part.start, part.stop)[step] for part, step in zip(box, steps, strict=True))
+    places = np.moveaxis(np.stack(np.meshgrid(*sample, indexing="ij")), 0, -1)
+    skin_mm = average.skin_mm.at(apply_affine(head.to_head @ head.image.affine, places), None)
+    values, inside = after[np.ix_(*sample)], head.mask[np.ix_(*sample)]
+    air = (skin_mm > AIR_MM) & (values < threshold)
+    put, around = values[air & inside], values[air & ~inside]
+    if not put.size or not around.size or np.mean(around == np.median(around)) > EMPTIED:
+        return np.nan
+    return float(put.std() / around.std())
 
 
 def brain_ml(head: Head, image: Image) -> float:

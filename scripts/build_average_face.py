@@ -22,6 +22,7 @@ import zipfile
 from pathlib import Path
 
 os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # SyN's sums depend on the number of threads
+os.environ["ANTS_RANDOM_SEED"] = "1"  # its samples: recent versions of ANTs heed this alone
 
 import ants
 import nibabel as nib
@@ -41,9 +42,15 @@ MOUTH_MM, MOUTH_BELOW_MM = 30.0, -84.0  # mouth and jaw are closed up to this wi
 CHIN_RADIUS_MM = 26.0
 NECK_RADIUS_MM, NECK_Y_MM = 57.0, -2.0
 EYES_MM, EYE_RADIUS_MM = ((-33.0, 70.0, -32.0), (33.0, 70.0, -32.0)), 12.5
-KNOWN_DEPTH_MM = 6.0  # from here inwards, the average shows tissue and not a mixture with air
+KNOWN_DEPTH_MM = 6.0  # from here inwards, an average shows tissue and not a mixture with air
 FAT_DEPTH_MM = 9.0
-FAT_LEVEL = 0.60  # of subcutaneous fat, which averaging over people thins out
+# Fat under the skin is thick in cheeks and temples, and hardly there in nose, lips, lids and brows. WholeHead
+# shows it, and is followed to the first depth; ConteCore2, which is sharper, from the second one on.
+WHOLEHEAD_MM, CONTECORE_MM = 8.0, 16.0
+WHOLEHEAD_LEVELS = (0.0, 0.10, 0.32, 0.74)  # of air, bone, muscle and fat in WholeHead,
+LEVELS = (0.0, 0.12, 0.44, 0.60)  # and in the result
+SKIN_LEAST = 0.40  # where lips and lids lie now here, now there, the average is dark
+DERMIS_MM = (1.0, 4.0)  # below the skin, within which the dermis, no brighter than muscle, gives way to fat
 MUSCLE_DEPTH_MM, MUSCLE_SHARE = (
     22.0,
     0.68,
@@ -169,8 +176,21 @@ def warp_to(
     return mirrored(warped), np.minimum(view, view[::-1])
 
 
+def under_skin(head: np.ndarray, skin: np.ndarray, last: int) -> np.ndarray:
+    """Return WholeHead's tissue on the scale of the result; from where it is known outwards, the same."""
+    normal = np.stack(np.gradient(ndimage.gaussian_filter(skin, 1.5), SPACING_MM))
+    normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-3)
+    inwards = normal * np.maximum(skin + KNOWN_DEPTH_MM, 0) / SPACING_MM
+    places = np.stack(np.meshgrid(*map(np.arange, skin.shape), indexing="ij")) - inwards
+    places[2] = np.maximum(places[2], last + 2)
+    tissue = np.interp(mirrored(ndimage.map_coordinates(head, places, order=1)), WHOLEHEAD_LEVELS, LEVELS)
+    tissue = np.where(skin > -KNOWN_DEPTH_MM, np.maximum(tissue, SKIN_LEAST), tissue)
+    muscle = np.minimum(tissue, LEVELS[2])
+    return muscle + (tissue - muscle) * np.clip((-skin - DERMIS_MM[0]) / np.ptp(DERMIS_MM), 0, 1)
+
+
 def intensities(warped: np.ndarray, view: np.ndarray, skin: np.ndarray, world: np.ndarray) -> np.ndarray:
-    """Return T1w intensities up to the skin and beyond: by depth where the average shows none of its own."""
+    """Return T1w intensities of the sharper average: by depth where it shows none of its own."""
     known = ndimage.binary_erosion(view > 0.9, iterations=2) & (skin < -KNOWN_DEPTH_MM)
     lower_face = known & (world[2] < -60) & (world[1] > 30)
     depths = np.arange(-60, 1, 2.0)
@@ -184,9 +204,7 @@ def intensities(warped: np.ndarray, view: np.ndarray, skin: np.ndarray, world: n
     near = ndimage.gaussian_filter(warped * known, 1.5) / np.maximum(weight, 1e-6)
     share = np.clip(6 * weight, 0, 1)
     found = np.where(known, warped, near * share + by_depth * (1 - share))
-    found *= np.interp(skin, [-MUSCLE_DEPTH_MM, -FAT_DEPTH_MM], [MUSCLE_SHARE, 1.0])
-    fat = np.clip((skin + FAT_DEPTH_MM) / 3, 0, 1) * np.clip((world[1] + 20) / 40, 0, 1)
-    return np.maximum(found, FAT_LEVEL * fat)
+    return found * np.interp(skin, [-MUSCLE_DEPTH_MM, -FAT_DEPTH_MM], [MUSCLE_SHARE, 1.0])
 
 
 def save(data: np.ndarray, affine: np.ndarray, name: str, slope: float = 1.0) -> None:
@@ -213,7 +231,10 @@ def main() -> None:
     even = even_slices(head)
     skin = skin_distance(even, world, last)
     warped, view = warp_to(head, affine, read_mean(Path(sys.argv[1])), seen_from)
-    t1w = np.clip(intensities(warped, view, skin, world), 0, 1)
+    t1w = intensities(warped, view, skin, world)
+    outer = np.clip((skin + CONTECORE_MM) / (CONTECORE_MM - WHOLEHEAD_MM), 0, 1)
+    outer *= np.clip((world[1] + 20) / 40, 0, 1)
+    t1w = np.clip(t1w + outer * (under_skin(even, skin, last) - t1w), 0, 1)
     t1w[skin > FAT_DEPTH_MM] = 0
     limit = np.iinfo(np.int8).max
     # nibabel would scale the stored values anew: the unit goes into the code that reads them.

@@ -35,6 +35,7 @@ SHELL_MM = 10.0  # outside the mask, where the difference between scan and avera
 LARGEST_SHADE = 0.6  # logarithm
 # Brightness of the average where it is bone or air, muscle, and fat.
 LEVELS = (0.12, 0.44, 0.60, 0.75)
+LEVELS_REACH_MM = 15.0  # of the mask, where the scan's are measured: fat of the scalp is thinner, and duller
 NOISE_SAMPLE = 50_000  # voxels of air
 
 
@@ -232,13 +233,12 @@ def _in_contrast(scan: _Scan, laid: _Laid, blocks: Blocks) -> NDArray[np.float32
     beside = beside if beside.sum() >= 2000 else known & (skin_mm < -1) & (brain_mm > 2)
     if not beside.any():
         return np.full(data.shape, threshold, np.float32)
-    under_skin = beside & (skin_mm < -2) & (skin_mm > -9) & (blocks.ears_mm > 4)
-    in_muscle = beside & (np.abs(average - LEVELS[1]) < 0.05) & (skin_mm < -12)
+    near = beside & (blocks.to_mask_mm < LEVELS_REACH_MM)
+    in_fat = near & (skin_mm < -2) & (skin_mm > -9) & (blocks.ears_mm > 4)
+    in_muscle = near & (np.abs(average - LEVELS[1]) < 0.05) & (skin_mm < -12)
     dark = float(np.quantile(data[beside], 0.06))
     muscle = float(np.median(data[in_muscle if in_muscle.sum() > 200 else beside]))
-    fat = float(
-        np.quantile(data[under_skin], 0.75) if under_skin.sum() > 200 else np.quantile(data[beside], 0.85)
-    )
+    fat = float(np.quantile(data[in_fat], 0.75) if in_fat.sum() > 200 else np.quantile(data[beside], 0.85))
     levels = (dark, muscle, fat, fat + 0.3 * (fat - muscle))
     tissue = np.interp(average, LEVELS, levels).astype(np.float32)
     tissue += (
@@ -247,8 +247,13 @@ def _in_contrast(scan: _Scan, laid: _Laid, blocks: Blocks) -> NDArray[np.float32
     lit = beside & (data > threshold) & (tissue > threshold) & (tissue > 0)
     if not lit.any() or threshold <= 0:  # no ratio without a zero
         return tissue
-    ratio = np.where(lit, np.log(np.maximum(data, 1e-6) / np.maximum(tissue, 1e-6)), 0).clip(-1, 1)
-    shade = _carried_mm(ratio, lit, blocks, SHADE_MM, SHADE_SUPPORTS)
+    # Sums are compared, as the average's fat is not quite where the person's is: a mean of ratios would be
+    # too small. The levels hold where they were measured.
+    seen, expected = (_carried_mm(values, lit, blocks, SHADE_MM, SHADE_SUPPORTS) for values in (data, tissue))
+    measured = lit & near if (lit & near).any() else lit
+    expected *= np.median(seen[measured] / expected[measured])
+    none = 1e-3 * expected.max()
+    shade = np.log((seen + none) / (expected + none))
     return tissue * np.exp(shade.clip(-LARGEST_SHADE, LARGEST_SHADE))
 
 

@@ -4,11 +4,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import from_matvec
+from scipy import ndimage
 
 from benchmarks.reface import seam
 from bidsdeface.imaging.facemask import FaceRegions, face_mask
 from bidsdeface.imaging.methods import remove
-from bidsdeface.imaging.reface import reface
+from bidsdeface.imaging.reface import LEVELS, reface
+from bidsdeface.imaging.volume import voxel_places
 from bidsdeface.templates.source import average_face, whole_head
 from tests.conftest import as_image
 
@@ -115,6 +117,31 @@ def test_the_edge_of_the_mask_is_hardly_sharper_than_smooth_tissue_beside_it(tem
         < 2.0
         < seam(image.scaled(remove(image, mask)), mask, tissue)
     )
+
+
+def test_there_is_fat_under_the_skin_of_cheeks_and_none_in_nose_and_lips(average):
+    x, y, z = np.moveaxis(voxel_places(average.t1w.data.shape, average.t1w.affine), -1, 0)
+    layer = (np.abs(average.skin_mm.data + 6) < 1.5) & (y > 50)
+    cheeks = layer & (np.abs(x) > 35) & (z > -85) & (z < -65)
+    nose = layer & (np.abs(x) < 10) & (z > -80) & (z < -60)
+    lips = layer & (np.abs(x) < 15) & (z > -105) & (z < -90)
+    fat, muscle = LEVELS[2], LEVELS[1]
+    assert np.median(average.t1w.data[cheeks]) > (fat + muscle) / 2 + 0.02
+    assert all(np.median(average.t1w.data[part]) < (fat + muscle) / 2 - 0.02 for part in (nose, lips))
+
+
+def test_thin_fat_on_the_scalp_does_not_darken_that_of_the_face(template, average):
+    image, mask = scan(template)
+    skin_mm = average.skin_mm.data[:, :, 35:]
+    far = ndimage.distance_transform_edt(~mask, 2.0) > 25
+    thin = image.stored.copy(order="K")
+    thin[far & (skin_mm < -2) & (skin_mm > -9)] //= 4
+    face = mask & (skin_mm < -3) & (skin_mm > -9)
+    before, after = (
+        np.quantile(reface(as_image(stored, image.affine), mask, np.eye(4), average, SEED)[face], 0.9)
+        for stored in (image.stored, thin)
+    )
+    assert after == pytest.approx(before, rel=0.1)
 
 
 @pytest.mark.parametrize("cut", [0, 6, 10])
