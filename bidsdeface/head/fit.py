@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -233,8 +234,8 @@ def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredSc
     it, or anything else objects, the placement is searched for without the brain. Where a dark scalp or an
     uneven coil hides the head's shape, both succeed once the scan is flattened.
     """
-    target, looks = templates.template.target, (volume, flattened(volume))
-    for scan in looks:
+    target = templates.template.target
+    for scan in _as_it_is_and_flat(volume):
         with suppress(RegistrationError):
             brain, starts = _starts_by_brain(scan, templates)
             registered = _judge(name, scan, place_from(scan, starts, target), brain, templates)
@@ -243,12 +244,17 @@ def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredSc
                 del registered.measures["lead"]  # there was no rival
                 return replace(registered, volume=volume)
     searched = []
-    for scan in looks:
+    for scan in _as_it_is_and_flat(volume):
         placement = place(scan, templates.head_template.pose, target, templates.head_to_template)
         searched.append(replace(_judge(name, scan, placement, None, templates), volume=volume))
         if not failed_checks(searched[-1].measures):
             return searched[-1]
     return searched[0]
+
+
+def _as_it_is_and_flat(volume: Volume) -> Iterator[Volume]:
+    yield volume
+    yield flattened(volume)
 
 
 def _starts_by_brain(scan: Volume, templates: TemplateSet) -> tuple[Brain, list[NDArray]]:
