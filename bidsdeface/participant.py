@@ -267,7 +267,8 @@ def _log_outcome(outcome: Outcome, number: int, total: int) -> None:
     if outcome.lapsed:
         LOGGER.error("%s", outcome.lapsed)
     if outcome.verdict == FAILED:
-        reasons = " ".join("; ".join(outcome.reasons).split())  # on one line, whatever libraries say
+        said = filter(None, (*outcome.reasons, outcome.remedy))
+        reasons = " ".join("; ".join(said).split())  # on one line, whatever libraries say
         LOGGER.error("FAILED [%d/%d] %s", number, total, reasons)
         return
     measured = [f"{name} {outcome.measures[name]:.2f}" for name in LOGGED if name in outcome.measures]

@@ -94,7 +94,7 @@ def choose_mask(
     if lent and lent.accepted_for and not accepted:
         raise RegistrationError(
             f"{scan.path}: gets the mask of {lent.accepted_for}, which a person has accepted for that scan "
-            "alone; look at this one, too (--private-report -w DIR), and accept it"
+            "alone; look at this one in the private report, too, and accept it"
         )
     if lent:
         return lent

@@ -186,17 +186,16 @@ def _failed(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
     if not isinstance(error, BidsdefaceError):
         LOGGER.debug("%s: unexpected error", scan.stem, exc_info=error)
     reason = describe(error)
-    if isinstance(error, Rejected):
-        reason += (
-            f"; look at it (--private-report -w DIR): if it is right all the same, --accept {scan.stem}, "
-            "else draw its face mask and give it with --mask"
-        )
     reason = reason if reason.startswith(str(scan.path)) else f"{scan.path}: {reason}"
     outcome = settings.output.withdraw_failed(scan, reason, code_of_scan(error))
     if not isinstance(error, Rejected):
         return replace(outcome, kind=getattr(error, "kind", ""))
+    remedy = (
+        f"look at it (--private-report -w DIR): if it is right all the same, --accept {scan.stem}, else draw "
+        "its face mask and give it with --mask"
+    )
     failed = tuple(map(bids_name, error.failed_checks))
-    return replace(outcome, measures=error.measures, failed_checks=failed)
+    return replace(outcome, measures=error.measures, failed_checks=failed, remedy=remedy)
 
 
 def release(candidate: Candidate, tools: Tools, to_come: Collection[str]) -> Outcome:

@@ -25,9 +25,9 @@ from bidsdeface.output.review import (
     remember_decision,
     remembered_decisions,
 )
-from bidsdeface.quality.outcome import IN_REVIEW, Outcome
+from bidsdeface.quality.outcome import FAILED, IN_REVIEW, Outcome, read_outcomes
 from bidsdeface.report.private_pages import report_folder, shown_fingerprint
-from bidsdeface.runtime.workdir import State
+from bidsdeface.runtime.workdir import OUTCOMES, State
 
 # What a person has seen the result of. The rules for metadata show in no picture.
 _SETTINGS = ("Version", "Method", "MaskSource", "Template", "Regions", "GuardMM", "Longitudinal")
@@ -122,12 +122,33 @@ class Review:
             return self.of_nothing(scan)
 
     def withdraw(self, scan: Scan) -> Outcome:
-        """Withdraw a scan that a person has rejected."""
-        reason = (
-            f"{scan.path}: {IN_REVIEW}; to take that back, look at it as it is now (--private-report), "
-            "accept it there, and give --review the file"
+        """Withdraw a scan that a person has rejected; one that had failed before keeps its reason."""
+        failed = None if self._is_published(scan) else self._last_failure(scan)
+        outcome = replace(
+            self.output.withdraw_failed(scan, f"{scan.path}: {IN_REVIEW}"),
+            kind=IN_REVIEW,
+            remedy="to publish it all the same, look at it as it is now (--private-report), accept it there, "
+            "and give --review the file",
         )
-        return replace(self.output.withdraw_failed(scan, reason), kind=IN_REVIEW)
+        if failed is None:
+            return outcome
+        reasons = tuple(dict.fromkeys((*outcome.reasons, *failed["reasons"])))
+        checks = tuple(failed["failed_checks"])
+        return replace(outcome, reasons=reasons, kind=failed["kind"], failed_checks=checks)
+
+    def _is_published(self, scan: Scan) -> bool:
+        results = (self.output.outputs_of(scan, no_face=is_so) for is_so in (False, True))
+        return any(read_record(self.output.root / result.image) for result in results)
+
+    def _last_failure(self, scan: Scan) -> Mapping[str, Any] | None:
+        """Return what the last run recorded of a scan if it had failed by itself."""
+        last = None
+        if self.state:
+            kept = self.state.folder_for(OUTCOMES, self.output.root) / f"{scan.stem}.json"
+            with suppress(BidsdefaceError):  # there is none
+                last = read_outcomes([kept]).get(scan.stem)
+        has_failed = last and last["verdict"] == FAILED and last["kind"] != IN_REVIEW and not last["retry"]
+        return last if has_failed else None
 
     def _remember(self, scan: Scan, given: Decision) -> Mapping[str, Decision]:
         if not self.state:

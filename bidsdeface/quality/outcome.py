@@ -49,6 +49,8 @@ class Outcome:
         When it was known, UTC, in ISO 8601: texts that sort by time.
     lapsed : str
         Why a person's decision about it does not count, if it does not.
+    remedy : str
+        If it failed, and a person may decide otherwise, how.
     """
 
     scan: str
@@ -60,6 +62,7 @@ class Outcome:
     kind: str = ""
     time: str = field(default_factory=lambda: _in_iso(datetime.now(timezone.utc)), compare=False)
     lapsed: str = ""
+    remedy: str = ""
 
     @property
     def code(self) -> Exit:
@@ -69,7 +72,7 @@ class Outcome:
     @property
     def line(self) -> str:
         """One line of JSON: no path, no value of any metadata field."""
-        public = {name: value for name, value in self.recorded.items() if name != "reasons"}
+        public = {key: value for key, value in self.recorded.items() if key not in ("reasons", "remedy")}
         return json.dumps(public) + "\n"
 
     @property
@@ -83,6 +86,7 @@ class Outcome:
             "retry": self.code is Exit.RETRY,
             "time": self.time,
             "reasons": list(self.reasons),
+            "remedy": self.remedy,
         }
 
 
@@ -196,8 +200,8 @@ def _in_iso(time: datetime) -> str:
 def _parse(line: str, written: str) -> dict[str, Any] | None:
     """Return an outcome, or None if the line is none; `written` is its time if it has none."""
     with suppress(ValueError, KeyError, TypeError):
-        content = {"kind": "", "time": written, "reasons": [], **json.loads(line)}
-        texts = [*map(content.get, ("scan", "verdict", "kind", "time")), *content["failed_checks"]]
+        content = {"kind": "", "time": written, "reasons": [], "remedy": "", **json.loads(line)}
+        texts = [*map(content.get, ("scan", "verdict", "kind", "time", "remedy")), *content["failed_checks"]]
         texts += content["reasons"]
         if all(isinstance(text, str) for text in texts) and isinstance(content["retry"], bool):
             return content

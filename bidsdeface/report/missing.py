@@ -1,10 +1,11 @@
 """Scans that were asked for and are not in the output, with reasons: a table, and what the report shows.
 
 Where the table is shared, it names only scans that a run recorded as failed. All others are counted: one of
-them may have been withdrawn because it was recognised, or rejected in review, and nobody who reads the report
-may learn which.
+them may have been withdrawn because it was recognised, or by a person, and nobody who reads the report may
+learn which.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from bidsdeface.quality.outcome import FAILED, IN_REVIEW
 from bidsdeface.report.page import tsv
 
 BY_CHECK = "did not pass: "  # how such a reason begins
+BY_A_PERSON = "withheld after visual inspection"
 COLUMNS: dict[str, dict[str, Any]] = {
     "scan": {"Description": "Scan that is not in the output, without extension; n/a: not named here"},
     "reason": {"Description": "Why, as far as the outcomes of earlier runs say"},
@@ -46,6 +48,8 @@ class Missing:
         """Why it is missing: no path, no value of a field."""
         if self.outcome is None:
             return "no run has recorded an outcome; give group the --work-dir or the --outcomes of the runs"
+        if self.outcome["verdict"] == FAILED and self.outcome["kind"] == IN_REVIEW:
+            return BY_A_PERSON
         if not self.has_failed:
             return "published by an earlier run, and removed since"
         if self.outcome["retry"]:
@@ -55,15 +59,17 @@ class Missing:
         return f"{BY_CHECK}{checks}" if checks else kind
 
     @property
-    def as_said(self) -> list[str]:
-        """What the run said, else the reason; it names files, and is private."""
-        outcome = self.outcome
-        return list(outcome["reasons"] if outcome and outcome["verdict"] == FAILED else ()) or [self.reason]
+    def causes(self) -> list[str]:
+        """What the run said, without the scan's own path and what to do, else the reason; it is private."""
+        outcome, own_path = self.outcome, rf"^.*/{re.escape(self.scan)}\.nii(\.gz)?: "
+        said = outcome["reasons"] if outcome and outcome["verdict"] == FAILED else ()
+        return [re.sub(own_path, "", reason) for reason in said] or [self.reason]
 
     @property
     def in_words(self) -> str:
         """What the run said, on one line; it names files, and is private."""
-        return " ".join("; ".join(self.outcome["reasons"] if self.outcome else ()).split())
+        said = [*self.outcome["reasons"], self.outcome["remedy"]] if self.outcome else []
+        return " ".join("; ".join(filter(None, said)).split())
 
 
 def table(missing: Sequence[Missing], *, is_private: bool) -> str:
@@ -96,6 +102,12 @@ def content(missing: Sequence[Missing], *, is_private: bool) -> list[dict[str, A
         named[one.reason] += [one.scan + words] if one.has_failed else []
     counts = Counter(one.reason for one in missing)
     return [
-        {"reason": reason, "count": n, "names": named[reason], "is_by_check": reason.startswith(BY_CHECK)}
+        {
+            "reason": reason,
+            "count": n,
+            "names": named[reason],
+            "is_by_check": reason.startswith(BY_CHECK),
+            "is_by_a_person": reason == BY_A_PERSON,
+        }
         for reason, n in counts.most_common()
     ]

@@ -196,7 +196,7 @@ def _scan(
         "name": name,
         "page": f"{name.partition('_')[0]}.html",
         "verdict": published.get(name, MISSING),
-        "reasons": [] if name in published else missing.as_said,
+        "reasons": [] if name in published else missing.causes,
         "fingerprint": fingerprint,
         "decision": decision.decision if decision else "",
         "note": decision.note if decision else "",

@@ -10,7 +10,8 @@ import pytest
 from bidsdeface.errors import BidsdefaceError, Exit, ImageError, UsageError
 from bidsdeface.group import run_group_level
 from bidsdeface.quality.limits import CHECKS, bids_name
-from bidsdeface.quality.outcome import Outcome, OutcomeFile
+from bidsdeface.quality.outcome import IN_REVIEW, Outcome, OutcomeFile
+from bidsdeface.report.missing import BY_A_PERSON
 from bidsdeface.report.quality import COLUMNS
 from bidsdeface.runtime.workdir import open_state
 from bidsdeface.settings import Settings
@@ -270,6 +271,20 @@ def test_the_work_dir_keeps_reasons(with_raw, tmp_path):
     assert removed in page and "sub-3_T1w" not in page + (tmp_path / "missing.tsv").read_text()
     private = missing(state.folder_for("missing", tmp_path))
     assert private["sub-3_T1w"] == removed and len(private) == 4
+
+
+def test_what_a_person_withdrew_is_counted_as_such_and_not_named(with_raw, tmp_path):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    state = open_state(with_raw.bids_dir.parent / "work")
+    file = OutcomeFile(None, state.folder_for("outcomes", tmp_path))
+    rejected = Outcome("sub-2_T1w", "failed", ("rejected",), kind=IN_REVIEW, remedy="accept it")
+    file.add(rejected)
+    file.add(replace(rejected, scan="sub-3_T1w", kind="", failed_checks=("Stretch",)))  # had failed before
+    run_group_level(replace(with_raw, participants=("1", "2", "3")), state)
+    said, page = (tmp_path / "missing.tsv").read_text(), (tmp_path / "report.html").read_text()
+    assert missing(tmp_path) == {"sub-3_T1w": "did not pass: Stretch", "n/a": BY_A_PERSON}
+    assert "sub-2_T1w" not in said + page and BY_A_PERSON in page and "removed since" not in page
+    assert missing(state.folder_for("missing", tmp_path))["sub-2_T1w"] == "rejected; accept it"
 
 
 def test_a_line_that_is_no_outcome_is_named(with_raw, tmp_path):

@@ -1,6 +1,7 @@
 """An acceptance is followed where what was looked at is still there, a rejection until it is taken back."""
 
 import json
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import nibabel as nib
@@ -9,7 +10,7 @@ import pytest
 
 from bidsdeface.dataset.names import stem_of
 from bidsdeface.dataset.query import find_heads
-from bidsdeface.errors import BidsdefaceError, RegistrationError
+from bidsdeface.errors import BidsdefaceError, Exit, RegistrationError
 from bidsdeface.head import choose_mask
 from bidsdeface.head import review as head_review
 from bidsdeface.head.fit import RegisteredScan
@@ -19,8 +20,8 @@ from bidsdeface.output.names import outputs_of
 from bidsdeface.output.record import read_record
 from bidsdeface.output.review import COLUMNS
 from bidsdeface.quality.limits import CHECKS
-from bidsdeface.quality.outcome import ACCEPTED, FAILED, IN_REVIEW, KEPT, NO_FACE, PASSED
-from bidsdeface.runtime.workdir import open_state
+from bidsdeface.quality.outcome import ACCEPTED, FAILED, IN_REVIEW, KEPT, NO_FACE, PASSED, OutcomeFile
+from bidsdeface.runtime.workdir import OUTCOMES, open_state
 from bidsdeface.settings import Settings
 from tests.conftest import fake_head, make_dataset
 
@@ -71,10 +72,34 @@ def test_what_was_rejected_is_withdrawn_and_stays_away(reviewed, tmp_path):
     for options in ({"decision": "rejected"}, {}, {"force": True}):
         outcome, scan = reviewed({}, **options)
         assert (outcome.verdict, outcome.code, outcome.kind) == (FAILED, 3, IN_REVIEW)
-        assert "sub-01_T1w.nii.gz: rejected in review;" in outcome.reasons[0]
-        assert "--private-report" in outcome.reasons[0] and "--review" in outcome.reasons[0]
+        (reason,) = outcome.reasons
+        assert reason.endswith("sub-01_T1w.nii.gz: rejected in review")
+        assert "--private-report" in outcome.remedy and "--review" in outcome.remedy
         assert list((tmp_path / "out").iterdir()) == []  # nor are there empty folders
     assert reviewed({}, "accepted")[0].verdict == PASSED
+
+
+def test_what_was_never_published_keeps_its_reason_when_it_is_rejected(reviewed, tmp_path):
+    """So that a list of what is missing says what is true, and no more of the review than before."""
+    file = OutcomeFile(None, open_state(tmp_path / "work").folder_for(OUTCOMES, tmp_path / "out"))
+    outcome, _ = reviewed(BEYOND, look=True)
+    assert "--accept" in outcome.remedy and not any("--" in reason for reason in outcome.reasons)
+    file.add(outcome)
+    for options in ({"decision": "rejected"}, {}, {"look": True}):
+        rejected, _ = reviewed(BEYOND, **options)
+        assert (rejected.verdict, rejected.kind, rejected.failed_checks) == (FAILED, "", ("OutlineShiftMM",))
+        assert [IN_REVIEW in rejected.reasons[0], *rejected.reasons[1:]] == [True, *outcome.reasons]
+        file.add(rejected)
+    assert reviewed(BEYOND, "accepted")[0].verdict == ACCEPTED  # published, and then withdrawn by a person
+    rejected, _ = reviewed(BEYOND, "rejected")
+    assert (rejected.kind, rejected.failed_checks, len(rejected.reasons)) == (IN_REVIEW, (), 1)
+
+
+def test_what_no_run_has_finished_is_withheld_by_the_person_who_rejects_it(reviewed, tmp_path):
+    file = OutcomeFile(None, open_state(tmp_path / "work").folder_for(OUTCOMES, tmp_path / "out"))
+    outcome, _ = reviewed(BEYOND, look=True)
+    file.add(replace(outcome, cause=Exit.RETRY))
+    assert reviewed(BEYOND, "rejected")[0].kind == IN_REVIEW
 
 
 @pytest.mark.parametrize("found", [{}, {"no_face": NoFace.BARE_BRAIN}])

@@ -144,6 +144,21 @@ def test_after_a_review_the_pages_say_what_is_published_now(told, write, folder,
     assert "rejected, said the run" in text and "the outline is off" not in text
 
 
+def test_why_a_scan_failed_is_said_without_its_path_and_without_what_the_page_itself_offers(
+    told, write, folder, keep
+):
+    told("sub-1_T1w", FAILED, ("/data/of me/sub-1/anat/sub-1_T1w.nii.gz: the outline is off",))
+    reasons = ("/bids/sub-1_T1w.nii: rejected", "it is stretched")
+    failed = Outcome("sub-1_T1w", FAILED, reasons, remedy="--accept sub-1_T1w")
+    for outcome, said in ((None, ["the outline is off"]), (failed, ["rejected", "it is stretched"])):
+        if outcome:
+            keep(outcome)
+        write()
+        text = (folder / "sub-1.html").read_text()
+        assert re.findall("<p>(.*?)</p>", text.partition("</h2>")[2])[:-1] == said
+        assert "--accept" not in text
+
+
 def test_what_has_gone_from_the_output_is_not_said_to_be_there(told, write, folder, publish):
     told("sub-1_T1w", PASSED)
     publish("sub-1_T1w", FAILED)  # by hand, or by the audit: no run has an outcome for it

@@ -10,7 +10,7 @@ import pytest
 from bidsdeface.leakcheck.find import find_leaks
 from bidsdeface.output.record import Published
 from bidsdeface.quality.limits import CHECKS, bids_name
-from bidsdeface.quality.outcome import FAILED
+from bidsdeface.quality.outcome import FAILED, IN_REVIEW
 from bidsdeface.report.missing import Missing
 from bidsdeface.report.missing import content as missing_content
 from bidsdeface.report.page import page
@@ -181,16 +181,23 @@ def test_references_are_numbered_in_the_order_of_the_text_and_complete(scans, co
 
 
 def test_the_methods_text_counts_what_is_missing():
-    outcome = {"verdict": FAILED, "kind": "x", "retry": False, "reasons": []}
+    outcome = {"verdict": FAILED, "kind": "x", "retry": False, "reasons": [], "remedy": ""}
     absent = [
         Missing("sub-6_T1w", {**outcome, "failed_checks": ["Lead"]}),
         Missing("sub-7_T1w", {**outcome, "failed_checks": []}),
         Missing("sub-8_T1w", None),
+        Missing("sub-9_T1w", {**outcome, "failed_checks": [], "kind": IN_REVIEW}),
     ]
     for some, who, why in (
-        (absent, "3 images of those selected are", ": 1 did not pass the checks, 2 for other reasons"),
+        (absent[:3], "3 images of those selected are", ": 1 did not pass the checks, 2 for other reasons"),
+        (
+            absent,
+            "4 images of those selected are",
+            ": 1 did not pass the checks, 1 was withheld after visual inspection, 2 for other reasons",
+        ),
+        (absent[3:], "1 image of those selected is", ": 1 was withheld after visual inspection"),
         (absent[:1], "1 image of those selected is", ": 1 did not pass the checks"),
-        (absent[2:], "1 image of those selected is", ""),
+        (absent[2:3], "1 image of those selected is", ""),
     ):
         text, _ = methods_of(report(SCANS, missing=missing_content(some, is_private=False)))
         assert f"{who} not part of the dataset{why}." in text and "No image that was selected" not in text
