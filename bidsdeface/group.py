@@ -168,6 +168,8 @@ def _log_missing(absent: Sequence[missing.Missing], settings: Settings, state: S
         table = make_private(state.folder_for("missing", settings.output_dir)) / "missing.tsv"
         table.write_text(missing.table(absent, is_private=True), encoding="utf-8")
         where = f"; why: {table}"
+    elif not settings.outcomes and any(one.outcome is None for one in absent):
+        where = "; reasons unknown: give --work-dir or --outcomes"
     if absent:
         names = shortened([one.scan for one in absent], 10 if state else len(absent))
         LOGGER.warning(

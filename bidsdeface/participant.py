@@ -20,9 +20,11 @@ from bidsdeface.head.review import Review, read_decisions
 from bidsdeface.leakcheck.run import check_leaks, files_of_run
 from bidsdeface.output.description import check_ours, claim_shareable, write_dataset_files
 from bidsdeface.output.record import published_scans
+from bidsdeface.output.review import DECISIONS, REJECT
 from bidsdeface.output.validate import check_output_valid
 from bidsdeface.quality.outcome import FAILED, KEPT, Outcome, OutcomeFile
 from bidsdeface.report.private_pages import refresh_pages
+from bidsdeface.report.quality import is_out_of_date
 from bidsdeface.report.subject import folder_of_pages, write_pages
 from bidsdeface.runtime.scratch import environment_in, scratch_folder, sweep, temporary_dir
 from bidsdeface.runtime.workdir import OUTCOMES, State
@@ -70,6 +72,8 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
             codes |= _finish(settings, plan.heads, outcomes, scratch, state, codes)
         elif codes <= set(OPTIONAL):  # these alone would mean that everything else is done
             codes.add(Exit.ERROR)
+    if settings.review:
+        _log_review(review, outcomes)
     if state:
         subjects = {head.subject for head in plan.heads}
         refresh_pages(settings, state, subjects, is_asked=settings.private_report)
@@ -174,6 +178,8 @@ def _write_pages(settings: Settings, state: State | None, subjects: Sequence[str
         if folder := folder_of_pages(settings, state):
             published = published_scans(settings.output_dir, settings.output_layout, subjects)
             write_pages(folder, published, subjects, is_complete=settings.is_complete)
+            if is_out_of_date(folder, published, subjects):
+                LOGGER.warning("report.html and quality.tsv are older than this run; run group")
     except Exception as error:  # such as a sidecar that somebody has edited
         LOGGER.warning("no page is written for these participants: %s", describe(error))
 
@@ -261,6 +267,20 @@ def _give_up(
         for scan in head.scans
         if scan.stem not in reported
     ]
+
+
+def _log_review(review: Review, outcomes: Sequence[Outcome]) -> None:
+    """Say how many decisions there were, and how many were not followed, such as those about other scans."""
+    given = {stem: decision.decision for stem, decision in review.given.items()}
+    counts = Counter(given.values())
+    parts = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
+    followed = {
+        outcome.scan
+        for outcome in outcomes
+        if not outcome.lapsed and (outcome.verdict == FAILED) == (given.get(outcome.scan) == REJECT)
+    }
+    read, lapsed = counted_as(len(given), "decision"), len(given.keys() - followed)
+    LOGGER.info("review: %s read (%s), %d not counted", read, parts, lapsed)
 
 
 def _log_outcome(outcome: Outcome, number: int, total: int) -> None:

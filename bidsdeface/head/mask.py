@@ -31,9 +31,8 @@ from bidsdeface.imaging.volume import (
     world_aligned,
 )
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
-from bidsdeface.quality.limits import lies_on_reference
+from bidsdeface.quality.limits import EMPTIED, lies_on_reference
 from bidsdeface.quality.measures import (
-    EMPTIED,
     MEASURE_SPACING_MM,
     measure_mask,
     measure_placement,

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 BRAIN_AGREES_MM = 8.0
+EMPTIED = 0.5  # so much of the face having one and the same value is the work of another defacing
 OUTLINE = ("outline_correlation", "outline_shift_mm")
 REFERENCE_LIKENESS = 0.9
 LEAD = 0.08
@@ -163,7 +164,7 @@ CHECKS = (
     # The scan's own brain, as a neural network sees it; where it would place the face; if it is trusted.
     Check(
         "brain_ml",
-        "Volume of the scan's own brain, as a neural network sees it; trusted from 700 to 2200",
+        "Volume of the scan's own brain, as a neural network sees it",
         best=1400.0,
         least=700.0,
         most=2200.0,
@@ -171,7 +172,7 @@ CHECKS = (
     ),
     Check(
         "brain_whole",
-        "Share of what looks like brain that is in one piece; normally above 0.99, trusted from 0.9 on",
+        "Share of what looks like brain that is in one piece; normally above 0.99",
         best=1.0,
         least=0.9,
         of_trust=True,
@@ -179,14 +180,14 @@ CHECKS = (
     Check(
         "brain_fit_mm",
         "Distance, root mean square, of the brain's surface from the template's where it fits best; normally "
-        "1 to 2.5, trusted up to 3",
+        "1 to 2.5",
         most=3.0,
         of_trust=True,
     ),
     Check(
         "brain_lead",
         "How many times as far the surfaces lie apart if the template is turned by half a turn; normally "
-        "2 to 4, trusted from 1.5 on",
+        "2 to 4",
         best=4.0,
         least=1.5,
         of_trust=True,
@@ -285,7 +286,7 @@ CHECKS = (
     Check(
         "emptied_share",
         "Share of the template's head in the mask that has one and the same value in the image as it came; "
-        "from 0.5 on, somebody has defaced it before",
+        f"from {EMPTIED:g} on, somebody has defaced it before",
     ),
     # What is left in the defaced image.
     Check(

@@ -24,12 +24,12 @@ from bidsdeface.imaging.volume import (
     voxel_ml,
     world_aligned,
 )
+from bidsdeface.quality.limits import EMPTIED
 from bidsdeface.templates.template import FACE_CLEARANCE_MM, OUTLINE_SMOOTHING_MM, Template
 
 MEASURE_SPACING_MM = 3.0  # fine enough to measure volumes on
 EDGE_MM = 4.0  # nearer to an edge of face region or guard than that, two good registrations may differ
 GROWN_MM = 20.0  # no farther than that do ears and fat stand off the template's head
-EMPTIED = 0.5  # so much of the face having one and the same value is the work of another defacing
 
 
 def measure_placement(

@@ -25,7 +25,7 @@ from bidsdeface.quality.limits import CHECKS, limit_used
 from bidsdeface.quality.outcome import FAILED, read_outcomes
 from bidsdeface.report.missing import Missing
 from bidsdeface.report.page import page
-from bidsdeface.report.quality import measure_row
+from bidsdeface.report.quality import measure_row, worst_in_words
 from bidsdeface.runtime.scratch import make_private, private_folder
 from bidsdeface.runtime.workdir import OUTCOMES, REPORT, State
 
@@ -33,7 +33,7 @@ UNDECIDABLE = "none"  # fits no fingerprint
 PAGE, LIST = "index.html", "scans.js"
 NIIVUE = Path(__file__).parent / "data" / "niivue.umd.js"  # from `scripts/fetch_niivue.py`
 MISSING = "not published"
-LISTED = ("scan", "name", "page", "verdict", "fingerprint", "decision", "note", "time", "picture")
+LISTED = ("scan", "name", "page", "verdict", "fingerprint", "decision", "note", "time", "picture", "worst")
 Scan = dict[str, Any]
 LOGGER = logging.getLogger("bidsdeface")
 
@@ -202,6 +202,7 @@ def _scan(
         "note": decision.note if decision else "",
         "time": decision.time if decision else "",
         "picture": f"{name}.png" if shown else "",
+        "worst": worst_in_words(measures),
         "measures": [measure_row(check, measures) for check in CHECKS if check.measure in measures],
         "order": (name in published, -limit_used(measures), name),
     }
@@ -294,4 +295,5 @@ def _summed_up(name: str, scans: list[Scan]) -> dict[str, Any]:
         "missing": sum(scan["verdict"] == MISSING for scan in scans),
         **{decision: decided.count(decision) for decision in DECISIONS},
         "undecided": sum(bool(scan["fingerprint"]) and not scan["decision"] for scan in scans),
+        "worst": next((f"{scan['name']}: {scan['worst']}" for scan in scans if scan["worst"]), ""),
     }

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from bidsdeface import __version__
 from bidsdeface.dataset.names import scan_at, stem_of, suffix_of
 from bidsdeface.output.names import FIGURES, figure_name
 from bidsdeface.output.record import Published
-from bidsdeface.quality.limits import CHECKS, Check, bids_name, nearest_to_limit
+from bidsdeface.quality.limits import CHECKS, EMPTIED, Check, bids_name, nearest_to_limit
 from bidsdeface.report.page import tsv
 from bidsdeface.report.references import References
 from bidsdeface.report.strip import draw_strip, limits_in_words, number
@@ -23,7 +23,7 @@ LIMITED = tuple(check for check in CHECKS if check.limits)
 
 def _column(check: Check) -> dict[str, str]:
     unit = UNITS.get(check.measure.rpartition("_")[2])
-    limits = f"; published if {check.limits}" if check.limits else ""
+    limits = f"; {limits_in_words(check)}" if check.limits else ""
     return {"Description": check.description + limits, **({"Units": unit} if unit else {})}
 
 
@@ -72,6 +72,8 @@ class ScanRow:
         How far that measure is on the way to its limit; 0 if nothing was measured.
     is_beyond : bool
         Whether it is beyond its limit.
+    came_defaced : bool
+        Whether somebody had defaced it before.
     measures : mapping of str to float
         All of them, by their names in `CHECKS`.
     """
@@ -86,6 +88,7 @@ class ScanRow:
     worst: str
     limit_used: float
     is_beyond: bool
+    came_defaced: bool
     measures: Mapping[str, float]
 
 
@@ -103,6 +106,27 @@ def picture_of(scan: Published, folder: Path, *, is_complete: bool = False) -> s
 def table(scans: Sequence[Published]) -> str:
     """Return ``quality.tsv``."""
     return tsv(COLUMNS, [{name: row[name] for name in COLUMNS if name in row} for row in map(_row, scans)])
+
+
+def is_out_of_date(folder: Path, scans: Sequence[Published], subjects: Collection[str]) -> bool:
+    """Return True if there is a ``quality.tsv`` that says something else of some participants.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where it is.
+    scans : sequence of Published
+        All published scans of these participants.
+    subjects : collection of str
+        Their labels without ``sub-``.
+    """
+    path = folder / "quality.tsv"
+    if not path.is_file():
+        return False
+    heading, *rows = path.read_text(encoding="utf-8").splitlines()
+    names = {f"sub-{label}" for label in subjects}
+    said = {heading, *(row for row in rows if row.partition("/")[0] in names)}
+    return said != set(table(scans).splitlines())
 
 
 def content(scans: Sequence[Published], picture: Callable[[Published], str]) -> dict[str, Any]:
@@ -177,9 +201,10 @@ def scan_row(scan: Published, picture: Callable[[Published], str]) -> ScanRow:
         suffix_of(scan.image),
         scan.image.parts[0],
         bids_name(nearest.measure) if nearest else "",
-        _in_words(nearest, measures) if nearest else "",
+        worst_in_words(measures),
         nearest.limit_used(measures[nearest.measure]) if nearest else 0.0,
         bool(nearest and nearest.is_fault(measures)),
+        measures.get("emptied_share", 0.0) >= EMPTIED,
         measures,
     )
 
@@ -204,8 +229,13 @@ def _summary(check: Check, scans: Sequence[ScanRow]) -> dict[str, str]:
     }
 
 
-def _in_words(check: Check, measures: Mapping[str, float]) -> str:
-    """Return the worst measure and its limits, such as "Similarity 0.60 (must be at least 0.25)"."""
+def worst_in_words(measures: Mapping[str, float]) -> str:
+    """Return the measure nearest to its limit, such as "Similarity 0.60 (must be at least 0.25)".
+
+    Empty if nothing was measured that has a limit.
+    """
+    if (check := nearest_to_limit(measures)) is None:
+        return ""
     value = measures[check.measure]
     said = f"{number(value)} (must be {check.limits})" if math.isfinite(value) else "could not be measured"
     others = sum(one.is_fault(measures) for one in CHECKS) - 1
@@ -230,7 +260,7 @@ def measure_row(check: Check, measures: Mapping[str, float]) -> dict[str, Any]:
 def _judgement(check: Check, value: float, *, decides: bool) -> str:
     """Return what a measure must be, and what its value meant for the verdict."""
     if check.of_trust:
-        return "trusted" if check.is_met(value) else f"not trusted: must be {check.limits}"
+        return f"{check.limits}: {'trusted' if check.is_met(value) else 'not trusted'}"
     if not check.limits:
         return ""
     if not decides:

@@ -39,6 +39,7 @@ class Dot:
     anchor: str
     title: str
     is_beyond: bool
+    is_judged: bool
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def draw_strip(check: Check, scans: Sequence[Measured]) -> Strip | None:
             more = f" and {hidden} more" if hidden > 0 else ""
             beyond = check.is_fault(scan.measures)
             title = f"{scan.name}: {number(value)}{more}"
-            dots.append(Dot(x_of(value), BASE - 3 - STEP * level, scan.anchor, title, beyond))
+            judged = check.of_trust or check.decides(scan.measures)
+            dots.append(Dot(x_of(value), BASE - 3 - STEP * level, scan.anchor, title, beyond, judged))
     by_limit = sorted(measured, key=lambda pair: check.limit_used(pair[1]), reverse=True)
     nearest = [(scan, value, x_of(value)) for scan, value in by_limit[:MOST_NAMED]]
     named = tuple(

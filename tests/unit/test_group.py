@@ -273,6 +273,15 @@ def test_the_work_dir_keeps_reasons(with_raw, tmp_path):
     assert private["sub-3_T1w"] == removed and len(private) == 4
 
 
+def test_that_reasons_are_unknown_is_said_with_the_way_to_them(with_raw, tmp_path, caplog):
+    put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
+    settings = replace(with_raw, participants=("1", "2"))
+    run_group_level(settings)
+    assert caplog.messages[-1].endswith("; reasons unknown: give --work-dir or --outcomes")
+    run_group_level(settings, open_state(with_raw.bids_dir.parent / "work"))
+    assert "reasons unknown" not in caplog.messages[-1]
+
+
 def test_what_a_person_withdrew_is_counted_as_such_and_not_named(with_raw, tmp_path):
     put(tmp_path, "sub-1/anat/sub-1_desc-defaced_T1w", RECORD)
     state = open_state(with_raw.bids_dir.parent / "work")

@@ -6,8 +6,11 @@ import logging
 import pytest
 
 from bidsdeface import cli, participant
+from bidsdeface.dataset.names import scan_at
 from bidsdeface.errors import Exit, TemplateError
+from bidsdeface.group import run_group_level
 from bidsdeface.head.resume import expected_record
+from bidsdeface.output.review import COLUMNS, now
 from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
 from bidsdeface.runtime import scratch
 from bidsdeface.runtime.workers import Lost
@@ -414,6 +417,38 @@ def test_an_invalid_dataset_is_refused_before_any_work(run, bids_dir, output_dir
     said = capsys.readouterr().err
     assert "not valid BIDS: NOT_INCLUDED" in said and "--skip-bids-validation" in said
     assert files(output_dir) == []
+
+
+def test_a_table_that_a_run_has_made_older_is_named(run, bids_dir, output_dir):
+    publish(bids_dir, output_dir)
+    settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="group", validate_output=False)
+    for sidecar in output_dir.glob("sub-*/anat/*.json"):
+        record = json.loads(sidecar.read_text())["Bidsdeface"] | {"Verdict": PASSED, "Measures": {}}
+        sidecar.write_text(json.dumps({"Bidsdeface": record}))
+    run_group_level(settings)
+    older = "report.html and quality.tsv are older than this run; run group"
+    assert older not in run()[1]
+    failed = settings.output.outputs_of(scan_at(bids_dir / SCANS[0])).image_sidecar
+    (output_dir / failed).unlink()
+    _, said, _ = run(result=lambda head: [Outcome(scan.stem, FAILED, ("beyond",)) for scan in head.scans])
+    assert said.count(older) == 1
+
+
+def test_a_review_is_confirmed_with_what_was_not_followed(run, bids_dir, output_dir, tmp_path):
+    decided = ("accepted", "rejected", "accepted")
+    rows = [(scan, one, "", "", "0" * 64, now()) for scan, one in zip(SCANS, decided, strict=True)]
+    review = tmp_path / "review.tsv"
+    review.write_text("".join("\t".join(row) + "\n" for row in (COLUMNS, *rows)))
+    ends = {
+        "sub-01_T1w": Outcome("sub-01_T1w", ACCEPTED),
+        "sub-01_T2w": Outcome("sub-01_T2w", FAILED, ("rejected",)),
+        "sub-02_T1w": Outcome("sub-02_T1w", FAILED, ("damaged",), lapsed="no such mask"),
+    }
+    options = ("--review", str(review), "-w", str(tmp_path / "work"))
+    _, said, _ = run(*options, result=lambda head: [ends[scan.stem] for scan in head.scans])
+    assert "review: 3 decisions read (2 accepted, 1 rejected), 1 not counted" in said
+    _, said, _ = run(*options, "--participant-label", "02")
+    assert "review: 3 decisions read (2 accepted, 1 rejected), 2 not counted" in said
 
 
 def test_a_page_names_no_scan_while_that_scan_is_done_again(run, output_dir):

@@ -77,6 +77,10 @@
   function saved() {
     const count = decided().length, decisions = `${count} ${count === 1 ? "decision" : "decisions"}`;
     if (kept.saved?.text === table()) return `${decisions} saved as review.tsv at ${kept.saved.time}`;
+    const lines = kept.saved?.text.split("\n").slice(1, -1).map((line) => line.split("\t")) ?? [];
+    if (!count && lines.length && lines.every(([scan, decision]) => known.get(scan)?.decision === decision)) {
+      return "all decisions followed; nothing to save";
+    }
     if (kept.saved) return `${decisions}; changed since review.tsv was saved at ${kept.saved.time}`;
     return `${decisions} to save`;
   }

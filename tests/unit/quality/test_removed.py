@@ -7,7 +7,8 @@ from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import PlacedHead
 from bidsdeface.imaging.volume import Volume, world_aligned
 from bidsdeface.quality.checks import failed_checks
-from bidsdeface.quality.measures import EMPTIED, MEASURE_SPACING_MM, measure_removed
+from bidsdeface.quality.limits import EMPTIED
+from bidsdeface.quality.measures import MEASURE_SPACING_MM, measure_removed
 
 
 @pytest.fixture(scope="module")

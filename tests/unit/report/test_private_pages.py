@@ -159,6 +159,30 @@ def test_why_a_scan_failed_is_said_without_its_path_and_without_what_the_page_it
         assert "--accept" not in text
 
 
+def test_what_is_nearest_to_its_limit_is_said_beside_the_participant_and_under_the_scan(told, write, folder):
+    told("sub-1_T1w", PASSED, similarity=0.9)
+    told("sub-1_T2w", FAILED, ("it does not look like it",), similarity=0.2)
+    words = "Similarity 0.2 (must be at least 0.25)"
+    assert f"<td>sub-1_T2w: {words}</td>" in write().read_text()
+    text = (folder / "sub-1.html").read_text()
+    assert f"<p>{words}.</p>" in text and "<p>Similarity 0.9 (must be at least 0.25).</p>" in text
+
+
+def test_what_a_run_has_followed_can_be_taken_back_and_not_be_undecided(told, write, folder, state, request_):
+    place = str(request_.bids_dir.resolve())
+    for decision, key in (("accepted", "r"), ("rejected", "a")):
+        known = Decision(decision=decision, fingerprint=FINGERPRINT, time=decision, dataset=place)
+        told("sub-1_T1w", FAILED, fingerprint=FINGERPRINT)
+        remember_decision(state, "sub-1_T1w", known)
+        write()
+        text = (folder / "sub-1.html").read_text()
+        assert f"<i>{decision}</i> already: to take it back, press <kbd>{key}</kbd>" in text
+        assert re.findall('value="([a-z]*)" disabled', text) == [""]
+    told("sub-2_T1w", PASSED, fingerprint=FINGERPRINT)
+    write()
+    assert " disabled>" not in (folder / "sub-2.html").read_text()
+
+
 def test_what_has_gone_from_the_output_is_not_said_to_be_there(told, write, folder, publish):
     told("sub-1_T1w", PASSED)
     publish("sub-1_T1w", FAILED)  # by hand, or by the audit: no run has an outcome for it

@@ -14,7 +14,7 @@ from bidsdeface.quality.outcome import FAILED, IN_REVIEW
 from bidsdeface.report.missing import Missing
 from bidsdeface.report.missing import content as missing_content
 from bidsdeface.report.page import page
-from bidsdeface.report.quality import content
+from bidsdeface.report.quality import COLUMNS, content, is_out_of_date, table
 from tests.unit.test_group import NO_FACE, RECORD
 
 (LIMIT_MM,) = (check.most for check in CHECKS if check.measure == "outline_shift_mm")
@@ -125,6 +125,39 @@ def test_each_measure_has_a_plot_with_a_dot_for_each_scan_and_names_near_the_lim
     assert [title for title, dot in dots.items() if dot.get("fill") == "#c00000"] == ["sub-2_T1w: 18"]
     assert names == ["sub-2_T1w", "sub-3_T1w"]
     assert float(dots["sub-3_T1w: 10.8"].get("cx")) < limit < float(dots["sub-2_T1w: 18"].get("cx"))
+
+
+def test_dots_that_are_not_judged_are_hollow_and_explained():
+    trusted = {"BrainML": 1400.0, "BrainWhole": 1.0, "BrainFitMM": 2.0, "BrainLead": 3.0, "BrainShiftMM": 1.0}
+    scans = [scan("sub-1_desc-defaced_T1w", OutlineShiftMM=1.0), scan("sub-2_desc-defaced_T1w", **trusted)]
+    text = report([*scans, scan("sub-3_desc-defaced_T1w", **trusted, OutlineShiftMM=20.0)])
+    dots, _, _ = outline_shift_in(text)
+    fills = {title: dot.get("fill") for title, dot in dots.items()}
+    assert fills == {"sub-1_T1w: 1": "#1b6ca8", "sub-3_T1w: 20": "#fff"}
+    legend = "A hollow dot is a scan that this measure does not judge."
+    assert legend in text and legend not in report(scans[1:])
+
+
+def test_a_limit_of_trust_is_said_once(whole):
+    text = report([scan("sub-1_desc-defaced_T1w", BrainML=1400.0)])
+    (caption,) = (one for one in re.findall("<figcaption>(.*?)</figcaption>", text) if "own brain, as" in one)
+    assert caption.count("trusted") == 1 and caption.endswith("the brain is trusted if from 700 to 2200")
+    assert COLUMNS["BrainML"]["Description"].endswith("the brain is trusted if from 700 to 2200")
+
+
+def test_what_somebody_had_defaced_before_is_said():
+    text = report([scan("sub-1_desc-defaced_T1w", EmptiedShare=0.5)])
+    assert "; came defaced already</td>" in text
+    assert "came defaced" not in report([scan("sub-1_desc-defaced_T1w", EmptiedShare=0.49)])
+
+
+def test_a_table_is_out_of_date_if_it_says_something_else_of_these_participants(tmp_path):
+    before, now = SCANS, [*SCANS[1:], scan("sub-6_desc-defaced_T1w")]
+    assert not is_out_of_date(tmp_path, now, ["1"])  # there is none
+    (tmp_path / "quality.tsv").write_text(table(before))
+    of = {str(k): [one for one in now if one.image.parts[0] == f"sub-{k}"] for k in range(1, 7)}
+    assert [k for k, scans in of.items() if is_out_of_date(tmp_path, scans, [k])] == ["1", "6"]
+    assert is_out_of_date(tmp_path, [scan("sub-3_desc-defaced_T1w", OutlineShiftMM=0.1)], ["3"])
 
 
 def test_many_equal_values_share_a_few_dots():

@@ -31,9 +31,14 @@ def test_measures_have_their_limits_and_what_is_beyond_is_marked():
     assert (value, required) == ("18", "at most 12: not met")
     assert rows["OutlineShiftMM"].get("class") == "beyond" and rows["Scale"].get("class") is None
     meant = {name: texts(row)[2] for name, row in rows.items()}
-    assert meant["BrainML"] == "not trusted: must be from 700 to 2200"
-    assert meant["BrainWhole"] == "trusted" and meant["Similarity"] == "at least 0.25"
+    assert meant["BrainML"] == "from 700 to 2200: not trusted"
+    assert meant["BrainWhole"] == "at least 0.9: trusted" and meant["Similarity"] == "at least 0.25"
     assert meant["FaceShiftMM"] == "not judged" and meant["MaskML"] == ""
+
+
+def test_what_somebody_had_defaced_before_is_said():
+    page = subject_page("sub-2", [scan("sub-2_desc-defaced_T1w", EmptiedShare=0.9)], figure)
+    assert "; came defaced already</li>" in page and "It came defaced already." in page
 
 
 def test_what_could_not_be_measured_is_said():
