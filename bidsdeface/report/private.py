@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 
 from numpy.typing import NDArray
 
+from bidsdeface.errors import storage_errors
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image
 from bidsdeface.quality.outcome import Outcome
 from bidsdeface.report.figure import draw, views
-from bidsdeface.report.private_pages import writing
+from bidsdeface.report.private_pages import files_of, writing
 from bidsdeface.report.volumes import script_of
 
 
@@ -70,9 +71,14 @@ def add_scan(folder: Path, shown: Shown) -> None:
         rows.append(views(defaced, reduce_image(defaced, "the defaced image"), shown.centre))
     name = shown.outcome.scan
     content = asdict(shown.outcome) | {"path": str(shown.path), "fingerprint": shown.fingerprint}
-    # The record is last: until it is there, decisions are about what was shown before, and lapse.
-    picture, volumes, record = (f"{name}.{kind}" for kind in ("png", "js", "json"))
+    # What a decision is bound to is in their names: a page that is older or newer shows nothing instead of
+    # another mask. The record is last: until it is there, decisions are about what was shown before.
+    picture, volumes, record = *files_of(name, shown.fingerprint), f"{name}.json"
     with writing(folder, picture, volumes, record) as unfinished:
         draw(unfinished / picture, *rows)
         (unfinished / volumes).write_text(script_of(shown.image, shown.after, shown.mask))
         (unfinished / record).write_text(json.dumps(content), encoding="utf-8")
+    with storage_errors(folder):
+        for path in folder.glob(f"{name}.*"):
+            if path.name not in (picture, volumes, record):
+                path.unlink(missing_ok=True)

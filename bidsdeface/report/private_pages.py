@@ -57,6 +57,12 @@ def shown_fingerprint(folder: Path, stem: str) -> str:
         return UNDECIDABLE
 
 
+def files_of(name: str, fingerprint: str) -> tuple[str, str]:
+    """Return the names of a scan's picture and volumes in the report."""
+    stem = f"{name}.{fingerprint[:16]}" if fingerprint else name
+    return f"{stem}.png", f"{stem}.js"
+
+
 @contextmanager
 def writing(folder: Path, *names: str) -> Iterator[Path]:
     """Give a private folder, whose files are moved into the report at the end, in this order, each complete.
@@ -110,6 +116,21 @@ def write_pages(request: Request, state: State, subjects: Collection[str] | None
     BidsdefaceError
         The report cannot be written, or a part of it cannot be read; all the rest is written then.
     """
+    folder, faults = report_folder(state, request.output_dir), list[str]()
+    written, people = None, _people(request, state, subjects, faults)
+    while people != written:  # until no other task, such as of another session, has changed any meanwhile
+        _write_participants(folder, people)
+        written, people = people, _people(request, state, subjects, [])
+    index = _write_index(folder, faults)
+    if faults:
+        raise BidsdefaceError("; ".join(faults))
+    return index
+
+
+def _people(
+    request: Request, state: State, subjects: Collection[str] | None, faults: list[str]
+) -> dict[str, list[Scan]]:
+    """Return what the pages show of each participant; add to the faults what cannot be read."""
     folder = report_folder(state, request.output_dir)
     records, outcomes = (
         _by_participant(one) for one in (folder, state.folder_for(OUTCOMES, request.output_dir))
@@ -126,18 +147,12 @@ def write_pages(request: Request, state: State, subjects: Collection[str] | None
         for scan in published_scans(request.output_dir, request.output_layout, labels)
     }
     decide = partial(_decision, state, str(request.bids_dir.resolve()))
-    faults: list[str] = []
-    people = {
+    return {
         name: sorted(
             _scans(records[name], outcomes[name], published, decide, faults), key=lambda scan: scan["order"]
         )
         for name in sorted(names)
     }
-    _write_participants(folder, people)
-    index = _write_index(folder, faults)
-    if faults:
-        raise BidsdefaceError("; ".join(faults))
-    return index
 
 
 def _records_in(folder: Path) -> list[Path]:
@@ -170,7 +185,8 @@ def _scans(
     for path in records:
         try:
             shown = json.loads(path.read_text(encoding="utf-8"))
-            yield _scan(path.stem, shown, last.pop(path.stem, None), published, decide)
+            scan = _scan(path.stem, shown, last.pop(path.stem, None), published, decide)
+            yield scan if path.with_name(scan["volumes"]).exists() else scan | {"volumes": ""}
         except BidsdefaceError as error:
             faults.append(str(error))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -189,7 +205,7 @@ def _scan(
 ) -> Scan:
     """Return what the pages show of a scan; of one that was not shown (an empty mapping), the reason."""
     measures, fingerprint = shown.get("measures", {}), shown.get("fingerprint", "")
-    decision = decide(name, fingerprint)
+    decision, (picture, volumes) = decide(name, fingerprint), files_of(name, fingerprint)
     missing = Missing(name, outcome or {"kind": "", "retry": False, **shown})
     return {
         "scan": shown.get("path", name),
@@ -201,7 +217,8 @@ def _scan(
         "decision": decision.decision if decision else "",
         "note": decision.note if decision else "",
         "time": decision.time if decision else "",
-        "picture": f"{name}.png" if shown else "",
+        "picture": picture if shown else "",
+        "volumes": volumes if shown else "",
         "worst": worst_in_words(measures),
         "measures": [measure_row(check, measures) for check in CHECKS if check.measure in measures],
         "order": (name in published, -limit_used(measures), name),
@@ -232,11 +249,8 @@ def _write_participants(folder: Path, people: Mapping[str, list[Scan]]) -> None:
 
 def _write_participant(path: Path, folder: Path, scans: list[Scan]) -> None:
     """Write the page of a participant, and their record, without its extension at this path."""
-    for scan in scans:
-        volumes = f"{scan['name']}.js"
-        scan["volumes"] = volumes if (folder / volumes).exists() else ""
     listed = [
-        {name: scan[name] for name in LISTED} | {"reasons": [] if scan["picture"] else scan["reasons"]}
+        {key: scan[key] for key in LISTED} | {"reasons": [] if scan["picture"] else scan["reasons"]}
         for scan in scans
     ]
     content = page("private_subject.html", title=path.name, report=folder.name, scans=scans, listed=listed)

@@ -14,7 +14,7 @@ from bidsdeface.output.request import Request
 from bidsdeface.output.review import Decision, now, read_review, remember_decision
 from bidsdeface.quality.outcome import FAILED, PASSED, Outcome
 from bidsdeface.report.private import Shown, add_scan
-from bidsdeface.report.private_pages import report_folder, write_pages
+from bidsdeface.report.private_pages import files_of, report_folder, write_pages
 from bidsdeface.runtime.workdir import open_state
 from tests.browser.test_report import DESKTOP, PHONE, is_too_wide
 from tests.heads import AVERAGE
@@ -57,7 +57,10 @@ def saved(tmp_path_factory):
         content = first.replace(name_of(1), name).replace("sub-01/", f"{name[:6]}/")
         content = content.replace(f"{1:064x}", f"{number:064x}").replace(FAILED, PASSED)
         (folder / f"{name}.json").write_text(content)
-        (folder / f"{name}.png").symlink_to(folder / f"{name_of(1)}.png")
+        for here, there in zip(
+            files_of(name, f"{number:064x}"), files_of(name_of(1), f"{1:064x}"), strict=True
+        ):
+            (folder / here).symlink_to(folder / there)
     decision = Decision(decision="accepted", fingerprint=f"{5:064x}", note="seen", time=SEEN)
     remember_decision(state, name_of(5), decision)
     return write_pages(Request(bids_dir=root / "bids", output_dir=root / "out"), state)
@@ -203,14 +206,19 @@ def test_a_page_opens_at_its_title(saved, opened, place):
 @pytest.mark.parametrize("text", ["", "const SCANS = [];"])
 def test_a_page_that_is_newer_than_the_list_of_all_scans_works(saved, opened, tmp_path, text):
     """A task has written its pages, and another's list has not got them yet."""
-    listed = saved.with_name("scans.js")
+    listed, shown = saved.with_name("scans.js"), saved.with_name("sub-07.html")
     before = listed.read_text()
+    tab = opened(saved.with_name("sub-01.html"))
+    tab.page.keyboard.press("r")
     listed.write_text(text)
-    tab = opened(saved.with_name("sub-07.html"))
+    tab.page.goto(shown.as_uri())
     tab.page.keyboard.press("n")
     tab.page.keyboard.press("a")
-    assert list(save(tab.page, tmp_path / "review.tsv")) == [f"sub-07/anat/{name_of(26)}.nii.gz"]
+    new = f"sub-07/anat/{name_of(26)}.nii.gz"
+    assert list(save(tab.page, tmp_path / "review.tsv")) == [new]
     listed.write_text(before)
+    tab.page.reload()
+    assert list(save(tab.page, tmp_path / "review.tsv")) == [f"sub-01/anat/{name_of(1)}.nii.gz", new]
     check_quiet(tab)
 
 

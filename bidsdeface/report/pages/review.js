@@ -22,8 +22,9 @@
   function prune() {
     for (const [scan, one] of Object.entries(kept.decisions)) {
       const now = known.get(scan);
-      const isDone = now?.decision === one.decision && clean(now.note) === clean(one.note);
-      const stays = now && (one.decision === "rejected" || now.fingerprint === one.fingerprint);
+      if (!now) continue; // a list that is missing or older says nothing of it
+      const isDone = now.decision === one.decision && clean(now.note) === clean(one.note);
+      const stays = one.decision === "rejected" || now.fingerprint === one.fingerprint;
       if (!stays || isDone) delete kept.decisions[scan];
     }
   }
@@ -39,7 +40,7 @@
     update();
   }
   const of = (scan) => kept.decisions[scan] ?? known.get(scan);
-  const decided = () => Object.entries(kept.decisions).filter(([, one]) => one.decision);
+  const decided = () => Object.entries(kept.decisions).filter(([scan, one]) => one.decision && known.has(scan));
   const isOpen = (one) => one.fingerprint && !of(one.scan).decision;
   function update() {
     for (const section of sections) {

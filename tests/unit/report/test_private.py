@@ -20,7 +20,7 @@ from bidsdeface.imaging.volume import apply_affine, reduce_image
 from bidsdeface.quality.outcome import FAILED, PASSED, Outcome
 from bidsdeface.report.figure import MASK, PANEL_PIXELS
 from bidsdeface.report.private import Shown, add_scan
-from bidsdeface.report.private_pages import report_folder, shown_fingerprint
+from bidsdeface.report.private_pages import files_of, report_folder, shown_fingerprint
 from bidsdeface.runtime.workdir import open_state
 from tests.conftest import as_image, fake_head
 
@@ -132,8 +132,21 @@ def test_the_record_comes_last_so_that_what_was_shown_before_is_what_a_decision_
     monkeypatch.setattr(os, "replace", fill_up)
     with pytest.raises(BidsdefaceError, match="No space left"):
         told("sub-1_T1w", PASSED, fingerprint="0b" * 32)
-    assert moved == ["sub-1_T1w.png", "sub-1_T1w.js"]
+    assert moved == [*files_of("sub-1_T1w", "0b" * 32)]
     assert shown_fingerprint(folder, "sub-1_T1w") == "0a" * 32
+
+
+def test_a_page_shows_what_it_was_made_of_or_nothing(told, folder):
+    """Pages are written at the end of a run; a picture that is newer has another name."""
+    for mark in ("0a", "0b"):
+        told("sub-1_T1w", PASSED, fingerprint=mark * 32)
+        told("sub-1_T1w2", PASSED, fingerprint="0a" * 32)
+    before, now, other = (
+        files_of(name, mark * 32)
+        for name, mark in (("sub-1_T1w", "0a"), ("sub-1_T1w", "0b"), ("sub-1_T1w2", "0a"))
+    )
+    kept = {path.name for path in folder.iterdir()}
+    assert kept == {*now, *other, "sub-1_T1w.json", "sub-1_T1w2.json"} and not kept & {*before}
 
 
 def test_nobody_else_may_look_whatever_the_umask(told, folder):

@@ -24,7 +24,7 @@ from bidsdeface.quality.outcome import (
     OutcomeFile,
 )
 from bidsdeface.report import private_pages
-from bidsdeface.report.private_pages import MISSING, PAGE, refresh_pages, report_folder, write_pages
+from bidsdeface.report.private_pages import MISSING, PAGE, files_of, refresh_pages, report_folder, write_pages
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import OUTCOMES, open_state
 
@@ -79,7 +79,7 @@ def told(folder, publish, keep):
         path = f"{stem.partition('_')[0]}/anat/{stem}.nii"
         content = asdict(outcome) | {"path": path, "fingerprint": fingerprint}
         make_private(folder)
-        (folder / f"{stem}.png").touch()
+        (folder / files_of(stem, fingerprint)[0]).touch()
         (folder / f"{stem}.json").write_text(json.dumps(content))
         publish(stem, verdict)
         keep(outcome)
@@ -311,6 +311,22 @@ def test_tasks_that_end_at_the_same_time_lose_none_of_their_scans(told, write, f
     index = write("1")
     assert [one["name"] for one in listed(folder)] == ["sub-1_T1w", "sub-2_T1w"]
     assert counts(index, "sub-2") == (1, 0, 0, 0, 0)
+
+
+def test_sessions_of_one_participant_that_end_at_the_same_time_lose_no_scan(told, write, folder, monkeypatch):
+    told("sub-1_ses-a_T1w", PASSED)
+    render, others = private_pages.page, iter(["b"])
+
+    def interrupted(template, **content):
+        if template == "private_subject.html" and next(others, None):
+            told("sub-1_ses-b_T1w", FAILED, ("bad",))
+            write("1")
+        return render(template, **content)
+
+    monkeypatch.setattr(private_pages, "page", interrupted)
+    write("1")
+    both = {"sub-1_ses-a_T1w", "sub-1_ses-b_T1w"}
+    assert {one["name"] for one in listed(folder)} == both == dict(headings(folder / "sub-1.html")).keys()
 
 
 def test_a_page_is_in_no_list_before_it_is_there(told, write, folder, monkeypatch):
