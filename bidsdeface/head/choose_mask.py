@@ -45,6 +45,8 @@ class Progress:
         The masks of sets (echoes, inversions), by the name of the mask.
     held_back : dict of PurePosixPath to Masked
         Those that a set would have if a person accepted them, so that all of it is looked at with one mask.
+    rejected : set of str
+        Stems of the scans that a person has rejected.
     """
 
     to_come: set[str]
@@ -52,6 +54,7 @@ class Progress:
     published: dict[Scan, Masked] = field(default_factory=dict)
     sets: dict[PurePosixPath, Masked] = field(default_factory=dict)
     held_back: dict[PurePosixPath, Masked] = field(default_factory=dict)
+    rejected: set[str] = field(default_factory=set)
 
     def learn(self, scan: Scan, masked: Masked) -> None:
         """Let a scan whose mask was found lend it to its set, and place others if it can be trusted."""

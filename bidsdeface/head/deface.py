@@ -85,7 +85,8 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
 
     A scan that fails is withdrawn, and costs no other scan. The reference goes first; if it cannot be
     trusted, the next scan takes its place. Scans of one set (echoes, inversions) share one mask, and lend it
-    to phase images and maps. Scans that a person has rejected go last, and lend nothing.
+    to phase images and maps. Scans that a person has rejected are withdrawn at once, together with what was
+    made with them; those that get a mask all the same go last, and lend nothing.
 
     Yields
     ------
@@ -96,19 +97,17 @@ def deface_head(tools: Tools, head: Head) -> Iterator[Outcome]:
     rejected = {stem for stem, ruling in rulings.items() if ruling.decision == REJECT}
     # Unless its mask is to be shown, or may be the one that was accepted.
     withdrawn = {stem for stem in rejected if not (settings.private_report or rulings[stem].why_lapsed)}
-    kept = finished_scans(head, settings, tools.state, withdrawn, rejected - withdrawn)
-    progress = Progress({scan.stem for scan in head.scans} - kept)
+    yield from (one for one in tools.review.withdraw_all(head, rejected) if one.scan in withdrawn)
+    kept = finished_scans(head, settings, tools.state, withdrawn) - rejected
+    progress = Progress({scan.stem for scan in head.scans} - kept - withdrawn, rejected=rejected)
     scans = dict.fromkeys((head.reference, *head.scans) if progress.to_come else head.scans)
     for scan in sorted(scans, key=lambda scan: scan.stem in rejected):
         outcome = Outcome(scan.stem, KEPT, lapsed=rulings[scan.stem].why_lapsed)
-        if scan.stem in progress.to_come & withdrawn:
-            progress.to_come.discard(scan.stem)
-            outcome = tools.review.withdraw(scan)
-        elif scan.stem in progress.to_come:
+        if scan.stem in progress.to_come:
             outcome = _deface(scan, head, progress, tools)
-        elif progress.reference is None and progress.to_come - withdrawn and scan.stem not in rejected:
+        elif progress.reference is None and progress.to_come and scan.stem not in rejected:
             _place(scan, head, progress, tools)
-        if scan in head.scans:
+        if scan in head.scans and scan.stem not in withdrawn:
             yield outcome
 
 
@@ -129,8 +128,9 @@ def _deface(scan: Scan, head: Head, progress: Progress, tools: Tools) -> Outcome
     try:
         loaded = load(scan, head)
         candidate = find_candidate(loaded, progress, tools)
-        outcome = release(candidate, tools, progress.to_come)
+        outcome = release(candidate, tools, progress)
         if outcome.verdict != FAILED:
+            progress.rejected.discard(scan.stem)
             masked = candidate.masked
             if outcome.verdict == ACCEPTED:
                 masked = replace(masked, accepted_for=masked.accepted_for or scan.stem)
@@ -198,7 +198,7 @@ def _failed(scan: Scan, error: Exception, settings: MaskOptions) -> Outcome:
     return replace(outcome, measures=error.measures, failed_checks=failed, remedy=remedy)
 
 
-def release(candidate: Candidate, tools: Tools, to_come: Collection[str]) -> Outcome:
+def release(candidate: Candidate, tools: Tools, progress: Progress) -> Outcome:
     """Write a scan's result, judge it by what was written (the second gate), and publish it.
 
     What a person has rejected is withdrawn.
@@ -207,8 +207,8 @@ def release(candidate: Candidate, tools: Tools, to_come: Collection[str]) -> Out
     ----------
     candidate : Candidate
     tools : Tools
-    to_come : collection of str
-        Stems of the scans of this head that are still to be published.
+    progress : Progress
+        Of this head.
 
     Raises
     ------
@@ -264,8 +264,9 @@ def release(candidate: Candidate, tools: Tools, to_come: Collection[str]) -> Out
         if published.mask and published.mask_sidecar:
             write_image(files[published.mask], mask_header(image.header), masked.mask.view("uint8"))
             check_mask_written(masked.mask, image.affine, read_image(files[published.mask]))
-            _withdraw_other_masks(loaded, published.mask, masked, settings, to_come)
-            of_set = [other.uri for other in loaded.head.scans if mask_of(other) == mask_of(scan)]
+            _withdraw_other_masks(loaded, published.mask, masked, settings, progress.to_come)
+            good = [one for one in loaded.head.scans if one.stem not in progress.rejected - {scan.stem}]
+            of_set = [one.uri for one in good if mask_of(one) == mask_of(scan)]
             # What replaced the values differs between images of a set, unless all are removed.
             differs = ("Method", "NotRefaced", "PlacementOnWholeHead") if settings.method == REFACE else ()
             of_any = {name: value for name, value in record.items() if name not in differs}

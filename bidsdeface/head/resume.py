@@ -98,13 +98,12 @@ def finished_scans(
     settings: MaskOptions,
     state: State | None = None,
     withdrawn: Collection[str] = (),
-    again: Collection[str] = (),
 ) -> set[str]:
     """Return the stems of a head's scans that need not be done again.
 
     A mask that a person drew and a result that a person accepted stay until they are given anew, or until
     everything is redone by force. With private state, the inputs are read: a result from another input is not
-    finished. Nor is what a person has rejected, or what took its mask.
+    finished.
 
     Parameters
     ----------
@@ -112,9 +111,7 @@ def finished_scans(
     settings : MaskOptions
     state : State or None
     withdrawn : collection of str
-        Stems of scans that a person has rejected, and that get no mask in this run.
-    again : collection of str
-        Stems of scans that a person has rejected, and that get one, so that they can be accepted.
+        Stems of scans that `Review.withdraw` has withdrawn, and that get no mask in this run.
     """
     if settings.force or settings.mask:
         return set()
@@ -124,12 +121,10 @@ def finished_scans(
     finished = {
         scan.stem
         for scan in head.scans
-        if scan.stem in results.keys() - {*withdrawn, *again}
+        if scan.stem in results.keys() - {*withdrawn}
         and not (state and _was_made_of_another(scan, results[scan.stem].image, settings, state))
     }
     by_hand = {scan.stem for scan in head.scans if is_by_hand(settings, scan)}
-    # It changes nothing for others if a scan that is withdrawn already stays so, or had the mask of another.
-    settled = {stem for stem in withdrawn if stem not in results or lenders[stem]}
 
     def sharing_mask(undone: Sequence[Scan]) -> Iterator[Scan]:
         masks = {mask_of(scan) for scan in undone}
@@ -145,7 +140,7 @@ def finished_scans(
 
     # Scans that share one mask are done together or not at all: those of a set, and a scan with its donors.
     for concerned in (sharing_mask, takers, donors, sharing_mask):
-        undone = [scan for scan in head.scans if scan.stem not in finished | settled]
+        undone = [scan for scan in head.scans if scan.stem not in finished | {*withdrawn}]
         finished -= {scan.stem for scan in concerned(undone)} - by_hand
     return finished
 

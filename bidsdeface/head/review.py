@@ -1,7 +1,8 @@
 """Say what the decisions of a person mean for a scan: an acceptance binds to input, mask and settings."""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +14,9 @@ from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import BidsdefaceError, UsageError
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.imaging.image import read_bytes, read_image
+from bidsdeface.output.names import mask_of, raw_and_mask_of
 from bidsdeface.output.publish import OutputDataset
-from bidsdeface.output.record import read_record
+from bidsdeface.output.record import published_scans, read_record
 from bidsdeface.output.review import (
     ACCEPT,
     REJECT,
@@ -28,6 +30,8 @@ from bidsdeface.output.review import (
 from bidsdeface.quality.outcome import FAILED, IN_REVIEW, Outcome, read_outcomes
 from bidsdeface.report.private_pages import report_folder, shown_fingerprint
 from bidsdeface.runtime.workdir import OUTCOMES, State
+
+LOGGER = logging.getLogger(__name__)
 
 # What a person has seen the result of. The rules for metadata show in no picture.
 _SETTINGS = ("Version", "Method", "MaskSource", "Template", "Regions", "GuardMM", "Longitudinal")
@@ -121,11 +125,23 @@ class Review:
         except BidsdefaceError:  # such as an input that is not here
             return self.of_nothing(scan)
 
+    def withdraw_all(self, head: Head, rejected: Collection[str]) -> list[Outcome]:
+        """Withdraw the rejected scans of a head, its reference included; return those of its own scans."""
+        scans = dict.fromkeys((head.reference, *head.scans))
+        outcomes = {scan: self.withdraw(scan) for scan in scans if scan.stem in rejected}
+        return [outcomes[scan] for scan in head.scans if scan in outcomes]
+
     def withdraw(self, scan: Scan) -> Outcome:
-        """Withdraw a scan that a person has rejected; one that had failed before keeps its reason."""
+        """Withdraw a scan that a person has rejected, after all results that were made with it.
+
+        One that had failed before keeps its reason.
+        """
         failed = None if self._is_published(scan) else self._last_failure(scan)
+        faults = self._withdraw_made_with(scan)
+        outcome = self.output.withdraw_failed(scan, f"{scan.path}: {IN_REVIEW}")
         outcome = replace(
-            self.output.withdraw_failed(scan, f"{scan.path}: {IN_REVIEW}"),
+            outcome,
+            reasons=(*outcome.reasons, *faults),
             kind=IN_REVIEW,
             remedy="to publish it all the same, look at it as it is now (--private-report), accept it there, "
             "and give --review the file",
@@ -149,6 +165,37 @@ class Review:
                 last = read_outcomes([kept]).get(scan.stem)
         has_failed = last and last["verdict"] == FAILED and last["kind"] != IN_REVIEW and not last["retry"]
         return last if has_failed else None
+
+    def _withdraw_made_with(self, scan: Scan) -> list[str]:
+        """Withdraw what was made with a scan, asked for or not; return what stood in the way."""
+        try:
+            for other in self._made_with(scan):
+                LOGGER.warning("%s: withdrawn: it was made with %s, %s", other.stem, scan.stem, IN_REVIEW)
+                self.output.withdraw(other)
+        except BidsdefaceError as error:
+            return [f"what was made with it could not be withdrawn: {error}"]
+        return []
+
+    def _made_with(self, scan: Scan) -> list[Scan]:
+        """Return the other published scans that share the mask of a scan, took it, or were placed by it."""
+        published = {
+            raw_and_mask_of(self.output.root / one.image)[0]: one
+            for one in published_scans(self.output.root, self.output.layout, [scan.subject])
+        }
+        names = {scan.stem}
+        sharing = {
+            raw.stem: one.record
+            for raw, one in published.items()
+            if one.is_defaced and mask_of(raw) == mask_of(scan)
+        }
+        if "MaskOf" not in sharing.get(scan.stem, {"MaskOf": ""}):
+            names |= sharing.keys()
+        return [
+            raw
+            for raw, one in published.items()
+            if raw.stem != scan.stem
+            and (names & {raw.stem, one.record.get("MaskOf")} or one.record.get("Reference") == scan.stem)
+        ]
 
     def _remember(self, scan: Scan, given: Decision) -> Mapping[str, Decision]:
         if not self.state:

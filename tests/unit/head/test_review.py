@@ -480,3 +480,58 @@ def test_a_phase_image_that_is_rejected_takes_nothing_else_away(run, tmp_path, s
     run({}, private_report=True, **options)
     outcomes, _ = run({}, review=save_review(tmp_path, {scans[1]: "rejected"}), **options)
     assert verdicts(outcomes, scans) == [KEPT, FAILED]
+
+
+@pytest.mark.parametrize(
+    ("scans", "asked", "narrow"),
+    [(INVERSIONS, (), ("MP2RAGE",)), (FIELDMAP, ("magnitude1", "phasediff"), ("magnitude1",))],
+)
+def test_what_took_the_mask_of_a_rejected_scan_goes_with_it_in_the_request_or_not(
+    run, tmp_path, scans, asked, narrow
+):
+    options = {"scans": scans, "work_dir": tmp_path / "work"}
+    run({}, suffixes=asked, private_report=True, **options)
+    run({}, suffixes=narrow, review=save_review(tmp_path, {scans[0]: "rejected"}), **options)
+    assert list((tmp_path / "out").iterdir()) == []
+    outcomes, head = run({}, suffixes=asked, **options)
+    assert outcomes[stem_of(PurePosixPath(scans[0]))].kind == IN_REVIEW
+    assert read_record(tmp_path / "out" / outputs_of(head.scans[1]).image).get("MaskOf") is None
+
+
+def test_what_was_placed_by_a_rejected_scan_is_done_anew_without_it(run, tmp_path, templates):
+    scans = [f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w")]
+    options = {"scans": scans, "work_dir": tmp_path / "work"}
+    whole = {check.measure: check.best for check in CHECKS}
+
+    def found(loaded):
+        by = run.references[loaded.scan.stem]
+        placed = RegisteredScan(
+            by.reference if by else loaded.scan.stem, None, np.eye(4), np.eye(4), {}, templates
+        )
+        return {"measures": whole, "registered": placed}
+
+    def reference():
+        return read_record(tmp_path / "out" / outputs_of(head.scans[1]).image)["Reference"]
+
+    _, head = run(found, private_report=True, **options)
+    assert reference() == "sub-01_T1w"
+    outcomes, _ = run(found, review=save_review(tmp_path, {scans[0]: "rejected"}), **options)
+    assert verdicts(outcomes, scans) == [FAILED, PASSED] and reference() == "sub-01_T2w"
+    assert verdicts(run(found, **options)[0], scans) == [FAILED, KEPT]
+    left = [path for path in (tmp_path / "out").rglob("*.json") if "sub-01_T1w" in path.read_text()]
+    assert left == []
+
+
+@pytest.mark.parametrize("layout", ["derivatives", "bids"])
+def test_a_mask_by_hand_that_is_rejected_for_one_of_a_set_stays_for_none(run, tmp_path, layout):
+    drawn = np.zeros(fake_head().shape, np.uint8)
+    drawn[:, 30:] = 1
+    nib.save(nib.Nifti1Image(drawn, fake_head().affine), tmp_path / "drawn.nii.gz")
+    options = {"scans": ECHOES, "work_dir": tmp_path / "work", "output_layout": layout}
+    run({}, mask=tmp_path / "drawn.nii.gz", private_report=True, **options)
+    outcomes, head = run({}, review=save_review(tmp_path, {ECHOES[0]: "rejected"}), **options)
+    assert verdicts(outcomes, ECHOES) == [FAILED, PASSED]
+    outputs = outputs_of(head.scans[1], layout)
+    assert read_record(tmp_path / "out" / outputs.image)["MaskSource"] == "template"
+    assert "echo-1" not in (tmp_path / "out" / outputs.mask_sidecar).read_text()
+    assert not list((tmp_path / "out").rglob("*echo-1*"))
