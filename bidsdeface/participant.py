@@ -57,23 +57,25 @@ def run_participant_level(settings: Settings, state: State | None = None) -> set
     kept_in = state.folder_for(OUTCOMES, settings.output_dir) if state and not settings.dry_run else None
     outcome_file = OutcomeFile(None if settings.dry_run else settings.outcomes, kept_in)
     plan = _plan_heads(settings, outcome_file)
-    review = read_decisions(settings, state)
+    decisions = read_decisions(settings, state)
+    review = decisions.within(settings, plan.heads)
     codes = warn_of_waiting(settings, state) | ({Exit.FAILED} if plan.problems else set())
     private = state.folder if state else temporary_dir()
     if settings.dry_run:
-        return codes | _preview(settings, state, plan.heads, private)
+        return codes | review.codes | _preview(settings, state, plan.heads, private)
     if state:
         sweep(temporary_dir())  # what killed runs without a work dir have left
     with scratch_folder(private) as scratch:
         _open_output(settings, plan.heads, state, scratch)
         outcomes = _deface(settings, plan.heads, scratch, review, outcome_file)
-        codes |= {outcome.code for outcome in outcomes} - {Exit.DONE}
-        if not (codes and settings.stop_on_first_crash):
+        is_crash = codes or any(outcome.is_crash for outcome in outcomes)
+        codes |= review.codes | {outcome.code for outcome in outcomes} - {Exit.DONE}
+        if not (is_crash and settings.stop_on_first_crash):
             codes |= _finish(settings, plan.heads, outcomes, scratch, state, codes)
         elif codes <= set(OPTIONAL):  # these alone would mean that everything else is done
             codes.add(Exit.ERROR)
     if settings.review:
-        _log_review(review, outcomes)
+        _log_review(decisions, outcomes)
     if state:
         subjects = {head.subject for head in plan.heads}
         refresh_pages(settings, state, subjects, is_asked=settings.private_report)
@@ -234,7 +236,7 @@ def _deface(
 def _is_crash(head: Head, outcomes: Sequence[Outcome]) -> bool:
     """Return True if a scan has failed, and all scans of the current head are reported."""
     reported = {outcome.scan for outcome in outcomes}
-    return any(outcome.verdict == FAILED for outcome in outcomes) and {s.stem for s in head.scans} <= reported
+    return any(outcome.is_crash for outcome in outcomes) and {s.stem for s in head.scans} <= reported
 
 
 def _prepare(settings: Settings, scratch: Path, review: Review) -> Callable[..., Iterator[Outcome]]:
@@ -259,7 +261,9 @@ def _give_up(
 ) -> list[Outcome]:
     """Return outcomes for the scans of a head that its lost worker has not reported."""
     reported = {outcome.scan for outcome in outcomes}
-    finished = finished_scans(head, settings, review.state, review.rejected(head))
+    rejected = review.rejected(head)
+    review.withdraw_all(head, rejected)
+    finished = finished_scans(head, settings, review.state, rejected)
     return [
         Outcome(scan.stem, KEPT)
         if scan.stem in finished

@@ -2,23 +2,26 @@
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.dataset.names import Head, Scan
-from bidsdeface.errors import BidsdefaceError, UsageError
+from bidsdeface.dataset.names import Head, Scan, scan_at
+from bidsdeface.errors import BidsdefaceError, Exit, UsageError, counted_as, describe
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.imaging.image import read_bytes, read_image
 from bidsdeface.output.names import mask_of, raw_and_mask_of
 from bidsdeface.output.publish import OutputDataset
 from bidsdeface.output.record import published_scans, read_record
+from bidsdeface.output.request import Request
 from bidsdeface.output.review import (
     ACCEPT,
+    DECISIONS,
     REJECT,
     Decision,
     decision_on,
@@ -63,15 +66,43 @@ class Review:
     state : State or None
     given : mapping of str to Decision
         Those of this run, by the stems of the scans.
+    codes : frozenset of Exit
+        What the run has to end with because of a decision that it does not follow.
     """
 
     output: OutputDataset
     state: State | None
     given: Mapping[str, Decision]
+    codes: frozenset[Exit] = frozenset()
+
+    def within(self, request: Request, heads: Iterable[Head]) -> "Review":
+        """Leave out decisions about scans that are not in a request, so that none is kept unfollowed.
+
+        Those about its participants and sessions are named.
+        """
+        asked = {scan.stem for head in heads for scan in head.scans}
+        left = {stem: given for stem, given in self.given.items() if stem not in asked}
+        missed = [stem for stem in left if request.asks_for(scan_at(Path(f"{stem}.nii.gz")))]
+        for stem in missed:
+            LOGGER.error(
+                "%s: %s is not among the scans of this request; so %r does not count: ask for it, too "
+                "(--suffixes, --bids-filter-file)",
+                *(left[stem].place, stem, left[stem].decision),
+            )
+        if others := len(left) - len(missed):
+            LOGGER.info(
+                "%s about participants or sessions that were not asked for: not followed in this run",
+                counted_as(others, "decision"),
+            )
+        given = {stem: one for stem, one in self.given.items() if stem in asked}
+        return replace(self, given=given, codes=frozenset({Exit.FAILED} if missed else ()))
 
     def is_about(self, scan: Scan) -> bool:
-        """Return True if somebody has decided about a scan, in whatever form it was."""
-        return scan.stem in self.given or bool(self._remembered(scan))
+        """Return True if somebody has, or may have, decided about a scan, in whatever form it was."""
+        try:
+            return scan.stem in self.given or bool(self._remembered(scan))
+        except BidsdefaceError:  # it costs that scan alone
+            return True
 
     def of(self, scan: Scan, fingerprint: str | None) -> Ruling:
         """Say what is decided about what has this fingerprint; keep what was decided in this run.
@@ -103,10 +134,10 @@ class Review:
         """Say what is decided about a scan of which there is nothing that could be accepted."""
         try:
             return self.of(scan, None)
-        except BidsdefaceError as error:
+        except Exception as error:  # whatever one scan does, the others go on
             given = self.given.get(scan.stem)
             decision = REJECT if given and given.decision == REJECT else ""
-            return Ruling(decision, f"{scan.path}: its review cannot be followed: {error}")
+            return Ruling(decision, f"{scan.path}: its review cannot be followed: {describe(error)}")
 
     def of_published(self, head: Head) -> dict[str, Ruling]:
         """Say what is decided about the results of a head in the output, by the stems of its scans."""
@@ -122,7 +153,7 @@ class Review:
             if scan.stem not in self.given and REJECT not in decisions:
                 return Ruling()  # what was accepted changes nothing of a result that is there
             return self.of(scan, self._fingerprint_of_published(scan))
-        except BidsdefaceError:  # such as an input that is not here
+        except Exception:  # such as an input that is not here
             return self.of_nothing(scan)
 
     def withdraw_all(self, head: Head, rejected: Collection[str]) -> list[Outcome]:
@@ -205,18 +236,23 @@ class Review:
         return self._remembered(scan)
 
     def _remembered(self, scan: Scan) -> Mapping[str, Decision]:
-        """Return the decisions about a scan, and not about one of this name in another dataset."""
+        """Return the decisions about a scan, and not about one of this name in another dataset.
+
+        What was accepted at this place with another content takes no rejection back.
+        """
         if not self.state:
             return {}
         known, dataset = remembered_decisions(self.state, scan.stem), str(scan.bids_dir.resolve())
-        if all(one.dataset == dataset for one in known.values()):
+        is_mixed = {one.decision for one in known.values()} == set(DECISIONS)
+        if all(one.dataset == dataset for one in known.values()) and not is_mixed:
             return known
         content = _content_of(self.state, scan)
-        return {
-            mark: one
-            for mark, one in known.items()
-            if one.dataset == dataset or (content and one.content == content)
-        }
+
+        def is_about_scan(one: Decision) -> bool:
+            may_be = one.decision == REJECT or not (content and one.content)
+            return (one.dataset == dataset and may_be) or bool(content and one.content == content)
+
+        return {mark: one for mark, one in known.items() if is_about_scan(one)}
 
     def _fingerprint_of_published(self, scan: Scan) -> str | None:
         """Return the fingerprint of a result in the output; None if there is none."""

@@ -186,8 +186,11 @@ def remembered_decisions(state: State, stem: str) -> dict[str, Decision]:
     """
     try:
         content = state.remembered(_name(state, stem))
-        return {known: Decision(**one) for known, one in json.loads(content or "{}").items()}
-    except (OSError, ValueError, TypeError) as error:
+        known = {mark: Decision(**one) for mark, one in json.loads(content or "{}").items()}
+        if not all(isinstance(value, str) for one in known.values() for value in asdict(one).values()):
+            raise ValueError("a value is no text")
+        return known
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BidsdefaceError(
             f"{state.folder}: what was decided about {stem} cannot be read ({error}); remove "
             f"{state.fingerprint_file(_name(state, stem))} and review the scan again"

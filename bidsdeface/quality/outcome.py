@@ -70,6 +70,11 @@ class Outcome:
         return self.cause if self.verdict == FAILED else Exit.FAILED if self.lapsed else Exit.DONE
 
     @property
+    def is_crash(self) -> bool:
+        """Whether it failed though no person has rejected it."""
+        return self.verdict == FAILED and not any(reason.endswith(IN_REVIEW) for reason in self.reasons)
+
+    @property
     def line(self) -> str:
         """One line of JSON: no path, no value of any metadata field."""
         public = {key: value for key, value in self.recorded.items() if key not in ("reasons", "remedy")}

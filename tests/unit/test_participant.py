@@ -11,7 +11,16 @@ from bidsdeface.errors import Exit, TemplateError
 from bidsdeface.group import run_group_level
 from bidsdeface.head.resume import expected_record
 from bidsdeface.output.review import COLUMNS, now
-from bidsdeface.quality.outcome import ACCEPTED, BY_HAND, FAILED, NO_FACE, PASSED, Outcome
+from bidsdeface.quality.outcome import (
+    ACCEPTED,
+    BY_HAND,
+    FAILED,
+    IN_REVIEW,
+    KEPT,
+    NO_FACE,
+    PASSED,
+    Outcome,
+)
 from bidsdeface.runtime import scratch
 from bidsdeface.runtime.workers import Lost
 from bidsdeface.settings import Settings
@@ -330,6 +339,56 @@ def test_a_lost_worker_costs_only_the_scans_it_had_not_told_of_even_by_force(
     assert cli.main(arguments) == 75
     left = [name for name in files(output_dir) if name.endswith("_desc-defaced_T1w.json")]
     assert len(left) == 2 and not list(output_dir.glob("**/*_T2w.json"))
+
+
+def save_review(tmp_path, *scans):
+    """Save a review that rejects scans; return options that give it."""
+    lines = (f"{scan}\trejected\t\t\t{'0' * 64}\t2026-01-01T00:00:00.000Z\n" for scan in scans)
+    (tmp_path / "review.tsv").write_text("\t".join(COLUMNS) + "\n" + "".join(lines))
+    return "-w", str(tmp_path / "work"), "--review", str(tmp_path / "review.tsv")
+
+
+def publish_measured(bids_dir, output_dir):
+    settings = Settings(bids_dir=bids_dir, output_dir=output_dir, level="participant")
+    write_results(bids_dir, output_dir, {"Bidsdeface": expected_record(settings) | {"Measures": {}}})
+    return {path.name for path in output_dir.rglob("*_desc-defaced_*.json")}
+
+
+def test_what_was_rejected_is_withdrawn_though_its_worker_is_lost(run, bids_dir, output_dir, tmp_path):
+    before = publish_measured(bids_dir, output_dir)
+    code, _, _ = run(*save_review(tmp_path, SCANS[0]), result=lambda head: Lost("its process was killed"))
+    assert code == 75
+    left = {path.name for path in output_dir.rglob("*_desc-defaced_*.json")}
+    assert before - left == {"sub-01_desc-defaced_T1w.json"}
+
+
+def test_a_decision_about_a_scan_that_was_not_asked_for_is_named_and_not_kept(
+    run, bids_dir, output_dir, tmp_path
+):
+    before = publish_measured(bids_dir, output_dir)
+    review = save_review(tmp_path, SCANS[0], SCANS[2])
+    options = (*review, "--participant-label", "01", "--suffixes", "T2w")
+    code, said, _ = run(*options, result=lambda head: [Outcome(s.stem, KEPT) for s in head.scans])
+    assert code == 3
+    assert "review.tsv, line 2: sub-01_T1w is not among the scans of this request" in said
+    assert "1 decision about participants or sessions that were not asked for" in said
+    assert "line 3" not in said
+    code, said, _ = run(*review[:2], result=lambda head: Lost("its process was killed"))
+    assert {path.name for path in output_dir.rglob("*_desc-defaced_*.json")} == before
+
+
+def test_decisions_about_other_participants_alone_are_no_failure(run, bids_dir, output_dir, tmp_path):
+    publish_measured(bids_dir, output_dir)
+    assert run(*save_review(tmp_path, SCANS[2]), "--participant-label", "01")[0] == 0
+
+
+def test_a_rejection_is_no_crash(run):
+    def result(head):
+        reason = f"{head.scans[0].path}: {IN_REVIEW}"
+        return [Outcome(scan.stem, FAILED, (reason,), kind=IN_REVIEW) for scan in head.scans]
+
+    code, said, worked_on = run("--stop-on-first-crash", result=result)
+    assert code == 3 and worked_on == ["sub-01", "sub-02"] and "stopped" not in said
 
 
 def test_a_missing_template_is_told_once_and_nothing_else_is_tried(run, bids_dir, output_dir):

@@ -314,15 +314,43 @@ def test_a_rejection_that_cannot_be_kept_is_followed_and_named(reviewed, tmp_pat
     assert not is_published(tmp_path, scan)
 
 
-def test_decisions_that_cannot_be_read_keep_a_result_and_say_so(reviewed, tmp_path):
-    reviewed({}, look=True)
-    reviewed({}, "accepted")
+@pytest.mark.parametrize("content", ["{", "[]", '{"": {"decision": 5}}'])
+def test_decisions_that_cannot_be_read_keep_a_result_and_say_so(run, tmp_path, content):
+    scans = [f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w")]
+    options = {"scans": scans, "work_dir": tmp_path / "work"}
+    run({}, private_report=True, **options)
+    run({}, review=save_review(tmp_path, {scans[0]: "accepted"}), **options)
     for path in (tmp_path / "work/bidsdeface/fingerprints").iterdir():
         if path.read_bytes().startswith(b"{"):
-            path.write_text("{")
-    outcome, _ = reviewed({})
-    assert outcome.verdict == KEPT and "review the scan again" in outcome.lapsed
-    assert "review the scan again" in reviewed({}, force=True)[0].reasons[0]
+            path.write_text(content)
+    outcomes, _ = run({}, **options)
+    assert verdicts(outcomes, scans) == [KEPT, KEPT]
+    assert "review the scan again" in outcomes["sub-01_T1w"].lapsed
+    outcomes, _ = run({}, force=True, **options)
+    assert verdicts(outcomes, scans) == [FAILED, PASSED]  # it costs no other scan
+    assert "review the scan again" in outcomes["sub-01_T1w"].reasons[0]
+
+
+def test_a_rejection_is_followed_where_memory_is_short(reviewed, tmp_path, monkeypatch):
+    def too_large(*_):
+        raise MemoryError
+
+    reviewed({}, look=True)
+    monkeypatch.setattr(head_review, "fingerprint_of", too_large)
+    outcome, scan = reviewed({}, "rejected")
+    assert outcome.kind == IN_REVIEW and not is_published(tmp_path, scan)
+
+
+def test_accepting_another_scan_at_the_same_path_takes_no_rejection_back(reviewed, tmp_path):
+    reviewed({}, look=True)
+    reviewed({}, "rejected")
+    original = (tmp_path / "bids" / T1W).read_bytes()
+    another_input(tmp_path)
+    reviewed({}, look=True)
+    assert reviewed({}, "accepted")[0].verdict == PASSED
+    assert reviewed({}, guard_mm=5.0)[0].verdict == PASSED
+    (tmp_path / "bids" / T1W).write_bytes(original)
+    assert reviewed({}, guard_mm=5.0)[0].kind == IN_REVIEW
 
 
 @pytest.mark.parametrize("content", ['{"fingerprint": ""}', '{"fingerp', "[]"])
