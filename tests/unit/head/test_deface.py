@@ -206,7 +206,7 @@ def test_a_measure_beyond_its_limit_fails_and_names_the_ways_out(run, tmp_path):
         "--accept sub-01_T1w",
         "--mask",
     ):
-        assert words in reason
+        assert words in f"{reason}; {outcome.remedy}"
     assert there(tmp_path, outputs_of(head.scans[0])) == []
 
 
