@@ -233,7 +233,9 @@ def _in_contrast(scan: _Scan, laid: _Laid, blocks: Blocks) -> NDArray[np.float32
     beside = beside if beside.sum() >= 2000 else known & (skin_mm < -1) & (brain_mm > 2)
     if not beside.any():
         return np.full(data.shape, threshold, np.float32)
-    near = beside & (blocks.to_mask_mm < LEVELS_REACH_MM)
+    # A head that is smaller than the average's has air where that has muscle.
+    empty = ndimage.binary_propagation(scan.air, mask=known & (data < threshold))
+    near = beside & ~empty & (blocks.to_mask_mm < LEVELS_REACH_MM)
     in_fat = near & (skin_mm < -2) & (skin_mm > -9) & (blocks.ears_mm > 4)
     in_muscle = near & (np.abs(average - LEVELS[1]) < 0.05) & (skin_mm < -12)
     dark = float(np.quantile(data[beside], 0.06))

@@ -144,6 +144,21 @@ def test_thin_fat_on_the_scalp_does_not_darken_that_of_the_face(template, averag
     assert after == pytest.approx(before, rel=0.1)
 
 
+def test_air_beside_a_jaw_that_is_smaller_than_the_average_s_is_not_taken_for_muscle(template, average):
+    """As of a child: where the average has muscle, the scan shows air."""
+    image, mask = scan(template)
+    skin_mm = average.skin_mm.data[:, :, 35:]
+    low = average.skin_mm.affine[2, 3] + 2.0 * (35 + np.arange(mask.shape[2])) < -60
+    small = image.stored.copy(order="K")
+    small[(skin_mm > -60) & low] = 0
+    lips = mask & (skin_mm < -4) & (skin_mm > -12) & low
+    before, after = (
+        np.median(reface(as_image(stored, image.affine), mask, np.eye(4), average, SEED)[lips])
+        for stored in (image.stored, small)
+    )
+    assert after > 0.6 * before
+
+
 @pytest.mark.parametrize("cut", [0, 6, 10])
 def test_the_nose_ends_within_the_field_of_view(template, average, cut):
     image, mask = scan(template)
