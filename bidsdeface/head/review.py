@@ -179,7 +179,8 @@ class Review:
         )
         if failed is None:
             return outcome
-        reasons = tuple(dict.fromkeys((*outcome.reasons, *failed["reasons"])))
+        causes = (reason.removeprefix(f"{scan.path}: ") for reason in failed["reasons"])
+        reasons = (*outcome.reasons, *(cause for cause in causes if cause != IN_REVIEW))
         checks = tuple(failed["failed_checks"])
         return replace(outcome, reasons=reasons, kind=failed["kind"], failed_checks=checks)
 

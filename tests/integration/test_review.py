@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as Picture
 
 from bidsdeface.output.review import now
+from bidsdeface.report.missing import BY_A_PERSON
 from tests.conftest import make_dataset
 from tests.heads import find_head
 from tests.integration.conftest import bidsdeface_read_only, files, published
@@ -70,6 +71,7 @@ def test_exactly_what_was_decided_changes(reviewed):
     root, first, second, before = reviewed
     assert first.code == 3 and f"{HELD_BACK}_T1w.nii.gz: " in first.said
     assert not any(name.startswith(HELD_BACK) for name in before)
+    assert "review: 2 decisions read (1 accepted, 1 rejected), 0 not counted" in second.said
     assert second.code == 3 and f"{GOOD}_T1w.nii.gz: rejected in review" in second.said
     assert [verdict(root, name) for name in (GOOD, OTHER, HELD_BACK)] == [None, "passed", "accepted"]
     assert published(root / "out", GOOD) == [] and len(published(root / "out", HELD_BACK)) == 5
@@ -94,6 +96,7 @@ def test_a_stale_line_changes_nothing_and_a_wrong_one_stops_the_run(reviewed):
     given_once(root / "review.tsv")
     run = bidsdeface_read_only(root / "bids", root / "out", *options, "--participant-label", "other")
     assert run.code == 3 and "review.tsv, line 2: sub-other_T1w was looked at with another" in run.said
+    assert "review: 1 decision read (1 accepted, 0 rejected), 1 not counted" in run.said
     (root / "review.tsv").unlink()
     write_review(root, {OTHER: ("rejected", shown(root)[OTHER]), "sub-nobody": ("rejected", "0" * 64)})
     run = bidsdeface_read_only(root / "bids", root / "out", *options, "--participant-label", "other")
@@ -102,11 +105,12 @@ def test_a_stale_line_changes_nothing_and_a_wrong_one_stops_the_run(reviewed):
 
 
 @pytest.mark.slow
-def test_the_missing_scan_is_named_with_its_reason(reviewed):
+def test_what_was_withdrawn_is_counted_and_not_named(reviewed):
     root, *_ = reviewed
     options = ("-w", str(root / "work"), "--skip-output-validation")
     bidsdeface_read_only(root / "bids", root / "out", *options, level="group")
-    assert GOOD not in (root / "out/missing.tsv").read_text()
+    missing = (root / "out/missing.tsv").read_text()
+    assert GOOD not in missing and BY_A_PERSON in missing
 
 
 @pytest.mark.slow

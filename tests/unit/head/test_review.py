@@ -82,13 +82,14 @@ def test_what_was_rejected_is_withdrawn_and_stays_away(reviewed, tmp_path):
 def test_what_was_never_published_keeps_its_reason_when_it_is_rejected(reviewed, tmp_path):
     """So that a list of what is missing says what is true, and no more of the review than before."""
     file = OutcomeFile(None, open_state(tmp_path / "work").folder_for(OUTCOMES, tmp_path / "out"))
-    outcome, _ = reviewed(BEYOND, look=True)
+    outcome, scan = reviewed(BEYOND, look=True)
+    cause = outcome.reasons[0].removeprefix(f"{scan.path}: ")
     assert "--accept" in outcome.remedy and not any("--" in reason for reason in outcome.reasons)
     file.add(outcome)
     for options in ({"decision": "rejected"}, {}, {"look": True}):
         rejected, _ = reviewed(BEYOND, **options)
         assert (rejected.verdict, rejected.kind, rejected.failed_checks) == (FAILED, "", ("OutlineShiftMM",))
-        assert [IN_REVIEW in rejected.reasons[0], *rejected.reasons[1:]] == [True, *outcome.reasons]
+        assert rejected.reasons == (f"{scan.path}: {IN_REVIEW}", cause)
         file.add(rejected)
     assert reviewed(BEYOND, "accepted")[0].verdict == ACCEPTED  # published, and then withdrawn by a person
     rejected, _ = reviewed(BEYOND, "rejected")
