@@ -15,9 +15,9 @@ from bidsdeface.dataset.names import Head, Scan, scan_at
 from bidsdeface.errors import BidsdefaceError, Exit, UsageError, counted_as, describe
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.imaging.image import read_bytes, read_image
-from bidsdeface.output.names import mask_of, raw_and_mask_of
+from bidsdeface.output.names import image_of, mask_of, raw_and_mask_of
 from bidsdeface.output.publish import OutputDataset
-from bidsdeface.output.record import published_scans, read_record
+from bidsdeface.output.record import read_record
 from bidsdeface.output.request import Request
 from bidsdeface.output.review import (
     ACCEPT,
@@ -210,23 +210,24 @@ class Review:
 
     def _made_with(self, scan: Scan) -> list[Scan]:
         """Return the other published scans that share the mask of a scan, took it, or were placed by it."""
-        published = {
-            raw_and_mask_of(self.output.root / one.image)[0]: one
-            for one in published_scans(self.output.root, self.output.layout, [scan.subject])
-        }
+        sidecars = (self.output.root / f"sub-{scan.subject}").glob("**/*.json")
+        images = filter(None, map(image_of, sidecars))
+        # A sidecar that cannot be read vouches for nothing: its scan is done again.
+        records = {raw_and_mask_of(image)[0]: record for image in images if (record := read_record(image))}
+        published = {raw: record for raw, record in records.items() if raw.suffix != "defacemask"}
         names = {scan.stem}
         sharing = {
-            raw.stem: one.record
-            for raw, one in published.items()
-            if one.is_defaced and mask_of(raw) == mask_of(scan)
+            raw.stem: record
+            for raw, record in published.items()
+            if record.get("Method") and mask_of(raw) == mask_of(scan)
         }
         if "MaskOf" not in sharing.get(scan.stem, {"MaskOf": ""}):
             names |= sharing.keys()
         return [
             raw
-            for raw, one in published.items()
+            for raw, record in published.items()
             if raw.stem != scan.stem
-            and (names & {raw.stem, one.record.get("MaskOf")} or one.record.get("Reference") == scan.stem)
+            and (names & {raw.stem, record.get("MaskOf")} or record.get("Reference") == scan.stem)
         ]
 
     def _remember(self, scan: Scan, given: Decision) -> Mapping[str, Decision]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
+from bidsdeface.dataset.files import EXTENSIONS
 from bidsdeface.dataset.kinds import ANATOMICAL, DATATYPES, OF_A_SET
 from bidsdeface.dataset.names import Scan, join_name, scan_at, stem_of
 
@@ -129,6 +130,12 @@ def raw_and_mask_of(image: Path) -> tuple[Scan, Path]:
 def sidecar_of(image: _Path) -> _Path:
     """Name the sidecar of an image."""
     return image.with_name(f"{stem_of(image)}.json")
+
+
+def image_of(sidecar: Path) -> Path | None:
+    """Return the image that is beside its sidecar; None if there is none, as for an inherited one."""
+    images = (sidecar.with_name(f"{sidecar.stem}{extension}") for extension in EXTENSIONS)
+    return next((image for image in images if image.is_file()), None)
 
 
 def figure_name(scan: Scan, *, no_face: bool = False) -> str:

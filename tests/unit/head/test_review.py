@@ -527,6 +527,15 @@ def test_what_took_the_mask_of_a_rejected_scan_goes_with_it_in_the_request_or_no
     assert read_record(tmp_path / "out" / outputs_of(head.scans[1]).image).get("MaskOf") is None
 
 
+def test_a_damaged_sidecar_hides_nothing_that_was_made_with_a_rejected_scan(run, tmp_path):
+    options = {"scans": INVERSIONS, "work_dir": tmp_path / "work"}
+    _, head = run({}, private_report=True, **options)
+    (tmp_path / "out/sub-01/anat/sub-01_desc-defaced_T2w.nii.gz").touch()
+    (tmp_path / "out/sub-01/anat/sub-01_desc-defaced_T2w.json").write_text("{")
+    run({}, suffixes=("MP2RAGE",), review=save_review(tmp_path, {INVERSIONS[0]: "rejected"}), **options)
+    assert not is_published(tmp_path, head.scans[1])
+
+
 def test_what_was_placed_by_a_rejected_scan_is_done_anew_without_it(run, tmp_path, templates):
     scans = [f"sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w")]
     options = {"scans": scans, "work_dir": tmp_path / "work"}
