@@ -142,7 +142,8 @@ def face_voxels(root, name):
     """Return rows of voxels of the face in the order of the file: those in the mask, as they came."""
     original = np.asanyarray(nib.load(root / f"bids/{name}/anat/{name}_T1w.nii.gz").dataobj)
     mask = nib.load(root / f"out/{name}/anat/{name}_mod-T1w_desc-face_defacemask.nii.gz").get_fdata() > 0
-    rows = [original[:, y, z][mask[:, y, z]] for y, z in np.argwhere(mask.any(axis=0))[::50]]
+    places = [(mask[:, y, z].nonzero()[0], y, z) for y, z in np.argwhere(mask.any(axis=0))[::50]]
+    rows = [original[x, y, z] for x, y, z in places if np.ptp(x) == len(x) - 1]  # one piece of the file
     rows = [row.tobytes() for row in rows if len(np.unique(row)) > 10]
     assert rows
     return rows
