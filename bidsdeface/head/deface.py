@@ -30,14 +30,7 @@ from bidsdeface.head.mask import Loaded, Masked, NoFace, head_of_template, load,
 from bidsdeface.head.options import REFACE, MaskOptions
 from bidsdeface.head.resume import finished_scans, has_result, is_by_hand, record_of, remember_input
 from bidsdeface.head.review import Review
-from bidsdeface.imaging.image import (
-    canonical,
-    clean_header,
-    is_on_grid,
-    mask_header,
-    read_image,
-    write_image,
-)
+from bidsdeface.imaging.image import canonical, clean_header, is_on_grid, mask_header, read_image, write_image
 from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.volume import Volume, in_blocks, reduce_image
 from bidsdeface.output.faceless import remember_faceless

@@ -308,8 +308,8 @@ def _on_reference(
     rigid = place_rigidly(evened(volume), evened(reference.volume), starts, on_head, mirror)
     LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
     to_template = reference.to_template @ rigid.to_template
-    outline = templates.head_template.outline.where
-    outline = apply_affine(np.linalg.inv(reference.head.to_head), outline)
+    head = templates.head_template
+    outline = apply_affine(np.linalg.inv(reference.head.to_head), head.outline.where)
     placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
     likeness = outline_likeness(volume, reference.volume, rigid.to_template, outline)
     measures = measure_fit(placement) | {"reference_likeness": likeness}
@@ -317,9 +317,7 @@ def _on_reference(
     if not lies_on_reference(measures):
         to_head = templates.to_head(to_template)
         own = _brain_at(volume, to_head, templates)
-        measures |= measure_placement(
-            volume, placement, to_head, templates.head_template, own, only_brain_shows
-        )
+        measures |= measure_placement(volume, placement, to_head, head, own, only_brain_shows)
         brain = _trusted(own, measures, templates) or brain
     return RegisteredScan(
         reference=reference.reference,
