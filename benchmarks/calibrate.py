@@ -35,7 +35,7 @@ from bidsdeface.imaging.brain import fit_brain
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover
 from bidsdeface.imaging.image import read_image
-from bidsdeface.imaging.registration import Placement, disagreement_mm
+from bidsdeface.imaging.registration import Placement, disagreement_mm, probes_of
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
 from bidsdeface.quality.measures import (
@@ -123,7 +123,7 @@ def _rows(name: str, scan: Volume, templates: TemplateSet) -> Iterator[dict[str,
             yield _result(GOOD, variant, spoilt_scan, templates)
         for variant, cut in without_face(scan, to_template):
             yield _result(NO_FACE, variant, cut, templates)
-    for failure, motion in failures(templates.template.target[0].where[::40]):
+    for failure, motion in failures(probes_of(templates.template.target)):
         spoilt = replace(
             good, to_template=np.linalg.inv(motion) @ to_template, second_to_template=to_template
         )
@@ -185,7 +185,7 @@ def judge(registered: RegisteredScan) -> dict[str, Any]:
     templates = registered.templates
     start = time.process_time()
     apart_mm = disagreement_mm(
-        np.linalg.inv(to_template), np.linalg.inv(second), templates.template.target[0].where[::40]
+        np.linalg.inv(to_template), np.linalg.inv(second), probes_of(templates.template.target)
     )
     rival = told["similarity"] - told.get("lead", 1.0)
     placement = Placement(to_template, told["similarity"], second, apart_mm, rival)

@@ -249,7 +249,7 @@ def judge(
 def mask_disagreement_mm(
     mask: NDArray[np.bool_], affine: NDArray, second: NDArray, regions: FaceRegions
 ) -> float:
-    """Return how deep a mask and the face region of a second registration lie outside of each other.
+    """Return the depth of what only one has: a mask, or the face region of a second registration.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def expected_record(
 
 
 def record_before_judging(masked: "Masked", settings: MaskOptions, new: "Replacement") -> dict[str, Any]:
-    """Return what is known of a result's record before it is judged: how it is made."""
+    """Return the part of a result's record that does not depend on its verdict: how it is made."""
     return expected_record(
         settings, no_face=bool(masked.no_face), by_hand=bool(settings.mask), not_refaced=new.not_refaced
     )

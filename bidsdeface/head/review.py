@@ -174,6 +174,7 @@ class Review:
             outcome,
             reasons=(*outcome.reasons, *faults),
             kind=IN_REVIEW,
+            is_rejected=True,
             remedy="to publish it all the same, look at it as it is now (--private-report), accept it there, "
             "and give --review the file",
         )
@@ -189,7 +190,7 @@ class Review:
         return any(read_record(self.output.root / result.image) for result in results)
 
     def _last_failure(self, scan: Scan) -> Mapping[str, Any] | None:
-        """Return what the last run recorded of a scan if it had failed by itself."""
+        """Return the last recorded outcome of a scan if it failed by itself, not by a person's rejection."""
         last = None
         if self.state:
             kept = self.state.folder_for(OUTCOMES, self.output.root) / f"{scan.stem}.json"

@@ -26,6 +26,7 @@ AGREEMENT_MM = 5.0  # starts that end closer than this are one answer
 ANOTHER_MM = 30.0  # starts that end farther apart than this are rivals
 NO_HEAD = "no head found in the field of view; if there is one, give its mask with --mask"
 MIRRORED = 0.02  # by so much less, two heads are alike, as both their halves are
+PROBE_STEP = 40  # of the coarsest points, at which two placements are compared
 MOST_POINTS = 3000  # at which two scans are compared
 
 
@@ -103,7 +104,7 @@ def place_from(
     starts : sequence of numpy.ndarray, shape (4, 4)
         Scan world to template world, RAS+ mm, the likeliest first.
     target : sequence of Points
-        As `place` takes it. Two placements are compared at some of its points.
+        As `place` takes it.
     least : int
         How many starts to try at least; the others only until two of them agree.
 
@@ -120,12 +121,17 @@ def place_from(
         for level, points, (_, freedom) in zip(levels, target, STAGES, strict=True):
             from_template, similarity = fit_affine(level, points, from_template, freedom)
         ends.append((from_template, similarity))
-        best = _best(ends, target[0].where[::40])
+        best = _best(ends, probes_of(target))
         if len(ends) >= least and best.disagreement_mm <= AGREEMENT_MM:
             break
     if not ends or best.similarity < 0:
         raise RegistrationError(NO_HEAD)
     return best
+
+
+def probes_of(target: Sequence[Points]) -> NDArray[np.float64]:
+    """Return the places (template world, mm), shape (N, 3), at which two placements are compared."""
+    return target[0].where[::PROBE_STEP]
 
 
 def place_rigidly(

@@ -160,8 +160,8 @@ def _fault(row: list[str], scans: Mapping[str, int], bids_dir: Path) -> str | No
     )
 
 
-def remember_decision(state: State, stem: str, decision: Decision) -> dict[str, Decision]:
-    """Keep a decision about a scan unless there is a later one about the same thing; return all decisions.
+def remember_decision(state: State, stem: str, decision: Decision) -> None:
+    """Keep a decision about a scan, unless there is a later one about the same thing.
 
     Raises
     ------
@@ -173,7 +173,6 @@ def remember_decision(state: State, stem: str, decision: Decision) -> dict[str, 
     known[decision.fingerprint] = last
     content = {fingerprint: asdict(one) for fingerprint, one in known.items()}
     state.remember(_name(state, stem), json.dumps(content).encode())
-    return known
 
 
 def remembered_decisions(state: State, stem: str) -> dict[str, Decision]:

@@ -51,6 +51,8 @@ class Outcome:
         Why a person's decision about it does not count, if it does not.
     remedy : str
         If it failed, and a person may decide otherwise, how.
+    is_rejected : bool
+        Whether a person has rejected it.
     """
 
     scan: str
@@ -63,6 +65,7 @@ class Outcome:
     time: str = field(default_factory=lambda: _in_iso(datetime.now(timezone.utc)), compare=False)
     lapsed: str = ""
     remedy: str = ""
+    is_rejected: bool = False
 
     @property
     def code(self) -> Exit:
@@ -72,7 +75,7 @@ class Outcome:
     @property
     def is_crash(self) -> bool:
         """Whether it failed though no person has rejected it."""
-        return self.verdict == FAILED and not any(reason.endswith(IN_REVIEW) for reason in self.reasons)
+        return self.verdict == FAILED and not self.is_rejected
 
     @property
     def line(self) -> str:

@@ -130,7 +130,7 @@ def write_pages(request: Request, state: State, subjects: Collection[str] | None
 def _people(
     request: Request, state: State, subjects: Collection[str] | None, faults: list[str]
 ) -> dict[str, list[Scan]]:
-    """Return what the pages show of each participant; add to the faults what cannot be read."""
+    """Return the scans of each participant, worst first; unreadable files are added to the faults."""
     folder = report_folder(state, request.output_dir)
     records, outcomes = (
         _by_participant(one) for one in (folder, state.folder_for(OUTCOMES, request.output_dir))
@@ -176,7 +176,7 @@ def _scans(
     decide: Callable[[str, str], Decision | None],
     faults: list[str],
 ) -> Iterator[Scan]:
-    """Return what the pages show of the scans of a participant; add to the faults what cannot be read."""
+    """Yield the scans of a participant; unreadable files are added to the faults."""
     try:
         last = read_outcomes(list(outcomes))
     except BidsdefaceError as error:
@@ -203,7 +203,7 @@ def _scan(
     published: Mapping[str, str],
     decide: Callable[[str, str], Decision | None],
 ) -> Scan:
-    """Return what the pages show of a scan; of one that was not shown (an empty mapping), the reason."""
+    """Return a scan's row for the pages; if it was not shown (an empty mapping), with the reason alone."""
     measures, fingerprint = shown.get("measures", {}), shown.get("fingerprint", "")
     decision, (picture, volumes) = decide(name, fingerprint), files_of(name, fingerprint)
     missing = Missing(name, outcome or {"kind": "", "retry": False, **shown})

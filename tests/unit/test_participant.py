@@ -385,7 +385,9 @@ def test_decisions_about_other_participants_alone_are_no_failure(run, bids_dir, 
 def test_a_rejection_is_no_crash(run):
     def result(head):
         reason = f"{head.scans[0].path}: {IN_REVIEW}"
-        return [Outcome(scan.stem, FAILED, (reason,), kind=IN_REVIEW) for scan in head.scans]
+        return [
+            Outcome(scan.stem, FAILED, (reason,), kind=IN_REVIEW, is_rejected=True) for scan in head.scans
+        ]
 
     code, said, worked_on = run("--stop-on-first-crash", result=result)
     assert code == 3 and worked_on == ["sub-01", "sub-02"] and "stopped" not in said

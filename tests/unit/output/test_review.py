@@ -105,7 +105,8 @@ def test_of_decisions_about_one_thing_the_last_is_kept_in_whatever_order_they_ar
         decided(2, REJECT, "b"), decided(2, ACCEPT, "b"), decided(2, REJECT, "b", "another note"),
     ]  # fmt: skip
     for decision in given:
-        known = remember_decision(state, "sub-01_T1w", decision)
+        remember_decision(state, "sub-01_T1w", decision)
+    known = remembered_decisions(state, "sub-01_T1w")
     assert known == {"a": given[1], "b": given[5]} == remembered_decisions(open_state(tmp_path), "sub-01_T1w")
     assert remembered_decisions(state, "sub-01_T2w") == {}
 

@@ -20,8 +20,7 @@ from bidsdeface.imaging.volume import apply_affine, reduce_image
 from bidsdeface.quality.outcome import FAILED, PASSED, Outcome
 from bidsdeface.report.figure import MASK, PANEL_PIXELS
 from bidsdeface.report.private import Shown, add_scan
-from bidsdeface.report.private_pages import files_of, report_folder, shown_fingerprint
-from bidsdeface.runtime.workdir import open_state
+from bidsdeface.report.private_pages import files_of, shown_fingerprint
 from tests.conftest import as_image, fake_head
 
 SCAN = Scan(Path("sub-1_T1w.nii"), (("sub", "1"),), "T1w", ".nii")
@@ -40,16 +39,6 @@ def masked(loaded):
     mask = np.zeros(loaded.image.stored.shape, bool, order="F")
     mask[:, 22:] = True
     return mask
-
-
-@pytest.fixture
-def state(tmp_path):
-    return open_state(tmp_path / "work")
-
-
-@pytest.fixture
-def folder(state, tmp_path):
-    return report_folder(state, tmp_path / "out")
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from bidsdeface.quality.outcome import (
     OutcomeFile,
 )
 from bidsdeface.report import private_pages
-from bidsdeface.report.private_pages import MISSING, PAGE, files_of, refresh_pages, report_folder, write_pages
+from bidsdeface.report.private_pages import MISSING, PAGE, files_of, refresh_pages, write_pages
 from bidsdeface.runtime.scratch import make_private
-from bidsdeface.runtime.workdir import OUTCOMES, open_state
+from bidsdeface.runtime.workdir import OUTCOMES
 
 (LIMIT_MM,) = (check.most for check in CHECKS if check.measure == "outline_shift_mm")
 FINGERPRINT = "0a" * 32
@@ -35,16 +35,6 @@ FINGERPRINT = "0a" * 32
 @pytest.fixture
 def request_(tmp_path):
     return Request(bids_dir=tmp_path / "bids", output_dir=tmp_path / "out")
-
-
-@pytest.fixture
-def state(tmp_path):
-    return open_state(tmp_path / "work")
-
-
-@pytest.fixture
-def folder(state, tmp_path):
-    return report_folder(state, tmp_path / "out")
 
 
 @pytest.fixture
