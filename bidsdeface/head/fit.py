@@ -7,17 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
-from nibabel.affines import from_matvec
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from bidsdeface.errors import RegistrationError, TemplateError
 from bidsdeface.head.options import DEFAULT_GUARD_MM
-from bidsdeface.imaging.brain import Brain, brain_placements, find_brain, fit_brain, grid_over_head
+from bidsdeface.imaging.affine import turn_about
+from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head
 from bidsdeface.imaging.brainnet import Weights, load_weights
 from bidsdeface.imaging.facemask import FaceRegions
 from bidsdeface.imaging.foldover import PlacedHead
-from bidsdeface.imaging.registration import NO_HEAD, Placement, place, place_from, place_rigidly
+from bidsdeface.imaging.guard_brain import find_guard_brain
+from bidsdeface.imaging.registration import NO_HEAD, Placement, place, place_from, place_rigidly, settle
 from bidsdeface.imaging.volume import Volume, apply_affine, evened, flattened
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
 from bidsdeface.quality.limits import is_brain_trusted, lies_on_reference
@@ -30,8 +30,6 @@ GOOD_BRAIN_FIT_MM = 2.0  # a brain whose surface fits the template's so well nee
 ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])
 LEFT_RIGHT_FLIP = np.diag([-1.0, 1.0, 1.0, 1.0])
 OFF_MM, OFF_RAD = 15.0, np.radians(10.0)  # how far a head may move and turn between two series
-# Of an image that may show no face: a brain, though much of it may be distorted or out of the field of view.
-MIN_BRAIN_ML, BRAIN_MM, NEARLY_AS_GOOD, MIN_SIMILARITY = 300.0, 5.0, 1.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,10 @@ class TemplateSet:
         """Return the way from scan world to the world of `head_template`, (4, 4)."""
         return np.linalg.inv(self.head_to_template) @ to_template
 
+    def on_template(self, brain: Brain | None) -> Brain | None:
+        """Return a brain that is laid on the brain of `head_template`, laid on that of `template`."""
+        return brain and replace(brain, to_template=self.head_to_template @ brain.to_template)
+
     def face_regions(self, brain: Brain | None) -> FaceRegions:
         """Return the regions to remove and the guard, for a scan with this brain of its own."""
         regions_mm = tuple(self.template.regions_mm[name] for name in self.regions)
@@ -88,6 +90,8 @@ class RegisteredScan:
     templates : TemplateSet
     brain : Brain or None
         The scan's own; None where it is not trusted.
+    guard_brain : Brain or None
+        The same as it is found without what is removed; None where the guard follows the template's brain.
     """
 
     reference: str
@@ -97,11 +101,12 @@ class RegisteredScan:
     measures: dict[str, float]
     templates: TemplateSet
     brain: Brain | None = None
+    guard_brain: Brain | None = None
 
     @property
     def regions(self) -> FaceRegions:
         """The regions to remove and the guard, with the scan's own brain."""
-        return self.templates.face_regions(self.brain)
+        return self.templates.face_regions(self.guard_brain)
 
     @property
     def head(self) -> PlacedHead:
@@ -193,40 +198,6 @@ def fit(
     return registered
 
 
-def likely_places(
-    volume: Volume, reference: RegisteredScan | None, templates: TemplateSet
-) -> list[NDArray[np.float64]]:
-    """Return all ways in which a head may lie in an image that need not look like a head, such as EPI.
-
-    By its own brain, half turns too where they fit nearly as well; and by its head's reference, where the
-    header has it and by rigid registration. Cheap, and not enough to publish a mask by.
-
-    Parameters
-    ----------
-    volume : Volume
-        From `reduce_image`.
-    reference : RegisteredScan or None
-    templates : TemplateSet
-
-    Returns
-    -------
-    list of numpy.ndarray, shape (4, 4)
-        Scan world to the world of the template that heads are judged by. Empty if no place is likely.
-    """
-    surface, places = templates.head_template.brain_surface, []
-    brain = find_brain(volume, grid_over_head(volume, surface), surface, templates.weights)
-    if brain is not None and brain.ml >= MIN_BRAIN_ML:
-        by_brain = brain_placements(brain, surface, brain.centred_on(surface))
-        most_mm = min(BRAIN_MM, NEARLY_AS_GOOD * by_brain[0][1])
-        places += [to_head for to_head, off_mm in by_brain if off_mm <= most_mm]
-    if reference is not None:
-        on_head, to_head = reference.points_on_head(), reference.head.to_head
-        starts = [np.eye(4), _about(on_head.mean(axis=0), ANOTHER_START_RAD)]
-        rigid = place_rigidly(volume, reference.volume, starts, on_head)
-        places += [to_head, to_head @ rigid.to_template] if rigid.similarity >= MIN_SIMILARITY else []
-    return places
-
-
 def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredScan:
     """Place the template on a scan, from its brain if that is trusted and the outline agrees.
 
@@ -238,15 +209,15 @@ def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredSc
     for scan in _as_it_is_and_flat(volume):
         with suppress(RegistrationError):
             brain, starts = _starts_by_brain(scan, templates)
-            registered = _judge(name, scan, place_from(scan, starts, target), brain, templates)
+            registered = _judge(name, volume, scan, place_from(scan, starts, target), brain, templates)
             objections = failed_checks(registered.measures) or failed_without_brain(registered.measures)
             if registered.brain and not objections:
                 del registered.measures["lead"]  # there was no rival
-                return replace(registered, volume=volume)
+                return registered
     searched = []
     for scan in _as_it_is_and_flat(volume):
         placement = place(scan, templates.head_template.pose, target, templates.head_to_template)
-        searched.append(replace(_judge(name, scan, placement, None, templates), volume=volume))
+        searched.append(_judge(name, volume, scan, placement, None, templates))
         if not failed_checks(searched[-1].measures):
             return searched[-1]
     return searched[0]
@@ -264,28 +235,35 @@ def _starts_by_brain(scan: Volume, templates: TemplateSet) -> tuple[Brain, list[
     if brain is None:
         raise RegistrationError(NO_HEAD)
     by_brain = fit_brain(brain, surface, brain.centred_on(surface)).to_template
-    starts = [by_brain, _about(surface.centre, ANOTHER_START_RAD) @ by_brain]
+    starts = [by_brain, turn_about(surface.centre, ANOTHER_START_RAD) @ by_brain]
     return brain, [templates.head_to_template @ start for start in starts]
 
 
 def _judge(
-    name: str, volume: Volume, placement: Placement, brain: Brain | None, templates: TemplateSet
+    name: str, volume: Volume, scan: Volume, placed: Placement, brain: Brain | None, templates: TemplateSet
 ) -> RegisteredScan:
-    """Measure a placement by the brain found already; if that fits badly, by the one found where it lies."""
+    """Settle a placement; measure it by the brain found already or, if that fits badly, found where it lies.
+
+    `scan` is the volume, flattened or not, as it was placed.
+    """
+    template, is_flat = templates.template, scan is not volume
+    placement = settle(volume, placed, template.target, template.regions_mm["face"], is_flat)
     to_head = templates.to_head(placement.to_template)
     if brain is not None:
         brain = fit_brain(brain, templates.head_template.brain_surface, to_head)
     if brain is None or brain.off_mm > GOOD_BRAIN_FIT_MM:
-        brain = _brain_at(volume, to_head, templates)
-    measures = measure_placement(volume, placement, to_head, templates.head_template, brain)
+        brain = _brain_at(scan, to_head, templates)
+    measures = measure_placement(scan, placement, to_head, templates.head_template, brain)
+    brain, to_template = _trusted(brain, measures, templates), placement.to_template
     return RegisteredScan(
         reference=name,
         volume=volume,
-        to_template=placement.to_template,
+        to_template=to_template,
         second_to_template=placement.second,
         measures=measures,
         templates=templates,
-        brain=_trusted(brain, measures, templates),
+        brain=brain,
+        guard_brain=brain and _guard_brain(volume, to_template, templates, is_flat),
     )
 
 
@@ -298,9 +276,9 @@ def _on_reference(
     """
     on_head = reference.points_on_head(stage=-1)  # many: a slab shows few
     middle = volume.to_world((np.array(volume.data.shape) - 1) / 2)
-    half_turns = [_about(middle, turn) for turn in np.pi * np.eye(3)]
+    half_turns = [turn_about(middle, turn) for turn in np.pi * np.eye(3)]
     small_moves = [
-        _about(middle, way * OFF_RAD * np.roll(axis, 1), way * OFF_MM * axis)
+        turn_about(middle, way * OFF_RAD * np.roll(axis, 1), way * OFF_MM * axis)
         for axis, way in itertools.product(np.eye(3), (-1, 1))
     ]
     mirror = np.linalg.inv(reference.to_template) @ LEFT_RIGHT_FLIP @ reference.to_template
@@ -313,12 +291,16 @@ def _on_reference(
     placement = replace(rigid, to_template=reference.to_template)  # how the template was deformed
     likeness = outline_likeness(volume, reference.volume, rigid.to_template, outline)
     measures = measure_fit(placement) | {"reference_likeness": likeness}
-    brain = reference.brain and reference.brain.moved(np.linalg.inv(rigid.to_template))
+    brain, guard_brain = (
+        brain and brain.moved(np.linalg.inv(rigid.to_template))
+        for brain in (reference.brain, reference.guard_brain)
+    )
     if not lies_on_reference(measures):
         to_head = templates.to_head(to_template)
         own = _brain_at(volume, to_head, templates)
         measures |= measure_placement(volume, placement, to_head, head, own, only_brain_shows)
-        brain = _trusted(own, measures, templates) or brain
+        if trusted := _trusted(own, measures, templates):
+            brain, guard_brain = trusted, _guard_brain(volume, to_template, templates)
     return RegisteredScan(
         reference=reference.reference,
         volume=volume,
@@ -327,6 +309,7 @@ def _on_reference(
         measures=measures,
         templates=templates,
         brain=brain,
+        guard_brain=guard_brain,
     )
 
 
@@ -339,12 +322,19 @@ def _brain_at(volume: Volume, to_head: NDArray, templates: TemplateSet) -> Brain
 
 def _trusted(brain: Brain | None, measures: dict[str, float], templates: TemplateSet) -> Brain | None:
     """Return a brain that places the template whose masks are used; None if it is not trusted."""
-    if brain is None or not is_brain_trusted(measures):
-        return None
-    return replace(brain, to_template=templates.head_to_template @ brain.to_template)
+    return templates.on_template(brain) if is_brain_trusted(measures) else None
 
 
-def _about(centre: NDArray, rotvec: NDArray, shift: NDArray | float = 0.0) -> NDArray[np.float64]:
-    """Return a rotation about a point, in radians, and a shift, as a (4, 4) affine."""
-    turn = Rotation.from_rotvec(rotvec)
-    return from_matvec(turn.as_matrix(), centre - turn.apply(centre) + shift)
+def _guard_brain(
+    volume: Volume, to_template: NDArray, templates: TemplateSet, is_flat: bool = False
+) -> Brain | None:
+    """Return the brain that the guard follows, where the scan's own is trusted."""
+    head, to_head = templates.head_template, templates.to_head(to_template)
+
+    def hidden_by(brain: Brain | None) -> NDArray[np.bool_]:
+        return templates.face_regions(templates.on_template(brain)).reach(volume, to_template)
+
+    found = find_guard_brain(
+        volume, hidden_by, head.head, to_head, head.brain_surface, templates.weights, is_flat
+    )
+    return templates.on_template(found)

@@ -13,7 +13,8 @@ from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.kinds import ANATOMICAL, may_show_none
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, likely_places
+from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit
+from bidsdeface.head.likely_places import likely_places
 from bidsdeface.head.series import brightest, check_series
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover, on_grid
@@ -260,7 +261,7 @@ def measure_on_scan(loaded: Loaded, mask: NDArray[np.bool_], registered: Registe
     """Measure a mask on a scan."""
     coarse, affine = world_aligned(loaded.volume, MEASURE_SPACING_MM), loaded.image.affine
     measures = {
-        **measure_mask(mask, affine, registered.regions),
+        **measure_mask(mask, affine, registered.brain),
         **measure_removed(coarse, loaded.image.volumes[..., 0], mask, affine, registered.head),
     }
     return {name: value for name, value in measures.items() if name not in not_applicable(loaded.scan)}

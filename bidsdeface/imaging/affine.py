@@ -221,3 +221,9 @@ def _change(step: NDArray, centre: NDArray, freedom: int) -> tuple[NDArray, floa
             linear = linear * np.exp(step[6] / LEVER_MM)
     change = from_matvec(linear, step[:3] + centre - linear @ centre)
     return change, float(np.linalg.norm(step[:3]) + np.abs(linear - np.eye(3)).max() * LEVER_MM)
+
+
+def turn_about(centre: NDArray, rotvec: NDArray, shift: NDArray | float = 0.0) -> NDArray[np.float64]:
+    """Return a rotation about a point, in radians, and a shift in mm, as a (4, 4) affine."""
+    turn = Rotation.from_rotvec(rotvec)
+    return from_matvec(turn.as_matrix(), centre - turn.apply(centre) + shift)

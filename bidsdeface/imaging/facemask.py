@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 from bidsdeface.errors import UsageError, raise_first
 from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.image import Image, is_on_grid, read_image
-from bidsdeface.imaging.volume import Volume, apply_affine, nearest, reduce_image, tissue_voxels, voxel_ml
+from bidsdeface.imaging.volume import (
+    Volume,
+    apply_affine,
+    nearest,
+    reduce_image,
+    tissue_voxels,
+    voxel_ml,
+    voxel_places,
+)
 
 LATTICE_MM = 4.0
 CAP_MM = 10.0  # from the template's brain as it is laid on the scan's own; those of 20 people reach 9 mm
+BLOCK_REACH_MM = 2.0  # from the middle of a block of a coarse grid to any voxel in it
 MORE_MARGIN_MM = 1.0  # around the template's brain, which is not the scan's own
 SLAB_VOXELS = 4_000_000
 LEAST_DRAWN_ML = 20.0  # a nose and two eyes
@@ -33,7 +42,7 @@ class FaceRegions:
     guard_mm : float
         Margin around the scan's own brain, in mm.
     brain : Brain or None
-        The scan's own brain; None where it is not trusted.
+        The scan's own brain, from `find_guard_brain`; None where it is not trusted.
     """
 
     regions_mm: tuple[Volume, ...]
@@ -71,6 +80,29 @@ class FaceRegions:
         own = self.brain.distance(points[undecided]) - margin_mm
         guarded[undecided] = np.maximum(guarded[undecided], own)
         return np.minimum(guarded, template)
+
+    def reach(self, scan: Volume, to_template: NDArray) -> NDArray[np.bool_]:
+        """Return the blocks of a scan that the mask may touch; without a brain, by whatever guard it gets.
+
+        Parameters
+        ----------
+        scan : Volume
+            From `reduce_image`.
+        to_template : numpy.ndarray, shape (4, 4)
+            Scan world to template world, RAS+ mm.
+
+        Returns
+        -------
+        numpy.ndarray, shape of `scan`, bool
+        """
+        places = voxel_places(scan.data.shape, scan.affine)
+        reached = self.distance(places, to_template) < BLOCK_REACH_MM
+        if self.brain is None:
+            guarded = region_distance((self.brain_mm,), to_template, places[reached])
+        else:
+            guarded = self.guard_distance(places[reached], to_template, np.zeros((4, 4)))
+        reached[reached] = guarded > -BLOCK_REACH_MM
+        return reached
 
 
 def face_mask(

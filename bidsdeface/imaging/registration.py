@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from bidsdeface.errors import RegistrationError
 from bidsdeface.imaging.affine import RIGID, Points, fit_affine, points_in
 from bidsdeface.imaging.pose import PoseTemplate, find_poses
-from bidsdeface.imaging.volume import Volume, apply_affine, smoothed, world_aligned
+from bidsdeface.imaging.volume import (
+    Volume,
+    apply_affine,
+    flattened,
+    smoothed,
+    voxel_places,
+    without,
+    world_aligned,
+)
 
 FIT_SPACING_MM = 4.0
 # From coarse to fine: smoothing of the scan in mm, and degrees of freedom.
@@ -28,6 +36,10 @@ NO_HEAD = "no head found in the field of view; if there is one, give its mask wi
 MIRRORED = 0.02  # by so much less, two heads are alike, as both their halves are
 PROBE_STEP = 40  # of the coarsest points, at which two placements are compared
 MOST_POINTS = 3000  # at which two scans are compared
+HIDDEN_MM = 4.0  # around the face: as far as a placement is rounded, and a block reaches
+ROUNDED_MM = 2.0  # much farther than a face moves a placement that it has little part in
+# A face and the head around it, template world, mm: where these lie is rounded.
+CORNERS = np.array([(0.0, 60.0, -40.0), (60.0, 0.0, -40.0), (-60.0, 0.0, -40.0), (0.0, 0.0, 60.0)])
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,61 @@ def place_from(
     if not ends or best.similarity < 0:
         raise RegistrationError(NO_HEAD)
     return best
+
+
+def settle(
+    scan: Volume,
+    placement: Placement,
+    target: Sequence[Points],
+    face_mm: Volume,
+    is_flat: bool,
+) -> Placement:
+    """Return a placement fitted once more, as if the face had not been acquired.
+
+    The face has a part in any placement, by the scale of intensities and the way of the search: with another
+    face, it moves by 0.02 mm, and wherever the scan's fat is bright by millimetres. Who can try faces on a
+    published head would recognise the one that was there by a mask that does not move. So the fit is repeated
+    without it, and once more from corners rounded to 2 mm: then another face changes no bit, unless a corner
+    happens to lie between two steps.
+
+    Parameters
+    ----------
+    scan : Volume
+        From `reduce_image`.
+    placement : Placement
+        From `place` or `place_from`. It says how sure the settled one is.
+    target : sequence of Points
+        As `place` takes it.
+    face_mm : Volume
+        Signed distance to the face, template world, mm.
+    is_flat : bool
+        Whether the scan was `flattened` when it was placed.
+
+    Returns
+    -------
+    Placement
+        The same one if too little is left of the scan without the face.
+    """
+    from_template = np.linalg.inv(placement.to_template)
+    places = voxel_places(scan.data.shape, scan.affine)
+    for step in (lambda start: start, _rounded):
+        from_template = step(from_template)
+        in_face = face_mm.at(apply_affine(np.linalg.inv(from_template), places), None) < HIDDEN_MM
+        faceless = without(scan, in_face)
+        coarse = world_aligned(flattened(faceless) if is_flat else faceless, FIT_SPACING_MM)
+        for (sigma, freedom), points in zip(STAGES[1:], target[1:], strict=True):
+            from_template, ratio = fit_affine(smoothed(coarse, sigma), points, from_template, freedom)
+            if ratio < 0:
+                return placement
+    settled = np.linalg.inv(from_template)
+    second = placement.second @ np.linalg.inv(placement.to_template) @ settled
+    return replace(placement, to_template=settled, second=second)
+
+
+def _rounded(from_template: NDArray) -> NDArray[np.float64]:
+    """Return the affine nearest to another that puts `CORNERS` on a lattice in scan world."""
+    there = ROUNDED_MM * np.round(apply_affine(from_template, CORNERS) / ROUNDED_MM)
+    return np.linalg.solve(np.c_[CORNERS, np.ones(4)], np.c_[there, np.ones(4)]).T
 
 
 def probes_of(target: Sequence[Points]) -> NDArray[np.float64]:

@@ -35,11 +35,14 @@ class Volume:
         Voxel indices to world coordinates, RAS+ mm.
     seen : numpy.ndarray, shape (X, Y, Z), float32
         1 inside the field of view, 0 where `data` means nothing.
+    own : numpy.ndarray, shape (X, Y, Z), or None
+        The same in the image's own units, not clipped, NaN where unknown; None where there is no image.
     """
 
     data: NDArray[np.float32]
     affine: NDArray[np.float64]
     seen: NDArray[np.float32]
+    own: NDArray | None = None
 
     @property
     def voxel_mm(self) -> NDArray[np.float64]:
@@ -147,8 +150,28 @@ def reduce_image(image: Image, name: str) -> Volume:
     if noise.any() and (finite & ~noise).any():
         finite &= ~noise
         dark = min(dark, blocks[finite].min())
-    data = np.clip((np.where(finite, blocks, dark) - dark) / (bright - dark), 0, 1).astype(np.float32)
-    return Volume(data, in_mm, np.ones_like(data))
+    own = np.where(finite, blocks, np.nan)
+    data = _in_range(own, dark, bright)
+    return Volume(data, in_mm, np.ones_like(data), own)
+
+
+def _in_range(values: NDArray, dark: float, bright: float) -> NDArray[np.float32]:
+    return np.clip(np.nan_to_num((values - dark) / (bright - dark)), 0, 1).astype(np.float32)
+
+
+def without(volume: Volume, hidden: NDArray[np.bool_]) -> Volume:
+    """Return a volume as if a part of it had not been acquired: the scale of intensities owes nothing to it.
+
+    Parameters
+    ----------
+    volume : Volume
+    hidden : numpy.ndarray, shape (X, Y, Z), bool
+    """
+    own = np.where(hidden, np.nan, volume.data if volume.own is None else volume.own)
+    known = own[np.isfinite(own)]
+    dark, bright = np.percentile(known, [DARK_PERCENTILE, BRIGHT_PERCENTILE]) if known.size else (0.0, 1.0)
+    data = _in_range(own, dark, bright) if bright > dark else np.zeros_like(volume.data)
+    return Volume(data, volume.affine, np.where(hidden, 0, volume.seen), own)
 
 
 def air_level(values: NDArray) -> float:
@@ -195,14 +218,16 @@ def _salt_and_pepper(view: NDArray, affine: NDArray, finite: NDArray[np.bool_]) 
     """Return the blocks that hold nothing but strong noise from voxel to voxel, if that is a part of them."""
     view = np.abs(view) if np.iscomplexobj(view) else view
     nothing = np.zeros_like(finite)
-    some = view[:, :, ::4].astype(np.float32)
+    axis = int(np.argmin(voxel_sizes(affine)))  # across thick slices, tissue differs as well
+    some = np.moveaxis(view, axis, 0)[:, :, ::4].astype(np.float32)
     low, high = np.percentile(some[np.isfinite(some)], [DARK_PERCENTILE, BRIGHT_PERCENTILE])
     limit = NOISE_STEP * (high - low)
     if not (np.abs(np.diff(some, axis=0)) > limit).mean() > NOISE_SHARES[0]:
         return nothing
     steps = np.empty(view.shape, np.float32)
-    steps[1:] = np.abs(np.subtract(view[1:], view[:-1], dtype=np.float32))
-    steps[0] = steps[1]
+    between, along = np.moveaxis(steps, axis, 0), np.moveaxis(view, axis, 0)
+    between[1:] = np.abs(np.subtract(along[1:], along[:-1], dtype=np.float32))
+    between[0] = between[1]
     rough = ndimage.uniform_filter(np.nan_to_num(in_blocks(steps, affine)[0]), 3) > limit
     noise = ndimage.uniform_filter(rough.astype(np.float32), 5) > 0.5  # what most around it are
     return noise if NOISE_SHARES[0] < noise[finite].mean() < NOISE_SHARES[1] else nothing

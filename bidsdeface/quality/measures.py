@@ -154,7 +154,7 @@ def _outline_correlation(
     return _correlation(np.where(judged, tissue.at(here), np.nan), expected)
 
 
-def measure_mask(mask: NDArray[np.bool_], affine: NDArray, regions: FaceRegions) -> dict[str, float]:
+def measure_mask(mask: NDArray[np.bool_], affine: NDArray, brain: Brain | None) -> dict[str, float]:
     """Measure a mask on the scan that it is for.
 
     Parameters
@@ -163,8 +163,8 @@ def measure_mask(mask: NDArray[np.bool_], affine: NDArray, regions: FaceRegions)
         As published.
     affine : numpy.ndarray, shape (4, 4)
         Of the mask.
-    regions : FaceRegions
-        With the scan's own brain.
+    brain : Brain or None
+        The scan's own, found with the face in view; None where it is not trusted.
 
     Returns
     -------
@@ -172,9 +172,9 @@ def measure_mask(mask: NDArray[np.bool_], affine: NDArray, regions: FaceRegions)
         Measures of `CHECKS`.
     """
     measures = {"mask_ml": float(mask.sum()) * voxel_ml(affine)}
-    if regions.brain is not None:
-        in_mask = nearest(mask, affine, regions.brain.places).sum()
-        measures["brain_in_mask_ml"] = float(in_mask) * regions.brain.inside.voxel_ml
+    if brain is not None:
+        in_mask = nearest(mask, affine, brain.places).sum()
+        measures["brain_in_mask_ml"] = float(in_mask) * brain.inside.voxel_ml
     return measures
 
 

@@ -17,6 +17,7 @@ from bidsdeface.imaging.volume import (
     reduce_image,
     smoothed,
     tissue_threshold,
+    without,
     world_aligned,
 )
 from tests.conftest import as_image, fake_head
@@ -144,6 +145,32 @@ def test_noise_all_over_and_weak_noise_are_left_alone():
     head = fake_head((50, 50, 50), (2.0,) * 3)
     noisy = np.abs(np.asanyarray(head.dataobj) + rng.normal(0, 50, head.shape)).astype(np.float32)
     assert (reduce_image(as_image(noisy, head.affine), "x").data > 0).mean() > 0.9
+
+
+def test_tissue_that_differs_from_thick_slice_to_thick_slice_is_no_noise():
+    """As bright fat does across the 6 mm of a sagittal T1w."""
+    values = noise((28, 130, 130)).astype(np.float32)
+    in_plane = ndimage.zoom(values[:, ::13, ::13], (1, 13, 13), order=1)
+    thick, fine = np.diag([6.0, 0.8, 0.8, 1.0]), np.diag([0.8, 6.0, 0.8, 1.0])
+    assert (reduce_image(as_image(in_plane, thick), "x").data > 0).mean() > 0.95
+    turned = np.moveaxis(in_plane, 0, 1).copy()
+    assert (reduce_image(as_image(turned, fine), "x").data > 0).mean() > 0.95
+
+
+def test_a_part_that_is_left_out_has_no_part_in_the_scale():
+    values = noise((30, 30, 30)).astype(np.float32)
+    bright = values.copy()
+    bright[:10] = 1e6
+    hidden = np.zeros((30, 30, 30), bool)
+    hidden[:10] = True
+    dim, glaring = (
+        without(reduce_image(as_image(stored, np.diag([2.0, 2.0, 2.0, 1.0])), "x"), hidden)
+        for stored in (values, bright)
+    )
+    assert np.array_equal(dim.data, glaring.data) and np.array_equal(dim.seen > 0, ~hidden)
+    assert dim.data[10:].max() == 1 and dim.data[10:].min() == 0 and not dim.data[:10].any()
+    everything = without(dim, np.ones_like(hidden))
+    assert not everything.data.any() and not everything.seen.any()
 
 
 def test_what_lies_beyond_the_field_of_view_is_marked_and_never_mixed_in():

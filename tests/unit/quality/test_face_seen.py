@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bidsdeface.head.fit import likely_places
+from bidsdeface.head.likely_places import likely_places
 from bidsdeface.imaging.facemask import region_distance
 from bidsdeface.imaging.volume import Volume, apply_affine, voxel_places
 from bidsdeface.quality.no_face import face_seen

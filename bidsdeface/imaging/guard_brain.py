@@ -1,0 +1,78 @@
+"""The brain that the guard follows, found without a look at what is removed.
+
+A network that sees a face finds the brain beside it a little otherwise, so the mask's edge would depend on
+what is in the mask. Here the average head stands in the place of all that may be removed; where the brain
+that is found then reaches into it, that much is shown, and the network looks again.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsdeface.imaging.affine import Surface
+from bidsdeface.imaging.brain import Brain, find_brain, fit_brain
+from bidsdeface.imaging.brainnet import Weights
+from bidsdeface.imaging.volume import Volume, apply_affine, flattened, tissue_threshold, without
+
+MOST_LOOKS = 4
+SHOWN_ML = 1.0  # less than that is no reason to look again
+
+
+def find_guard_brain(
+    scan: Volume,
+    hidden_by: Callable[[Brain | None], NDArray[np.bool_]],
+    average: Volume,
+    to_average: NDArray,
+    surface: Surface,
+    weights: Weights,
+    is_flat: bool,
+) -> Brain | None:
+    """Return the brain of a scan as it is found without what is removed, or None if none is.
+
+    Parameters
+    ----------
+    scan : Volume
+        From `reduce_image`.
+    hidden_by : callable
+        Return where a mask may reach, shape of `scan`, with a guard that follows a brain, or none.
+    average : Volume
+        The template's head.
+    to_average : numpy.ndarray, shape (4, 4)
+        Scan world to the world of `average`, RAS+ mm.
+    surface : Surface
+        Of that head's brain.
+    weights : mapping of str to numpy.ndarray
+        Of the network.
+    is_flat : bool
+        Whether the brain is to be found in the `flattened` scan.
+    """
+    brain, hidden = None, hidden_by(None)
+    for _ in range(MOST_LOOKS):
+        filled = _filled(scan, hidden, average, to_average)
+        found = find_brain(flattened(filled) if is_flat else filled, to_average, surface, weights)
+        if found is None:
+            return brain
+        if brain is not None:
+            both = np.maximum(found.inside.data, brain.inside.data)
+            found = replace(found, inside=replace(found.inside, data=both))
+        brain = fit_brain(found, surface, to_average)
+        still_hidden = hidden & hidden_by(brain)
+        shown_ml = (hidden & ~still_hidden).sum() * scan.voxel_ml
+        hidden = still_hidden
+        if shown_ml < SHOWN_ML:
+            break
+    return brain
+
+
+def _filled(scan: Volume, hidden: NDArray[np.bool_], average: Volume, to_average: NDArray) -> Volume:
+    """Return a scan with the average head, as bright as the scan's own tissue, in a part of it."""
+    shown = without(scan, hidden)
+    here, there = (head.data[head.data > tissue_threshold(head)] for head in (shown, average))
+    level = np.median(here) / np.median(there) if here.size else 1.0
+    data = shown.data.copy()
+    data[hidden] = np.clip(
+        level * average.at(apply_affine(to_average @ scan.affine, np.argwhere(hidden)), None), 0, 1
+    )
+    return Volume(data, scan.affine, scan.seen)

@@ -1,0 +1,43 @@
+"""The mask owes nothing to what is in it: another face there leaves it as it was, bit by bit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from bidsdeface.head.fit import fit
+from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.image import read_image
+from bidsdeface.imaging.volume import reduce_image
+from tests.heads import find_head
+
+
+def masked(image, templates):
+    """Return the placement of the template and the mask, as a whole run finds them."""
+    registered = fit("x", reduce_image(image, "x"), None, templates, accepted=True)
+    mask = face_mask(image.stored.shape, image.affine, registered.to_template, registered.regions)
+    return registered, mask
+
+
+def with_tissue(image, mask, seed):
+    """Return an image with lumps of tissue of any brightness, up to twice the scan's own, in a mask."""
+    random = np.random.default_rng(seed)
+    lumps = ndimage.gaussian_filter(random.normal(size=mask.shape).astype(np.float32), 4)
+    lumps = np.clip(lumps / lumps.std(), 0, 2) * np.percentile(image.stored, 99)
+    stored = image.stored.copy(order="K")
+    stored[mask] = lumps[mask].astype(stored.dtype)
+    return replace(image, stored=stored)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", ["average", "S01", "S04", "P13"])
+def test_another_face_changes_no_bit_of_the_mask(name, seed, templates):
+    image = read_image(find_head(name))
+    registered, mask = masked(image, templates)
+    again, as_before = masked(with_tissue(image, mask, seed), templates)
+    assert registered.guard_brain is not None
+    assert np.array_equal(again.to_template, registered.to_template)
+    assert np.array_equal(as_before, mask)
+    # Though the head as it was first found does depend on the face.
+    assert not np.array_equal(again.brain.inside.affine, registered.brain.inside.affine)
