@@ -195,7 +195,7 @@ def judge(registered: RegisteredScan) -> dict[str, Any]:
     measures = measure_placement(scan, placement, head.to_head, templates.head_template, brain)
     mask = face_mask(scan.data.shape, scan.affine, to_template, regions)
     measures["guard_to_skin_mm"] = registered.guard_to_skin_mm(scan.affine)
-    measures |= measure_mask(mask, scan.affine, regions)
+    measures |= measure_mask(mask, scan.affine, registered.brain)
     if mask.any():
         coarse = world_aligned(scan, MEASURE_SPACING_MM)
         measures |= measure_removed(coarse, scan.data, mask, scan.affine, head)

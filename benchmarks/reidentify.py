@@ -93,7 +93,7 @@ def cohort(people: int) -> Iterator[Subject]:
 
 def register(image: Image, tools: Tools) -> Scanned:
     found = fit("the scan", reduce_image(image, "the scan"), None, templates(), accepted=True)
-    return Scanned(image, found.to_template, found.brain, tools)
+    return Scanned(image, found.to_template, found.guard_brain, tools)
 
 
 @functools.cache

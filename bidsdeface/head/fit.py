@@ -14,7 +14,7 @@ from bidsdeface.head.options import DEFAULT_GUARD_MM
 from bidsdeface.imaging.affine import turn_about
 from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head
 from bidsdeface.imaging.brainnet import Weights, load_weights
-from bidsdeface.imaging.facemask import FaceRegions
+from bidsdeface.imaging.facemask import BLOCK_REACH_MM, FaceRegions
 from bidsdeface.imaging.foldover import PlacedHead
 from bidsdeface.imaging.guard_brain import find_guard_brain
 from bidsdeface.imaging.registration import NO_HEAD, Placement, place, place_from, place_rigidly, settle
@@ -28,6 +28,7 @@ from bidsdeface.templates.template import Template, make_template
 LOGGER = logging.getLogger(__name__)
 GOOD_BRAIN_FIT_MM = 2.0  # a brain whose surface fits the template's so well needs no second look
 ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])
+NO_VOXELS = np.zeros((4, 4))  # a grid without any, whose guard needs no more room
 LEFT_RIGHT_FLIP = np.diag([-1.0, 1.0, 1.0, 1.0])
 OFF_MM, OFF_RAD = 15.0, np.radians(10.0)  # how far a head may move and turn between two series
 
@@ -331,10 +332,10 @@ def _guard_brain(
     """Return the brain that the guard follows, where the scan's own is trusted."""
     head, to_head = templates.head_template, templates.to_head(to_template)
 
-    def hidden_by(brain: Brain | None) -> NDArray[np.bool_]:
-        return templates.face_regions(templates.on_template(brain)).reach(volume, to_template)
+    def guarded(brain: Brain, places: NDArray) -> NDArray[np.bool_]:
+        regions = templates.face_regions(templates.on_template(brain))
+        return regions.guard_distance(places, to_template, NO_VOXELS) < -BLOCK_REACH_MM
 
-    found = find_guard_brain(
-        volume, hidden_by, head.head, to_head, head.brain_surface, templates.weights, is_flat
-    )
-    return templates.on_template(found)
+    hidden = templates.face_regions(None).reach(volume, to_template)
+    shown = volume, hidden, guarded, head.head, to_head
+    return templates.on_template(find_guard_brain(*shown, head.brain_surface, templates.weights, is_flat))

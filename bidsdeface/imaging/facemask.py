@@ -17,7 +17,6 @@ from bidsdeface.imaging.volume import (
     reduce_image,
     tissue_voxels,
     voxel_ml,
-    voxel_places,
 )
 
 LATTICE_MM = 4.0
@@ -82,7 +81,7 @@ class FaceRegions:
         return np.minimum(guarded, template)
 
     def reach(self, scan: Volume, to_template: NDArray) -> NDArray[np.bool_]:
-        """Return the blocks of a scan that the mask may touch; without a brain, by whatever guard it gets.
+        """Return the blocks of a scan that the mask may touch, whatever brain the guard follows.
 
         Parameters
         ----------
@@ -95,14 +94,10 @@ class FaceRegions:
         -------
         numpy.ndarray, shape of `scan`, bool
         """
-        places = voxel_places(scan.data.shape, scan.affine)
-        reached = self.distance(places, to_template) < BLOCK_REACH_MM
-        if self.brain is None:
-            guarded = region_distance((self.brain_mm,), to_template, places[reached])
-        else:
-            guarded = self.guard_distance(places[reached], to_template, np.zeros((4, 4)))
-        reached[reached] = guarded > -BLOCK_REACH_MM
-        return reached
+        most_mm = BLOCK_REACH_MM / scan_mm(to_template)  # in the template
+        fields = [region.on_grid_of(scan, to_template) < most_mm for region in self.regions_mm]
+        in_brain = self.brain_mm.on_grid_of(scan, to_template) < -most_mm
+        return np.logical_or.reduce(fields) & ~in_brain
 
 
 def face_mask(
@@ -162,8 +157,12 @@ def region_distance(
     numpy.ndarray, shape (...)
     """
     there = apply_affine(to_template, points)
-    scan_mm = float(np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3))  # of 1 mm in the template
-    return np.min([region.at(there, None) for region in regions_mm], axis=0) * scan_mm
+    return np.min([region.at(there, None) for region in regions_mm], axis=0) * scan_mm(to_template)
+
+
+def scan_mm(to_template: NDArray) -> float:
+    """Return how many mm in a scan are 1 mm in the template, by volume."""
+    return float(np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3))
 
 
 def _upsampled(field: NDArray, step: NDArray, shape: tuple[int, ...], planes: slice) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bidsdeface.imaging.affine import Surface
 from bidsdeface.imaging.brain import Brain, find_brain, fit_brain
 from bidsdeface.imaging.brainnet import Weights
-from bidsdeface.imaging.volume import Volume, apply_affine, flattened, tissue_threshold, without
+from bidsdeface.imaging.volume import Volume, flattened, tissue_threshold, without
 
 MOST_LOOKS = 4
 SHOWN_ML = 1.0  # less than that is no reason to look again
@@ -22,7 +22,8 @@ SHOWN_ML = 1.0  # less than that is no reason to look again
 
 def find_guard_brain(
     scan: Volume,
-    hidden_by: Callable[[Brain | None], NDArray[np.bool_]],
+    hidden: NDArray[np.bool_],
+    guarded: Callable[[Brain, NDArray], NDArray[np.bool_]],
     average: Volume,
     to_average: NDArray,
     surface: Surface,
@@ -35,8 +36,10 @@ def find_guard_brain(
     ----------
     scan : Volume
         From `reduce_image`.
-    hidden_by : callable
-        Return where a mask may reach, shape of `scan`, with a guard that follows a brain, or none.
+    hidden : numpy.ndarray, shape of `scan`, bool
+        Where a mask may reach.
+    guarded : callable
+        Return at which of some places, scan world, mm, shape (N, 3), it may not if the guard follows a brain.
     average : Volume
         The template's head.
     to_average : numpy.ndarray, shape (4, 4)
@@ -48,7 +51,7 @@ def find_guard_brain(
     is_flat : bool
         Whether the brain is to be found in the `flattened` scan.
     """
-    brain, hidden = None, hidden_by(None)
+    brain = None
     for _ in range(MOST_LOOKS):
         filled = _filled(scan, hidden, average, to_average)
         found = find_brain(flattened(filled) if is_flat else filled, to_average, surface, weights)
@@ -58,11 +61,12 @@ def find_guard_brain(
             both = np.maximum(found.inside.data, brain.inside.data)
             found = replace(found, inside=replace(found.inside, data=both))
         brain = fit_brain(found, surface, to_average)
-        still_hidden = hidden & hidden_by(brain)
-        shown_ml = (hidden & ~still_hidden).sum() * scan.voxel_ml
-        hidden = still_hidden
-        if shown_ml < SHOWN_ML:
+        voxels = np.argwhere(hidden)
+        shown = voxels[guarded(brain, scan.to_world(voxels))]
+        if len(shown) * scan.voxel_ml < SHOWN_ML:
             break
+        hidden = hidden.copy()
+        hidden[tuple(shown.T)] = False
     return brain
 
 
@@ -71,8 +75,5 @@ def _filled(scan: Volume, hidden: NDArray[np.bool_], average: Volume, to_average
     shown = without(scan, hidden)
     here, there = (head.data[head.data > tissue_threshold(head)] for head in (shown, average))
     level = np.median(here) / np.median(there) if here.size else 1.0
-    data = shown.data.copy()
-    data[hidden] = np.clip(
-        level * average.at(apply_affine(to_average @ scan.affine, np.argwhere(hidden)), None), 0, 1
-    )
-    return Volume(data, scan.affine, scan.seen)
+    instead = np.clip(level * average.on_grid_of(scan, to_average), 0, 1)
+    return Volume(np.where(hidden, instead, shown.data).astype(np.float32), scan.affine, scan.seen)

@@ -20,7 +20,6 @@ from bidsdeface.imaging.volume import (
     apply_affine,
     flattened,
     smoothed,
-    voxel_places,
     without,
     world_aligned,
 )
@@ -175,10 +174,9 @@ def settle(
         The same one if too little is left of the scan without the face.
     """
     from_template = np.linalg.inv(placement.to_template)
-    places = voxel_places(scan.data.shape, scan.affine)
     for step in (lambda start: start, _rounded):
         from_template = step(from_template)
-        in_face = face_mm.at(apply_affine(np.linalg.inv(from_template), places), None) < HIDDEN_MM
+        in_face = face_mm.on_grid_of(scan, np.linalg.inv(from_template)) < HIDDEN_MM
         faceless = without(scan, in_face)
         coarse = world_aligned(flattened(faceless) if is_flat else faceless, FIT_SPACING_MM)
         for (sigma, freedom), points in zip(STAGES[1:], target[1:], strict=True):

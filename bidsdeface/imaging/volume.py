@@ -62,6 +62,19 @@ class Volume:
         """Return the values at world points, as `interpolate` does."""
         return interpolate(self.data, self.affine, points, outside)
 
+    def on_grid_of(self, other: "Volume", from_other: NDArray) -> NDArray[np.float32]:
+        """Return the values at the voxels of another volume; beyond this one, those at its nearest edge.
+
+        Parameters
+        ----------
+        other : Volume
+        from_other : numpy.ndarray, shape (4, 4)
+            World of `other` to that of this volume, RAS+ mm.
+        """
+        voxels = np.linalg.inv(self.affine) @ from_other @ other.affine
+        linear, shift = voxels[:3, :3], voxels[:3, 3]
+        return ndimage.affine_transform(self.data, linear, shift, other.data.shape, order=1, mode="nearest")
+
     def sees(self, points: NDArray, least: float = SEEN) -> NDArray[np.bool_]:
         """Return which world points, shape (..., 3), lie in the field of view."""
         return interpolate(self.seen, self.affine, points, 0.0) > least

@@ -146,7 +146,7 @@ class Engine:
         coarse = world_aligned(volume, MEASURE_SPACING_MM)
         measures = {
             **registered.measures,
-            **measure_mask(mask, image.affine, registered.regions),
+            **measure_mask(mask, image.affine, registered.brain),
             "guard_to_skin_mm": registered.guard_to_skin_mm(image.affine),
             **measure_removed(coarse, image.stored, mask, image.affine, registered.head),
         }
