@@ -21,8 +21,7 @@ from bidsdeface.imaging.facemask import FaceRegions, face_mask
 from bidsdeface.imaging.image import Image, read_image, write_image
 from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.reface import reface
-from bidsdeface.reidentify.attack import ALL_ATTACKERS, ATTACKERS, Tools
-from bidsdeface.reidentify.recognise import SWAP
+from bidsdeface.reidentify.attack import ATTACKERS, Tools
 from bidsdeface.reidentify.render import image_surface
 from bidsdeface.templates.source import average_face
 
@@ -107,12 +106,12 @@ def by_blurring(scanned: Scanned, folder: Path, sigma_mm: float) -> tuple[NDArra
 
 Method = Callable[[Scanned, Path], tuple[NDArray, NDArray[np.bool_]]]
 # Each with the attackers that make sense: whatever publishes no mask has none to attack, and where a face
-# is left, there is no hole to fill, nor a need to swap faces.
+# is left, there is no hole to fill.
 METHODS: dict[str, tuple[Method, tuple[str, ...]]] = {
-    "bidsdeface": (by_bidsdeface, ALL_ATTACKERS),
-    "bidsdeface reface": (by_refacing, ALL_ATTACKERS),
+    "bidsdeface": (by_bidsdeface, ATTACKERS),
+    "bidsdeface reface": (by_refacing, ATTACKERS),
     "niimath": (by_niimath, ATTACKERS[:3]),
-    "front cut off": (by_floor, (*ATTACKERS[:3], SWAP)),
+    "front cut off": (by_floor, ATTACKERS[:3]),
     "coarse box": (by_box, ATTACKERS[:3]),
     "skin shaved": (by_shaving, ATTACKERS[:2]),
     "blurred 6 mm": (functools.partial(by_blurring, sigma_mm=6.0), ATTACKERS[:2]),

@@ -16,21 +16,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
 from benchmarks.defacers import METHODS, Scanned
 from benchmarks.heads import find_heads
 from bidsdeface.head.fit import TemplateSet, fit, make_template_set
+from bidsdeface.head.swap import Face, Swapper
 from bidsdeface.imaging.image import Image, mask_header, read_image
-from bidsdeface.imaging.volume import reduce_image, tissue_threshold
-from bidsdeface.reidentify.attack import Defaced, Tools, attack_on, draw, look_at, with_swap
+from bidsdeface.imaging.volume import BLOCK_MM, reduce_image, tissue_threshold
+from bidsdeface.reidentify.attack import SWAP, Defaced, Tools, attack_on, draw, look_at, swap_on
 from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate, rate
-from bidsdeface.reidentify.people import Person, as_float, at_one_mm, make_person, scan
-from bidsdeface.reidentify.recognise import GALLERY_LIGHT, SWAP, DlibRecogniser, Sight
+from bidsdeface.reidentify.people import Person, as_float, at_mm, make_person, scan
+from bidsdeface.reidentify.recognise import GALLERY_LIGHT, DlibRecogniser, Sight
+from bidsdeface.reidentify.render import FINE_MM
 from bidsdeface.templates.source import whole_head
 
-ALL_PEOPLE = ("bidsdeface", "bidsdeface reface", "front cut off")
+REFACED = "bidsdeface reface"
+ALL_PEOPLE = ("bidsdeface", REFACED, "front cut off")
 BASE_HEADS = ("S01", "S03", "S04", "S06a", "S09")
 MARGIN_MM = 15.0  # of air kept around a base head, and more in front
 FRONT_MARGIN_MM = 40.0
@@ -39,7 +43,7 @@ FRONT_MARGIN_MM = 40.0
 def base_head(path: Path) -> Image:
     """Return a head at about 1 mm, axes nearest to R, A, S, with little air around it."""
     image = read_image(path)
-    fine = at_one_mm(image)
+    fine = at_mm(image, FINE_MM)
     values, affine = fine.stored, fine.affine.copy()
     volume = reduce_image(image, str(path))
     tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
@@ -101,36 +105,55 @@ def templates() -> TemplateSet:
     return make_template_set("WholeHead", ("face",))
 
 
+def defaced(method: str, scanned: Callable[[], Scanned], folder: Path) -> Defaced:
+    """Return a scan of a person, defaced, as its attackers get it."""
+    there = scanned()
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        values, mask = METHODS[method][0](there, Path(scratch))
+    image = replace(there.image, stored=values)
+    return Defaced(image, Image(mask_header(image.header), image.affine, mask), there.to_template)
+
+
 def see(
     subject: Subject, tools: Tools, methods: list[str], pictures: Path | None
 ) -> tuple[Sight, dict[str, Probe]]:
     """Return a person's sight in the gallery, and a probe of the other scan for each method."""
     gallery = look_at(f"{subject.name} gallery", lambda: subject.scan(1), tools, GALLERY_LIGHT)
     original = look_at(f"{subject.name} original", lambda: subject.scan(2), tools)
+    scanned = functools.cache(lambda: register(subject.scan(2), tools))
 
-    @functools.cache
-    def scanned(session: int) -> Scanned:
-        return register(subject.scan(session), tools)
-
-    def defaced(method: str, session: int) -> Defaced:
-        there = scanned(session)
-        with tempfile.TemporaryDirectory(dir=tools.folder) as folder:
-            values, mask = METHODS[method][0](there, Path(folder))
-        image = replace(there.image, stored=values)
-        result = Defaced(image, Image(mask_header(image.header), image.affine, mask), there.to_template)
-        if pictures and session == 2:
-            draw(pictures / f"{subject.name} {method}.png", there.image, result, original, tools)
-        return result
+    def result(method: str) -> Defaced:
+        found = defaced(method, scanned, tools.folder)
+        if pictures:
+            draw(pictures / f"{subject.name} {method}.png", scanned().image, found, original, tools)
+        return found
 
     def probe(method: str) -> Probe:
-        name, attackers = f"{subject.name} {method}", METHODS[method][1]
-        after = attack_on(name, lambda: defaced(method, 2), original, tools, attackers)
-        guess = gallery
-        if SWAP in attackers:
-            guess = with_swap(f"{name} guess", gallery, lambda: defaced(method, 1), tools)
-        return Probe(subject.name, subject.base, guess, original, after)
+        after = attack_on(
+            f"{subject.name} {method}", lambda: result(method), original, tools, METHODS[method][1]
+        )
+        return Probe(subject.name, subject.base, gallery, original, after)
 
     return gallery, {method: probe(method) for method in methods}
+
+
+def swap_faces(subjects: list[Subject], count: int, tools: Tools) -> list[Probe]:
+    """Return probes of the first few people, by the swap attacker alone, who tries everybody's face."""
+    swapper = Swapper(templates())
+    faces = [swapper.face_in(at_mm(one.scan(1), BLOCK_MM)) for one in tqdm(subjects, unit="face")]
+    probes = []
+    for number, subject in enumerate(tqdm(subjects[:count], unit="person")):
+        _, seen = see(subject, tools, [REFACED], None)
+        ordered = [faces[number], *faces[:number], *faces[number + 1 :]]
+
+        def differences(subject: Subject = subject, ordered: list[Face | None] = ordered) -> NDArray:
+            published = defaced(REFACED, lambda: register(subject.scan(2), tools), tools.folder)
+            return swapper.differences(published, ordered)
+
+        key = f"{subject.name} {len(faces)}"
+        tried = swap_on(key, seen[REFACED].after["plain"], differences, tools.folder)
+        probes.append(replace(seen[REFACED], after={SWAP: tried}))
+    return probes
 
 
 def print_table(findings: dict[str, Findings], relatives: dict[tuple[str, str], str]) -> None:
@@ -148,7 +171,7 @@ def print_table(findings: dict[str, Findings], relatives: dict[tuple[str, str], 
         ]
         print(
             f"| {method} | {attacker} | {f.detected.value:.2f} | {' | '.join(ranks)} | {f.auc:.2f} "
-            f"| {relatives[method, attacker]} |"
+            f"| {relatives.get((method, attacker), '')} |"
         )
     chances = " | ".join(f"{r.chance:.2f}" for r in first.before.ranks.values())
     print(f"| chance | | | {chances} | 0.50 | |")
@@ -174,9 +197,9 @@ def plot(path: Path, findings: dict[str, Findings]) -> None:
     figure.savefig(path, dpi=110)
 
 
-def first_base(sights: list[Sight], probes: list[Probe], attacker: str = "") -> str:
+def first_base(sights: list[Sight], probes: list[Probe]) -> str:
     """Return how often the nearest of the gallery comes from the same base head."""
-    apart = distances(sights, [probe.gallery for probe in probes], attacker)
+    apart = distances(sights, [probe.gallery for probe in probes])
     known = np.isfinite(apart)
     nearest = np.where(known, apart, np.inf).argmin(axis=1)
     bases = np.array([probe.cluster for probe in probes])
@@ -190,6 +213,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--rival-people", type=int, help="try the others than bidsdeface on so many only")
+    parser.add_argument("--swap", type=int, default=0, help="try all faces in so many refaced heads")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--pictures", type=Path, help="of the first ten people")
     given = parser.parse_args()
@@ -198,7 +222,8 @@ def main() -> None:
     tools = Tools(DlibRecogniser(), whole_head(), given.folder)
     probes: dict[str, list[Probe]] = {method: [] for method in given.methods}
     gallery: list[Sight] = []
-    for number, subject in enumerate(tqdm(list(cohort(given.people)), unit="person")):
+    subjects = list(cohort(given.people))
+    for number, subject in enumerate(tqdm(subjects, unit="person")):
         pictures = given.pictures if number < 10 else None
         rivals = given.rival_people is None or number < given.rival_people
         methods = [method for method in given.methods if rivals or method in ALL_PEOPLE]
@@ -206,6 +231,8 @@ def main() -> None:
         gallery.append(other_day)
         for method, probe in seen.items():
             probes[method].append(probe)
+    if given.swap:
+        probes[f"{REFACED}, {given.swap} people"] = swap_faces(subjects, given.swap, tools)
     report(probes, gallery, given.plot)
 
 
@@ -215,9 +242,9 @@ def report(probes: dict[str, list[Probe]], gallery: list[Sight], picture: Path |
     some = next(iter(probes.values()))
     relatives = {("original", "plain"): first_base([probe.original for probe in some], some)}
     for method, seen in probes.items():
-        for attacker in METHODS[method][1]:
+        for attacker in METHODS[method][1] if method in METHODS else ():
             sights = [probe.after[attacker] for probe in seen]
-            relatives[method, attacker] = first_base(sights, seen, attacker)
+            relatives[method, attacker] = first_base(sights, seen)
     print_table(findings, relatives)
     if picture:
         plot(picture, findings)

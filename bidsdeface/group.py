@@ -16,7 +16,7 @@ from bidsdeface.dataset.names import Scan, parse_name, scan_at
 from bidsdeface.dataset.query import find_heads
 from bidsdeface.deidentify.tables import read_rows
 from bidsdeface.errors import BidsdefaceError, Exit, counted_as, shortened
-from bidsdeface.head.guess import load_refacer
+from bidsdeface.head.swap import load_swap
 from bidsdeface.impact.study import measure_impact
 from bidsdeface.leakcheck.run import check_whole_output
 from bidsdeface.output.description import IGNORE_FILE, claim_shareable
@@ -75,9 +75,7 @@ def run_group_level(settings: Settings, state: State | None = None) -> set[Exit]
     with scratch_folder(state.folder if state else temporary_dir()) as scratch:
         if complete:
             claim_shareable(settings.output_dir)
-        with (
-            audited(settings, state, scratch, load_refacer) if settings.reidentify else nullcontext()
-        ) as audit:
+        with audited(settings, state, scratch, load_swap) if settings.reidentify else nullcontext() as audit:
             # The audit may withdraw scans, so everything below comes after it.
             if complete:
                 codes |= refresh_dataset(settings, state, scratch)

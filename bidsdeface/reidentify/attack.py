@@ -4,17 +4,16 @@ All attackers compare with a gallery of intact faces. *Plain* looks for a face i
 compares it. *Informed* knows how the original was turned and where its eyes and nose were. *Restoring* first
 empties the mask and fills it with the template's average face, as the strongest published attack does
 (Schwarz et al., NeuroImage 2021). *Mask* has only the published face mask, and looks at its surface as
-*informed* does. *Swap* has whole scans of the candidates: it defaces these in the same way, turns all heads
-as the template lies, and compares pictures that the same camera takes.
+*informed* does. *Swap* has the program and a scan of each candidate's face: it puts these in the published
+head, defaces that again, and looks which face leads to what is published, bit by bit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import from_matvec
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -22,7 +21,7 @@ from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.methods import remove
 from bidsdeface.imaging.registration import place
 from bidsdeface.imaging.volume import apply_affine, in_blocks, reduce_image
-from bidsdeface.reidentify.recognise import PROBE_LIGHT, SWAP, Recogniser, Sight, look, look_as, remembered
+from bidsdeface.reidentify.recognise import PROBE_LIGHT, Recogniser, Sight, look, look_as, remembered
 from bidsdeface.reidentify.render import (
     FINE_MM,
     Surface,
@@ -30,16 +29,15 @@ from bidsdeface.reidentify.render import (
     image_surface,
     make_surface,
     mask_surface,
-    moved,
     render,
     shifted,
     tissue_surface,
 )
 from bidsdeface.templates.template import Template
 
-ATTACKERS = ("plain", "informed", "restoring", "mask")  # those that compare with faces
-ALL_ATTACKERS = (*ATTACKERS, SWAP)
-FACE = np.array([0.0, 60.0, -40.0])  # in the template, about which heads are turned
+ATTACKERS = ("plain", "informed", "restoring", "mask")  # those that compare pictures
+SWAP = "swap"
+CANDIDATES = 10  # of the swap attacker, the right one among them
 AVERAGE_SKIN_SHARE = 1.4  # the skin of an average is a slope; its faint outer part is not the shape of a face
 PICTURE_YAWS = (0.0, 45.0)
 
@@ -54,24 +52,20 @@ class Tools:
     template : Template
     folder : pathlib.Path
         Private. It keeps what was seen, so that an interrupted study continues where it stopped.
-    reface : callable, optional
-        Return an intact head with the average face in it, for the swap attacker. Without it, there is none.
+    swap : callable, optional
+        Return the `Sight.differences` that some intact heads make to a published one. Without it, there is no
+        swap attacker.
     """
 
     recogniser: Recogniser
     template: Template
     folder: Path
-    reface: Callable[[Image], "Defaced"] | None = None
+    swap: Callable[["Defaced", Iterable[Image]], NDArray] | None = None
 
     @cached_property
     def average(self) -> Surface:
         """The surface of the template's head."""
         return average_face(self.template)
-
-    @cached_property
-    def average_sight(self) -> Sight:
-        """How the average is looked at, and where its eyes and nose are."""
-        return look(self.average, self.recogniser)
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ def attack(
         What was seen of the same scan before defacing.
     tools : Tools
     attackers : sequence of str
-        Some of `ALL_ATTACKERS`.
+        Some of `ATTACKERS`.
     """
     surface, recogniser = image_surface(defaced.image, "the defaced image"), tools.recogniser
     looks: dict[str, Callable[[], Sight]] = {
@@ -112,9 +106,8 @@ def attack(
         "informed": lambda: look_as(original, surface, recogniser),
         "restoring": lambda: look(_restored(defaced, tools), recogniser),
         "mask": lambda: look_as(original, mask_surface(defaced.mask), recogniser),
-        SWAP: lambda: look_as(tools.average_sight, _upright(surface, defaced, tools), recogniser),
     }
-    return {name: looks[name]() for name in ALL_ATTACKERS if name in attackers}
+    return {name: looks[name]() for name in ATTACKERS if name in attackers}
 
 
 def look_at(
@@ -148,10 +141,22 @@ def attack_on(
     return remembered(full_key, lambda: attack(defaced(), original, tools, attackers), tools.folder)
 
 
-def with_swap(key: str, intact: Sight, defaced: Callable[[], Defaced], tools: Tools) -> Sight:
-    """Return the sight of an intact head with what the swap attacker sees once he has defaced that head."""
-    seen = attack_on(key, defaced, intact, tools, (SWAP,))
-    return replace(intact, as_defaced=seen[SWAP].embedding)
+def swap_on(key: str, plain: Sight, differences: Callable[[], NDArray], folder: Path) -> Sight:
+    """Return what the swap attacker finds, from the folder if it was tried before.
+
+    Parameters
+    ----------
+    key : str
+    plain : Sight
+        What is seen of the defaced head as it is.
+    differences : callable
+        Try all candidates, the right one first.
+    folder : pathlib.Path
+        Private.
+    """
+    return remembered(f"{key} {SWAP}", lambda: {SWAP: replace(plain, differences=differences())}, folder)[
+        SWAP
+    ]
 
 
 def average_face(template: Template) -> Surface:
@@ -238,18 +243,6 @@ def _placed(image: Image, defaced: Defaced, tools: Tools) -> NDArray[np.float64]
         return defaced.to_template
     volume = reduce_image(image, "the defaced image")
     return place(volume, tools.template.pose, tools.template.target).to_template
-
-
-def _upright(surface: Surface, defaced: Defaced, tools: Tools) -> Surface:
-    """Return the surface of a defaced head, turned as the template lies."""
-    return moved(surface, rigid_part(_placed(defaced.image, defaced, tools)))
-
-
-def rigid_part(to_template: NDArray) -> NDArray[np.float64]:
-    """Return the nearest rigid transform that puts the face in the same place."""
-    left, _, right = np.linalg.svd(to_template[:3, :3])
-    turn = left @ right
-    return from_matvec(turn, FACE - turn @ apply_affine(np.linalg.inv(to_template), FACE))
 
 
 def _box(corner: NDArray, shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -20,7 +20,7 @@ from bidsdeface.output.record import Published, published_scans
 from bidsdeface.output.request import Request
 from bidsdeface.reidentify.findings import Audit, verdict
 from bidsdeface.reidentify.options import AuditOptions
-from bidsdeface.reidentify.study import GALLERY, Case, Refacer, conduct, placement_of
+from bidsdeface.reidentify.study import GALLERY, Case, Swap, conduct, placement_of
 from bidsdeface.runtime.scratch import make_private
 from bidsdeface.runtime.workdir import State
 
@@ -31,7 +31,7 @@ PURPOSE = "reidentification"  # name of the private folder
 
 @contextmanager
 def audited(
-    settings: AuditOptions, state: State | None, scratch: Path, load_refacer: Callable[[], Refacer]
+    settings: AuditOptions, state: State | None, scratch: Path, load_swap: Callable[[], Swap]
 ) -> Iterator[Audit]:
     """Attack every selected published scan.
 
@@ -45,7 +45,7 @@ def audited(
         Private state in the work dir.
     scratch : Path
         Private folder that is removed with the run: without private state, nothing stays.
-    load_refacer : callable
+    load_swap : callable
         For the swap attacker, who is tried if any scan was refaced; see `conduct`.
 
     Raises
@@ -64,7 +64,7 @@ def audited(
             GALLERY,
             pictures=renders if settings.keep_renders else None,
             quiet=settings.verbosity < 0,
-            load_refacer=load_refacer if any(map(placement_of, cases)) else None,
+            load_swap=load_swap if any(map(placement_of, cases)) else None,
         )
     matched = study.matched()
     if state:

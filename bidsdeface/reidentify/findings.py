@@ -3,6 +3,8 @@
 Three rules keep the figures honest. A tie counts against the claim that is made: before defacing, that the
 attack has power; after it, that it has none. A probe that the attacker cannot compare (NaN) is a miss at
 every rank. Such a probe counts as chance in the AUC, as the attacker can only guess.
+The swap attacker has a few candidates of his own for each probe. Those that lead to the same bits look the
+same to him, so he draws lots.
 """
 
 from collections.abc import Sequence
@@ -12,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from bidsdeface.reidentify.recognise import EMBEDDING, SWAP, Sight
+from bidsdeface.reidentify.attack import SWAP
+from bidsdeface.reidentify.recognise import EMBEDDING, Sight
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 RANKS = (1, 5)
+LOT = 1e-6  # smaller than any difference
 MIN_BEFORE = 0.5  # below this, an attack that finds nobody after defacing proves nothing
 
 
@@ -184,11 +188,13 @@ def evaluate(
 def matches(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> list[tuple[str, ...]]:
     """Return, for each probe, the attackers for whom its person comes first in the gallery, ties included.
 
-    A probe that `evaluate` leaves out has none. Swap is not counted, as it recognises what no mask hides.
+    A probe that `evaluate` leaves out has none. For the swap attacker nobody else may lead to the same bits.
     """
     lineup = _Lineup.of(probes, strangers)
-    after = {name: lineup.distances(sights, name) for name, sights in lineup.after.items() if name != SWAP}
-    is_first = {name: true_ranks(apart, lineup.truth) == 1 for name, apart in after.items()}
+    is_first = {}
+    for name, sights in lineup.after.items():
+        apart, truth = lineup.compared(sights, name)
+        is_first[name] = true_ranks(apart, truth, ties_to_attacker=name != SWAP) == 1
     found = [tuple(name for name, first in is_first.items() if first[k]) for k in range(len(lineup.probes))]
     matched = dict(zip(map(id, lineup.probes), found, strict=True))
     return [matched.get(id(probe), ()) for probe in probes]
@@ -226,35 +232,40 @@ class _Lineup:
         return {name: [probe.after[name] for probe in self.probes] for name in names}
 
     def figures(self, sights: Sequence[Sight], attacker: str = "", ties_to_attacker: bool = True) -> Figures:
-        apart = self.distances(sights, attacker)
-        ranks = true_ranks(apart, self.truth, ties_to_attacker)
+        apart, truth = self.compared(sights, attacker)
+        people = apart.shape[1]
+        if attacker == SWAP:
+            apart = apart + np.random.default_rng(0).uniform(0, LOT, apart.shape)
+        ranks = true_ranks(apart, truth, ties_to_attacker)
         clusters = [probe.cluster for probe in self.probes]
         return Figures(
             rate(np.array([sight.has_face for sight in sights], bool), clusters, 0.0),
-            {k: rate(ranks <= k, clusters, k / max(self.people, k)) for k in RANKS},
-            auc(apart, self.truth),
-            tuple(curve(ranks, self.people)),
+            {k: rate(ranks <= k, clusters, k / max(people, k)) for k in RANKS},
+            auc(apart, truth),
+            tuple(curve(ranks, people)),
         )
 
-    def distances(self, sights: Sequence[Sight], attacker: str = "") -> NDArray[np.float64]:
-        """Return the distance of one sight of each probe from everybody, shape (probes, people)."""
-        apart = distances(sights, self.gallery, attacker)
+    def compared(self, sights: Sequence[Sight], attacker: str = "") -> tuple[NDArray, NDArray[np.int64]]:
+        """Return the distances of one sight of each probe from everybody, and who is the right one.
+
+        Everybody is the gallery, or the swap attacker's candidates. Shapes (probes, people) and (probes,).
+        """
+        if attacker == SWAP:
+            differences = [sight.differences for sight in sights]
+            return np.array(differences).reshape(len(sights), -1), np.zeros(len(sights), int)
+        apart = distances(sights, self.gallery)
         own = [probe.gallery for probe in self.probes]
         apart[np.arange(len(sights)), self.truth] = [
-            distances([sight], [picture], attacker)[0, 0] for sight, picture in zip(sights, own, strict=True)
+            distances([sight], [picture])[0, 0] for sight, picture in zip(sights, own, strict=True)
         ]
-        return apart
+        return apart, self.truth
 
 
-def distances(sights: Sequence[Sight], gallery: Sequence[Sight], attacker: str = "") -> NDArray[np.float64]:
-    """Return the distance of each sight from each of a gallery, shape (sights, gallery); NaN if not seen.
-
-    The swap attacker compares with what it made of the gallery; a candidate that it could not place is far.
-    """
-    is_swap = attacker == SWAP
-    seen = [sight.embedding for sight in sights], [s.as_defaced if is_swap else s.embedding for s in gallery]
-    apart = cdist(*(np.array(side).reshape(-1, EMBEDDING) for side in seen))
-    return np.where(np.isnan(apart).all(axis=0), np.inf, apart) if is_swap else apart
+def distances(sights: Sequence[Sight], gallery: Sequence[Sight]) -> NDArray[np.float64]:
+    """Return the distance of each sight from each of a gallery, shape (sights, gallery); NaN if not seen."""
+    return cdist(
+        *(np.array([s.embedding for s in side]).reshape(-1, EMBEDDING) for side in (sights, gallery))
+    )
 
 
 def true_ranks(
@@ -336,14 +347,14 @@ def cluster_interval(values: NDArray, clusters: Sequence[str], seed: int = 0) ->
 
 
 def verdict(findings: Findings) -> str:
-    """Return the conclusion of the study, in one sentence, without the swap attacker."""
+    """Return the conclusion of the study, in one sentence."""
     if findings.underpowered:
         first = findings.before.ranks[1]
         return (
             f"Underpowered: of the originals {first.hits} of {first.count} were recognised, too few for the "
             "figures after defacing to mean anything."
         )
-    found = [name for name, f in findings.after.items() if f.reidentifiable and name != SWAP]
+    found = [name for name, f in findings.after.items() if f.reidentifiable]
     if found:
         return f"People are still recognised more often than by guessing; attacker: {', '.join(found)}."
     return "No attacker recognised people more often than guessing would, as far as so many heads can tell."

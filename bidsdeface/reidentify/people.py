@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.image import Image, canonical
 from bidsdeface.imaging.volume import in_blocks, reduce_image, tissue_threshold
-from bidsdeface.reidentify.render import FINE_MM
 
 LATTICE_MM = 4.0
 SLAB_PLANES = 32
@@ -108,12 +107,12 @@ def scan(person: Person, seed: int) -> Image:
     return as_float(person.head, scanned, affine)
 
 
-def at_one_mm(image: Image) -> Image:
-    """Return the first volume of an image with voxels of about 1 mm; coarser voxels stay as they are.
+def at_mm(image: Image, block_mm: float) -> Image:
+    """Return the first volume of an image with voxels of about so many mm; coarser voxels stay as they are.
 
-    The pictures need no finer voxels, and a person made of finer ones takes more than 1 GB.
+    Pictures need no finer ones than 1 mm, and a person made of finer ones takes more than 1 GB.
     """
-    values, affine = in_blocks(*canonical(image.volumes[..., 0], image.affine), FINE_MM)
+    values, affine = in_blocks(*canonical(image.volumes[..., 0], image.affine), block_mm)
     return as_float(image, image.scaled(values), affine)
 
 

@@ -37,9 +37,8 @@ YAWS = (0.0, -10.0, 10.0)  # an attacker takes a few pictures and averages
 PROBE_LIGHT = (-0.4, 0.8, 0.6)
 GALLERY_LIGHT = (0.5, 0.8, 0.5)  # a picture of the same person elsewhere
 EMBEDDING = 128
-SWAP = "swap"  # the attacker who compares with `Sight.as_defaced`
 NOT_SEEN = np.full(EMBEDDING, np.nan)
-VERSION = 2  # of a sight; raise it with any change that makes older sights useless
+VERSION = 3  # of a sight; raise it with any change that makes older sights useless
 
 
 class Recogniser(Protocol):
@@ -149,8 +148,8 @@ class Sight:
         Of the camera, degrees.
     landmarks : numpy.ndarray, shape (views, 5, 2)
         Position of eyes and nose; 0 in pictures without a face.
-    as_defaced : numpy.ndarray, shape (128,)
-        The embedding of a head of the gallery once the swap attacker has defaced it; NaN if he has not.
+    differences : numpy.ndarray, shape (candidates,)
+        From what is published, once the swap attacker has put each candidate's face in, the right one first.
     """
 
     found: NDArray[np.bool_]
@@ -158,7 +157,7 @@ class Sight:
     centre: NDArray[np.float64]
     pitch: float
     landmarks: NDArray[np.int64]
-    as_defaced: NDArray[np.float64] = field(default_factory=NOT_SEEN.copy)
+    differences: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @property
     def has_face(self) -> bool:

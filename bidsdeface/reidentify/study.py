@@ -4,36 +4,29 @@ What is seen on the way identifies people, so it is kept in the given private fo
 interrupted study continues where it stopped.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bidsdeface.dataset.names import stem_of
-from bidsdeface.errors import BidsdefaceError, Exit, RegistrationError
+from bidsdeface.errors import BidsdefaceError, Exit
 from bidsdeface.imaging.image import Image, read_image
+from bidsdeface.imaging.volume import BLOCK_MM
 from bidsdeface.output.record import read_record
-from bidsdeface.reidentify.attack import (
-    ALL_ATTACKERS,
-    ATTACKERS,
-    Defaced,
-    Tools,
-    attack_on,
-    draw,
-    look_at,
-    with_swap,
-)
+from bidsdeface.reidentify.attack import CANDIDATES, SWAP, Defaced, Tools, attack_on, draw, look_at, swap_on
 from bidsdeface.reidentify.findings import Findings, Probe, evaluate, matches
-from bidsdeface.reidentify.people import at_one_mm, make_person, rescan, scan
+from bidsdeface.reidentify.people import at_mm, make_person, rescan, scan
 from bidsdeface.reidentify.recognise import GALLERY_LIGHT, DlibRecogniser, Sight
+from bidsdeface.reidentify.render import FINE_MM
 from bidsdeface.runtime.workers import Lost, run_in_workers
 from bidsdeface.templates.source import whole_head
 
-Refacer = Callable[[Image], Defaced]
+Swap = Callable[[Defaced, Iterable[Image]], NDArray]
 GALLERY = 100  # least number of people: among a handful, everybody is recognised
 SESSION = 1  # seed of simulated rescans
 
@@ -108,7 +101,7 @@ def conduct(
     people: int = GALLERY,
     pictures: Path | None = None,
     quiet: bool = False,
-    load_refacer: Callable[[], Refacer] | None = None,
+    load_swap: Callable[[], Swap] | None = None,
 ) -> Study:
     """Attack all cases, and return everything that was seen.
 
@@ -125,9 +118,8 @@ def conduct(
         Folder for a picture of each case; private, must exist.
     quiet : bool
         Whether to hide the progress bar, which appears on a terminal only.
-    load_refacer : callable, optional
-        Return the function that refaces a head, for the swap attacker; called in each worker, importable by
-        name.
+    load_swap : callable, optional
+        Return what the swap attacker does, as `Tools` takes it; called in each worker, importable by name.
 
     Raises
     ------
@@ -138,7 +130,7 @@ def conduct(
     items = [*cases, *strangers(cases, people)]
     seen: dict[Case, Any] = {}
     with tqdm(total=len(items), unit="head", desc="re-identification", disable=quiet or None) as bar:
-        for item, result in run_in_workers(prepare, (folder, pictures, load_refacer), items, n_procs):
+        for item, result in run_in_workers(prepare, (folder, pictures, load_swap), items, n_procs):
             if isinstance(result, BidsdefaceError):
                 raise result
             if isinstance(result, Lost):
@@ -155,10 +147,10 @@ def strangers(cases: Sequence[Case], people: int) -> Iterator[Stranger]:
 
 
 def prepare(
-    folder: Path, pictures: Path | None, load_refacer: Callable[[], Refacer] | None
+    folder: Path, pictures: Path | None, load_swap: Callable[[], Swap] | None
 ) -> Callable[[Case], list[Probe | Sight]]:
     """Return the function that looks at one head, with everything it needs."""
-    tools = Tools(DlibRecogniser(), whole_head(), folder, load_refacer() if load_refacer else None)
+    tools = Tools(DlibRecogniser(), whole_head(), folder, load_swap() if load_swap else None)
     return lambda case: [
         _look_at_stranger(case, tools) if isinstance(case, Stranger) else look_at_case(case, tools, pictures)
     ]
@@ -173,15 +165,13 @@ def look_at_case(case: Case, tools: Tools, pictures: Path | None = None) -> Prob
         return Defaced(read_image(case.defaced), read_image(case.mask), to_template)
 
     original = look_at(f"{case.key} original", lambda: read_image(case.original), tools)
-    probe = Probe(
-        case.person,
-        case.person,
-        _look_at_candidate(f"{case.key} gallery", lambda: _gallery_image(case), tools),
-        original,
-        attack_on(
-            f"{case.key} defaced", defaced, original, tools, ALL_ATTACKERS if tools.reface else ATTACKERS
-        ),
-    )
+    gallery = look_at(f"{case.key} gallery", lambda: _gallery_image(case), tools, GALLERY_LIGHT)
+    after = attack_on(f"{case.key} defaced", defaced, original, tools)
+    if swap := tools.swap:
+        after[SWAP] = swap_on(
+            case.key, after["plain"], lambda: swap(defaced(), _candidates(case)), tools.folder
+        )
+    probe = Probe(case.person, case.person, gallery, original, after)
     if pictures:
         path = pictures / f"{stem_of(case.original)}.png"
         draw(path, read_image(case.original), defaced(), original, tools)
@@ -193,24 +183,25 @@ def placement_of(case: Case) -> list[list[float]] | None:
     return read_record(case.defaced).get("PlacementOnWholeHead")
 
 
-def _look_at_candidate(key: str, image: Callable[[], Image], tools: Tools) -> Sight:
-    """Return what is seen of an intact head of the gallery, and by the swap attacker."""
-    intact, reface = look_at(key, image, tools, GALLERY_LIGHT), tools.reface
-    if reface is None:
-        return intact
-    with suppress(RegistrationError):  # a head that cannot be placed is no candidate
-        return with_swap(f"{key} refaced", intact, lambda: reface(image()), tools)
-    return intact
-
-
 def _gallery_image(case: Case) -> Image:
     """Return another scan of the same person, simulated if there is none."""
-    return read_image(case.other) if case.other else rescan(at_one_mm(read_image(case.original)), SESSION)
+    return (
+        read_image(case.other) if case.other else rescan(at_mm(read_image(case.original), FINE_MM), SESSION)
+    )
+
+
+def _candidates(case: Case) -> Iterator[Image]:
+    """Yield coarse scans of the right person and of synthetic ones, whose faces the swap attacker tries."""
+    coarse = at_mm(_gallery_image(case), BLOCK_MM)
+    yield coarse
+    for seed in range(1, CANDIDATES):
+        yield scan(make_person(coarse, seed), SESSION)
 
 
 def _look_at_stranger(stranger: Stranger, tools: Tools) -> Sight:
-    return _look_at_candidate(
+    return look_at(
         f"{stranger.key} synthetic {stranger.seed}",
-        lambda: scan(make_person(at_one_mm(read_image(stranger.original)), stranger.seed), SESSION),
+        lambda: scan(make_person(at_mm(read_image(stranger.original), FINE_MM), stranger.seed), SESSION),
         tools,
+        GALLERY_LIGHT,
     )

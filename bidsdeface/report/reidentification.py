@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from bidsdeface.reidentify.attack import CANDIDATES
 from bidsdeface.reidentify.findings import RANKS, Audit, Figures, Findings, Rate, verdict
 from bidsdeface.report.page import tsv
 
@@ -11,8 +12,8 @@ ATTACKERS = {
     "informed": "knows how the original was turned and where its eyes and nose were",
     "restoring": "first empties the mask and fills it with the template's average face",
     "mask": "has nothing but the published face mask",
-    "swap": "has scans of the candidates' whole heads, refaces these too, and compares; it recognises what "
-    "the mask spares, so the first sentence and --strict do not count it",
+    "swap": f"puts the faces of {CANDIDATES} candidates, the right one among them, in the published head, "
+    "defaces it again, and looks which leads to what is published; where several do, draws lots",
 }
 TIES = "ties count against power before, against privacy after"
 COLUMNS: dict[str, dict[str, Any]] = {

@@ -61,8 +61,8 @@ def conducted(monkeypatch, places=HIDDEN, error=None):
     """Replace the study: defaced, person k is seen at a place on a line where the originals are at k."""
     calls = []
 
-    def fake_conduct(cases, folder, n_procs, people, pictures, quiet, load_refacer):
-        calls.append((cases, folder, pictures, load_refacer))
+    def fake_conduct(cases, folder, n_procs, people, pictures, quiet, load_swap):
+        calls.append((cases, folder, pictures, load_swap))
         (folder / "sight.npz").touch()
         if pictures:
             (pictures / "sub-0_T1w.png").touch()

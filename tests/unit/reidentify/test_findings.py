@@ -126,34 +126,34 @@ def test_matches_name_the_attackers_for_whom_a_person_comes_first_ties_included(
     assert matches([]) == []
 
 
-def swapped(guesses, places):
-    """Return probes whose gallery the swap attacker sees at `guesses`, and the scans at `places`."""
+def swapped(*differences):
+    """Return probes to which the swap attacker's candidates make these differences, the right one first."""
     return [
-        replace(
-            probe,
-            gallery=replace(probe.gallery, as_defaced=seen(guess).embedding),
-            after={"mask": seen(-1), "swap": seen(place)},
-        )
-        for probe, guess, place in zip(probes(*places), guesses, places, strict=True)
+        replace(probe, after={"swap": replace(seen(0), differences=np.array(one, float))})
+        for probe, one in zip(probes(*range(len(differences))), differences, strict=True)
     ]
 
 
-def test_the_swap_attacker_compares_with_the_gallery_as_it_defaced_that():
-    everybody = swapped([k + 50 for k in range(20)], [k + 50.2 for k in range(20)])
-    found = evaluate(everybody)
-    assert found.after["swap"].ranks[1].hits == 20 and found.after["mask"].ranks[1].hits == 1
+def test_the_swap_attacker_draws_lots_among_faces_that_make_no_difference():
+    everybody = swapped(*[[0] * 10] * 200)
+    found = evaluate(everybody).after["swap"]
+    assert found.ranks[1].chance == 0.1 and found.ranks[5].chance == 0.5
+    assert 10 < found.ranks[1].hits < 30 and 80 < found.ranks[5].hits < 120
+    assert found.auc == pytest.approx(0.5, abs=0.05) and not found.reidentifiable
+    assert not any(matches(everybody)) and verdict(evaluate(everybody)).startswith("No attacker")
 
 
-def test_a_candidate_whom_the_swap_attacker_could_not_deface_is_far_and_hides_nobody_else():
-    everybody = swapped([50, None, 52], [50, 51, 52])
-    assert evaluate(everybody).after["swap"].ranks[1].hits == 2
+def test_the_swap_attacker_finds_whose_face_alone_makes_no_difference():
+    everybody = swapped(*[[0, 3, *[7] * 8]] * 20)
+    found = evaluate(everybody).after["swap"]
+    assert found.ranks[1].hits == 20 and found.auc == 1 and found.curve == (1,) * 10
+    assert set(matches(everybody)) == {("swap",)}
+    assert verdict(evaluate(everybody)).endswith("attacker: swap.")
 
 
-def test_the_swap_attacker_neither_names_targets_nor_decides_the_verdict():
-    everybody = swapped(range(50, 70), range(50, 70))
-    assert evaluate(everybody).after["swap"].reidentifiable
-    assert set(matches(everybody)) == {("mask",), ()}
-    assert verdict(evaluate(everybody)).startswith("No attacker recognised people")
+def test_a_candidate_whom_the_swap_attacker_cannot_try_is_far():
+    found = evaluate(swapped(*[[np.inf, *[0] * 9]] * 5, *[[2, *[np.inf] * 9]] * 5)).after["swap"]
+    assert found.ranks[1].hits == 5
 
 
 def test_a_head_without_a_face_in_view_before_is_never_matched():

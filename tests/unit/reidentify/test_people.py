@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bidsdeface.imaging.image import canonical, read_image
-from bidsdeface.reidentify.people import LATTICE_MM, Person, at_one_mm, make_person, rescan, scan
+from bidsdeface.reidentify.people import LATTICE_MM, Person, at_mm, make_person, rescan, scan
 from tests.conftest import as_image
 from tests.heads import find_head
 
@@ -114,10 +114,10 @@ def test_no_bend_at_all_is_the_head_itself(head):
 
 def test_fine_voxels_are_taken_together_and_others_stay_as_they_are(head):
     halved = as_image(head.stored, head.affine @ np.diag([1 / 6, 1 / 6, 1 / 3, 1]))  # 0.5 x 0.5 x 1 mm
-    taken = at_one_mm(halved)
+    taken = at_mm(halved, 1.0)
     assert taken.stored.shape == (30, 33, 62)
     assert np.allclose(np.linalg.norm(taken.affine[:3, :3], axis=0), 1)
     assert taken.stored[3, 4, 5] == pytest.approx(head.stored[6:8, 8:10, 5].mean(), rel=1e-5)
-    assert np.array_equal(rescan(at_one_mm(head), 4).stored, rescan(head, 4).stored)
+    assert np.array_equal(rescan(at_mm(head, 1.0), 4).stored, rescan(head, 4).stored)
     several = as_image(np.stack([head.stored, 2 * head.stored], axis=-1), head.affine)
-    assert np.array_equal(at_one_mm(several).stored, head.stored)
+    assert np.array_equal(at_mm(several, 1.0).stored, head.stored)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from bidsdeface.errors import RegistrationError
-from bidsdeface.imaging.image import Image, mask_header, write_image
-from bidsdeface.reidentify.attack import ALL_ATTACKERS, ATTACKERS, Defaced, Tools
+from bidsdeface.imaging.image import mask_header, read_image, write_image
+from bidsdeface.reidentify.attack import ATTACKERS, CANDIDATES, SWAP, Tools
+from bidsdeface.reidentify.people import at_mm, rescan
 from bidsdeface.reidentify.render import PIXELS
-from bidsdeface.reidentify.study import Case, look_at_case
+from bidsdeface.reidentify.study import SESSION, Case, look_at_case
 from bidsdeface.templates.source import whole_head
 from tests.conftest import as_image, fake_head
 from tests.unit.reidentify.test_findings import Watcher
@@ -45,30 +45,28 @@ def test_a_scan_is_attacked_by_all_attackers_and_what_is_seen_is_private(case, t
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
 
 
-def test_the_swap_attacker_refaces_the_gallery_and_looks_at_the_recorded_place(case, tools, tmp_path):
+def test_the_swap_attacker_tries_the_right_face_and_others_in_the_published_head(case, tools, tmp_path):
     placement = np.eye(4)
     placement[:3, 3] = 5
     record = {"PlacementOnWholeHead": placement.tolist()}
     case.defaced.with_name("defaced.json").write_text(json.dumps({"Bidsdeface": record}))
     asked = []
 
-    def reface(image):
-        asked.append(image)
-        mask = np.zeros(image.stored.shape, np.uint8)
-        return Defaced(image, Image(mask_header(image.header), image.affine, mask), np.eye(4))
+    def swap(defaced, candidates):
+        asked.append((defaced, [image.stored for image in candidates]))
+        return np.arange(CANDIDATES, dtype=float)
 
-    probe = look_at_case(case, replace(tools, folder=tmp_path, reface=reface))
-    assert set(probe.after) == set(ALL_ATTACKERS) and len(asked) == 1
-    assert np.isfinite(probe.gallery.as_defaced).all() and np.isfinite(probe.after["swap"].embedding).all()
-    assert np.isnan(probe.original.as_defaced).all()
-
-
-def test_a_candidate_that_cannot_be_placed_is_none_for_the_swap_attacker(case, tools, tmp_path):
-    def reface(image):
-        raise RegistrationError("no head")
-
-    probe = look_at_case(case, replace(tools, folder=tmp_path, reface=reface))
-    assert probe.gallery.has_face and np.isnan(probe.gallery.as_defaced).all()
+    with_swap = replace(tools, folder=tmp_path, swap=swap)
+    for _ in range(2):
+        probe = look_at_case(case, with_swap)
+        assert set(probe.after) == {*ATTACKERS, SWAP}
+        assert np.array_equal(probe.after[SWAP].differences, np.arange(CANDIDATES))
+        assert np.array_equal(probe.after[SWAP].found, probe.after["plain"].found)
+    ((defaced, faces),) = asked  # once: it is remembered
+    assert np.array_equal(defaced.to_template, placement) and (defaced.mask.stored > 0).any()
+    own = rescan(at_mm(read_image(case.original), 1.0), SESSION)
+    assert np.array_equal(faces[0], own.stored)
+    assert len({face.tobytes() for face in faces}) == CANDIDATES
 
 
 def test_a_picture_shows_original_defaced_restored_and_mask_and_is_private(case, tools, tmp_path):
