@@ -17,7 +17,15 @@ from bidsdeface.imaging.brainnet import Weights, load_weights
 from bidsdeface.imaging.facemask import BLOCK_REACH_MM, FaceRegions
 from bidsdeface.imaging.foldover import PlacedHead
 from bidsdeface.imaging.guard_brain import find_guard_brain
-from bidsdeface.imaging.registration import NO_HEAD, Placement, place, place_from, place_rigidly, settle
+from bidsdeface.imaging.registration import (
+    NO_HEAD,
+    Placement,
+    place,
+    place_from,
+    place_rigidly,
+    settle,
+    settle_rigidly,
+)
 from bidsdeface.imaging.volume import Volume, apply_affine, evened, flattened
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
 from bidsdeface.quality.limits import is_brain_trusted, lies_on_reference
@@ -285,6 +293,8 @@ def _on_reference(
     mirror = np.linalg.inv(reference.to_template) @ LEFT_RIGHT_FLIP @ reference.to_template
     starts = [np.eye(4), *half_turns, *small_moves]
     rigid = place_rigidly(evened(volume), evened(reference.volume), starts, on_head, mirror)
+    faced = reference.to_template, templates.template.regions_mm["face"]
+    rigid = settle_rigidly(volume, rigid, reference.volume, on_head, *faced)
     LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
     to_template = reference.to_template @ rigid.to_template
     head = templates.head_template

@@ -5,7 +5,7 @@ the scan's own brain lies (`brain`) or from an exhaustive search (`pose`). Two p
 starts are always made: where they disagree, something is wrong. All is RAS+ mm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from bidsdeface.imaging.pose import PoseTemplate, find_poses
 from bidsdeface.imaging.volume import (
     Volume,
     apply_affine,
+    evened,
     flattened,
     smoothed,
     without,
@@ -141,19 +142,15 @@ def place_from(
 
 
 def settle(
-    scan: Volume,
-    placement: Placement,
-    target: Sequence[Points],
-    face_mm: Volume,
-    is_flat: bool,
+    scan: Volume, placement: Placement, target: Sequence[Points], face_mm: Volume, is_flat: bool
 ) -> Placement:
     """Return a placement fitted once more, as if the face had not been acquired.
 
     The face has a part in any placement, by the scale of intensities and the way of the search: with another
-    face, it moves by 0.02 mm, and wherever the scan's fat is bright by millimetres. Who can try faces on a
-    published head would recognise the one that was there by a mask that does not move. So the fit is repeated
-    without it, and once more from corners rounded to 2 mm: then another face changes no bit, unless a corner
-    happens to lie between two steps.
+    face, it moves by 0.02 mm, and where the scan's fat is bright by millimetres. Who tries faces in a
+    published head would recognise the right one by a mask that stays where it is. So the fit is repeated
+    without the face, and once more from corners rounded to 2 mm: then another face changes no bit, unless a
+    corner happens to lie between two steps.
 
     Parameters
     ----------
@@ -173,25 +170,78 @@ def settle(
     Placement
         The same one if too little is left of the scan without the face.
     """
-    from_template = np.linalg.inv(placement.to_template)
-    for step in (lambda start: start, _rounded):
-        from_template = step(from_template)
-        in_face = face_mm.on_grid_of(scan, np.linalg.inv(from_template)) < HIDDEN_MM
-        faceless = without(scan, in_face)
+
+    def fit(faceless: Volume, start: NDArray) -> tuple[NDArray, float]:
         coarse = world_aligned(flattened(faceless) if is_flat else faceless, FIT_SPACING_MM)
+        end, similarity = start, -1.0
         for (sigma, freedom), points in zip(STAGES[1:], target[1:], strict=True):
-            from_template, ratio = fit_affine(smoothed(coarse, sigma), points, from_template, freedom)
-            if ratio < 0:
-                return placement
-    settled = np.linalg.inv(from_template)
+            end, similarity = fit_affine(smoothed(coarse, sigma), points, end, freedom)
+        return end, similarity
+
+    return _settled(scan, placement, np.eye(4), face_mm, fit)
+
+
+def settle_rigidly(
+    scan: Volume,
+    placement: Placement,
+    reference: Volume,
+    region: NDArray,
+    to_template: NDArray,
+    face_mm: Volume,
+) -> Placement:
+    """Return the placement of a reference scan, fitted once more as if neither scan showed a face.
+
+    Parameters
+    ----------
+    scan, reference : Volume
+        From `reduce_image`.
+    placement : Placement
+        From `place_rigidly`.
+    region : numpy.ndarray, shape (N, 3)
+        As `place_rigidly` takes it.
+    to_template : numpy.ndarray, shape (4, 4)
+        Reference world to template world, RAS+ mm.
+    face_mm : Volume
+        Signed distance to the face, template world, mm.
+
+    Returns
+    -------
+    Placement
+        The same one if too little is left of the scan without the face.
+    """
+    fixed = evened(without(reference, face_mm.on_grid_of(reference, to_template) < HIDDEN_MM))
+
+    def fit(faceless: Volume, start: NDArray) -> tuple[NDArray, float]:
+        return _fit_rigidly(_levels(evened(faceless), fixed, region)[1:], start, region)
+
+    return _settled(scan, placement, to_template, face_mm, fit)
+
+
+def _settled(
+    scan: Volume,
+    placement: Placement,
+    to_template: NDArray,
+    face_mm: Volume,
+    fit: Callable[[Volume, NDArray], tuple[NDArray, float]],
+) -> Placement:
+    """Return a placement on a target, fitted without the face; `to_template` leads from the target to it."""
+    from_target = np.linalg.inv(placement.to_template)
+    corners = apply_affine(np.linalg.inv(to_template), CORNERS)
+    for step in (lambda start: start, lambda start: _rounded(start, corners)):
+        from_target = step(from_target)
+        in_face = face_mm.on_grid_of(scan, to_template @ np.linalg.inv(from_target)) < HIDDEN_MM
+        from_target, similarity = fit(without(scan, in_face), from_target)
+        if similarity < 0:
+            return placement
+    settled = np.linalg.inv(from_target)
     second = placement.second @ np.linalg.inv(placement.to_template) @ settled
     return replace(placement, to_template=settled, second=second)
 
 
-def _rounded(from_template: NDArray) -> NDArray[np.float64]:
-    """Return the affine nearest to another that puts `CORNERS` on a lattice in scan world."""
-    there = ROUNDED_MM * np.round(apply_affine(from_template, CORNERS) / ROUNDED_MM)
-    return np.linalg.solve(np.c_[CORNERS, np.ones(4)], np.c_[there, np.ones(4)]).T
+def _rounded(from_target: NDArray, corners: NDArray) -> NDArray[np.float64]:
+    """Return the affine nearest to another that puts corners on a lattice in scan world."""
+    there = ROUNDED_MM * np.round(apply_affine(from_target, corners) / ROUNDED_MM)
+    return np.linalg.solve(np.c_[corners, np.ones(4)], np.c_[there, np.ones(4)]).T
 
 
 def probes_of(target: Sequence[Points]) -> NDArray[np.float64]:
@@ -224,23 +274,32 @@ def place_rigidly(
     Placement
         Its ``to_template`` leads to the reference. Whatever ends farther off than `AGREEMENT_MM` is a rival.
     """
-    coarse, fixed = (world_aligned(volume, FIT_SPACING_MM) for volume in (scan, reference))
-    levels = [(smoothed(coarse, sigma), points_in(smoothed(fixed, sigma), region)) for sigma, _ in STAGES]
-
-    def fit(start: NDArray) -> tuple[NDArray, float]:
-        end, similarity = _nearest_rotation(np.linalg.inv(start), region.mean(axis=0)), -1.0
-        for level, points in (*levels, levels[-1]):  # twice, as other points have come into view
-            end, similarity = fit_affine(level, points.in_view(level, end, MOST_POINTS), end, RIGID)
-        return end, similarity
-
-    ends = [fit(start) for start in starts]
+    levels = _levels(scan, reference, region)
+    ends = [_fit_rigidly(levels, np.linalg.inv(start), region) for start in starts]
     level, points = levels[-1]
     end, similarity = max(ends, key=lambda found: found[1])
     seen = points.in_view(level, end, MOST_POINTS).where
     best = _best(ends, seen if len(seen) else region, AGREEMENT_MM)
-    if mirror is not None and (turned := fit(mirror @ best.to_template)[1]) > similarity + MIRRORED:
-        best = replace(best, rival=turned)
+    if mirror is not None:
+        _, turned = _fit_rigidly(levels, np.linalg.inv(mirror @ best.to_template), region)
+        best = replace(best, rival=turned) if turned > similarity + MIRRORED else best
     return best
+
+
+def _levels(scan: Volume, reference: Volume, region: NDArray) -> list[tuple[Volume, Points]]:
+    """Return, from coarse to fine, a scan and the points of a reference that it is compared at."""
+    coarse, fixed = (world_aligned(volume, FIT_SPACING_MM) for volume in (scan, reference))
+    return [(smoothed(coarse, sigma), points_in(smoothed(fixed, sigma), region)) for sigma, _ in STAGES]
+
+
+def _fit_rigidly(
+    levels: list[tuple[Volume, Points]], start: NDArray, region: NDArray
+) -> tuple[NDArray, float]:
+    """Return the way from a reference to a scan, and the similarity there, from a start."""
+    end, similarity = _nearest_rotation(start, region.mean(axis=0)), -1.0
+    for level, points in (*levels, levels[-1]):  # twice, as other points have come into view
+        end, similarity = fit_affine(level, points.in_view(level, end, MOST_POINTS), end, RIGID)
+    return end, similarity
 
 
 def disagreement_mm(first: NDArray, second: NDArray, probes: NDArray) -> float:

@@ -13,9 +13,10 @@ from bidsdeface.imaging.volume import reduce_image
 from tests.heads import find_head
 
 
-def masked(image, templates):
+def masked(image, templates, reference=None):
     """Return the placement of the template and the mask, as a whole run finds them."""
-    registered = fit("x", reduce_image(image, "x"), None, templates, accepted=True)
+    name = "further" if reference else "first"
+    registered = fit(name, reduce_image(image, name), reference, templates, accepted=True)
     mask = face_mask(image.stored.shape, image.affine, registered.to_template, registered.regions)
     return registered, mask
 
@@ -41,3 +42,18 @@ def test_another_face_changes_no_bit_of_the_mask(name, seed, templates):
     assert np.array_equal(as_before, mask)
     # Though the head as it was first found does depend on the face.
     assert not np.array_equal(again.brain.inside.affine, registered.brain.inside.affine)
+
+
+def test_another_face_changes_no_bit_of_the_mask_of_a_further_scan(templates):
+    """Which is placed by its head's reference: here, the same head in other contrast, moved."""
+    image = read_image(find_head("S04"))
+    reference, _ = masked(image, templates)
+    affine = image.affine.copy()
+    affine[:3, 3] += [4, -6, 5]
+    inverted = np.where(image.stored > 100, image.stored.max() - image.stored, image.stored)
+    scan = replace(image, affine=affine, stored=inverted.astype(image.stored.dtype))
+    registered, mask = masked(scan, templates, reference)
+    again, as_before = masked(with_tissue(scan, mask, 1), templates, reference)
+    assert registered.reference == again.reference == "first" and mask.any()
+    assert np.array_equal(again.to_template, registered.to_template)
+    assert np.array_equal(as_before, mask)
