@@ -24,13 +24,9 @@ from benchmarks.heads import find_heads, find_people
 from benchmarks.reidentify import cohort
 from benchmarks.spoil import failures, fold, variants, without_face
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import (
-    RegisteredScan,
-    TemplateSet,
-    fit,
-    make_template_set,
-)
+from bidsdeface.head.fit import fit, make_template_set
 from bidsdeface.head.mask import NoFace
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.imaging.brain import fit_brain
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover

@@ -34,7 +34,8 @@ from scipy.stats import wasserstein_distance
 
 from benchmarks.heads import PEOPLE_BESIDE, find_heads
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
+from bidsdeface.head.fit import fit, make_template_set
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.imaging.average import AverageFace, lay_average
 from bidsdeface.imaging.brain import find_brain
 from bidsdeface.imaging.facemask import face_mask, region_distance

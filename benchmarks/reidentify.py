@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from benchmarks.defacers import METHODS, Scanned
 from benchmarks.heads import find_heads
-from bidsdeface.head.fit import TemplateSet, fit, make_template_set
+from bidsdeface.head.fit import fit, make_template_set
+from bidsdeface.head.registered import TemplateSet
 from bidsdeface.head.swap import Face, Swapper
 from bidsdeface.imaging.image import Image, mask_header, read_image
 from bidsdeface.imaging.volume import BLOCK_MM, reduce_image, tissue_threshold

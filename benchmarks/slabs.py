@@ -27,8 +27,9 @@ from benchmarks.heads import find_heads, find_people
 from benchmarks.spoil import rigid
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
+from bidsdeface.head.fit import fit, make_template_set
 from bidsdeface.head.mask import Loaded, mask_from_template
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.imaging.facemask import LATTICE_MM, FaceRegions, face_mask
 from bidsdeface.imaging.image import Image, canonical, read_image
 from bidsdeface.imaging.volume import (

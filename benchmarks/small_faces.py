@@ -21,7 +21,8 @@ from scipy import ndimage
 from benchmarks.calibrate import judge
 from benchmarks.heads import PEOPLE_BESIDE, ROOT, find_heads, find_people
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
+from bidsdeface.head.fit import fit, make_template_set
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import (

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from bidsdeface.deidentify.identifiers import Identifiers
 from bidsdeface.errors import BidsdefaceError, RegistrationError
 from bidsdeface.head.choose_mask import Progress, choose_mask
-from bidsdeface.head.fit import TemplateSet
 from bidsdeface.head.mask import Loaded, Masked
 from bidsdeface.head.options import MaskOptions
 from bidsdeface.head.refaced import Replacement, replacement_of
+from bidsdeface.head.registered import TemplateSet
 from bidsdeface.head.resume import record_before_judging
 from bidsdeface.head.review import Review, Ruling, fingerprint_of
 from bidsdeface.imaging.average import AverageFace

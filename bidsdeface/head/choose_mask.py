@@ -18,9 +18,9 @@ from bidsdeface.dataset.kinds import (
 )
 from bidsdeface.dataset.names import Scan
 from bidsdeface.errors import ImageError, RegistrationError, raise_first
-from bidsdeface.head.fit import RegisteredScan, TemplateSet
 from bidsdeface.head.mask import Loaded, Masked, NoFace, mask_from_template, measure_on_scan, no_face_seen
 from bidsdeface.head.options import MaskOptions
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.head.series import check_series, check_still
 from bidsdeface.imaging.facemask import read_mask_by_hand
 from bidsdeface.imaging.image import Image, is_on_grid

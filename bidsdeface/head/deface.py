@@ -25,9 +25,10 @@ from bidsdeface.errors import (
 )
 from bidsdeface.head.candidate import Candidate, Tools, find_candidate
 from bidsdeface.head.choose_mask import Progress, choose_mask
-from bidsdeface.head.fit import RegisteredScan, make_template_set
+from bidsdeface.head.fit import make_template_set
 from bidsdeface.head.mask import Loaded, Masked, NoFace, head_of_template, load, middle, not_applicable
 from bidsdeface.head.options import REFACE, MaskOptions
+from bidsdeface.head.registered import RegisteredScan
 from bidsdeface.head.resume import finished_scans, has_result, is_by_hand, record_of, remember_input
 from bidsdeface.head.review import Review
 from bidsdeface.imaging.image import canonical, clean_header, is_on_grid, mask_header, read_image, write_image

@@ -4,19 +4,17 @@ import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bidsdeface.errors import RegistrationError, TemplateError
 from bidsdeface.head.options import DEFAULT_GUARD_MM
+from bidsdeface.head.registered import RegisteredScan, TemplateSet, find_guard
 from bidsdeface.imaging.affine import turn_about
 from bidsdeface.imaging.brain import Brain, find_brain, fit_brain, grid_over_head
-from bidsdeface.imaging.brainnet import Weights, load_weights
-from bidsdeface.imaging.facemask import BLOCK_REACH_MM, FaceRegions
-from bidsdeface.imaging.foldover import PlacedHead
-from bidsdeface.imaging.guard_brain import find_guard_brain
+from bidsdeface.imaging.brainnet import load_weights
 from bidsdeface.imaging.registration import (
     NO_HEAD,
     Placement,
@@ -31,107 +29,13 @@ from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_br
 from bidsdeface.quality.limits import is_brain_trusted, lies_on_reference
 from bidsdeface.quality.measures import measure_fit, measure_placement, outline_likeness
 from bidsdeface.templates.source import find_template, lend_region, whole_head
-from bidsdeface.templates.template import Template, make_template
+from bidsdeface.templates.template import make_template
 
 LOGGER = logging.getLogger(__name__)
 GOOD_BRAIN_FIT_MM = 2.0  # a brain whose surface fits the template's so well needs no second look
 ANOTHER_START_RAD = np.radians([10.0, 4.0, -6.0])
-NO_VOXELS = np.zeros((4, 4))  # a grid without any, whose guard needs no more room
 LEFT_RIGHT_FLIP = np.diag([-1.0, 1.0, 1.0, 1.0])
 OFF_MM, OFF_RAD = 15.0, np.radians(10.0)  # how far a head may move and turn between two series
-
-
-@dataclass(frozen=True)
-class TemplateSet:
-    """The templates, and what is needed of them for any scan.
-
-    Attributes
-    ----------
-    template : Template
-        The template whose masks are used.
-    head_template : Template
-        The template that heads are found with and judged by: WholeHead.
-    head_to_template : numpy.ndarray, shape (4, 4)
-        World of `head_template` to world of `template`.
-    weights : mapping of str to numpy.ndarray
-        Of the network that finds brains.
-    regions : tuple of str
-        Names of the regions to remove.
-    guard_mm : float
-        Margin around the scan's own brain, in mm.
-    """
-
-    template: Template
-    head_template: Template
-    head_to_template: NDArray
-    weights: Weights
-    regions: tuple[str, ...]
-    guard_mm: float
-
-    def to_head(self, to_template: NDArray) -> NDArray[np.float64]:
-        """Return the way from scan world to the world of `head_template`, (4, 4)."""
-        return np.linalg.inv(self.head_to_template) @ to_template
-
-    def on_template(self, brain: Brain | None) -> Brain | None:
-        """Return a brain that is laid on the brain of `head_template`, laid on that of `template`."""
-        return brain and replace(brain, to_template=self.head_to_template @ brain.to_template)
-
-    def face_regions(self, brain: Brain | None) -> FaceRegions:
-        """Return the regions to remove and the guard, for a scan with this brain of its own."""
-        regions_mm = tuple(self.template.regions_mm[name] for name in self.regions)
-        return FaceRegions(regions_mm, self.template.brain_mm, self.guard_mm, brain)
-
-
-@dataclass(frozen=True)
-class RegisteredScan:
-    """A scan whose place is known.
-
-    Attributes
-    ----------
-    reference : str
-        Name of the scan that was registered to the template: this one, or its head's reference.
-    volume : Volume
-    to_template : numpy.ndarray, shape (4, 4)
-        Scan world to template world, affine, RAS+ mm.
-    second_to_template : numpy.ndarray, shape (4, 4)
-        The same from another start.
-    measures : dict of str to float
-    templates : TemplateSet
-    brain : Brain or None
-        The scan's own; None where it is not trusted.
-    guard_brain : Brain or None
-        The same as it is found without what is removed; None where the guard follows the template's brain.
-    """
-
-    reference: str
-    volume: Volume
-    to_template: NDArray[np.float64]
-    second_to_template: NDArray[np.float64]
-    measures: dict[str, float]
-    templates: TemplateSet
-    brain: Brain | None = None
-    guard_brain: Brain | None = None
-
-    @property
-    def regions(self) -> FaceRegions:
-        """The regions to remove and the guard, with the scan's own brain."""
-        return self.templates.face_regions(self.guard_brain)
-
-    @property
-    def head(self) -> PlacedHead:
-        """The head by which scans are judged, placed on the scan."""
-        to_head = self.templates.to_head(self.to_template)
-        return PlacedHead(self.templates.head_template.head_mm, to_head)
-
-    def guard_to_skin_mm(self, affine: NDArray) -> float:
-        """Return the distance in mm from the guard of a grid to the skin of the face; negative beyond it."""
-        skin = apply_affine(np.linalg.inv(self.head.to_head), self.templates.head_template.skin)
-        return float(self.regions.guard_distance(skin, self.to_template, affine).min())
-
-    def points_on_head(self, stage: int = 1) -> NDArray[np.float64]:
-        """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
-        where = self.templates.template.target[stage].where
-        return apply_affine(np.linalg.inv(self.to_template), where)
 
 
 def make_template_set(
@@ -222,14 +126,14 @@ def _directly(name: str, volume: Volume, templates: TemplateSet) -> RegisteredSc
             objections = failed_checks(registered.measures) or failed_without_brain(registered.measures)
             if registered.brain and not objections:
                 del registered.measures["lead"]  # there was no rival
-                return registered
+                return _with_guard(registered, scan)
     searched = []
     for scan in _as_it_is_and_flat(volume):
         placement = place(scan, templates.head_template.pose, target, templates.head_to_template)
-        searched.append(_judge(name, volume, scan, placement, None, templates))
-        if not failed_checks(searched[-1].measures):
-            return searched[-1]
-    return searched[0]
+        searched.append((_judge(name, volume, scan, placement, None, templates), scan))
+        if not failed_checks(searched[-1][0].measures):
+            return _with_guard(*searched[-1])
+    return _with_guard(*searched[0])
 
 
 def _as_it_is_and_flat(volume: Volume) -> Iterator[Volume]:
@@ -255,25 +159,31 @@ def _judge(
 
     `scan` is the volume, flattened or not, as it was placed.
     """
-    template, is_flat = templates.template, scan is not volume
-    placement = settle(volume, placed, template.target, template.regions_mm["face"], is_flat)
+    hides = templates.face_regions(None).near
+    placement = settle(volume, placed, templates.template.target, hides, is_flat=scan is not volume)
     to_head = templates.to_head(placement.to_template)
     if brain is not None:
         brain = fit_brain(brain, templates.head_template.brain_surface, to_head)
     if brain is None or brain.off_mm > GOOD_BRAIN_FIT_MM:
         brain = _brain_at(scan, to_head, templates)
     measures = measure_placement(scan, placement, to_head, templates.head_template, brain)
-    brain, to_template = _trusted(brain, measures, templates), placement.to_template
     return RegisteredScan(
         reference=name,
         volume=volume,
-        to_template=to_template,
+        to_template=placement.to_template,
         second_to_template=placement.second,
         measures=measures,
         templates=templates,
-        brain=brain,
-        guard_brain=brain and _guard_brain(volume, to_template, templates, is_flat),
+        brain=_trusted(brain, measures, templates),
     )
+
+
+def _with_guard(registered: RegisteredScan, scan: Volume) -> RegisteredScan:
+    """Return a placed scan with the brain that the guard follows."""
+    if registered.brain is None:
+        return registered
+    placed = registered.volume, registered.to_template, registered.templates
+    return replace(registered, guard_brain=find_guard(*placed, is_flat=scan is not registered.volume))
 
 
 def _on_reference(
@@ -293,8 +203,8 @@ def _on_reference(
     mirror = np.linalg.inv(reference.to_template) @ LEFT_RIGHT_FLIP @ reference.to_template
     starts = [np.eye(4), *half_turns, *small_moves]
     rigid = place_rigidly(evened(volume), evened(reference.volume), starts, on_head, mirror)
-    faced = reference.to_template, templates.template.regions_mm["face"]
-    rigid = settle_rigidly(volume, rigid, reference.volume, on_head, *faced)
+    hides = templates.face_regions(None).near
+    rigid = settle_rigidly(volume, rigid, reference.volume, on_head, reference.to_template, hides)
     LOGGER.debug("placed on %s, similarity %.2f", reference.reference, rigid.similarity)
     to_template = reference.to_template @ rigid.to_template
     head = templates.head_template
@@ -311,7 +221,7 @@ def _on_reference(
         own = _brain_at(volume, to_head, templates)
         measures |= measure_placement(volume, placement, to_head, head, own, only_brain_shows)
         if trusted := _trusted(own, measures, templates):
-            brain, guard_brain = trusted, _guard_brain(volume, to_template, templates)
+            brain, guard_brain = trusted, find_guard(volume, to_template, templates)
     return RegisteredScan(
         reference=reference.reference,
         volume=volume,
@@ -334,18 +244,3 @@ def _brain_at(volume: Volume, to_head: NDArray, templates: TemplateSet) -> Brain
 def _trusted(brain: Brain | None, measures: dict[str, float], templates: TemplateSet) -> Brain | None:
     """Return a brain that places the template whose masks are used; None if it is not trusted."""
     return templates.on_template(brain) if is_brain_trusted(measures) else None
-
-
-def _guard_brain(
-    volume: Volume, to_template: NDArray, templates: TemplateSet, is_flat: bool = False
-) -> Brain | None:
-    """Return the brain that the guard follows, where the scan's own is trusted."""
-    head, to_head = templates.head_template, templates.to_head(to_template)
-
-    def guarded(brain: Brain, places: NDArray) -> NDArray[np.bool_]:
-        regions = templates.face_regions(templates.on_template(brain))
-        return regions.guard_distance(places, to_template, NO_VOXELS) < -BLOCK_REACH_MM
-
-    hidden = templates.face_regions(None).reach(volume, to_template)
-    shown = volume, hidden, guarded, head.head, to_head
-    return templates.on_template(find_guard_brain(*shown, head.brain_surface, templates.weights, is_flat))

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.head.fit import ANOTHER_START_RAD, RegisteredScan, TemplateSet
+from bidsdeface.head.fit import ANOTHER_START_RAD
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.imaging.affine import turn_about
 from bidsdeface.imaging.brain import brain_placements, find_brain, grid_over_head
 from bidsdeface.imaging.registration import place_rigidly

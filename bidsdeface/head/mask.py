@@ -13,8 +13,9 @@ from bidsdeface.dataset.annex import check_fetched
 from bidsdeface.dataset.kinds import ANATOMICAL, may_show_none
 from bidsdeface.dataset.names import Head, Scan
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit
+from bidsdeface.head.fit import fit
 from bidsdeface.head.likely_places import likely_places
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.head.series import brightest, check_series
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.foldover import find_foldover, on_grid

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from bidsdeface import __version__
 from bidsdeface.dataset.kinds import ANATOMICAL, is_map, is_phase
 from bidsdeface.errors import BidsdefaceError
-from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import Loaded, Masked
 from bidsdeface.head.options import REFACE, MaskOptions, NotRefaced
+from bidsdeface.head.registered import RegisteredScan
 from bidsdeface.imaging.average import AverageFace
 from bidsdeface.imaging.image import Image, is_on_grid, read_image
 from bidsdeface.imaging.methods import background, remove, stored_as

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bidsdeface.errors import ImageError, RegistrationError
-from bidsdeface.head.fit import RegisteredScan
+from bidsdeface.head.registered import RegisteredScan
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.registration import disagreement_mm, place_rigidly
 from bidsdeface.imaging.volume import Volume, reduce_image, spread

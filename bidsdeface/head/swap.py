@@ -1,19 +1,19 @@
 """The swap attacker of the audit: puts a candidate's face in a published head, and defaces that again."""
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import RegisteredScan, TemplateSet, fit, make_template_set
+from bidsdeface.errors import ImageError, RegistrationError
+from bidsdeface.head.fit import fit, make_template_set
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.methods import remove, stored_as
 from bidsdeface.imaging.registration import disagreement_mm
-from bidsdeface.imaging.volume import apply_affine, interpolate, reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import apply_affine, interpolate, nearest, reduce_image, tissue_threshold
 from bidsdeface.reidentify.attack import Defaced
 
 NAME = "the guess"
@@ -58,14 +58,26 @@ class Swapper:
     templates: TemplateSet
 
     def face_in(self, image: Image) -> Face | None:
-        """Return the face in an intact scan; None if it shows no head."""
+        """Return the face in an intact scan; None if it shows no head.
+
+        Parameters
+        ----------
+        image : Image
+        """
         try:
             return Face(image, self._fit(image).head.to_head, *_levels(image))
-        except RegistrationError:
+        except (RegistrationError, ImageError):
             return None
 
     def differences(self, published: Defaced, faces: Iterable[Face | None]) -> NDArray[np.float64]:
         """Return how much would have been published otherwise if each of some faces had been in the scanner.
+
+        Parameters
+        ----------
+        published : Defaced
+            By the template WholeHead, with the default regions and guard, from this scan alone.
+        faces : iterable of Face
+            None for a candidate who has none.
 
         Returns
         -------
@@ -73,27 +85,29 @@ class Swapper:
             Voxels by which the masks differ, and mm by which the template lies elsewhere. 0: the same, bit by
             bit. Infinite where there is no face, or no head is found with it.
         """
+        image, mask = published.image, published.mask.stored > 0
         to_head = published.to_template
         if to_head is None:
-            to_head = self._fit(published.image).head.to_head
-        image, mask = published.image, published.mask.stored > 0
+            to_head = self._fit(image).head.to_head
         dark, bright = _levels(replace(image, stored=remove(image, mask)))
         places = apply_affine(to_head @ image.affine, np.argwhere(mask))
-        found = []
-        for face in faces:
-            found.append(np.inf)
+
+        def difference(face: Face | None) -> float:
             if face is None:
-                continue
+                return np.inf
             stored = image.stored.copy(order="K")
             values = stored_as(dark + (bright - dark) * face.at(places), image)
             stored[mask] = values.reshape(-1, *(1,) * (stored.ndim - 3))
-            with suppress(RegistrationError):
+            try:
                 placed = self._fit(replace(image, stored=stored))
-                again = face_mask(mask.shape, image.affine, placed.to_template, placed.regions)
-                moved = np.linalg.inv(placed.head.to_head), np.linalg.inv(to_head)
-                moved_mm = disagreement_mm(*moved, self.templates.head_template.face)
-                found[-1] = float((again != mask).sum()) + round(moved_mm, DECIMALS)
-        return np.array(found)
+            except (RegistrationError, ImageError):
+                return np.inf
+            again = face_mask(mask.shape, image.affine, placed.to_template, placed.regions)
+            moved = np.linalg.inv(placed.head.to_head), np.linalg.inv(to_head)
+            moved_mm = disagreement_mm(*moved, self.templates.head_template.face)
+            return float((again != mask).sum()) + round(moved_mm, DECIMALS)
+
+        return np.array([difference(face) for face in faces])
 
     def _fit(self, image: Image) -> RegisteredScan:
         return fit(NAME, reduce_image(image, NAME), None, self.templates, accepted=True)
@@ -107,7 +121,10 @@ def load_swap() -> Callable[[Defaced, Iterable[Image]], NDArray]:
 
 def _levels(image: Image) -> tuple[float, float]:
     """Return the levels of air and tissue in an image."""
+    values = image.scaled(image.volumes[..., 0])
     scan = reduce_image(image, NAME)
-    assert scan.own is not None
-    tissue = scan.data > tissue_threshold(scan)
-    return float(np.nanmedian(scan.own[~tissue])), float(np.nanmedian(scan.own[tissue]))
+    at_blocks = nearest(values, image.affine, scan.to_world(np.argwhere(scan.seen > 0)))
+    tissue = (scan.data > tissue_threshold(scan))[scan.seen > 0]
+    if not tissue.any() or tissue.all():
+        raise ImageError(f"{NAME}: shows no tissue, or no air")
+    return float(np.nanmedian(at_blocks[~tissue])), float(np.nanmedian(at_blocks[tissue]))

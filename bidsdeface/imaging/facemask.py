@@ -80,8 +80,8 @@ class FaceRegions:
         guarded[undecided] = np.maximum(guarded[undecided], own)
         return np.minimum(guarded, template)
 
-    def reach(self, scan: Volume, to_template: NDArray) -> NDArray[np.bool_]:
-        """Return the blocks of a scan that the mask may touch, whatever brain the guard follows.
+    def near(self, scan: Volume, to_template: NDArray, within_mm: float) -> NDArray[np.bool_]:
+        """Return the blocks of a scan that lie in the regions to remove, or so many mm beyond.
 
         Parameters
         ----------
@@ -89,15 +89,25 @@ class FaceRegions:
             From `reduce_image`.
         to_template : numpy.ndarray, shape (4, 4)
             Scan world to template world, RAS+ mm.
+        within_mm : float
 
         Returns
         -------
         numpy.ndarray, shape of `scan`, bool
         """
-        most_mm = BLOCK_REACH_MM / scan_mm(to_template)  # in the template
-        fields = [region.on_grid_of(scan, to_template) < most_mm for region in self.regions_mm]
-        in_brain = self.brain_mm.on_grid_of(scan, to_template) < -most_mm
-        return np.logical_or.reduce(fields) & ~in_brain
+        most_mm = within_mm / scan_mm(to_template)  # in the template
+        return np.logical_or.reduce(
+            [region.on_grid_of(scan, to_template) < most_mm for region in self.regions_mm]
+        )
+
+    def reach(self, scan: Volume, to_template: NDArray) -> NDArray[np.bool_]:
+        """Return the blocks of a scan that the mask may touch, whatever brain the guard follows.
+
+        Parameters and result are those of `near`.
+        """
+        in_brain_mm = -BLOCK_REACH_MM / scan_mm(to_template)
+        in_brain = self.brain_mm.on_grid_of(scan, to_template) < in_brain_mm
+        return self.near(scan, to_template, BLOCK_REACH_MM) & ~in_brain
 
 
 def face_mask(

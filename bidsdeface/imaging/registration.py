@@ -36,10 +36,12 @@ NO_HEAD = "no head found in the field of view; if there is one, give its mask wi
 MIRRORED = 0.02  # by so much less, two heads are alike, as both their halves are
 PROBE_STEP = 40  # of the coarsest points, at which two placements are compared
 MOST_POINTS = 3000  # at which two scans are compared
-HIDDEN_MM = 4.0  # around the face: as far as a placement is rounded, and a block reaches
+HIDDEN_MM = 4.0  # around what is removed: as far as a placement is rounded, and a block reaches
 ROUNDED_MM = 2.0  # much farther than a face moves a placement that it has little part in
-# A face and the head around it, template world, mm: where these lie is rounded.
-CORNERS = np.array([(0.0, 60.0, -40.0), (60.0, 0.0, -40.0), (-60.0, 0.0, -40.0), (0.0, 0.0, 60.0)])
+# A tetrahedron around the face, template world, mm: inside, nothing is moved more than its corners are.
+CORNERS = np.array([(-150.0, 0.0, -150.0), (150.0, 0.0, -150.0), (0.0, 0.0, 150.0), (0.0, 200.0, -60.0)])
+
+Hides = Callable[[Volume, NDArray, float], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def place_from(
 
 
 def settle(
-    scan: Volume, placement: Placement, target: Sequence[Points], face_mm: Volume, is_flat: bool
+    scan: Volume, placement: Placement, target: Sequence[Points], hides: Hides, is_flat: bool
 ) -> Placement:
     """Return a placement fitted once more, as if the face had not been acquired.
 
@@ -160,8 +162,9 @@ def settle(
         From `place` or `place_from`. It says how sure the settled one is.
     target : sequence of Points
         As `place` takes it.
-    face_mm : Volume
-        Signed distance to the face, template world, mm.
+    hides : callable
+        Return which blocks of a scan lie in what is removed or so many mm beyond, for a placement of the
+        template on it.
     is_flat : bool
         Whether the scan was `flattened` when it was placed.
 
@@ -178,7 +181,7 @@ def settle(
             end, similarity = fit_affine(smoothed(coarse, sigma), points, end, freedom)
         return end, similarity
 
-    return _settled(scan, placement, np.eye(4), face_mm, fit)
+    return _settled(scan, placement, np.eye(4), hides, fit, target[0].where)
 
 
 def settle_rigidly(
@@ -187,7 +190,7 @@ def settle_rigidly(
     reference: Volume,
     region: NDArray,
     to_template: NDArray,
-    face_mm: Volume,
+    hides: Hides,
 ) -> Placement:
     """Return the placement of a reference scan, fitted once more as if neither scan showed a face.
 
@@ -201,41 +204,50 @@ def settle_rigidly(
         As `place_rigidly` takes it.
     to_template : numpy.ndarray, shape (4, 4)
         Reference world to template world, RAS+ mm.
-    face_mm : Volume
-        Signed distance to the face, template world, mm.
+    hides : callable
+        As `settle` takes it.
 
     Returns
     -------
     Placement
         The same one if too little is left of the scan without the face.
     """
-    fixed = evened(without(reference, face_mm.on_grid_of(reference, to_template) < HIDDEN_MM))
+    faceless_reference = evened(without(reference, hides(reference, to_template, HIDDEN_MM)))
 
     def fit(faceless: Volume, start: NDArray) -> tuple[NDArray, float]:
-        return _fit_rigidly(_levels(evened(faceless), fixed, region)[1:], start, region)
+        levels = _levels(evened(faceless), faceless_reference, region)
+        return _fit_rigidly(levels[1:], start, region)
 
-    return _settled(scan, placement, to_template, face_mm, fit)
+    return _settled(scan, placement, to_template, hides, fit, region)
 
 
 def _settled(
     scan: Volume,
     placement: Placement,
     to_template: NDArray,
-    face_mm: Volume,
+    hides: Hides,
     fit: Callable[[Volume, NDArray], tuple[NDArray, float]],
+    probes: NDArray,
 ) -> Placement:
-    """Return a placement on a target, fitted without the face; `to_template` leads from the target to it."""
-    from_target = np.linalg.inv(placement.to_template)
-    corners = apply_affine(np.linalg.inv(to_template), CORNERS)
-    for step in (lambda start: start, lambda start: _rounded(start, corners)):
-        from_target = step(from_target)
-        in_face = face_mm.on_grid_of(scan, to_template @ np.linalg.inv(from_target)) < HIDDEN_MM
-        from_target, similarity = fit(without(scan, in_face), from_target)
+    """Return a placement on a target after a fit without the face; `to_template` leads on from the target.
+
+    How far it moves at most, at some places of the target, counts as disagreement of starts.
+    """
+    first = np.linalg.inv(placement.to_template)
+    corners, end = apply_affine(np.linalg.inv(to_template), CORNERS), first
+    for is_rounded in (False, True):
+        start = _rounded(end, corners) if is_rounded else end
+        hidden = hides(scan, to_template @ np.linalg.inv(start), HIDDEN_MM)
+        end, similarity = fit(without(scan, hidden), start)
         if similarity < 0:
             return placement
-    settled = np.linalg.inv(from_target)
-    second = placement.second @ np.linalg.inv(placement.to_template) @ settled
-    return replace(placement, to_template=settled, second=second)
+    settled = np.linalg.inv(end)
+    return replace(
+        placement,
+        to_template=settled,
+        second=placement.second @ first @ settled,
+        disagreement_mm=max(placement.disagreement_mm, disagreement_mm(first, end, probes)),
+    )
 
 
 def _rounded(from_target: NDArray, corners: NDArray) -> NDArray[np.float64]:

@@ -13,7 +13,8 @@ from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 
 from bidsdeface.errors import RegistrationError
-from bidsdeface.head.fit import TemplateSet, fit
+from bidsdeface.head.fit import fit
+from bidsdeface.head.registered import TemplateSet
 from bidsdeface.imaging.brain import find_brain
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.registration import NO_HEAD

@@ -18,8 +18,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bidsdeface import __version__
 from bidsdeface.errors import BidsdefaceError, describe, may_pass
-from bidsdeface.head.fit import TemplateSet, make_template_set
+from bidsdeface.head.fit import make_template_set
 from bidsdeface.head.options import DEFAULT_TEMPLATE, REGIONS
+from bidsdeface.head.registered import TemplateSet
 from bidsdeface.imaging.image import read_image
 from bidsdeface.impact.measure import Measured, change, measure_alone
 from bidsdeface.output.record import Published

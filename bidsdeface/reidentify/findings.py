@@ -188,13 +188,16 @@ def evaluate(
 def matches(probes: Sequence[Probe], strangers: Sequence[Sight] = ()) -> list[tuple[str, ...]]:
     """Return, for each probe, the attackers for whom its person comes first in the gallery, ties included.
 
-    A probe that `evaluate` leaves out has none. For the swap attacker nobody else may lead to the same bits.
+    A probe that `evaluate` leaves out has none. For the swap attacker, its person's face alone must lead to
+    what is published.
     """
     lineup = _Lineup.of(probes, strangers)
     is_first = {}
     for name, sights in lineup.after.items():
         apart, truth = lineup.compared(sights, name)
         is_first[name] = true_ranks(apart, truth, ties_to_attacker=name != SWAP) == 1
+        if name == SWAP:
+            is_first[name] &= apart[:, 0] == 0
     found = [tuple(name for name, first in is_first.items() if first[k]) for k in range(len(lineup.probes))]
     matched = dict(zip(map(id, lineup.probes), found, strict=True))
     return [matched.get(id(probe), ()) for probe in probes]

@@ -1,7 +1,7 @@
 """Pictures of a head's surface, as a camera would take them; numpy and scipy only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from nibabel.affines import from_matvec, voxel_sizes
@@ -188,12 +188,6 @@ def make_surface(solid: NDArray, affine: NDArray) -> Surface:
     to_world = shifted(affine, (factors - 1) / 2) @ np.diag([*factors, 1.0])
     coarse = Volume(clearance, to_world, np.ones_like(clearance))
     return Surface(solid, affine, coarse, _centre(occupied, coarse.affine))
-
-
-def moved(surface: Surface, rigid: NDArray) -> Surface:
-    """Return a surface in another place; `rigid`, (4, 4), leads from world to world."""
-    clearance = replace(surface.clearance, affine=rigid @ surface.clearance.affine)
-    return Surface(surface.solid, rigid @ surface.affine, clearance, apply_affine(rigid, surface.centre))
 
 
 def render(surface: Surface, view: View, pixels: int = PIXELS) -> NDArray[np.uint8]:

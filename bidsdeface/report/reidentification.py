@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bidsdeface.reidentify.attack import CANDIDATES
+from bidsdeface.reidentify.attack import CANDIDATES, SWAP
 from bidsdeface.reidentify.findings import RANKS, Audit, Figures, Findings, Rate, verdict
 from bidsdeface.report.page import tsv
 
@@ -152,6 +152,7 @@ def _curves(findings: Findings) -> dict[str, Any]:
     """Return the cumulative match curves: rank in the gallery on x, share of heads on y, in pixels."""
     people = max(findings.people, 2)
     curves = {"before": findings.before.curve, **{name: f.curve for name, f in findings.after.items()}}
+    curves.pop(SWAP, None)  # who has other candidates
     names = (*curves, "chance")
     lines = [_line(tuple(k / people for k in range(1, people + 1)), people, "chance", dashed=True)]
     lines += [_line(curve, people, name, 5 if name == "before" else 2) for name, curve in curves.items()]

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bidsdeface.head.fit import RegisteredScan, Rejected, TemplateSet, fit
+from bidsdeface.head.fit import Rejected, fit
+from bidsdeface.head.registered import RegisteredScan, TemplateSet
 from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.volume import Volume, reduce_image, world_aligned

@@ -10,8 +10,8 @@ import pytest
 
 from bidsdeface.errors import BidsdefaceError, RegistrationError
 from bidsdeface.head import choose_mask, deface
-from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import Masked, NoFace
+from bidsdeface.head.registered import RegisteredScan
 from bidsdeface.imaging.image import read_image
 from bidsdeface.output.faceless import is_faceless
 from bidsdeface.output.names import outputs_of

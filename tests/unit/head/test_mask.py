@@ -11,8 +11,9 @@ from bidsdeface.errors import ImageError, RegistrationError
 from bidsdeface.head import choose_mask
 from bidsdeface.head import mask as masking
 from bidsdeface.head.choose_mask import mask_from_other, mask_from_set
-from bidsdeface.head.fit import RegisteredScan, Rejected
+from bidsdeface.head.fit import Rejected
 from bidsdeface.head.mask import Loaded, Masked, NoFace, mask_from_template, middle
+from bidsdeface.head.registered import RegisteredScan
 from bidsdeface.head.series import check_series
 from bidsdeface.imaging.volume import apply_affine, reduce_image
 from bidsdeface.quality.checks import failed_checks

@@ -13,8 +13,8 @@ from bidsdeface.dataset.query import find_heads
 from bidsdeface.errors import BidsdefaceError, Exit, RegistrationError
 from bidsdeface.head import choose_mask
 from bidsdeface.head import review as head_review
-from bidsdeface.head.fit import RegisteredScan
 from bidsdeface.head.mask import NoFace
+from bidsdeface.head.registered import RegisteredScan
 from bidsdeface.head.review import read_decisions
 from bidsdeface.output.names import outputs_of
 from bidsdeface.output.record import read_record

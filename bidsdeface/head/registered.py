@@ -1,0 +1,143 @@
+"""The templates that scans are placed by, and a scan whose place is known."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsdeface.imaging.brain import Brain
+from bidsdeface.imaging.brainnet import Weights
+from bidsdeface.imaging.facemask import BLOCK_REACH_MM, FaceRegions
+from bidsdeface.imaging.foldover import PlacedHead
+from bidsdeface.imaging.guard_brain import find_guard_brain
+from bidsdeface.imaging.volume import Volume, apply_affine
+from bidsdeface.templates.template import Template
+
+NO_VOXELS = np.zeros((4, 4))  # a grid without any, whose guard needs no more room
+
+
+@dataclass(frozen=True)
+class TemplateSet:
+    """The templates, and what is needed of them for any scan.
+
+    Attributes
+    ----------
+    template : Template
+        The template whose masks are used.
+    head_template : Template
+        The template that heads are found with and judged by: WholeHead.
+    head_to_template : numpy.ndarray, shape (4, 4)
+        World of `head_template` to world of `template`.
+    weights : mapping of str to numpy.ndarray
+        Of the network that finds brains.
+    regions : tuple of str
+        Names of the regions to remove.
+    guard_mm : float
+        Margin around the scan's own brain, in mm.
+    """
+
+    template: Template
+    head_template: Template
+    head_to_template: NDArray
+    weights: Weights
+    regions: tuple[str, ...]
+    guard_mm: float
+
+    def to_head(self, to_template: NDArray) -> NDArray[np.float64]:
+        """Return the way from scan world to the world of `head_template`, (4, 4)."""
+        return np.linalg.inv(self.head_to_template) @ to_template
+
+    def on_template(self, brain: Brain | None) -> Brain | None:
+        """Return a brain that is laid on the brain of `head_template`, laid on that of `template`."""
+        return brain and replace(brain, to_template=self.head_to_template @ brain.to_template)
+
+    def face_regions(self, brain: Brain | None) -> FaceRegions:
+        """Return the regions to remove and the guard, for a scan with this brain of its own."""
+        regions_mm = tuple(self.template.regions_mm[name] for name in self.regions)
+        return FaceRegions(regions_mm, self.template.brain_mm, self.guard_mm, brain)
+
+
+@dataclass(frozen=True)
+class RegisteredScan:
+    """A scan whose place is known.
+
+    Attributes
+    ----------
+    reference : str
+        Name of the scan that was registered to the template: this one, or its head's reference.
+    volume : Volume
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to template world, affine, RAS+ mm.
+    second_to_template : numpy.ndarray, shape (4, 4)
+        The same from another start.
+    measures : dict of str to float
+    templates : TemplateSet
+    brain : Brain or None
+        The scan's own; None where it is not trusted.
+    guard_brain : Brain or None
+        The same as it is found without what is removed; None where the guard follows the template's brain.
+    """
+
+    reference: str
+    volume: Volume
+    to_template: NDArray[np.float64]
+    second_to_template: NDArray[np.float64]
+    measures: dict[str, float]
+    templates: TemplateSet
+    brain: Brain | None = None
+    guard_brain: Brain | None = None
+
+    @property
+    def regions(self) -> FaceRegions:
+        """The regions to remove and the guard, with the scan's own brain."""
+        return self.templates.face_regions(self.guard_brain)
+
+    @property
+    def head(self) -> PlacedHead:
+        """The head by which scans are judged, placed on the scan."""
+        to_head = self.templates.to_head(self.to_template)
+        return PlacedHead(self.templates.head_template.head_mm, to_head)
+
+    def guard_to_skin_mm(self, affine: NDArray) -> float:
+        """Return the distance in mm from the guard of a grid to the skin of the face; negative beyond it."""
+        skin = apply_affine(np.linalg.inv(self.head.to_head), self.templates.head_template.skin)
+        return float(self.regions.guard_distance(skin, self.to_template, affine).min())
+
+    def points_on_head(self, stage: int = 1) -> NDArray[np.float64]:
+        """Return places in brain, skull and scalp, none in the face, in scan world, mm, shape (N, 3)."""
+        where = self.templates.template.target[stage].where
+        return apply_affine(np.linalg.inv(self.to_template), where)
+
+
+def find_guard(
+    volume: Volume, to_template: NDArray, templates: TemplateSet, is_flat: bool = False
+) -> Brain | None:
+    """Return the brain that the guard follows where the scan's own is trusted; None if none is found.
+
+    Parameters
+    ----------
+    volume : Volume
+        From `reduce_image`.
+    to_template : numpy.ndarray, shape (4, 4)
+        Scan world to template world, RAS+ mm.
+    templates : TemplateSet
+    is_flat : bool, optional
+        Whether the brain is to be found in the flattened scan.
+    """
+    head, to_head = templates.head_template, templates.to_head(to_template)
+
+    def guarded(brain: Brain, places: NDArray) -> NDArray[np.bool_]:
+        regions = templates.face_regions(templates.on_template(brain))
+        return regions.guard_distance(places, to_template, NO_VOXELS) < -BLOCK_REACH_MM
+
+    found = find_guard_brain(
+        volume,
+        hidden=templates.face_regions(None).reach(volume, to_template),
+        guarded=guarded,
+        average=head.head,
+        to_average=to_head,
+        surface=head.brain_surface,
+        weights=templates.weights,
+        is_flat=is_flat,
+    )
+    return templates.on_template(found)
