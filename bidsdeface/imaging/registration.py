@@ -235,7 +235,7 @@ def _settled(
     """
     first = np.linalg.inv(placement.to_template)
     corners, end = apply_affine(np.linalg.inv(to_template), CORNERS), first
-    for is_rounded in (False, True):
+    for is_rounded in (False, False, True):
         start = _rounded(end, corners) if is_rounded else end
         hidden = hides(scan, to_template @ np.linalg.inv(start), HIDDEN_MM)
         end, similarity = fit(without(scan, hidden), start)
