@@ -183,7 +183,8 @@ def _with_guard(registered: RegisteredScan, scan: Volume) -> RegisteredScan:
     if registered.brain is None:
         return registered
     placed = registered.volume, registered.to_template, registered.templates
-    return replace(registered, guard_brain=find_guard(*placed, is_flat=scan is not registered.volume))
+    guard_brain = find_guard(registered.brain, *placed, is_flat=scan is not registered.volume)
+    return replace(registered, guard_brain=guard_brain)
 
 
 def _on_reference(
@@ -221,7 +222,7 @@ def _on_reference(
         own = _brain_at(volume, to_head, templates)
         measures |= measure_placement(volume, placement, to_head, head, own, only_brain_shows)
         if trusted := _trusted(own, measures, templates):
-            brain, guard_brain = trusted, find_guard(volume, to_template, templates)
+            brain, guard_brain = trusted, find_guard(trusted, volume, to_template, templates)
     return RegisteredScan(
         reference=reference.reference,
         volume=volume,
@@ -243,4 +244,4 @@ def _brain_at(volume: Volume, to_head: NDArray, templates: TemplateSet) -> Brain
 
 def _trusted(brain: Brain | None, measures: dict[str, float], templates: TemplateSet) -> Brain | None:
     """Return a brain that places the template whose masks are used; None if it is not trusted."""
-    return templates.on_template(brain) if is_brain_trusted(measures) else None
+    return templates.on_template(brain) if brain and is_brain_trusted(measures) else None

@@ -47,9 +47,9 @@ class TemplateSet:
         """Return the way from scan world to the world of `head_template`, (4, 4)."""
         return np.linalg.inv(self.head_to_template) @ to_template
 
-    def on_template(self, brain: Brain | None) -> Brain | None:
+    def on_template(self, brain: Brain) -> Brain:
         """Return a brain that is laid on the brain of `head_template`, laid on that of `template`."""
-        return brain and replace(brain, to_template=self.head_to_template @ brain.to_template)
+        return replace(brain, to_template=self.head_to_template @ brain.to_template)
 
     def face_regions(self, brain: Brain | None) -> FaceRegions:
         """Return the regions to remove and the guard, for a scan with this brain of its own."""
@@ -110,12 +110,16 @@ class RegisteredScan:
 
 
 def find_guard(
-    volume: Volume, to_template: NDArray, templates: TemplateSet, is_flat: bool = False
-) -> Brain | None:
-    """Return the brain that the guard follows where the scan's own is trusted; None if none is found.
+    own: Brain, volume: Volume, to_template: NDArray, templates: TemplateSet, is_flat: bool = False
+) -> Brain:
+    """Return the brain that the guard follows: the scan's own, as it is found without what is removed.
+
+    If any of the brain that was found with the face in view would be removed then, the guard follows that.
 
     Parameters
     ----------
+    own : Brain
+        Found with the face in view, and trusted.
     volume : Volume
         From `reduce_image`.
     to_template : numpy.ndarray, shape (4, 4)
@@ -125,19 +129,23 @@ def find_guard(
         Whether the brain is to be found in the flattened scan.
     """
     head, to_head = templates.head_template, templates.to_head(to_template)
+    regions = templates.face_regions(None)
 
-    def guarded(brain: Brain, places: NDArray) -> NDArray[np.bool_]:
-        regions = templates.face_regions(templates.on_template(brain))
-        return regions.guard_distance(places, to_template, NO_VOXELS) < -BLOCK_REACH_MM
+    def guard_mm(brain: Brain, places: NDArray) -> NDArray[np.float64]:
+        guarding = templates.face_regions(templates.on_template(brain))
+        return guarding.guard_distance(places, to_template, NO_VOXELS)
 
     found = find_guard_brain(
         volume,
-        hidden=templates.face_regions(None).reach(volume, to_template),
-        guarded=guarded,
+        hidden=regions.reach(volume, to_template),
+        guarded=lambda brain, places: guard_mm(brain, places) < -BLOCK_REACH_MM,
         average=head.head,
         to_average=to_head,
         surface=head.brain_surface,
         weights=templates.weights,
         is_flat=is_flat,
     )
+    in_face = own.places[regions.distance(own.places, to_template) < 0]
+    if found is None or not (guard_mm(found, in_face) < 0).all():
+        return own
     return templates.on_template(found)

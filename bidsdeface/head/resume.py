@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # heavy: for the workers alone
     from bidsdeface.head.mask import Masked
     from bidsdeface.head.refaced import Replacement
 
+DIGITS = 2  # of a measure as it is published: more would say much about a face to who tries some
+
 
 def expected_record(
     settings: MaskOptions,
@@ -86,7 +88,7 @@ def record_of(
         "Evidence": masked.no_face,
         "Accepted": list(outcome.failed_checks) or None,
         "Measures": {
-            bids_name(name): round(value, 4) if math.isfinite(value) else None
+            bids_name(name): float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
             for name, value in outcome.measures.items()
         },
     }

@@ -286,7 +286,7 @@ def evened(volume: Volume) -> Volume:
     sigma = COIL_MM / volume.voxel_mm
     weight = ndimage.gaussian_filter(tissue, sigma) + 0.01  # far from any tissue, the mean of all of it
     around = (ndimage.gaussian_filter(volume.data * tissue, sigma) + 0.01 * mean) / weight
-    return replace(volume, data=np.clip(volume.data / (2 * around), 0, 1))
+    return replace(volume, data=np.clip(volume.data / (2 * around), 0, 1), own=None)
 
 
 def flattened(volume: Volume) -> Volume:
