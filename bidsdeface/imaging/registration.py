@@ -42,6 +42,8 @@ ROUNDED_MM = 2.0  # much farther than a face moves a placement that it has littl
 CORNERS = np.array([(-150.0, 0.0, -150.0), (150.0, 0.0, -150.0), (0.0, 0.0, 150.0), (0.0, 200.0, -60.0)])
 
 Hides = Callable[[Volume, NDArray, float], NDArray[np.bool_]]
+Fit = Callable[[NDArray], tuple[NDArray, float]]  # from a start
+Levels = list[tuple[Volume, Points]]
 
 
 @dataclass(frozen=True)
@@ -174,14 +176,19 @@ def settle(
         The same one if too little is left of the scan without the face.
     """
 
-    def fit(faceless: Volume, start: NDArray) -> tuple[NDArray, float]:
+    def fit_to(faceless: Volume) -> Fit:
         coarse = world_aligned(flattened(faceless) if is_flat else faceless, FIT_SPACING_MM)
-        end, similarity = start, -1.0
-        for (sigma, freedom), points in zip(STAGES[1:], target[1:], strict=True):
-            end, similarity = fit_affine(smoothed(coarse, sigma), points, end, freedom)
-        return end, similarity
+        levels = [smoothed(coarse, sigma) for sigma, _ in STAGES[1:]]
 
-    return _settled(scan, placement, np.eye(4), hides, fit, target[0].where)
+        def fit(start: NDArray) -> tuple[NDArray, float]:
+            end, similarity = start, -1.0
+            for level, points, (_, freedom) in zip(levels, target[1:], STAGES[1:], strict=True):
+                end, similarity = fit_affine(level, points, end, freedom)
+            return end, similarity
+
+        return fit
+
+    return _settled(scan, placement, np.eye(4), hides, fit_to, target[0].where)
 
 
 def settle_rigidly(
@@ -214,11 +221,11 @@ def settle_rigidly(
     """
     faceless_reference = evened(without(reference, hides(reference, to_template, HIDDEN_MM)))
 
-    def fit(faceless: Volume, start: NDArray) -> tuple[NDArray, float]:
-        levels = _levels(evened(faceless), faceless_reference, region)
-        return _fit_rigidly(levels[1:], start, region)
+    def fit_to(faceless: Volume) -> Fit:
+        levels = _levels(evened(faceless), faceless_reference, region)[1:]
+        return lambda start: _fit_rigidly(levels, start, region)
 
-    return _settled(scan, placement, to_template, hides, fit, region)
+    return _settled(scan, placement, to_template, hides, fit_to, region)
 
 
 def _settled(
@@ -226,7 +233,7 @@ def _settled(
     placement: Placement,
     to_template: NDArray,
     hides: Hides,
-    fit: Callable[[Volume, NDArray], tuple[NDArray, float]],
+    fit_to: Callable[[Volume], Fit],
     probes: NDArray,
 ) -> Placement:
     """Return a placement on a target after a fit without the face; `to_template` leads on from the target.
@@ -235,10 +242,12 @@ def _settled(
     """
     first = np.linalg.inv(placement.to_template)
     corners, end = apply_affine(np.linalg.inv(to_template), CORNERS), first
-    for is_rounded in (False, False, True):
+    for is_rounded in (False, True):
         start = _rounded(end, corners) if is_rounded else end
-        hidden = hides(scan, to_template @ np.linalg.inv(start), HIDDEN_MM)
-        end, similarity = fit(without(scan, hidden), start)
+        fit = fit_to(without(scan, hides(scan, to_template @ np.linalg.inv(start), HIDDEN_MM)))
+        end, similarity = fit(start)
+        if not is_rounded:  # twice, so that less of where it came from is left
+            end, similarity = fit(end)
         if similarity < 0:
             return placement
     settled = np.linalg.inv(end)
@@ -298,15 +307,13 @@ def place_rigidly(
     return best
 
 
-def _levels(scan: Volume, reference: Volume, region: NDArray) -> list[tuple[Volume, Points]]:
+def _levels(scan: Volume, reference: Volume, region: NDArray) -> Levels:
     """Return, from coarse to fine, a scan and the points of a reference that it is compared at."""
     coarse, fixed = (world_aligned(volume, FIT_SPACING_MM) for volume in (scan, reference))
     return [(smoothed(coarse, sigma), points_in(smoothed(fixed, sigma), region)) for sigma, _ in STAGES]
 
 
-def _fit_rigidly(
-    levels: list[tuple[Volume, Points]], start: NDArray, region: NDArray
-) -> tuple[NDArray, float]:
+def _fit_rigidly(levels: Levels, start: NDArray, region: NDArray) -> tuple[NDArray, float]:
     """Return the way from a reference to a scan, and the similarity there, from a start."""
     end, similarity = _nearest_rotation(start, region.mean(axis=0)), -1.0
     for level, points in (*levels, levels[-1]):  # twice, as other points have come into view

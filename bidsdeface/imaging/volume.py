@@ -181,7 +181,8 @@ def without(volume: Volume, hidden: NDArray[np.bool_]) -> Volume:
     hidden : numpy.ndarray, shape (X, Y, Z), bool
     """
     own = np.where(hidden, np.nan, volume.data if volume.own is None else volume.own)
-    known = own[np.isfinite(own)]
+    known = own[::2, ::2, ::2]  # enough, and faster
+    known = known[np.isfinite(known)]
     dark, bright = np.percentile(known, [DARK_PERCENTILE, BRIGHT_PERCENTILE]) if known.size else (0.0, 1.0)
     data = _in_range(own, dark, bright) if bright > dark else np.zeros_like(volume.data)
     return Volume(data, volume.affine, np.where(hidden, 0, volume.seen), own)

@@ -80,7 +80,7 @@ def test_no_face_makes_a_difference_to_what_is_published(method, templates, monk
         return Defaced(*shown, placed.head.to_head if method == "reface" else None)
 
     assert np.array_equal(load_swap()(published(), faces), [0, 0, 0])
-    monkeypatch.setattr(fitting, "settle", lambda scan, placement, *_: placement)
+    monkeypatch.setattr(fitting, "settle", lambda scan, placement, *_, **__: placement)
     differences = load_swap()(published(), faces)
     assert differences[0] < differences[1:].min()
 

@@ -70,7 +70,7 @@ def test_a_brain_that_puts_the_face_elsewhere_stops_a_placement(average, templat
 
     for name in ("place", "place_from"):
         monkeypatch.setattr(fitting, name, place_from)
-    monkeypatch.setattr(fitting, "settle", lambda scan, placement, *_: placement)
+    monkeypatch.setattr(fitting, "settle", lambda scan, placement, *_, **__: placement)
     with pytest.raises(Rejected) as rejected:
         fit("x", average.head, None, templates, accepted=False)
     assert "brain_shift_mm" in str(rejected.value.args[0])
