@@ -13,6 +13,7 @@ from bidsdeface.imaging.guard_brain import find_guard_brain
 from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.templates.template import Template
 
+UNSURE_ML = 0.25  # of brain, by which the network may differ from itself
 NO_VOXELS = np.zeros((4, 4))  # a grid without any, whose guard needs no more room
 
 
@@ -114,7 +115,8 @@ def find_guard(
 ) -> Brain:
     """Return the brain that the guard follows: the scan's own, as it is found without what is removed.
 
-    If any of the brain that was found with the face in view would be removed then, the guard follows that.
+    If more than `UNSURE_ML` of the brain that was found with the face in view would be removed then, it
+    follows that one.
 
     Parameters
     ----------
@@ -146,6 +148,7 @@ def find_guard(
         is_flat=is_flat,
     )
     in_face = own.places[regions.distance(own.places, to_template) < 0]
-    if found is None or not (guard_mm(found, in_face) < 0).all():
+    if found is None:
         return own
-    return templates.on_template(found)
+    removed_ml = (guard_mm(found, in_face) > 0).sum() * own.inside.voxel_ml
+    return own if removed_ml > UNSURE_ML else templates.on_template(found)

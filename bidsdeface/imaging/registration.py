@@ -38,8 +38,8 @@ PROBE_STEP = 40  # of the coarsest points, at which two placements are compared
 MOST_POINTS = 3000  # at which two scans are compared
 HIDDEN_MM = 4.0  # around what is removed: as far as a placement is rounded, and a block reaches
 ROUNDED_MM = 2.0  # much farther than a face moves a placement that it has little part in
-# A tetrahedron around the face, template world, mm: inside, nothing is moved more than its corners are.
-CORNERS = np.array([(-150.0, 0.0, -150.0), (150.0, 0.0, -150.0), (0.0, 0.0, 150.0), (0.0, 200.0, -60.0)])
+# A tetrahedron around the middle of the face, template world, mm: nothing near moves more than they do.
+CORNERS = np.array([(-80.0, 0.0, -100.0), (80.0, 0.0, -100.0), (0.0, 0.0, 60.0), (0.0, 110.0, -50.0)])
 
 Hides = Callable[[Volume, NDArray, float], NDArray[np.bool_]]
 Fit = Callable[[NDArray], tuple[NDArray, float]]  # from a start
@@ -165,8 +165,7 @@ def settle(
     target : sequence of Points
         As `place` takes it.
     hides : callable
-        Return which blocks of a scan lie in what is removed or so many mm beyond, for a placement of the
-        template on it.
+        From a scan, where the template lies on it, and mm: which blocks lie in what is removed, or so near.
     is_flat : bool
         Whether the scan was `flattened` when it was placed.
 
@@ -245,9 +244,7 @@ def _settled(
     for is_rounded in (False, True):
         start = _rounded(end, corners) if is_rounded else end
         fit = fit_to(without(scan, hides(scan, to_template @ np.linalg.inv(start), HIDDEN_MM)))
-        end, similarity = fit(start)
-        if not is_rounded:  # twice, so that less of where it came from is left
-            end, similarity = fit(end)
+        end, similarity = fit(fit(start)[0])  # twice, so that less of where it came from is left
         if similarity < 0:
             return placement
     settled = np.linalg.inv(end)
