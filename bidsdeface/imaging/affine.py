@@ -36,9 +36,9 @@ class Points:
     value: NDArray[np.float32]
 
     def in_view(self, scan: Volume, from_template: NDArray, most: int) -> "Points":
-        """Return the points that a scan shows, evenly thinned to `most`."""
-        chosen = np.flatnonzero(scan.sees(apply_affine(from_template, self.where)))
-        chosen = chosen[chosen % max(-(-len(chosen) // most), 1) == 0]  # much the same from nearby
+        """Return `most` of the points that a scan shows, by chance, but much the same ones from nearby."""
+        order = np.random.default_rng(0).permutation(len(self.where))
+        chosen = order[scan.sees(apply_affine(from_template, self.where[order]))][:most]
         return Points(self.where[chosen], self.value[chosen])
 
 
