@@ -220,8 +220,8 @@ CHECKS = (
     ),
     Check(
         "brain_in_mask_ml",
-        "Volume of the brain in the mask; 0 by construction unless the mask was made on another scan, and no "
-        "evidence that the brain was spared",
+        "Volume of the brain in the mask; at most 0.25 by construction unless the mask was made on another "
+        "scan, and no evidence that the brain was spared",
         "the mask takes in {value:.1f} mL of the brain (at most {limit} expected)",
         most=2.0,
         asked=is_brain_trusted,

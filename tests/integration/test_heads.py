@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bidsdeface.head.registered import UNSURE_ML
 from bidsdeface.imaging.image import read_image
 from tests.conftest import SCRUBBED, make_dataset
 from tests.heads import find_head
@@ -102,7 +103,7 @@ def test_the_scans_own_brain_is_trusted_agrees_and_is_clear_of_the_mask(result):
     measures = sidecar["Bidsdeface"]["Measures"]
     assert measures["BrainFitMM"] < 2 and measures["BrainLead"] > 2
     assert min(measures["BrainShiftMM"], measures["FaceShiftMM"]) < 8
-    assert measures["BrainInMaskML"] == 0 and measures["GuardToSkinMM"] > 3
+    assert measures["BrainInMaskML"] <= UNSURE_ML and measures["GuardToSkinMM"] > 3
 
 
 @on_heads_with_landmarks

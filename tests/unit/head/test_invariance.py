@@ -38,7 +38,7 @@ def with_tissue(image, mask, seed):
         ("average", 1, ("face",)),
         ("S01", 1, ("face",)),
         ("S04", 1, ("face",)),
-        ("S04", 2, ("face", "ears")),
+        ("S04", 1, ("face", "ears")),
         ("P13", 1, ("face",)),
     ],
 )
