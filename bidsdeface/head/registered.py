@@ -147,8 +147,8 @@ def find_guard(
         weights=templates.weights,
         is_flat=is_flat,
     )
-    in_face = own.places[regions.distance(own.places, to_template) < 0]
     if found is None:
         return own
+    in_face = own.places[regions.distance(own.places, to_template) < 0]
     removed_ml = (guard_mm(found, in_face) > 0).sum() * own.inside.voxel_ml
     return own if removed_ml > UNSURE_ML else templates.on_template(found)

@@ -13,7 +13,14 @@ from bidsdeface.imaging.facemask import face_mask
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.methods import remove, stored_as
 from bidsdeface.imaging.registration import disagreement_mm
-from bidsdeface.imaging.volume import apply_affine, interpolate, nearest, reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import (
+    Volume,
+    apply_affine,
+    interpolate,
+    nearest,
+    reduce_image,
+    tissue_threshold,
+)
 from bidsdeface.reidentify.attack import Defaced
 
 NAME = "the guess"
@@ -65,12 +72,13 @@ class Swapper:
         image : Image
         """
         try:
-            return Face(image, self._fit(image).head.to_head, *_levels(image))
+            placed = self._fit(image)
+            return Face(image, placed.head.to_head, *_levels(image, placed.volume))
         except (RegistrationError, ImageError):
             return None
 
     def differences(self, published: Defaced, faces: Iterable[Face | None]) -> NDArray[np.float64]:
-        """Return how much would have been published otherwise if each of some faces had been in the scanner.
+        """Return how far the published result would differ if a candidate had been scanned, for each face.
 
         Parameters
         ----------
@@ -89,7 +97,8 @@ class Swapper:
         to_head = published.to_template
         if to_head is None:
             to_head = self._fit(image).head.to_head
-        dark, bright = _levels(replace(image, stored=remove(image, mask)))
+        emptied = replace(image, stored=remove(image, mask))
+        dark, bright = _levels(emptied, reduce_image(emptied, NAME))
         places = apply_affine(to_head @ image.affine, np.argwhere(mask))
 
         def difference(face: Face | None) -> float:
@@ -114,15 +123,14 @@ class Swapper:
 
 
 def load_swap() -> Callable[[Defaced, Iterable[Image]], NDArray]:
-    """Return what the attacker does with a published head and with scans of candidates."""
+    """Return a function that compares a published head with what each candidate would have given."""
     swapper = Swapper(make_template_set("WholeHead", ("face",)))
     return lambda published, images: swapper.differences(published, map(swapper.face_in, images))
 
 
-def _levels(image: Image) -> tuple[float, float]:
-    """Return the levels of air and tissue in an image."""
+def _levels(image: Image, scan: Volume) -> tuple[float, float]:
+    """Return the levels of air and tissue in an image; `scan` is its coarse copy."""
     values = image.scaled(image.volumes[..., 0])
-    scan = reduce_image(image, NAME)
     at_blocks = nearest(values, image.affine, scan.to_world(np.argwhere(scan.seen > 0)))
     tissue = (scan.data > tissue_threshold(scan))[scan.seen > 0]
     if not tissue.any() or tissue.all():

@@ -171,7 +171,7 @@ def region_distance(
 
 
 def scan_mm(to_template: NDArray) -> float:
-    """Return how many mm in a scan are 1 mm in the template, by volume."""
+    """Return the length in a scan, in mm, of 1 mm in the template: the cube root of the change of volume."""
     return float(np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3))
 
 

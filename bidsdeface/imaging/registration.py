@@ -43,7 +43,6 @@ CORNERS = np.array([(-80.0, 0.0, -100.0), (80.0, 0.0, -100.0), (0.0, 0.0, 60.0),
 
 Hides = Callable[[Volume, NDArray, float], NDArray[np.bool_]]
 Fit = Callable[[NDArray], tuple[NDArray, float]]  # from a start
-Levels = list[tuple[Volume, Points]]
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,7 @@ def place_from(
     RegistrationError
         No start puts the template's head inside the field of view.
     """
-    coarse = world_aligned(scan, FIT_SPACING_MM)
-    levels = [smoothed(coarse, sigma) for sigma, _ in STAGES]
+    levels = _levels(scan, STAGES)
     ends: list[tuple[NDArray, float]] = []
     for start in starts:
         from_template, similarity = np.linalg.inv(start), -1.0
@@ -150,11 +148,10 @@ def settle(
 ) -> Placement:
     """Return a placement fitted once more, as if the face had not been acquired.
 
-    The face has a part in any placement, by the scale of intensities and the way of the search: with another
-    face, it moves by 0.02 mm, and where the scan's fat is bright by millimetres. Who tries faces in a
-    published head would recognise the right one by a mask that stays where it is. So the fit is repeated
-    without the face, and once more from corners rounded to 2 mm: then another face changes no bit, unless a
-    corner happens to lie between two steps.
+    The face has a part in any placement, by the scale of intensities and the way of the search. Whoever tries
+    faces in a published head would know the right one by a mask that stays where it is. So the fit is
+    repeated without the face, and once more from corners rounded to 2 mm: then another face changes no bit,
+    unless a corner lies near the middle between two steps.
 
     Parameters
     ----------
@@ -176,8 +173,7 @@ def settle(
     """
 
     def fit_to(faceless: Volume) -> Fit:
-        coarse = world_aligned(flattened(faceless) if is_flat else faceless, FIT_SPACING_MM)
-        levels = [smoothed(coarse, sigma) for sigma, _ in STAGES[1:]]
+        levels = _levels(flattened(faceless) if is_flat else faceless, STAGES[1:])
 
         def fit(start: NDArray) -> tuple[NDArray, float]:
             end, similarity = start, -1.0
@@ -219,9 +215,10 @@ def settle_rigidly(
         The same one if too little is left of the scan without the face.
     """
     faceless_reference = evened(without(reference, hides(reference, to_template, HIDDEN_MM)))
+    points = [points_in(level, region) for level in _levels(faceless_reference, STAGES[1:])]
 
     def fit_to(faceless: Volume) -> Fit:
-        levels = _levels(evened(faceless), faceless_reference, region)[1:]
+        levels = list(zip(_levels(evened(faceless), STAGES[1:]), points, strict=True))
         return lambda start: _fit_rigidly(levels, start, region)
 
     return _settled(scan, placement, to_template, hides, fit_to, region)
@@ -292,11 +289,11 @@ def place_rigidly(
     Placement
         Its ``to_template`` leads to the reference. Whatever ends farther off than `AGREEMENT_MM` is a rival.
     """
-    levels = _levels(scan, reference, region)
+    points = [points_in(level, region) for level in _levels(reference, STAGES)]
+    levels = list(zip(_levels(scan, STAGES), points, strict=True))
     ends = [_fit_rigidly(levels, np.linalg.inv(start), region) for start in starts]
-    level, points = levels[-1]
     end, similarity = max(ends, key=lambda found: found[1])
-    seen = points.in_view(level, end, MOST_POINTS).where
+    seen = points[-1].in_view(levels[-1][0], end, MOST_POINTS).where
     best = _best(ends, seen if len(seen) else region, AGREEMENT_MM)
     if mirror is not None:
         _, turned = _fit_rigidly(levels, np.linalg.inv(mirror @ best.to_template), region)
@@ -304,13 +301,15 @@ def place_rigidly(
     return best
 
 
-def _levels(scan: Volume, reference: Volume, region: NDArray) -> Levels:
-    """Return, from coarse to fine, a scan and the points of a reference that it is compared at."""
-    coarse, fixed = (world_aligned(volume, FIT_SPACING_MM) for volume in (scan, reference))
-    return [(smoothed(coarse, sigma), points_in(smoothed(fixed, sigma), region)) for sigma, _ in STAGES]
+def _levels(scan: Volume, stages: Sequence[tuple[float, int]]) -> list[Volume]:
+    """Return a scan as it is seen at some of `STAGES`."""
+    coarse = world_aligned(scan, FIT_SPACING_MM)
+    return [smoothed(coarse, sigma) for sigma, _ in stages]
 
 
-def _fit_rigidly(levels: Levels, start: NDArray, region: NDArray) -> tuple[NDArray, float]:
+def _fit_rigidly(
+    levels: list[tuple[Volume, Points]], start: NDArray, region: NDArray
+) -> tuple[NDArray, float]:
     """Return the way from a reference to a scan, and the similarity there, from a start."""
     end, similarity = _nearest_rotation(start, region.mean(axis=0)), -1.0
     for level, points in (*levels, levels[-1]):  # twice, as other points have come into view

@@ -142,13 +142,13 @@ def attack_on(
 
 
 def swap_on(key: str, plain: Sight, differences: Callable[[], NDArray], folder: Path) -> Sight:
-    """Return what the swap attacker finds, from the folder if it was tried before.
+    """Run the swap attack, or read its result from the folder if it was run before.
 
     Parameters
     ----------
     key : str
     plain : Sight
-        What is seen of the defaced head as it is.
+        Of the published head.
     differences : callable
         Try all candidates, the right one first.
     folder : pathlib.Path

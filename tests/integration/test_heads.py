@@ -99,11 +99,15 @@ def test_the_header_is_kept_but_for_free_text(result):
 
 
 def test_the_scans_own_brain_is_trusted_agrees_and_is_clear_of_the_mask(result):
-    *_, sidecar = result
+    name, *_, sidecar = result
     measures = sidecar["Bidsdeface"]["Measures"]
-    assert measures["BrainFitMM"] < 2 and measures["BrainLead"] > 2
-    assert min(measures["BrainShiftMM"], measures["FaceShiftMM"]) < 8
-    assert measures["BrainInMaskML"] <= UNSURE_ML and measures["GuardToSkinMM"] > 3
+    assert measures["BrainFitMM"] < 2 and measures["BrainLead"] > 2 and measures["GuardToSkinMM"] > 3
+    if (
+        name == "P12"
+    ):  # a T2w cut at the crown: brain and outline together place the face as the template does
+        assert measures["FaceShiftMM"] < 8 and measures["BrainInMaskML"] <= UNSURE_ML
+    else:
+        assert measures["BrainShiftMM"] < 8 and measures["BrainInMaskML"] == 0
 
 
 @on_heads_with_landmarks
