@@ -38,6 +38,9 @@ STEPS = {
         "fit_brain": "place",
         "place_from": "place",
         "place": "place",
+        "settle": "settle",
+        "settle_rigidly": "settle",
+        "find_guard": "guard",
         "measure_placement": "check placement",
     },
     "head.deface": {
@@ -71,10 +74,10 @@ def timed_steps() -> Iterator[dict[str, float]]:
     seconds: dict[str, float] = defaultdict(float)
 
     def timed(function: Callable[..., Any], step: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
             start = time.process_time()
             try:
-                return function(*arguments)
+                return function(*arguments, **named)
             finally:
                 seconds[step] += time.process_time() - start
 

@@ -42,7 +42,7 @@ from bidsdeface.imaging.facemask import face_mask, region_distance
 from bidsdeface.imaging.image import Image, read_image
 from bidsdeface.imaging.methods import remove, stored_as
 from bidsdeface.imaging.reface import reface
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, reduce_image
 from bidsdeface.reidentify.render import image_surface
 from bidsdeface.templates.source import average_face
 
@@ -140,7 +140,7 @@ def measure(head: Head, others: list[Head], templates: TemplateSet, average: Ave
     before, after = head.levels(head.image), head.levels(head.refaced)
     removed = replace(head.image, stored=remove(head.image, head.mask))
     dark, bright = np.percentile(before[np.isfinite(before)], [1, 99.5])
-    threshold = dark + tissue_threshold(head.volume) * (bright - dark)
+    threshold = dark + head.volume.tissue_threshold * (bright - dark)
     for values in (before, head.levels(removed), after):
         yield f"{seam(values, head.mask, before > threshold):.2f}"
     persons, put = before[head.mask & (before > threshold)], after[head.mask & (after > threshold)]

@@ -26,7 +26,7 @@ from bidsdeface.head.fit import fit, make_template_set
 from bidsdeface.head.registered import TemplateSet
 from bidsdeface.head.swap import Face, Swapper
 from bidsdeface.imaging.image import Image, mask_header, read_image
-from bidsdeface.imaging.volume import BLOCK_MM, reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import BLOCK_MM, reduce_image
 from bidsdeface.reidentify.attack import SWAP, Defaced, Tools, attack_on, draw, look_at, swap_on
 from bidsdeface.reidentify.findings import Findings, Probe, distances, evaluate, rate
 from bidsdeface.reidentify.people import Person, as_float, at_mm, make_person, scan
@@ -47,7 +47,7 @@ def base_head(path: Path) -> Image:
     fine = at_mm(image, FINE_MM)
     values, affine = fine.stored, fine.affine.copy()
     volume = reduce_image(image, str(path))
-    tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
+    tissue = ndimage.binary_opening(volume.data > volume.tissue_threshold, iterations=2)
     to_fine = np.linalg.inv(affine) @ volume.affine
     corners = np.argwhere(tissue) @ to_fine[:3, :3].T + to_fine[:3, 3]
     spacing = np.linalg.norm(affine[:3, :3], axis=0)

@@ -31,7 +31,6 @@ from bidsdeface.imaging.volume import (
     interpolate,
     nearest,
     reduce_image,
-    tissue_threshold,
     voxel_ml,
     voxel_places,
 )
@@ -150,7 +149,7 @@ def study(name: str, scan: Volume, templates: TemplateSet) -> None:
         least = min(depths, key=lambda landmark: depths[landmark], default="")
         known = good.regions.distance(origins, good.to_template) < -DEEP_MM
         known &= good.regions.guard_distance(origins, good.to_template, NO_VOXELS) > DEEP_MM
-        known &= child.data > tissue_threshold(child)
+        known &= child.data > child.tissue_threshold
         line = (
             "failed: " + ", ".join(found_faults) if found_faults else "passed",
             ", ".join(f"{volume} ({who})" for who, volume in lost.items()),

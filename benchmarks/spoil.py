@@ -13,7 +13,6 @@ from bidsdeface.imaging.volume import (
     Volume,
     apply_affine,
     interpolate,
-    tissue_threshold,
     tissue_voxels,
     voxel_places,
 )
@@ -57,7 +56,7 @@ def variants(scan: Volume, to_template: NDArray, seed: int) -> Iterator[tuple[st
     yield "uneven coil", _scaled(scan, scan.data * _bias(scan, random))
     yield "low contrast", _scaled(scan, scan.data**0.5)
     yield "high contrast", _scaled(scan, scan.data**2)
-    tissue = ndimage.gaussian_filter((scan.data > tissue_threshold(scan)).astype(np.float32), 1)
+    tissue = ndimage.gaussian_filter((scan.data > scan.tissue_threshold).astype(np.float32), 1)
     yield "contrast turned round", _scaled(scan, tissue * (1.2 - np.clip(scan.data, 0, 1)))
     for name, centre, radius, value in LESIONS:
         yield name, _scaled(scan, _with_ball(scan, to_template, centre, radius, value))

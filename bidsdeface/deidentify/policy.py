@@ -182,7 +182,8 @@ def scrub_metadata(
 
 @cache
 def _own_policy() -> Policy:
-    return _read_policy(_TABLE, {})
+    """Return our table; a test reads it as strictly as a person's."""
+    return {row["field"]: Rule(row["action"], row["kind"], row["reason"]) for row in read_rows(_TABLE)}
 
 
 def _read_policy(path: Path, ours: Policy) -> dict[str, Rule]:

@@ -27,7 +27,6 @@ from bidsdeface.imaging.volume import (
     in_blocks,
     largest_piece,
     reduce_image,
-    tissue_threshold,
     voxel_ml,
     voxel_places,
     world_aligned,
@@ -246,7 +245,7 @@ def face_in(image: Image, volume: Volume, reference: RegisteredScan | None, temp
 
 def is_headlike(volume: Volume, template: Template) -> bool:
     """Return True if what is in an image could be a face, and has the outline of a head or none that fits."""
-    voxels = np.argwhere(largest_piece(volume.data > tissue_threshold(volume)))
+    voxels = np.argwhere(largest_piece(volume.data > volume.tissue_threshold))
     sides_mm = np.sort((np.ptp(voxels, axis=0) + 1) * volume.voxel_mm)
     if len(voxels) * volume.voxel_ml < MIN_FACE_ML or sides_mm[1] < MIN_FACE_MM:
         return False

@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 
 from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.brainnet import Weights
-from bidsdeface.imaging.facemask import BLOCK_REACH_MM, FaceRegions
+from bidsdeface.imaging.facemask import NO_VOXELS, FaceRegions
 from bidsdeface.imaging.foldover import PlacedHead
 from bidsdeface.imaging.guard_brain import find_guard_brain
 from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.templates.template import Template
 
 UNSURE_ML = 0.25  # of brain, by which the network may differ from itself
-NO_VOXELS = np.zeros((4, 4))  # a grid without any, whose guard needs no more room
 
 
 @dataclass(frozen=True)
@@ -133,14 +132,13 @@ def find_guard(
     head, to_head = templates.head_template, templates.to_head(to_template)
     regions = templates.face_regions(None)
 
-    def guard_mm(brain: Brain, places: NDArray) -> NDArray[np.float64]:
-        guarding = templates.face_regions(templates.on_template(brain))
-        return guarding.guard_distance(places, to_template, NO_VOXELS)
+    def guarding(brain: Brain) -> FaceRegions:
+        return templates.face_regions(templates.on_template(brain))
 
     found = find_guard_brain(
         volume,
         hidden=regions.reach(volume, to_template),
-        guarded=lambda brain, places: guard_mm(brain, places) < -BLOCK_REACH_MM,
+        guarded=lambda brain: guarding(brain).guarded(volume, to_template),
         average=head.head,
         to_average=to_head,
         surface=head.brain_surface,
@@ -150,5 +148,6 @@ def find_guard(
     if found is None:
         return own
     in_face = own.places[regions.distance(own.places, to_template) < 0]
-    removed_ml = (guard_mm(found, in_face) > 0).sum() * own.inside.voxel_ml
+    is_removed = guarding(found).guard_distance(in_face, to_template, NO_VOXELS) > 0
+    removed_ml = is_removed.sum() * own.inside.voxel_ml
     return own if removed_ml > UNSURE_ML else templates.on_template(found)

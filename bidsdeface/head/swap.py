@@ -19,7 +19,6 @@ from bidsdeface.imaging.volume import (
     interpolate,
     nearest,
     reduce_image,
-    tissue_threshold,
 )
 from bidsdeface.reidentify.attack import Defaced
 
@@ -132,7 +131,7 @@ def _levels(image: Image, scan: Volume) -> tuple[float, float]:
     """Return the levels of air and tissue in an image; `scan` is its coarse copy."""
     values = image.scaled(image.volumes[..., 0])
     at_blocks = nearest(values, image.affine, scan.to_world(np.argwhere(scan.seen > 0)))
-    tissue = (scan.data > tissue_threshold(scan))[scan.seen > 0]
+    tissue = (scan.data > scan.tissue_threshold)[scan.seen > 0]
     if not tissue.any() or tissue.all():
         raise ImageError(f"{NAME}: shows no tissue, or no air")
     return float(np.nanmedian(at_blocks[~tissue])), float(np.nanmedian(at_blocks[tissue]))

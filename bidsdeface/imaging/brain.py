@@ -1,13 +1,11 @@
 """The scan's own brain: found by a neural network, and laid on the template's brain by its surface alone."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 from nibabel.affines import from_matvec
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from bidsdeface.imaging.affine import Surface, fit_surface
 from bidsdeface.imaging.brainnet import SIZE, Weights, brain_log_odds
@@ -58,15 +56,14 @@ class Brain:
         """The brain's voxels, scan world, mm, shape (N, 3)."""
         return self.inside.to_world(np.argwhere(self.inside.data > 0))
 
-    @cached_property
+    @property
     def surface(self) -> NDArray[np.float64]:
         """Places half way between voxels in the brain and out of it, scan world, mm, shape (N, 3)."""
-        ends = [np.argwhere(np.diff(self.inside.data, axis=k)) + 0.5 * np.eye(3)[k] for k in range(3)]
-        return self.inside.to_world(np.concatenate(ends))
+        return self.inside.edges.data
 
     def distance(self, points: NDArray) -> NDArray[np.float64]:
         """Return the distance in mm from scan world points, shape (N, 3), to the brain; negative inside."""
-        away, _ = cKDTree(self.surface).query(points)
+        away, _ = self.inside.edges.query(points)
         return np.where(self.inside.at(points, 0.0) > 0.5, -away, away)
 
     def centred_on(self, template: Surface) -> NDArray[np.float64]:
@@ -94,13 +91,14 @@ def grid_over_head(scan: Volume, template: Surface) -> NDArray[np.float64]:
     numpy.ndarray, shape (4, 4)
         Scan world to template world, a shift.
     """
-    places = scan.to_world(tissue_voxels(scan))
-    heights = np.arange(places[:, 2].min(), places[:, 2].max() + CROWN_STEP_MM, CROWN_STEP_MM)
-    counts = np.histogram(places[:, 2], heights)[0] if len(heights) > 1 else np.zeros(0)
+    voxels = tissue_voxels(scan)
+    height = voxels @ scan.affine[2, :3] + scan.affine[2, 3]
+    heights = np.arange(height.min(), height.max() + CROWN_STEP_MM, CROWN_STEP_MM)
+    counts = np.histogram(height, heights)[0] if len(heights) > 1 else np.zeros(0)
     large = np.flatnonzero(counts * scan.voxel_ml * 1000 > CROWN_AREA_MM2 * CROWN_STEP_MM)
-    crown = heights[large.max(initial=len(counts) - 1) + 1] if len(large) else places[:, 2].max()
-    of_head = (places[:, 2] < crown) & (places[:, 2] > crown - HEAD_MM)
-    middle = places[of_head if of_head.any() else slice(None)].mean(axis=0)
+    crown = heights[large.max(initial=len(counts) - 1) + 1] if len(large) else height.max()
+    of_head = (height < crown) & (height > crown - HEAD_MM)
+    middle = scan.to_world(voxels[of_head if of_head.any() else slice(None)].mean(axis=0))
     return from_matvec(np.eye(3), template.centre - [*middle[:2], crown - CROWN_TO_CENTRE_MM])
 
 

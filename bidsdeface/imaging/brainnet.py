@@ -119,13 +119,20 @@ def _convolve(x: Array, kernel: Array, stride: int = 1) -> Array:
     numpy.ndarray, shape (O, X / stride, Y / stride, Z / stride)
     """
     outputs, _, size = kernel.shape[:3]
-    padded = np.pad(x, [(0, 0)] + 3 * [(size // 2, size // 2)])
-    around = sliding_window_view(padded, (size, size, size), axis=(1, 2, 3))[:, ::stride, ::stride, ::stride]  # type: ignore[call-overload]
-    matrix = kernel.reshape(outputs, -1)
-    out = np.empty((outputs, *around.shape[1:4]), np.float32)
-    for plane in range(out.shape[1]):  # a copy of all windows at once would take 27 times the memory
-        windows = around[:, plane].transpose(0, 3, 4, 5, 1, 2).reshape(matrix.shape[1], -1)
-        out[:, plane] = (matrix @ windows).reshape(outputs, *out.shape[2:])
+    half = size // 2
+    padded = np.pad(x, [(0, 0), (0, 0), (half, half), (half, half)])
+    around = sliding_window_view(padded, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]  # type: ignore[call-overload]
+    slices = kernel.transpose(2, 0, 1, 3, 4).reshape(size, outputs, -1)
+    out = np.zeros((outputs, x.shape[1] // stride, *around.shape[2:4]), np.float32)
+    for plane in range(x.shape[1]):  # its windows are copied once for all planes that it is a part of
+        reached = [divmod(plane + half - k, stride) for k in range(size)]
+        to = {
+            k: there for k, (there, rest) in enumerate(reached) if not rest and there in range(out.shape[1])
+        }
+        windows = around[:, plane].transpose(0, 3, 4, 1, 2).reshape(slices.shape[2], -1)
+        parts = slices[list(to)].reshape(-1, slices.shape[2]) @ windows
+        for there, part in zip(to.values(), parts.reshape(-1, outputs, *out.shape[2:]), strict=True):
+            out[:, there] += part
     return out
 
 

@@ -1,6 +1,8 @@
 """The face mask: a region of space in a scan's own grid, never the outline of this person's face."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from bidsdeface.imaging.volume import (
 LATTICE_MM = 4.0
 CAP_MM = 10.0  # from the template's brain as it is laid on the scan's own; those of 20 people reach 9 mm
 BLOCK_REACH_MM = 2.0  # from the middle of a block of a coarse grid to any voxel in it
+NO_VOXELS = np.zeros((4, 4))  # a grid without any, whose guard needs no more room
 MORE_MARGIN_MM = 1.0  # around the template's brain, which is not the scan's own
 SLAB_VOXELS = 4_000_000
 LEAST_DRAWN_ML = 20.0  # a nose and two eyes
@@ -95,19 +98,26 @@ class FaceRegions:
         -------
         numpy.ndarray, shape of `scan`, bool
         """
-        most_mm = within_mm / scan_mm(to_template)  # in the template
-        return np.logical_or.reduce(
-            [region.on_grid_of(scan, to_template) < most_mm for region in self.regions_mm]
-        )
+        return at_blocks(scan, lambda points: self.distance(points, to_template)) < within_mm
 
     def reach(self, scan: Volume, to_template: NDArray) -> NDArray[np.bool_]:
         """Return the blocks of a scan that the mask may touch, whatever brain the guard follows.
 
         Parameters and result are those of `near`.
         """
-        in_brain_mm = -BLOCK_REACH_MM / scan_mm(to_template)
-        in_brain = self.brain_mm.on_grid_of(scan, to_template) < in_brain_mm
-        return self.near(scan, to_template, BLOCK_REACH_MM) & ~in_brain
+        to_brain = partial(region_distance, (self.brain_mm,), to_template)
+        return self.near(scan, to_template, BLOCK_REACH_MM) & (at_blocks(scan, to_brain) > -BLOCK_REACH_MM)
+
+    def guarded(self, scan: Volume, to_template: NDArray) -> NDArray[np.bool_]:
+        """Return the blocks of a scan that the guard keeps any mask from.
+
+        Parameters and result are those of `near`.
+        """
+
+        def guard_mm(points: NDArray) -> NDArray:
+            return self.guard_distance(points, to_template, NO_VOXELS)
+
+        return at_blocks(scan, guard_mm) < -BLOCK_REACH_MM
 
 
 def face_mask(
@@ -133,9 +143,7 @@ def face_mask(
     numpy.ndarray, shape (X, Y, Z), bool
         In Fortran order, as NIfTI stores it.
     """
-    step = np.maximum(np.round(LATTICE_MM / voxel_sizes(affine)), 1).astype(int)
-    nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
-    points = apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
+    step, points = _lattice(shape, affine)
     face = regions.distance(points, to_template)
     guarded = regions.guard_distance(points, to_template, affine)
     mask = np.empty(shape, bool, order="F")
@@ -167,12 +175,33 @@ def region_distance(
     numpy.ndarray, shape (...)
     """
     there = apply_affine(to_template, points)
-    return np.min([region.at(there, None) for region in regions_mm], axis=0) * scan_mm(to_template)
+    scan_mm = np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3)  # in a scan, of 1 mm in the template
+    return np.min([region.at(there, None) for region in regions_mm], axis=0) * np.float32(scan_mm)
 
 
-def scan_mm(to_template: NDArray) -> float:
-    """Return the length in a scan, in mm, of 1 mm in the template: the cube root of the change of volume."""
-    return float(np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3))
+def at_blocks(scan: Volume, distance: Callable[[NDArray], NDArray]) -> NDArray[np.float32]:
+    """Return what is smooth in space at all blocks of a scan, from its values on a coarse lattice.
+
+    Parameters
+    ----------
+    scan : Volume
+        From `reduce_image`.
+    distance : callable
+        Return the values at world points, shape (..., 3), mm.
+
+    Returns
+    -------
+    numpy.ndarray, shape of `scan`
+    """
+    step, points = _lattice(scan.data.shape, scan.affine)
+    return _upsampled(distance(points), step, scan.data.shape, slice(None))
+
+
+def _lattice(shape: tuple[int, ...], affine: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return every how many voxels a lattice over a grid has a node, and the places of its nodes in world."""
+    step = np.maximum(np.round(LATTICE_MM / voxel_sizes(affine)), 1).astype(int)
+    nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
+    return step, apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))
 
 
 def _upsampled(field: NDArray, step: NDArray, shape: tuple[int, ...], planes: slice) -> NDArray[np.float32]:

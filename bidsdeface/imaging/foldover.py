@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsdeface.imaging.facemask import region_distance
-from bidsdeface.imaging.volume import Volume, apply_affine, tissue_voxels
+from bidsdeface.imaging.facemask import at_blocks, region_distance
+from bidsdeface.imaging.volume import Volume, apply_affine
 
 LEFT_RIGHT, DOWN_UP = 0, 2
-AIR_MM = 6.0  # farther than that from the template's head there is air
 NECK_Z_MM = -70.0  # in the template; below there may be shoulders
 FOLDED_MM, MIN_FOLDED_ML = 4.0, 0.2  # counts at an end where wrap-around is expected
 END_PLANES = 2
@@ -39,9 +38,10 @@ class PlacedHead:
         """Return the distance in mm from scan world points, shape (N, 3), to the head."""
         return region_distance((self.head_mm,), self.to_head, points)
 
-    def in_air(self, points: NDArray, air_mm: float = AIR_MM) -> NDArray[np.bool_]:
-        """Return which scan world points, shape (N, 3), lie in the air around the head, above its neck."""
-        return (apply_affine(self.to_head, points)[:, 2] > NECK_Z_MM) & (self.distance(points) > air_mm)
+    def air_mm(self, scan: Volume) -> NDArray[np.float32]:
+        """Return how far, in mm, the blocks of a scan lie from the head; 0 below its neck."""
+        height = at_blocks(scan, lambda points: apply_affine(self.to_head, points)[..., 2])
+        return np.where(height > NECK_Z_MM, at_blocks(scan, self.distance), 0)
 
 
 def find_foldover(scan: Volume, head: PlacedHead) -> NDArray[np.bool_] | None:
@@ -59,34 +59,26 @@ def find_foldover(scan: Volume, head: PlacedHead) -> NDArray[np.bool_] | None:
     numpy.ndarray, shape (X, Y, Z), bool, or None
         On the grid of `scan`: what folded over and the air around it; None if nothing did.
     """
-    voxels, shape = tissue_voxels(scan), scan.data.shape
-    in_air = voxels[head.in_air(scan.to_world(voxels), FOLDED_MM)]
+    shape, tissue = scan.data.shape, scan.data > scan.tissue_threshold
+    pieces, _ = ndimage.label(tissue & (head.air_mm(scan) > FOLDED_MM))
     ends = [
-        in_air[at_end(in_air, shape[axis], axis, is_last)]
+        end_of(pieces, axis, is_last)
         for axis, is_last in far_ends(shape, head.to_head @ scan.affine)
-        if np.count_nonzero(at_end(voxels, shape[axis], axis, not is_last)) >= CUT_VOXELS
+        if np.count_nonzero(end_of(tissue, axis, not is_last)) >= CUT_VOXELS
     ]
-    pieces, _ = ndimage.label(marked(shape, in_air))
     sizes = np.bincount(pieces.ravel()) * scan.voxel_ml
     boxes = ndimage.find_objects(pieces)
     grow = np.ceil(AROUND_MM / scan.voxel_mm).astype(int)
     found = np.zeros(shape, bool)
-    for piece in {int(piece) for end in ends for piece in pieces[tuple(end.T)]} - {0}:
+    for piece in {int(piece) for end in ends for piece in np.unique(end)} - {0}:
         if sizes[piece] >= MIN_FOLDED_ML:
             x, y, z = (
                 slice(max(s.start - g, 0), s.stop + g) for s, g in zip(boxes[piece - 1], grow, strict=True)
             )
             found[x, y, : z.stop] = True  # and what is below it: where a nose folded over, so did the chin
     where = np.argwhere(found)
-    where = where[head.distance(scan.to_world(where)) > KEPT_SKIN_MM]
-    return marked(shape, where) if len(where) else None
-
-
-def marked(shape: tuple[int, ...], voxels: NDArray) -> NDArray[np.bool_]:
-    """Return a mask of a grid that is True at some voxels, shape (N, 3)."""
-    mask = np.zeros(shape, bool)
-    mask[tuple(voxels.T)] = True
-    return mask
+    found[found] = head.distance(scan.to_world(where)) > KEPT_SKIN_MM
+    return found if found.any() else None
 
 
 def on_grid(
@@ -122,6 +114,7 @@ def far_ends(shape: tuple[int, ...], to_head: NDArray) -> Iterator[tuple[int, bo
             yield axis, bool((along[toward] > 0) == (toward == DOWN_UP))
 
 
-def at_end(voxels: NDArray, size: int, axis: int, is_last: bool) -> NDArray[np.bool_]:
-    """Return which voxels, shape (N, 3), lie in the last planes, or the first, of a field of view."""
-    return voxels[:, axis] >= size - END_PLANES if is_last else voxels[:, axis] < END_PLANES
+def end_of(grid: NDArray, axis: int, is_last: bool) -> NDArray:
+    """Return the last planes of a grid along an axis, or the first, as a view."""
+    planes = slice(-END_PLANES, None) if is_last else slice(END_PLANES)
+    return np.moveaxis(grid, axis, 0)[planes]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bidsdeface.imaging.affine import Surface
 from bidsdeface.imaging.brain import Brain, find_brain, fit_brain
 from bidsdeface.imaging.brainnet import Weights
-from bidsdeface.imaging.volume import Volume, flattened, tissue_threshold, without
+from bidsdeface.imaging.volume import Volume, apply_affine, flattened, without
 
 MOST_LOOKS = 4
 SHOWN_ML = 1.0  # less than that is no reason to look again
@@ -23,7 +23,7 @@ SHOWN_ML = 1.0  # less than that is no reason to look again
 def find_guard_brain(
     scan: Volume,
     hidden: NDArray[np.bool_],
-    guarded: Callable[[Brain, NDArray], NDArray[np.bool_]],
+    guarded: Callable[[Brain], NDArray[np.bool_]],
     average: Volume,
     to_average: NDArray,
     surface: Surface,
@@ -39,7 +39,7 @@ def find_guard_brain(
     hidden : numpy.ndarray, shape of `scan`, bool
         Where a mask may reach.
     guarded : callable
-        Return at which of some places, scan world, mm, shape (N, 3), it may not if the guard follows a brain.
+        Return where it may not if the guard follows a brain, on the grid of `scan`.
     average : Volume
         The template's head.
     to_average : numpy.ndarray, shape (4, 4)
@@ -61,19 +61,19 @@ def find_guard_brain(
             both = np.maximum(found.inside.data, brain.inside.data)
             found = replace(found, inside=replace(found.inside, data=both))
         brain = fit_brain(found, surface, to_average)
-        voxels = np.argwhere(hidden)
-        shown = voxels[guarded(brain, scan.to_world(voxels))]
-        if len(shown) * scan.voxel_ml < SHOWN_ML:
+        shown = hidden & guarded(brain)
+        if shown.sum() * scan.voxel_ml < SHOWN_ML:
             break
-        hidden = hidden.copy()
-        hidden[tuple(shown.T)] = False
+        hidden = hidden & ~shown
     return brain
 
 
 def _filled(scan: Volume, hidden: NDArray[np.bool_], average: Volume, to_average: NDArray) -> Volume:
     """Return a scan with the average head, as bright as the scan's own tissue, in a part of it."""
     shown = without(scan, hidden)
-    here, there = (head.data[head.data > tissue_threshold(head)] for head in (shown, average))
+    here, there = (head.data[head.data > head.tissue_threshold] for head in (shown, average))
     level = np.median(here) / np.median(there) if here.size else 1.0
-    instead = np.clip(level * average.on_grid_of(scan, to_average), 0, 1)
-    return Volume(np.where(hidden, instead, shown.data).astype(np.float32), scan.affine, scan.seen)
+    places = apply_affine(to_average, scan.to_world(np.argwhere(hidden)))
+    data = shown.data.copy()
+    data[hidden] = np.clip(level * average.at(places, None), 0, 1)
+    return Volume(data, scan.affine, scan.seen)

@@ -16,7 +16,7 @@ from bidsdeface.imaging.average import AverageFace, Blocks, carried, lay_average
 from bidsdeface.imaging.image import Image
 from bidsdeface.imaging.methods import stored_as
 from bidsdeface.imaging.noise import finest_sd, neighbours_of, sigma_of
-from bidsdeface.imaging.volume import Volume, tissue_threshold
+from bidsdeface.imaging.volume import Volume
 
 SKIN_SHARE = 0.6  # of Otsu's threshold: skin is darker than most tissue
 # The person's skin beside the mask: within so much of the average's, of the mask, and not on an ear.
@@ -117,7 +117,7 @@ def _read(fine: NDArray[np.float32], blocks: Blocks) -> _Scan:
     dark, bright = (float(level) for level in np.percentile(data[known], [1, 99.5]))
     span = max(bright - dark, 1e-6)
     scaled = np.clip((data - dark) / span, 0, 1)
-    otsu = tissue_threshold(Volume(scaled, blocks.affine, known.astype(np.float32)))
+    otsu = Volume(scaled, blocks.affine, known.astype(np.float32)).tissue_threshold
     threshold = dark + SKIN_SHARE * (otsu if np.isfinite(otsu) else 0.5) * span
     air = _open_air(data, threshold, blocks)
     far = air & (blocks.skin_mm > 6)

@@ -236,14 +236,17 @@ def _settled(
 
     How far it moves at most, at some places of the target, counts as disagreement of starts.
     """
+
+    def fit_without_face(start: NDArray) -> Fit:
+        return fit_to(without(scan, hides(scan, to_template @ np.linalg.inv(start), HIDDEN_MM)))
+
     first = np.linalg.inv(placement.to_template)
-    corners, end = apply_affine(np.linalg.inv(to_template), CORNERS), first
-    for is_rounded in (False, True):
-        start = _rounded(end, corners) if is_rounded else end
-        fit = fit_to(without(scan, hides(scan, to_template @ np.linalg.inv(start), HIDDEN_MM)))
-        end, similarity = fit(fit(start)[0])  # twice, so that less of where it came from is left
-        if similarity < 0:
-            return placement
+    fit = fit_without_face(first)
+    end, _ = fit(fit(first)[0])  # twice, so that less of where it came from is left
+    start = _rounded(end, apply_affine(np.linalg.inv(to_template), CORNERS))
+    end, similarity = fit_without_face(start)(start)
+    if similarity < 0:
+        return placement
     settled = np.linalg.inv(end)
     return replace(
         placement,

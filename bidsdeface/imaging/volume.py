@@ -3,11 +3,13 @@
 import math
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from nibabel.affines import from_matvec, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from bidsdeface.errors import ImageError
 from bidsdeface.imaging.image import Image, canonical
@@ -54,6 +56,25 @@ class Volume:
         """The volume of one voxel in mL."""
         return voxel_ml(self.affine)
 
+    @cached_property
+    def tissue_threshold(self) -> float:
+        """The intensity that parts air from tissue: Otsu's, on the square root of intensity."""
+        counts, edges = np.histogram(np.sqrt(self.data[self.seen > 0]), bins=128, range=(0, 1))
+        centres = (edges[1:] + edges[:-1]) / 2
+        below, mass = np.cumsum(counts), np.cumsum(counts * centres)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            between = (mass[-1] * below / below[-1] - mass) ** 2 / (below * (below[-1] - below))
+        if not np.isfinite(between).any():
+            return math.inf  # the same everywhere: no tissue
+        return float(centres[np.nanargmax(between)] ** 2)
+
+    @cached_property
+    def edges(self) -> cKDTree:
+        """The places half way between voxels above 0 and others, in world, mm."""
+        above = self.data > 0
+        ends = [np.argwhere(np.diff(above, axis=axis)) + 0.5 * np.eye(3)[axis] for axis in range(3)]
+        return cKDTree(self.to_world(np.concatenate(ends)))
+
     def to_world(self, voxels: NDArray) -> NDArray[np.float64]:
         """Return the world coordinates of voxel indices, shape (..., 3), in mm."""
         return apply_affine(self.affine, voxels)
@@ -61,19 +82,6 @@ class Volume:
     def at(self, points: NDArray, outside: float | None = np.nan) -> NDArray[np.float32]:
         """Return the values at world points, as `interpolate` does."""
         return interpolate(self.data, self.affine, points, outside)
-
-    def on_grid_of(self, other: "Volume", from_other: NDArray) -> NDArray[np.float32]:
-        """Return the values at the voxels of another volume; beyond this one, those at its nearest edge.
-
-        Parameters
-        ----------
-        other : Volume
-        from_other : numpy.ndarray, shape (4, 4)
-            World of `other` to that of this volume, RAS+ mm.
-        """
-        voxels = np.linalg.inv(self.affine) @ from_other @ other.affine
-        linear, shift = voxels[:3, :3], voxels[:3, 3]
-        return ndimage.affine_transform(self.data, linear, shift, other.data.shape, order=1, mode="nearest")
 
     def sees(self, points: NDArray, least: float = SEEN) -> NDArray[np.bool_]:
         """Return which world points, shape (..., 3), lie in the field of view."""
@@ -262,8 +270,12 @@ def world_aligned(volume: Volume, spacing_mm: float) -> Volume:
     shape = tuple(np.ceil((high - low) / spacing_mm - 1e-6).astype(int) + 1)
     affine = from_matvec(spacing_mm * np.eye(3), low)
     voxels = np.linalg.inv(volume.affine) @ affine
-    weight = ndimage.affine_transform(volume.seen, voxels, output_shape=shape, order=1)
     smooth = ndimage.gaussian_filter(volume.data * volume.seen, sigma)
+    if volume.seen.all():  # faster
+        data = ndimage.affine_transform(smooth, voxels, output_shape=shape, order=1, cval=np.nan)
+        seen = np.isfinite(data)
+        return Volume(np.where(seen, data, 0), affine, seen.astype(np.float32))
+    weight = ndimage.affine_transform(volume.seen, voxels, output_shape=shape, order=1)
     data = ndimage.affine_transform(smooth, voxels, output_shape=shape, order=1)
     seen = weight > 0.5
     return Volume(np.where(seen, data / np.maximum(weight, 0.5), 0), affine, seen.astype(np.float32))
@@ -282,7 +294,7 @@ def evened(volume: Volume) -> Volume:
 
     Intensities are divided by the mean of the tissue around them.
     """
-    tissue = (volume.data > tissue_threshold(volume)).astype(np.float32)
+    tissue = (volume.data > volume.tissue_threshold).astype(np.float32)
     mean = float(volume.data.mean(where=tissue > 0)) if tissue.any() else 1.0
     sigma = COIL_MM / volume.voxel_mm
     weight = ndimage.gaussian_filter(tissue, sigma) + 0.01  # far from any tissue, the mean of all of it
@@ -296,21 +308,9 @@ def flattened(volume: Volume) -> Volume:
     return replace(even, data=np.sqrt(even.data))
 
 
-def tissue_threshold(volume: Volume) -> float:
-    """Return the intensity that parts air from tissue: Otsu's, on the square root of intensity."""
-    counts, edges = np.histogram(np.sqrt(volume.data[volume.seen > 0]), bins=128, range=(0, 1))
-    centres = (edges[1:] + edges[:-1]) / 2
-    below, mass = np.cumsum(counts), np.cumsum(counts * centres)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = (mass[-1] * below / below[-1] - mass) ** 2 / (below * (below[-1] - below))
-    if not np.isfinite(between).any():
-        return math.inf  # the same everywhere: no tissue
-    return float(centres[np.nanargmax(between)] ** 2)
-
-
 def saturated(volume: Volume) -> Volume:
     """Return a volume with air near 0 and any tissue near 1."""
-    full = 1.2 * tissue_threshold(volume)
+    full = 1.2 * volume.tissue_threshold
     return Volume(np.clip(volume.data / full, 0, 1).astype(np.float32), volume.affine, volume.seen)
 
 
@@ -321,7 +321,7 @@ def voxel_places(shape: tuple[int, ...], affine: NDArray) -> NDArray[np.float64]
 
 def tissue_voxels(volume: Volume) -> NDArray[np.intp]:
     """Return the voxels that hold tissue, shape (N, 3)."""
-    return np.argwhere(volume.data > tissue_threshold(volume))
+    return np.argwhere(volume.data > volume.tissue_threshold)
 
 
 def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from bidsdeface.imaging.affine import RIGID, fit_affine
 from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.facemask import FaceRegions
-from bidsdeface.imaging.foldover import PlacedHead, at_end, far_ends, marked
+from bidsdeface.imaging.foldover import PlacedHead, end_of, far_ends
 from bidsdeface.imaging.pose import TISSUE_SPACING_MM
 from bidsdeface.imaging.registration import Placement, disagreement_mm
 from bidsdeface.imaging.volume import (
@@ -29,6 +29,7 @@ from bidsdeface.templates.template import FACE_CLEARANCE_MM, OUTLINE_SMOOTHING_M
 
 MEASURE_SPACING_MM = 3.0  # fine enough to measure volumes on
 EDGE_MM = 4.0  # nearer to an edge of face region or guard than that, two good registrations may differ
+AIR_MM = 6.0  # farther than that from the template's head there is air
 GROWN_MM = 20.0  # no farther than that do ears and fat stand off the template's head
 
 
@@ -245,8 +246,8 @@ def tissue_left_ml(defaced: Volume, second: NDArray, regions: FaceRegions) -> fl
 
     Parameters are those of `measure_defaced`.
     """
-    points = defaced.to_world(tissue_voxels(defaced))
-    points = points[regions.distance(points, second) < -EDGE_MM]
+    in_face = regions.near(defaced, second, -EDGE_MM) & (defaced.data > defaced.tissue_threshold)
+    points = defaced.to_world(np.argwhere(in_face))
     left = regions.guard_distance(points, second, defaced.affine) > EDGE_MM
     return float(left.sum()) * defaced.voxel_ml
 
@@ -264,15 +265,13 @@ def stray_tissue_ml(defaced: Volume, head: PlacedHead) -> float:
         The written image, from `reduce_image`.
     head : PlacedHead
     """
-    voxels, shape = tissue_voxels(defaced), defaced.data.shape
-    points = defaced.to_world(voxels)
-    stray = head.in_air(points)
-    pieces, _ = ndimage.label(marked(shape, voxels[stray]))
+    tissue, air_mm = defaced.data > defaced.tissue_threshold, head.air_mm(defaced)
+    stray = tissue & (air_mm > AIR_MM)
+    pieces, _ = ndimage.label(stray)
     sizes = np.bincount(pieces.ravel())
-    grown = set(pieces[ndimage.binary_dilation(marked(shape, voxels[~stray]))])
-    apart = head.in_air(points, GROWN_MM)
-    for axis, is_last in far_ends(shape, head.to_head @ defaced.affine):
-        apart |= at_end(voxels, shape[axis], axis, is_last)
-    grown -= set(pieces[tuple(voxels[apart].T)])
-    sizes[[0, *grown]] = 0
+    grown = np.unique(pieces[ndimage.binary_dilation(tissue & ~stray)])
+    ends = far_ends(pieces.shape, head.to_head @ defaced.affine)
+    apart = [pieces[air_mm > GROWN_MM], *(end_of(pieces, axis, is_last) for axis, is_last in ends)]
+    sizes[np.setdiff1d(grown, np.concatenate([part.ravel() for part in apart]))] = 0
+    sizes[0] = 0
     return float(sizes.max()) * defaced.voxel_ml

@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bidsdeface.imaging.image import Image, canonical
-from bidsdeface.imaging.volume import in_blocks, reduce_image, tissue_threshold
+from bidsdeface.imaging.volume import in_blocks, reduce_image
 
 LATTICE_MM = 4.0
 SLAB_PLANES = 32
@@ -169,7 +169,7 @@ class _Grid:
 def _crown_mm(head: Image) -> float:
     """Return the height of the top of a head above the lowest plane of the image, mm."""
     volume = reduce_image(head, "the head")
-    tissue = ndimage.binary_opening(volume.data > tissue_threshold(volume), iterations=2)
+    tissue = ndimage.binary_opening(volume.data > volume.tissue_threshold, iterations=2)
     top = np.flatnonzero(tissue.any(axis=(0, 1))).max(initial=0)
     return float(top * volume.voxel_mm[2])
 

@@ -19,7 +19,6 @@ from bidsdeface.imaging.volume import (
     in_blocks,
     interpolate,
     largest_piece,
-    tissue_threshold,
 )
 
 FINE_MM = 1.0
@@ -139,7 +138,7 @@ def tissue_surface(fine: NDArray, fine_affine: NDArray, name: str, skin_share: f
     if not bright > dark:
         raise ImageError(f"{name}: has the same value everywhere; convert it again")
     scaled = np.clip((coarse - dark) / (bright - dark), 0, 1)
-    threshold = skin_share * tissue_threshold(Volume(scaled, coarse_affine, np.ones_like(scaled)))
+    threshold = skin_share * Volume(scaled, coarse_affine, np.ones_like(scaled)).tissue_threshold
     # Opened, so that no thread of noise leads away from it.
     head = largest_piece(ndimage.binary_opening(scaled > threshold))
     if not head.any():

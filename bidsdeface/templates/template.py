@@ -189,10 +189,11 @@ def signed_distance(mask: NDArray, affine: NDArray) -> Volume:
         for i, m in zip(np.nonzero(mask), margin, strict=True)
     )
     mask, affine = mask[box], affine @ from_matvec(np.eye(3), [s.start for s in box])
-    outside = ndimage.distance_transform_edt(~mask, spacing)
-    inside = ndimage.distance_transform_edt(mask, spacing)
-    # Either transform measures to the centre of the first voxel beyond, half a voxel past the surface.
-    distance = np.where(mask, spacing.mean() / 2 - inside, outside - spacing.mean() / 2).astype(np.float32)
+    # A transform measures to the centre of the first voxel beyond, half a voxel past the surface.
+    distance = (ndimage.distance_transform_edt(~mask, spacing) - spacing.mean() / 2).astype(np.float32)
+    (tight,) = ndimage.find_objects(ndimage.binary_dilation(mask).view(np.uint8))
+    inside = spacing.mean() / 2 - ndimage.distance_transform_edt(mask[tight], spacing)
+    distance[tight][mask[tight]] = inside[mask[tight]]
     smooth = ndimage.gaussian_filter(distance, MASK_SMOOTHING_MM / spacing, mode="nearest")
     return Volume(smooth, affine, np.ones_like(smooth))
 

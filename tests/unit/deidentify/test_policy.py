@@ -568,6 +568,12 @@ def test_every_number_has_a_range_of_its_own_that_holds_no_second_of_the_day_but
     }  # fmt: skip
 
 
+def test_our_table_stands_the_checks_of_a_persons_table():
+    from bidsdeface.deidentify import policy
+
+    assert policy._read_policy(policy._TABLE, {}) == load_policy()
+
+
 def test_the_sources_of_the_table_are_the_profiles_of_dicom_and_dcm2niix():
     from bidsdeface.deidentify import policy
 

@@ -16,7 +16,6 @@ from bidsdeface.imaging.volume import (
     interpolate,
     reduce_image,
     smoothed,
-    tissue_threshold,
     without,
     world_aligned,
 )
@@ -214,7 +213,7 @@ def test_air_and_tissue_are_parted_between_them():
     rng = np.random.default_rng(1)
     values = np.abs(rng.normal(0.03, 0.02, (20, 20, 20))).astype(np.float32)
     values[5:15, 5:15, 5:15] = rng.normal(0.6, 0.1, (10, 10, 10))
-    threshold = tissue_threshold(Volume(values, np.eye(4), np.ones_like(values)))
+    threshold = Volume(values, np.eye(4), np.ones_like(values)).tissue_threshold
     assert 0.08 < threshold < 0.4
 
 
