@@ -21,9 +21,8 @@ from bidsdeface.imaging.registration import (
     place,
     place_from,
     place_rigidly,
-    settle,
-    settle_rigidly,
 )
+from bidsdeface.imaging.settle import settle, settle_rigidly
 from bidsdeface.imaging.volume import Volume, apply_affine, evened, flattened
 from bidsdeface.quality.checks import Rejected, failed_checks, failed_without_brain
 from bidsdeface.quality.limits import is_brain_trusted, lies_on_reference

@@ -5,7 +5,7 @@ the scan's own brain lies (`brain`) or from an exhaustive search (`pose`). Two p
 starts are always made: where they disagree, something is wrong. All is RAS+ mm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,7 @@ from bidsdeface.imaging.pose import PoseTemplate, find_poses
 from bidsdeface.imaging.volume import (
     Volume,
     apply_affine,
-    evened,
-    flattened,
     smoothed,
-    without,
     world_aligned,
 )
 
@@ -36,13 +33,6 @@ NO_HEAD = "no head found in the field of view; if there is one, give its mask wi
 MIRRORED = 0.02  # by so much less, two heads are alike, as both their halves are
 PROBE_STEP = 40  # of the coarsest points, at which two placements are compared
 MOST_POINTS = 3000  # at which two scans are compared
-HIDDEN_MM = 4.0  # around what is removed: as far as a placement is rounded, and a block reaches
-ROUNDED_MM = 2.0  # much farther than a face moves a placement that it has little part in
-# A tetrahedron around the middle of the face, template world, mm: nothing near moves more than they do.
-CORNERS = np.array([(-80.0, 0.0, -100.0), (80.0, 0.0, -100.0), (0.0, 0.0, 60.0), (0.0, 110.0, -50.0)])
-
-Hides = Callable[[Volume, NDArray, float], NDArray[np.bool_]]
-Fit = Callable[[NDArray], tuple[NDArray, float]]  # from a start
 
 
 @dataclass(frozen=True)
@@ -128,7 +118,7 @@ def place_from(
     RegistrationError
         No start puts the template's head inside the field of view.
     """
-    levels = _levels(scan, STAGES)
+    levels = levels_of(scan, STAGES)
     ends: list[tuple[NDArray, float]] = []
     for start in starts:
         from_template, similarity = np.linalg.inv(start), -1.0
@@ -141,125 +131,6 @@ def place_from(
     if not ends or best.similarity < 0:
         raise RegistrationError(NO_HEAD)
     return best
-
-
-def settle(
-    scan: Volume, placement: Placement, target: Sequence[Points], hides: Hides, is_flat: bool
-) -> Placement:
-    """Return a placement fitted once more, as if the face had not been acquired.
-
-    The face has a part in any placement, by the scale of intensities and the way of the search. Whoever tries
-    faces in a published head would know the right one by a mask that stays where it is. So the fit is
-    repeated without the face, and once more from corners rounded to 2 mm: then another face changes no bit,
-    unless a corner lies near the middle between two steps.
-
-    Parameters
-    ----------
-    scan : Volume
-        From `reduce_image`.
-    placement : Placement
-        From `place` or `place_from`. It says how sure the settled one is.
-    target : sequence of Points
-        As `place` takes it.
-    hides : callable
-        From a scan, where the template lies on it, and mm: which blocks lie in what is removed, or so near.
-    is_flat : bool
-        Whether the scan was `flattened` when it was placed.
-
-    Returns
-    -------
-    Placement
-        The same one if too little is left of the scan without the face.
-    """
-
-    def fit_to(faceless: Volume) -> Fit:
-        levels = _levels(flattened(faceless) if is_flat else faceless, STAGES[1:])
-
-        def fit(start: NDArray) -> tuple[NDArray, float]:
-            end, similarity = start, -1.0
-            for level, points, (_, freedom) in zip(levels, target[1:], STAGES[1:], strict=True):
-                end, similarity = fit_affine(level, points, end, freedom)
-            return end, similarity
-
-        return fit
-
-    return _settled(scan, placement, np.eye(4), hides, fit_to, target[0].where)
-
-
-def settle_rigidly(
-    scan: Volume,
-    placement: Placement,
-    reference: Volume,
-    region: NDArray,
-    to_template: NDArray,
-    hides: Hides,
-) -> Placement:
-    """Return the placement of a reference scan, fitted once more as if neither scan showed a face.
-
-    Parameters
-    ----------
-    scan, reference : Volume
-        From `reduce_image`.
-    placement : Placement
-        From `place_rigidly`.
-    region : numpy.ndarray, shape (N, 3)
-        As `place_rigidly` takes it.
-    to_template : numpy.ndarray, shape (4, 4)
-        Reference world to template world, RAS+ mm.
-    hides : callable
-        As `settle` takes it.
-
-    Returns
-    -------
-    Placement
-        The same one if too little is left of the scan without the face.
-    """
-    faceless_reference = evened(without(reference, hides(reference, to_template, HIDDEN_MM)))
-    points = [points_in(level, region) for level in _levels(faceless_reference, STAGES[1:])]
-
-    def fit_to(faceless: Volume) -> Fit:
-        levels = list(zip(_levels(evened(faceless), STAGES[1:]), points, strict=True))
-        return lambda start: _fit_rigidly(levels, start, region)
-
-    return _settled(scan, placement, to_template, hides, fit_to, region)
-
-
-def _settled(
-    scan: Volume,
-    placement: Placement,
-    to_template: NDArray,
-    hides: Hides,
-    fit_to: Callable[[Volume], Fit],
-    probes: NDArray,
-) -> Placement:
-    """Return a placement on a target after a fit without the face; `to_template` leads on from the target.
-
-    How far it moves at most, at some places of the target, counts as disagreement of starts.
-    """
-
-    def fit_without_face(start: NDArray) -> Fit:
-        return fit_to(without(scan, hides(scan, to_template @ np.linalg.inv(start), HIDDEN_MM)))
-
-    first = np.linalg.inv(placement.to_template)
-    fit = fit_without_face(first)
-    end, _ = fit(fit(first)[0])  # twice, so that less of where it came from is left
-    start = _rounded(end, apply_affine(np.linalg.inv(to_template), CORNERS))
-    end, similarity = fit_without_face(start)(start)
-    if similarity < 0:
-        return placement
-    settled = np.linalg.inv(end)
-    return replace(
-        placement,
-        to_template=settled,
-        second=placement.second @ first @ settled,
-        disagreement_mm=max(placement.disagreement_mm, disagreement_mm(first, end, probes)),
-    )
-
-
-def _rounded(from_target: NDArray, corners: NDArray) -> NDArray[np.float64]:
-    """Return the affine nearest to another that puts corners on a lattice in scan world."""
-    there = ROUNDED_MM * np.round(apply_affine(from_target, corners) / ROUNDED_MM)
-    return np.linalg.solve(np.c_[corners, np.ones(4)], np.c_[there, np.ones(4)]).T
 
 
 def probes_of(target: Sequence[Points]) -> NDArray[np.float64]:
@@ -292,28 +163,50 @@ def place_rigidly(
     Placement
         Its ``to_template`` leads to the reference. Whatever ends farther off than `AGREEMENT_MM` is a rival.
     """
-    points = [points_in(level, region) for level in _levels(reference, STAGES)]
-    levels = list(zip(_levels(scan, STAGES), points, strict=True))
-    ends = [_fit_rigidly(levels, np.linalg.inv(start), region) for start in starts]
+    points = [points_in(level, region) for level in levels_of(reference, STAGES)]
+    levels = list(zip(levels_of(scan, STAGES), points, strict=True))
+    ends = [fit_rigidly(levels, np.linalg.inv(start), region) for start in starts]
     end, similarity = max(ends, key=lambda found: found[1])
     seen = points[-1].in_view(levels[-1][0], end, MOST_POINTS).where
     best = _best(ends, seen if len(seen) else region, AGREEMENT_MM)
     if mirror is not None:
-        _, turned = _fit_rigidly(levels, np.linalg.inv(mirror @ best.to_template), region)
+        _, turned = fit_rigidly(levels, np.linalg.inv(mirror @ best.to_template), region)
         best = replace(best, rival=turned) if turned > similarity + MIRRORED else best
     return best
 
 
-def _levels(scan: Volume, stages: Sequence[tuple[float, int]]) -> list[Volume]:
-    """Return a scan as it is seen at some of `STAGES`."""
+def levels_of(scan: Volume, stages: Sequence[tuple[float, int]]) -> list[Volume]:
+    """Return a scan as it is seen at some of `STAGES`.
+
+    Parameters
+    ----------
+    scan : Volume
+        From `reduce_image`.
+    stages : sequence of (float, int)
+
+    Returns
+    -------
+    list of Volume
+        On axes along those of the world.
+    """
     coarse = world_aligned(scan, FIT_SPACING_MM)
     return [smoothed(coarse, sigma) for sigma, _ in stages]
 
 
-def _fit_rigidly(
+def fit_rigidly(
     levels: list[tuple[Volume, Points]], start: NDArray, region: NDArray
 ) -> tuple[NDArray, float]:
-    """Return the way from a reference to a scan, and the similarity there, from a start."""
+    """Return the way from a reference to a scan, and the similarity there, from a start.
+
+    Parameters
+    ----------
+    levels : list of (Volume, Points)
+        The scan, from `levels_of`, and places of the reference with its intensities, from coarse to fine.
+    start : numpy.ndarray, shape (4, 4)
+        Reference world to scan world, RAS+ mm.
+    region : numpy.ndarray, shape (N, 3)
+        Points on the head in reference world, mm.
+    """
     end, similarity = _nearest_rotation(start, region.mean(axis=0)), -1.0
     for level, points in (*levels, levels[-1]):  # twice, as other points have come into view
         end, similarity = fit_affine(level, points.in_view(level, end, MOST_POINTS), end, RIGID)
