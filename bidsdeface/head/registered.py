@@ -9,11 +9,9 @@ from bidsdeface.imaging.brain import Brain
 from bidsdeface.imaging.brainnet import Weights
 from bidsdeface.imaging.facemask import NO_VOXELS, FaceRegions
 from bidsdeface.imaging.foldover import PlacedHead
-from bidsdeface.imaging.guard_brain import find_guard_brain
+from bidsdeface.imaging.guard_brain import UNSURE_ML, find_guard_brain
 from bidsdeface.imaging.volume import Volume, apply_affine
 from bidsdeface.templates.template import Template
-
-UNSURE_ML = 0.25  # of brain, by which the network may differ from itself
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from bidsdeface.imaging.brain import Brain, find_brain, fit_brain
 from bidsdeface.imaging.brainnet import Weights
 from bidsdeface.imaging.volume import Volume, apply_affine, flattened, without
 
-MOST_LOOKS = 4
-SHOWN_ML = 1.0  # less than that is no reason to look again
+MOST_LOOKS = 10
+UNSURE_ML = 0.25  # of brain, by which the network may differ from itself: no reason to look again
 
 
 def find_guard_brain(
@@ -62,7 +62,7 @@ def find_guard_brain(
             found = replace(found, inside=replace(found.inside, data=both))
         brain = fit_brain(found, surface, to_average)
         shown = hidden & guarded(brain)
-        if shown.sum() * scan.voxel_ml < SHOWN_ML:
+        if shown.sum() * scan.voxel_ml < UNSURE_ML:
             break
         hidden = hidden & ~shown
     return brain
