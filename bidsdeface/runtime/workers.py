@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from logging.handlers import QueueHandler
@@ -91,7 +91,8 @@ def run_in_workers(
     def start() -> None:
         pipe, far_end = context.Pipe()
         process = context.Process(target=_work, args=(far_end, prepare, arguments, LOGGER.level), daemon=True)
-        process.start()
+        with _one_thread_for_children():
+            process.start()
         far_end.close()
         hand_over(pipe, process)
 
@@ -134,11 +135,25 @@ def run_in_workers(
             process.join()
 
 
+@contextmanager
+def _one_thread_for_children() -> Iterator[None]:
+    """Let processes that are started here have one thread: set later, numpy may be loaded already."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _work(pipe: Connection, prepare: Callable[..., Any], arguments: tuple, level: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a job: the parent decides
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     LOGGER.handlers = [_PipeHandler(cast("Any", pipe))]
     LOGGER.setLevel(level)
     LOGGER.propagate = False

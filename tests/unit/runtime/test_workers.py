@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bidsdeface.errors import BidsdefaceError, Exit, TemplateError, may_pass
@@ -23,7 +24,7 @@ def make_square(log):
     return lambda number: [number**2]
 
 
-def make_obedient():
+def make_obedient(*_):
     """Prepare a function that does what the item says."""
 
     def obey(order):
@@ -46,8 +47,10 @@ def make_obedient():
         if what == "sleep":
             Path(how[0]).write_text(str(os.getpid()))
             time.sleep(60)
-        if what == "environment":
-            return {name: os.environ.get(name) for name in ONE_THREAD}
+        if what == "multiply":
+            square = np.ones((600, 600))
+            square @ square
+            return len(list(Path("/proc/self/task").iterdir()))
         if what == "cannot be sent":
             return lambda: None
         return what
@@ -153,9 +156,15 @@ def test_log_lines_of_workers_reach_the_parent(caplog, monkeypatch):
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [(logging.WARNING, "heard")]
 
 
-def test_numeric_libraries_get_one_thread_in_each_worker():
-    ((_, environment),) = run([("environment",)])
-    assert environment == dict.fromkeys(ONE_THREAD, "1")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
+def test_numeric_libraries_get_one_thread_in_each_worker_whenever_they_are_loaded(monkeypatch):
+    for name in ONE_THREAD:
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    loaded_with_the_arguments = (np.zeros(1),)
+    ((_, threads),) = run_in_workers(make_obedient, loaded_with_the_arguments, [("multiply",)], 1)
+    assert threads == 2  # it and the one that ends it with its parent
+    assert dict(os.environ) == before
 
 
 def is_running(pid):
