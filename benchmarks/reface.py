@@ -10,7 +10,8 @@ The first table has a row for each scan.
   ghosts differ).
 - Brain: the volume that the program's own network finds, against that in the original.
 - Changed: how many voxels outside the mask are not the original's.
-- Shift: how far the mask moves on average if another person's tissue is put in it before the head is placed.
+- Shift: how far the placement (not the guard) moves the mask on average if another person's tissue is put in
+  it before the head is placed.
 - CPU and memory: more than `remove` takes, of the replacement alone; seconds count on a quiet machine only.
 
 The second table has the mean distance between surfaces of the face, laid on the template: of a refaced face

@@ -17,7 +17,9 @@ from bidsdeface.imaging.brainnet import Weights
 from bidsdeface.imaging.volume import Volume, apply_affine, flattened, without
 
 MOST_LOOKS = 10
-UNSURE_ML = 0.25  # of brain, by which the network may differ from itself: no reason to look again
+# Of brain, by which the network may differ from itself: neither a reason to look again, nor to follow the
+# brain that it finds with the face in view.
+UNSURE_ML = 0.25
 
 
 def find_guard_brain(

@@ -54,6 +54,17 @@ def test_another_face_changes_no_bit_of_the_mask(name, seed, regions):
     assert not np.array_equal(again.brain.inside.affine, registered.brain.inside.affine)
 
 
+def test_the_guard_follows_the_brain_that_another_face_makes_the_network_see():
+    """The exception: the placement is the same, but more brain than the network is unsure of is spared."""
+    templates = make_template_set("WholeHead", ("face",))
+    image = read_image(find_head("P12"))
+    registered, mask = masked(image, templates)
+    again, spared = masked(with_tissue(image, mask, 3), templates)
+    assert np.array_equal(again.to_template, registered.to_template)
+    assert again.guard_brain is again.brain and registered.guard_brain is not registered.brain
+    assert not np.array_equal(spared, mask)
+
+
 def test_another_face_changes_no_bit_of_the_mask_of_a_further_scan(templates):
     """Which is placed by its head's reference: here, the same head in other contrast, moved."""
     image = read_image(find_head("S04"))
