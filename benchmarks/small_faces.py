@@ -23,7 +23,7 @@ from benchmarks.heads import PEOPLE_BESIDE, ROOT, find_heads, find_people
 from bidsdeface.errors import RegistrationError
 from bidsdeface.head.fit import fit, make_template_set
 from bidsdeface.head.registered import RegisteredScan, TemplateSet
-from bidsdeface.imaging.facemask import face_mask
+from bidsdeface.imaging.facemask import NO_VOXELS, face_mask
 from bidsdeface.imaging.image import read_image
 from bidsdeface.imaging.volume import (
     Volume,
@@ -38,7 +38,6 @@ from bidsdeface.quality.checks import failed_checks
 
 CHILDREN = ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (0.85, 1.07), (0.7, 1.07))  # size of face, of cranium
 CRANIUM_MM, FACE_MM = 3.0, 40.0  # from the brain: nearer it is all cranium, farther away all face
-NO_VOXELS = np.zeros((4, 4))  # the guard by its own margin alone
 DEEP_MM = 4.0  # so deep in the face region two good registrations agree that it is face
 STEPS = 24
 LATTICE_MM = 4.0

@@ -182,7 +182,7 @@ def scrub_metadata(
 
 @cache
 def _own_policy() -> Policy:
-    """Return our table; a test reads it as strictly as a person's."""
+    """Return our table, unchecked: a test checks it as a person's table is checked."""
     return {row["field"]: Rule(row["action"], row["kind"], row["reason"]) for row in read_rows(_TABLE)}
 
 

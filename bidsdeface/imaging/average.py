@@ -8,7 +8,7 @@ from nibabel.affines import from_matvec, voxel_sizes
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bidsdeface.imaging.volume import BLOCK_MM, Volume, apply_affine, voxel_places
+from bidsdeface.imaging.volume import BLOCK_MM, Volume, apply_affine, scan_mm, voxel_places
 
 AROUND_MM = 50.0  # of the mask, within which the scan is read
 # Of the average, in its own world: the middle of the nose on the plane of the cheeks, how far the tip is
@@ -93,9 +93,9 @@ def lay_average(mask: NDArray[np.bool_], affine: NDArray, to_head: NDArray, aver
     coarse = coarse @ from_matvec(np.eye(3), first)
     there = apply_affine(to_head, voxel_places(known.shape, coarse))
     there[..., 1] += (_flatter_nose(mask.shape, affine, to_head) - 1) * _before_cheeks(there)
-    scan_mm = float(np.abs(np.linalg.det(to_head[:3, :3])) ** (-1 / 3))
+    scale = np.float32(scan_mm(to_head))
     fields = (average.skin_mm, average.brain_mm, average.ears_mm)
-    skin, brain, ears = (field.at(there, None) * np.float32(scan_mm) for field in fields)
+    skin, brain, ears = (field.at(there, None) * scale for field in fields)
     to_mask = ndimage.distance_transform_edt(known, voxel_sizes(coarse)).astype(np.float32)
     box = tuple(map(slice, first * factors, np.minimum(last * factors, mask.shape)))
     to_there = to_head[:3, :3] @ (coarse[:3, :3] / voxel_sizes(coarse))

@@ -59,11 +59,11 @@ class Brain:
     @property
     def surface(self) -> NDArray[np.float64]:
         """Places half way between voxels in the brain and out of it, scan world, mm, shape (N, 3)."""
-        return self.inside.edges.data
+        return self.inside.edge_tree.data
 
     def distance(self, points: NDArray) -> NDArray[np.float64]:
         """Return the distance in mm from scan world points, shape (N, 3), to the brain; negative inside."""
-        away, _ = self.inside.edges.query(points)
+        away, _ = self.inside.edge_tree.query(points)
         return np.where(self.inside.at(points, 0.0) > 0.5, -away, away)
 
     def centred_on(self, template: Surface) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from bidsdeface.imaging.volume import (
     apply_affine,
     nearest,
     reduce_image,
+    scan_mm,
     tissue_voxels,
     voxel_ml,
 )
@@ -175,30 +176,29 @@ def region_distance(
     numpy.ndarray, shape (...)
     """
     there = apply_affine(to_template, points)
-    scan_mm = np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3)  # in a scan, of 1 mm in the template
-    return np.min([region.at(there, None) for region in regions_mm], axis=0) * np.float32(scan_mm)
+    return np.min([region.at(there, None) for region in regions_mm], axis=0) * scan_mm(to_template)
 
 
-def at_blocks(scan: Volume, distance: Callable[[NDArray], NDArray]) -> NDArray[np.float32]:
-    """Return what is smooth in space at all blocks of a scan, from its values on a coarse lattice.
+def at_blocks(scan: Volume, field: Callable[[NDArray], NDArray]) -> NDArray[np.floating]:
+    """Return a smooth field at every block of a scan, interpolated from a coarse lattice.
 
     Parameters
     ----------
     scan : Volume
         From `reduce_image`.
-    distance : callable
-        Return the values at world points, shape (..., 3), mm.
+    field : callable
+        Return its values at world points, shape (..., 3), mm.
 
     Returns
     -------
     numpy.ndarray, shape of `scan`
     """
     step, points = _lattice(scan.data.shape, scan.affine)
-    return _upsampled(distance(points), step, scan.data.shape, slice(None))
+    return _upsampled(field(points), step, scan.data.shape, slice(None))
 
 
 def _lattice(shape: tuple[int, ...], affine: NDArray) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return every how many voxels a lattice over a grid has a node, and the places of its nodes in world."""
+    """Return the step of a lattice over a grid, in voxels, and the world coordinates of its nodes."""
     step = np.maximum(np.round(LATTICE_MM / voxel_sizes(affine)), 1).astype(int)
     nodes = [np.arange(0, n - 1 + s, s, dtype=float) for n, s in zip(shape, step, strict=True)]
     return step, apply_affine(affine, np.stack(np.meshgrid(*nodes, indexing="ij"), -1))

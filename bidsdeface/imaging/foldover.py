@@ -35,11 +35,11 @@ class PlacedHead:
     to_head: NDArray[np.float64]
 
     def distance(self, points: NDArray) -> NDArray[np.float32]:
-        """Return the distance in mm from scan world points, shape (N, 3), to the head."""
+        """Return the distance in mm from scan world points, shape (..., 3), to the head."""
         return region_distance((self.head_mm,), self.to_head, points)
 
     def air_mm(self, scan: Volume) -> NDArray[np.float32]:
-        """Return how far, in mm, the blocks of a scan lie from the head; 0 below its neck."""
+        """Return the distance in mm from every block of a scan to the head, and 0 below the neck."""
         height = at_blocks(scan, lambda points: apply_affine(self.to_head, points)[..., 2])
         return np.where(height > NECK_Z_MM, at_blocks(scan, self.distance), 0)
 

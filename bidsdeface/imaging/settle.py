@@ -109,9 +109,9 @@ def _settled(
 ) -> Placement:
     """Return a placement on a target after a fit without the face; `to_template` leads on from the target.
 
-    What is hidden goes by a placement whose corners are rounded to 2 mm, and so does the last start: another
-    face changes no bit, unless a corner lies near the middle between two steps. How far the placement moves
-    at most, at some places of the target, counts as disagreement of starts.
+    The hidden part is computed from a placement whose corners are rounded to 2 mm, and the last fit starts
+    from such a placement. So another face changes no bit, unless a corner lies near the middle between two
+    steps. The largest distance that the placement moves, over the probes, counts as disagreement of starts.
     """
     fits: dict[bytes, Fit] = {}
 

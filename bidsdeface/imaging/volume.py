@@ -69,8 +69,8 @@ class Volume:
         return float(centres[np.nanargmax(between)] ** 2)
 
     @cached_property
-    def edges(self) -> cKDTree:
-        """The places half way between voxels above 0 and others, in world, mm."""
+    def edge_tree(self) -> cKDTree:
+        """A search tree of the places half way between voxels above 0 and others, in world, mm."""
         above = self.data > 0
         ends = [np.argwhere(np.diff(above, axis=axis)) + 0.5 * np.eye(3)[axis] for axis in range(3)]
         return cKDTree(self.to_world(np.concatenate(ends)))
@@ -130,6 +130,11 @@ def nearest(data: NDArray, affine: NDArray, points: NDArray) -> NDArray:
     """
     voxels = np.round(apply_affine(np.linalg.inv(affine), points)).astype(int)
     return data[tuple(np.moveaxis(np.clip(voxels, 0, np.array(data.shape[:3]) - 1), -1, 0))]
+
+
+def scan_mm(to_template: NDArray) -> float:
+    """Return the length in a scan, in mm, of 1 mm in the template: the cube root of the change of volume."""
+    return float(np.abs(np.linalg.det(to_template[:3, :3])) ** (-1 / 3))
 
 
 def voxel_ml(affine: NDArray) -> float:

@@ -1,7 +1,6 @@
 """Pictures of a scan: three slices, and the surface of the head from the front and the side."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from scipy import ndimage
 
 from bidsdeface.deidentify.contents import OWN_PICTURES
 from bidsdeface.imaging.image import Image, canonical
-from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, saturated, world_aligned
+from bidsdeface.imaging.volume import Volume, apply_affine, interpolate, saturated, smoothed, world_aligned
 from bidsdeface.report import colours
 
 PANEL_MM = (260.0, 480.0)  # at least a head, at most the whole field of view
@@ -63,8 +62,7 @@ def views(
             panel[_outline(distance < 0) & ((row + column) // DASH_PIXELS % 2 == 0)] = GUARD
         if mask is not None:
             panel[_outline(interpolate(mask.view(np.uint8), image.affine, plane, 0.0) > 0.5)] = MASK
-    surface = saturated(world_aligned(volume, SURFACE_MM))
-    surface = replace(surface, data=ndimage.gaussian_filter(surface.data, SKIN_MM / SURFACE_MM))
+    surface = smoothed(saturated(world_aligned(volume, SURFACE_MM)), SKIN_MM)
     return np.concatenate([*slices, *(_surface(surface, planes[axis], axis) for axis in (1, 0))], axis=1)
 
 

@@ -50,7 +50,8 @@ def make_obedient(*_):
         if what == "multiply":
             square = np.ones((600, 600))
             square @ square
-            return len(list(Path("/proc/self/task").iterdir()))
+            threads = len(list(Path("/proc/self/task").iterdir()))
+            return threads, {name: os.environ.get(name) for name in ONE_THREAD}
         if what == "cannot be sent":
             return lambda: None
         return what
@@ -162,8 +163,11 @@ def test_numeric_libraries_get_one_thread_in_each_worker_whenever_they_are_loade
         monkeypatch.delenv(name, raising=False)
     before = dict(os.environ)
     loaded_with_the_arguments = (np.zeros(1),)
-    ((_, threads),) = run_in_workers(make_obedient, loaded_with_the_arguments, [("multiply",)], 1)
+    ((_, (threads, environment)),) = run_in_workers(
+        make_obedient, loaded_with_the_arguments, [("multiply",)], 1
+    )
     assert threads == 2  # it and the one that ends it with its parent
+    assert environment == dict.fromkeys(ONE_THREAD, "1")
     assert dict(os.environ) == before
 
 
